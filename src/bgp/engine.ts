@@ -1,0 +1,198 @@
+/**
+ * The engine port: a declarative set of peers and routes goes in, routes for the kernel and facts come out.
+ * Everything above `src/bgp` knows only this file; `embedded` (speaker.ts) is the engine of this program,
+ * `gobgp/` will be a second one. All values cross threads, so they are plain data.
+ */
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import type { Duration } from '#lib/time.ts';
+import type { FibUpdate } from '#dataplane/fib/route.ts';
+import type { KernelView } from '#dataplane/kernel-view.ts';
+
+export type ImportPolicy = 'None' | 'DefaultRoute' | 'All';
+
+export interface BgpIntent {
+  readonly asn: Asn;
+  /** BGP identifier (RFC 6286), written as an IPv4 address. */
+  readonly routerId: IpAddress;
+  /** `undefined`: active only. Several nodes of a lab share nothing, so every engine listens on all addresses of its namespace. */
+  readonly listenPort: number | undefined;
+  readonly peers: readonly PeerIntent[];
+  readonly announcements: readonly Announcement[];
+  /** Never imported: this node's own blocks and addresses, Service ranges. Equal to or inside is refused. */
+  readonly ownPrefixes: readonly Prefix[];
+  readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
+}
+
+export interface PeerIntent {
+  /** Unique; the BGPPeer's name. */
+  readonly name: string;
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly peerAsn: Asn;
+  readonly localAsn: Asn;
+  readonly families: readonly Family[];
+  /** TCP MD5 key (RFC 2385), 1 to 80 bytes. Never logged, never in an answer. */
+  readonly password: string | undefined;
+  readonly sourceAddress: IpAddress | undefined;
+  readonly passive: boolean;
+  /** 0 or at least 3 s (RFC 4271 §4.2). */
+  readonly holdTime: Duration;
+  readonly connectRetryTime: Duration;
+  /** Time-to-live of our packets on an external session; 1 is the default of RFC 4271 practice. */
+  readonly ebgpMultihop: number;
+  readonly importPolicy: ImportPolicy;
+  readonly filters: readonly FilterIntent[];
+  /** A router's role: what is learned from others is announced to this peer too. */
+  readonly transit: boolean;
+  /** Counted before policy; the session goes down with Cease/1 above it. */
+  readonly maxPrefixes: number;
+  readonly gracefulRestart: { readonly enabled: boolean; readonly restartTime: Duration };
+  /** How often our own AS may stand in a received AS_PATH (allowas-in). */
+  readonly allowedLocalAsns: number;
+  /** `false`: the session is held down with an administrative shutdown. */
+  readonly enabled: boolean;
+}
+
+/** One BGPFilter in its compiled form. Rules are tried in order; the first that matches decides. */
+export interface FilterIntent {
+  readonly name: string;
+  readonly import: Readonly<Record<Family, readonly FilterRule[]>>;
+  readonly export: Readonly<Record<Family, readonly FilterRule[]>>;
+  /** Decides what no rule matched; `undefined` hands on to the next filter, then to importPolicy. */
+  readonly default: 'Accept' | 'Reject' | undefined;
+}
+
+export interface FilterRule {
+  readonly action: 'Accept' | 'Reject';
+  /** No match condition: matches everything. */
+  readonly match:
+    | {
+        readonly operator: 'Equal' | 'NotEqual' | 'In' | 'NotIn';
+        readonly cidr: Prefix;
+        readonly minLength: number;
+        readonly maxLength: number;
+      }
+    | undefined;
+}
+
+export interface Announcement {
+  readonly prefix: Prefix;
+  readonly source: 'block' | 'fixedAddress' | 'nodeAddress' | 'advertise';
+}
+
+export type SessionState = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenConfirm' | 'Established';
+
+/** What one session is, for conditions, metrics and people. */
+export interface PeerFacts {
+  readonly name: string;
+  readonly address: IpAddress;
+  readonly peerAsn: Asn;
+  readonly state: SessionState;
+  /** Wall-clock milliseconds since the epoch of the last change of state into or out of Established. */
+  readonly since: number;
+  readonly families: readonly Family[];
+  readonly holdTimeSeconds: number | undefined;
+  readonly capabilities: readonly string[];
+  readonly routerId: IpAddress | undefined;
+  readonly localAddress: IpAddress | undefined;
+  readonly received: Readonly<Record<Family, number>>;
+  readonly accepted: Readonly<Record<Family, number>>;
+  readonly announced: Readonly<Record<Family, number>>;
+  /** Families that cannot be announced because there is no next hop of ours for them. */
+  readonly noNextHop: readonly Family[];
+  readonly flaps: number;
+  readonly lastError: PeerError | undefined;
+  /** TCP MD5 mismatches that the kernel counted in this namespace since the agent started. */
+  readonly md5Failures: number;
+  readonly messages: { readonly received: number; readonly sent: number };
+  readonly gracefulRestart:
+    | {
+        readonly peerRestartTimeSeconds: number;
+        readonly peerForwarding: readonly Family[];
+        readonly notification: boolean;
+      }
+    | undefined;
+}
+
+export interface PeerError {
+  /** A stable code of docs/errors.md, such as SESSION_HOLD_TIMER_EXPIRED or SESSION_NOTIFICATION_RECEIVED. */
+  readonly code: string;
+  readonly text: string;
+  /** Wall-clock milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export interface BgpFacts {
+  /** Generation of the intent that is in force. */
+  readonly generation: number;
+  /** `undefined` while nothing listens; with `listenError` saying why. */
+  readonly listening: number | undefined;
+  readonly listenError: string | undefined;
+  readonly peers: readonly PeerFacts[];
+  /** For each announced prefix the names of established peers to which it was written. */
+  readonly announced: readonly { readonly prefix: Prefix; readonly peers: readonly string[] }[];
+  readonly routes: Readonly<
+    Record<Family, { readonly prefixes: number; readonly paths: number; readonly best: number }>
+  >;
+}
+
+/** Why a route was taken or not; for `flatroute routes`. */
+export interface RouteRow {
+  readonly prefix: Prefix;
+  readonly peer: string;
+  readonly nextHop: IpAddress | undefined;
+  readonly asPath: string;
+  readonly origin: 'IGP' | 'EGP' | 'INCOMPLETE';
+  readonly localPref: number | undefined;
+  readonly med: number | undefined;
+  readonly communities: readonly string[];
+  readonly accepted: boolean;
+  /** One short sentence: `accepted: filter fabric, rule 3`, `refused: importPolicy None`, `refused: inside own block 10.60.1.0/26`. */
+  readonly reason: string;
+  readonly best: boolean;
+  readonly multipath: boolean;
+  readonly stale: boolean;
+}
+
+export interface RouteQuery {
+  readonly direction: 'received' | 'accepted' | 'announced' | 'best';
+  readonly peer?: string;
+  /** An address or prefix: every route that covers it, or lies in it when `within`. */
+  readonly prefix?: Prefix | IpAddress;
+  readonly within?: boolean;
+  readonly family?: Family;
+  /** Rows at most; the answer says whether more matched. */
+  readonly limit: number;
+}
+
+export interface RouteAnswer {
+  readonly rows: readonly RouteRow[];
+  readonly more: boolean;
+}
+
+/** What an engine tells its owner. All are called on the engine's thread. */
+export interface BgpEngineOutputs {
+  /** Routes for the kernel. Rows of one prefix come in order. */
+  fib(update: FibUpdate): void;
+  /** Facts changed; already coalesced (at most ten a second while things change). */
+  facts(facts: BgpFacts): void;
+  /** One line for the log and the event stream. `event` is a constant name such as `session.established`. */
+  event(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+export interface BgpEngine {
+  /** Makes `desired` what this engine does. The same value twice is no change. */
+  apply(desired: BgpIntent, generation: number): void;
+  /** Links, addresses and routes of the kernel; next hops are resolved against them. */
+  setKernelView(view: KernelView): void;
+  /** The kernel has every row of the FibUpdate with this sequence number. */
+  fibApplied(sequence: number): void;
+  routes(query: RouteQuery): RouteAnswer;
+  /** Drops a session; it comes back by itself. `soft` sends ROUTE-REFRESH and our routes again instead. */
+  reset(peer: string, how: 'hard' | 'soft'): boolean;
+  /**
+   * Ends all sessions. `silent` closes TCP only, so that the peers' graceful restart holds; `cease` withdraws and
+   * sends Cease/2 (administrative shutdown). Resolves when the last byte is out, at most 2 s later.
+   */
+  stop(how: 'silent' | 'cease'): Promise<void>;
+}

@@ -1,0 +1,60 @@
+/**
+ * Between the session runner (sockets, timers, the RFC 4271 machine) and the speaker (RIB, policy): one SessionPort per
+ * peer. Connections, collisions, capabilities, keepalives and the hold timer live below it, routes above it.
+ */
+import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Duration } from '#lib/time.ts';
+import type { SessionState } from '../engine.ts';
+import type { Capability, Reset, RouteRefreshMessage, UpdateMessage, WireContext } from '../wire/messages.ts';
+
+export interface Negotiated {
+  readonly context: WireContext;
+  readonly localAddress: IpAddress;
+  readonly remoteAddress: IpAddress;
+  /** BGP identifier of the peer, unsigned 32 bits. */
+  readonly peerIdentifier: number;
+  /** Zero: no keepalives, no hold timer (RFC 4271 §4.2). */
+  readonly holdTime: Duration;
+  readonly peerCapabilities: readonly Capability[];
+  readonly routeRefresh: boolean;
+  /** Present when both ends sent the capability (RFC 4724). */
+  readonly gracefulRestart: Extract<Capability, { kind: 'gracefulRestart' }> | undefined;
+}
+
+/** Why an established session ended, or why one could not be established. */
+export interface SessionDown {
+  /** A stable code of docs/errors.md, SESSION_*. */
+  readonly code: string;
+  readonly text: string;
+  /** The peer's routes may be kept while it restarts: TCP ended without a NOTIFICATION (RFC 4724 §4.2), or RFC 8538 allows it. */
+  readonly keepRoutes: boolean;
+  /** The connection was replaced by a new OPEN of a restarted peer (RFC 4724 §5). */
+  readonly replaced: boolean;
+}
+
+export interface SessionHandlers {
+  established(negotiated: Negotiated): void;
+  /** An answer other than `undefined` resets the session with that NOTIFICATION. */
+  update(message: UpdateMessage): Reset | undefined;
+  routeRefresh(message: RouteRefreshMessage): void;
+  /** The socket has room again after `send` answered false. */
+  writable(): void;
+  /** Only after `established`. */
+  down(reason: SessionDown): void;
+  /** State, error or counters changed. */
+  changed(): void;
+}
+
+export interface SessionPort {
+  readonly state: SessionState;
+  readonly lastError: { readonly code: string; readonly text: string; readonly at: number } | undefined;
+  readonly messages: { readonly received: number; readonly sent: number };
+  readonly families: readonly Family[];
+  start(): void;
+  /** Whole messages; false: the socket is full, wait for `writable`. The bytes are taken in either case. */
+  send(bytes: Uint8Array): boolean;
+  /** Resets an established session, or one on its way, with this NOTIFICATION; it starts again after the idle hold time. */
+  reset(reset: Reset): void;
+  /** Ends the session for good: `silent` closes TCP only, otherwise the NOTIFICATION is sent first. At most 2 s. */
+  stop(how: 'silent' | Reset): Promise<void>;
+}

@@ -1,0 +1,33 @@
+/**
+ * Every number and name that flatroute puts into a kernel. `docs/kernel.md` is the same list for operators, and a
+ * test compares the two.
+ */
+
+/** Route protocol of every route of ours (80 is Calico's, 30 Coil's, 186 FRR's). */
+export const ROUTE_PROTOCOL = 179;
+/** Metric of learned routes: below a kernel-made connected route (0) in preference, above a DHCP default (100 and more). */
+export const LEARNED_ROUTE_METRIC = 20;
+/** Metric of the blackhole that covers a block: the worst there is. */
+export const BLACKHOLE_METRIC = 0xfffffffe;
+/** Ids of nexthop objects and groups: FIRST .. FIRST + 2^24 - 1 are ours. */
+export const NEXTHOP_ID_FIRST = 0x0b000000;
+
+/** Link groups of pod veths. nftables rules match on them, so no rule is needed per pod. */
+export const LINK_GROUP = { building: 0x0b01, live: 0x0b02, dying: 0x0b03, reaping: 0x0b04 } as const;
+/** Host ends are called by this prefix and 12 hex digits of a hash of network, container id and interface. */
+export const INTERFACE_PREFIX = 'fr';
+/** MAC of every host end; pods have a permanent neighbour entry for it. */
+export const HOST_MAC = 'ee:ee:ee:ee:ee:ee';
+export const GATEWAY_IPV4 = '169.254.1.1';
+export const GATEWAY_IPV6 = 'fe80::ecee:eeff:feee:eeee';
+/** nftables table (family inet) that holds the spoofing and masquerading rules. */
+export const NFT_TABLE = 'flatroute';
+/** Abstract unix socket that is the lock: one agent per network namespace. */
+export const LOCK_SOCKET = '\0flatroute-agent';
+/** Where a node's plugin, admin API and spool live; 0700, root. */
+export const RUN_DIRECTORY = '/run/flatroute';
+export const CNI_SOCKET = '/run/flatroute/cni.sock';
+export const ADMIN_SOCKET = '/run/flatroute/admin.sock';
+export const SPOOL_DIRECTORY = '/run/flatroute/spool';
+/** The last valid resources, root only. */
+export const STATE_DIRECTORY = '/var/lib/flatroute';

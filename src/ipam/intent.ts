@@ -1,0 +1,66 @@
+/** What intent gives the allocator: the node's blocks by pool. */
+import type { IpAddress, Prefix } from '#lib/ip.ts';
+
+export interface IpamIntent {
+  /** In order of preference; a pod takes one address of each family that any of its pools has. */
+  readonly pools: readonly PoolIntent[];
+  readonly reserved: readonly Prefix[];
+}
+
+export interface PoolIntent {
+  readonly name: string;
+  readonly blocks: readonly Prefix[];
+  /** `Manual`: only for pods that name the pool. */
+  readonly assignmentMode: 'Automatic' | 'Manual';
+  /** No new addresses from here; those in use stay. */
+  readonly disabled: boolean;
+}
+
+/** What the pods thread works by. */
+export interface PodsIntent {
+  readonly ipam: IpamIntent;
+  readonly nodeAddresses: { readonly ipv4: IpAddress | undefined; readonly ipv6: IpAddress | undefined };
+  /** MTU of new pods; `undefined`: the uplinks' minimum. */
+  readonly mtu: number | undefined;
+}
+
+/** What the rest of the agent tells the pods thread while it runs. */
+export interface PodsGate {
+  /** Some BGP session is established. */
+  readonly anySession: boolean;
+  /** Blocks that were written to at least one established session. */
+  readonly announcedBlocks: readonly Prefix[];
+}
+
+export interface PodFacts {
+  readonly generation: number;
+  readonly pods: number;
+  /** Every address of every block: in use, waiting for its veth to be gone, free. */
+  readonly blocks: readonly BlockFacts[];
+  /** Veths found with an alias that could not be read, and left alone. */
+  readonly foreignLinks: readonly string[];
+}
+
+export interface BlockFacts {
+  readonly pool: string;
+  readonly cidr: Prefix;
+  readonly capacity: number;
+  readonly used: number;
+  readonly fenced: number;
+}
+
+/** One attachment, as `flatroute pods` shows it. */
+export interface PodRow {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+  readonly network: string;
+  /** Interface inside the pod. */
+  readonly interface: string;
+  /** Interface on the node. */
+  readonly hostInterface: string;
+  readonly addresses: readonly IpAddress[];
+  /** Wall-clock milliseconds since the epoch. */
+  readonly since: number;
+  readonly state: 'building' | 'live' | 'dying' | 'reaping';
+}
