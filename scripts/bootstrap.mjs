@@ -1,0 +1,241 @@
+#!/usr/bin/env node
+// The first thing every command runs, in plain JavaScript for Node 18 and later, because nothing is installed yet.
+// It installs what the command needs (npm packages from the lock file, Node 26, Debian packages when root), enters a user
+// namespace when not root, and hands over. It says what it does, and what is missing where it cannot.
+//
+//   node scripts/bootstrap.mjs COMMAND [ARGUMENTS]      COMMAND: one of `commands` below
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const modules = join(root, 'node_modules');
+const stamp = join(modules, '.flatroute-installed');
+const installing = join(root, '.flatroute', 'installing');
+
+/** Programs of Debian that a command needs: how to see that it is there, the package that brings it, and why. */
+const debian = {
+  ip: { test: () => onPath('ip'), package: 'iproute2', why: 'network namespaces, links and routes of the lab' },
+  unshare: { test: () => onPath('unshare'), package: 'util-linux', why: 'namespaces of the lab' },
+  ping: { test: () => onPath('ping'), package: 'iputils-ping', why: 'to see who reaches whom' },
+  traceroute: { test: () => onPath('traceroute'), package: 'traceroute', why: 'the trace of a path in the demo' },
+  nft: { test: () => onPath('nft'), package: 'nftables', why: 'the rules against forged source addresses' },
+  iptables: { test: () => onPath('iptables'), package: 'iptables', why: 'the portmap plugin that runs behind flatroute' },
+  conntrack: { test: () => onPath('conntrack'), package: 'conntrack', why: 'to see that no connection outlives its pod' },
+  portmap: {
+    test: () => existsSync('/usr/lib/cni/portmap') || existsSync('/opt/cni/bin/portmap'),
+    package: 'containernetworking-plugins',
+    why: 'the CNI plugins that run behind flatroute, and beside it in the benchmark',
+  },
+  compiler: {
+    test: () => onPath('musl-gcc'),
+    package: 'musl-tools',
+    why: 'the CNI plugin is a static C program',
+  },
+  bird: { test: () => onPath('bird'), package: 'bird2', why: 'a real router to talk to' },
+  frr: { test: () => existsSync('/usr/lib/frr/bgpd'), package: 'frr', why: 'a real router to talk to' },
+};
+
+const lab = ['ip', 'unshare', 'ping', 'traceroute', 'nft', 'iptables', 'conntrack', 'portmap', 'compiler'];
+
+/**
+ * What each command runs once all is installed. `debian`: what it needs of the machine; `namespaces`: it makes network
+ * namespaces, so without root it goes on inside a user namespace; `plugin`: the CNI plugin must be built.
+ */
+const commands = {
+  demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
+  test: { run: ['scripts/test.mjs'], debian: [...lab, 'bird', 'frr'], namespaces: true, plugin: true },
+  check: { run: ['scripts/check.mjs'], debian: [] },
+  fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },
+  bench: { run: ['test/bench/main.ts'], debian: [...lab, 'bird', 'frr'], namespaces: true, plugin: true },
+  generate: { run: ['scripts/generate.ts'], debian: [] },
+  build: { run: ['scripts/build.mjs'], debian: ['compiler'], plugin: true },
+  'build:plugin': { run: ['scripts/build-plugin.mjs'], debian: ['compiler'] },
+  flatroute: { run: ['src/main.ts'], debian: [] },
+};
+
+const say = (line) => process.stderr.write(`${line}\n`);
+
+function stop(...lines) {
+  for (const line of lines) say(line);
+  process.exit(1);
+}
+
+function onPath(program) {
+  const folders = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`.split(':');
+  return folders.some((folder) => folder !== '' && existsSync(join(folder, program)));
+}
+
+/** Held until this process ends, however it ends: the kernel frees an abstract socket's name with its owner. */
+async function withInstallLock(action) {
+  const name = `\0flatroute-install-${createHash('sha256').update(root).digest('hex').slice(0, 16)}`;
+  const deadline = Date.now() + 15 * 60_000;
+  for (let told = false; ; ) {
+    const server = createServer();
+    const held = await new Promise((done, failed) => {
+      server.once('error', (error) => (error.code === 'EADDRINUSE' ? done(false) : failed(error)));
+      server.listen(name, () => done(true));
+    });
+    if (held) {
+      try {
+        return await action();
+      } finally {
+        server.close();
+      }
+    }
+    if (Date.now() > deadline) stop('flatroute: another run has been installing in this folder for 15 minutes; end it, then try again.');
+    if (!told) say('flatroute: another run is installing in this folder; waiting for it.');
+    told = true;
+    await new Promise((done) => setTimeout(done, 250));
+  }
+}
+
+function lockHash() {
+  return createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+}
+
+function installPackages() {
+  const wanted = lockHash();
+  const interrupted = existsSync(installing);
+  if (!interrupted && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === wanted) return;
+  const npm = onPath('npm') ? 'npm' : undefined;
+  if (npm === undefined) stop('flatroute: npm is missing. Install Node.js 18 or later together with npm, then run this again.');
+  say(`flatroute: installing npm packages (${interrupted ? 'the last install was interrupted' : existsSync(stamp) ? 'the lock file changed' : 'first run'}) ...`);
+  mkdirSync(dirname(installing), { recursive: true });
+  writeFileSync(installing, wanted);
+  // `install` changes only what differs, so that a run that is still going on keeps its packages; `ci` starts from nothing.
+  const verb = interrupted || !existsSync(modules) ? 'ci' : 'install';
+  const extra = verb === 'install' ? ['--no-save'] : [];
+  const env = { ...process.env, NODE_ENV: '' };
+  const result = spawnSync(npm, [verb, ...extra, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+    env,
+  });
+  if (result.status !== 0) {
+    stop(`flatroute: npm ${verb} failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`);
+  }
+  writeFileSync(stamp, `${wanted}\n`);
+  rmSync(installing, { force: true });
+}
+
+/** The Node that runs flatroute: of the packages, or this one where it is new enough and the packages have none. */
+function nodeBinary() {
+  const packaged = join(modules, '.bin', 'node');
+  if (existsSync(packaged) && spawnSync(packaged, ['-e', '0']).status === 0) return packaged;
+  if (Number(process.versions.node.split('.')[0]) >= 26) return process.execPath;
+  return stop(
+    `flatroute: needs Node 26. The npm package that brings it has no build that runs here (${process.platform} ${process.arch}),`,
+    `and the Node of this machine is ${process.version}. Install Node 26 or later, then run this again.`,
+  );
+}
+
+function installDebianPackages(names) {
+  const missing = names.filter((name) => !debian[name].test());
+  if (missing.length === 0) return;
+  const list = missing.map((name) => `  ${debian[name].package.padEnd(28)} ${debian[name].why}`);
+  const packages = [...new Set(missing.map((name) => debian[name].package))];
+  if (process.getuid() !== 0 || !onPath('apt-get')) {
+    stop(
+      'flatroute: this machine lacks',
+      ...list,
+      process.getuid() === 0
+        ? 'and has no apt-get to install them with. Install the programs named above, then run this again.'
+        : `Install them as root, for example: apt-get install --no-install-recommends ${packages.join(' ')}`,
+    );
+  }
+  say('flatroute: installing Debian packages:');
+  for (const line of list) say(line);
+  // The daemons are wanted as programs, not as services of this machine: policy-rc.d keeps their start scripts from running.
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...words) =>
+    spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=600', ...words], { stdio: ['ignore', 'ignore', 2], env }).status === 0;
+  const install = () => apt('install', '-y', '--no-install-recommends', ...packages);
+  try {
+    if (!install() && !(apt('update') && install())) {
+      stop('flatroute: apt-get could not install them; its own words are above. Install them by hand, then run this again.');
+    }
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
+  const still = names.filter((name) => !debian[name].test());
+  if (still.length > 0) stop(`flatroute: installed, but still not found: ${still.join(', ')}`);
+}
+
+/** Root of a container is not always allowed to make namespaces. */
+function checkNamespaces(command) {
+  const probe = spawnSync('unshare', ['--net', '--mount', 'true'], { encoding: 'utf8' });
+  if (probe.status === 0) return;
+  stop(
+    `flatroute: ${command} makes network namespaces, and this root may not:`,
+    `  ${(probe.stderr || String(probe.error)).trim()}`,
+    'In a container, run it privileged (CAP_SYS_ADMIN and CAP_NET_ADMIN), or run it on the machine itself.',
+  );
+}
+
+/** Without root the lab lives in a user namespace, where the kernel allows one: root inside, nobody outside. */
+function userNamespace(command) {
+  const probe = spawnSync('unshare', ['--user', '--map-root-user', '--net', '--mount', 'true'], { encoding: 'utf8' });
+  if (probe.status !== 0) {
+    stop(
+      `flatroute: ${command} makes network namespaces. You are not root, and this kernel gives no user namespace:`,
+      `  ${(probe.stderr || String(probe.error)).trim()}`,
+      'Run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 or user.max_user_namespaces).',
+    );
+  }
+  say('flatroute: not root, so this goes on inside a user namespace. FRR and real-time priority need root and are left out.');
+  // A run directory of its own, writable inside: `ip netns` and the daemons keep their files there.
+  return ['unshare', '--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c',
+    'mount -t tmpfs tmpfs /run && mount -t proc proc /proc && mkdir -p /run/netns && ip link set lo up && exec "$@"', 'sh'];
+}
+
+async function main() {
+  const [name, ...args] = process.argv.slice(2);
+  const command = Object.hasOwn(commands, name ?? '') ? commands[name] : undefined;
+  if (command === undefined) {
+    say(`usage: node scripts/bootstrap.mjs ${Object.keys(commands).join(' | ')} [ARGUMENTS]`);
+    process.exit(2);
+  }
+  if (process.platform !== 'linux') {
+    stop(`flatroute: this is ${process.platform}. flatroute programs the Linux kernel; run it on Linux 5.15 or later (a virtual machine will do).`);
+  }
+  if (Number(process.versions.node.split('.')[0]) < 18) stop(`flatroute: the bootstrap needs Node 18 or later, this is ${process.version}.`);
+  const router = command.router && args.includes('--router') ? args[args.indexOf('--router') + 1] : undefined;
+  const isRoot = process.getuid() === 0;
+  const needs = [...command.debian, ...(router === 'bird' || router === 'frr' ? [router] : [])];
+  // FRR changes to its own users, which a user namespace of one id cannot do.
+  const usable = isRoot ? needs : needs.filter((need) => need !== 'frr');
+  await withInstallLock(() => {
+    installPackages();
+    installDebianPackages(usable);
+  });
+  const node = nodeBinary();
+  const env = {
+    ...process.env,
+    PATH: `${join(modules, '.bin')}:${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`,
+    FLATROUTE_ROOT: isRoot ? 'root' : 'user-namespace',
+  };
+  if (command.plugin) {
+    const built = await withInstallLock(() => spawnSync(node, [join(root, 'scripts', 'build-plugin.mjs'), '--if-needed'], { cwd: root, stdio: ['ignore', 2, 2], env }));
+    if (built.status !== 0) stop('flatroute: the CNI plugin could not be built; the reason is above.');
+  }
+  const [entry, ...fixed] = command.run;
+  const words = [node, '--disable-warning=ExperimentalWarning', join(root, entry), ...fixed, ...args];
+  if (command.namespaces && isRoot) checkNamespaces(name);
+  const line = command.namespaces && !isRoot ? [...userNamespace(name), ...words] : words;
+  const cwd = name === 'flatroute' ? process.cwd() : root;
+  const child = spawn(line[0], line.slice(1), { cwd, stdio: 'inherit', env });
+  // Ctrl-C reaches the whole foreground group; a signal sent to this process alone is passed on.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
+  child.on('error', (error) => stop(`flatroute: cannot start ${line[0]}: ${error.message}`));
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + (signal === 'SIGINT' ? 2 : 15)));
+}
+
+statSync(join(root, 'package-lock.json'));
+await main();

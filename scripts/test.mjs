@@ -1,0 +1,47 @@
+// Runs the tests: `npm test` all of them, `npm test -- FILE...` some. One run of node's own test runner, so that its summary
+// is the last word. A skipped test is named loudly; with CI=true it fails the run.
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const folders = ['arch', 'unit', 'vectors', 'property', 'netns', 'cni', 'interop', 'chaos'];
+const options = process.argv.slice(2).filter((word) => word.startsWith('-'));
+const named = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const files = (named.length > 0 ? named : folders.map((folder) => `test/${folder}/**/*.test.ts`)).flatMap((pattern) =>
+  globSync(pattern).sort(),
+);
+if (files.length === 0) {
+  console.error(`no test file matches ${named.join(' ')}`);
+  process.exit(2);
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'flatroute-test-'));
+const skips = join(scratch, 'skipped.json');
+const result = spawnSync(
+  process.execPath,
+  [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    '--test-concurrency=2',
+    '--test-timeout=300000',
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=./scripts/skip-reporter.mjs',
+    `--test-reporter-destination=${skips}`,
+    ...options,
+    ...files,
+  ],
+  { stdio: 'inherit' },
+);
+let skipped = [];
+try {
+  skipped = JSON.parse(readFileSync(skips, 'utf8'));
+} catch {
+  // The runner ended before its reporters did; its exit code says so.
+}
+rmSync(scratch, { recursive: true, force: true });
+for (const line of skipped) console.error(`SKIPPED ${line}`);
+const refused = skipped.length > 0 && process.env.CI === 'true';
+if (refused) console.error('CI=true: a skipped test is a failure.');
+process.exit(result.status === 0 && !refused ? 0 : 1);
