@@ -1,0 +1,172 @@
+/**
+ * What the agent answers when it is asked: the shapes of the admin API and of `flatroute … -o json`. They are a promise
+ * to scripts: names are lower camelCase, times are RFC 3339 text, a field that is not known is absent, and a field is
+ * never renamed inside one API version.
+ */
+import type { Family } from '#lib/ip.ts';
+
+export type FamilyCounts = Readonly<Record<Family, number>>;
+
+/** One condition that is worth saying, about one object. */
+export interface ConditionAnswer {
+  /** What it is about: `peers/tor-b`, `node/node-1`, or a file's name. */
+  readonly object: string;
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  /** One word in CamelCase; docs/conditions.md says what to do about each. */
+  readonly reason: string;
+  /** What happened, to what, what to do. */
+  readonly message: string;
+  /** `info` needs nobody. */
+  readonly severity: 'error' | 'warning' | 'info';
+}
+
+export interface StatusAnswer {
+  readonly node: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly uptimeSeconds: number;
+  readonly state: 'starting' | 'running' | 'stopping';
+  readonly healthy: boolean;
+  readonly ready: boolean;
+  /** Generation of the intent that the source has last given. */
+  readonly generation: number;
+  readonly bgp: {
+    readonly asn?: number;
+    readonly routerId?: string;
+    /** Absent while nothing listens. */
+    readonly listenPort?: number;
+    readonly listenError?: string;
+    readonly peers: number;
+    readonly established: number;
+    readonly prefixes: FamilyCounts;
+    readonly paths: FamilyCounts;
+  };
+  readonly pods: number;
+  readonly blocks: readonly BlockAnswer[];
+  readonly learnedRoutes: FamilyCounts;
+  readonly repairs: Readonly<Record<string, number>>;
+  readonly threads: readonly ThreadAnswer[];
+  /** What is wrong, worst first; empty when all is well. */
+  readonly problems: readonly ConditionAnswer[];
+}
+
+export interface ThreadAnswer {
+  readonly name: string;
+  readonly state: 'starting' | 'running' | 'dead';
+  readonly restarts: number;
+  readonly eventLoopDelayP99Seconds: number;
+  /** Generation of the intent that this thread has applied. */
+  readonly generation: number;
+  /** The oldest call that is still running, when it has been running for more than 5 s. */
+  readonly stuck?: string;
+}
+
+export interface PeerAnswer {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly asn: number;
+  readonly localAsn: number;
+  readonly state: string;
+  /** Last change into or out of Established. */
+  readonly since?: string;
+  readonly enabled: boolean;
+  readonly families: readonly string[];
+  readonly holdTimeSeconds?: number;
+  readonly routerId?: string;
+  readonly localAddress?: string;
+  readonly received: FamilyCounts;
+  readonly accepted: FamilyCounts;
+  readonly announced: FamilyCounts;
+  readonly flaps: number;
+  readonly messagesReceived: number;
+  readonly messagesSent: number;
+  readonly capabilities: readonly string[];
+  readonly lastError?: { readonly code: string; readonly text: string; readonly at: string };
+  /** What a restart of this agent costs at this peer. */
+  readonly nextRestart?: { readonly hitless: boolean; readonly text: string };
+  readonly conditions: readonly ConditionAnswer[];
+}
+
+export interface RouteAnswerRow {
+  readonly prefix: string;
+  readonly peer: string;
+  readonly nextHop?: string;
+  readonly asPath: string;
+  readonly origin: string;
+  readonly localPref?: number;
+  readonly med?: number;
+  readonly communities: readonly string[];
+  readonly accepted: boolean;
+  readonly reason: string;
+  readonly best: boolean;
+  readonly multipath: boolean;
+  readonly stale: boolean;
+}
+
+/** What the kernel does with a destination (RTM_GETROUTE) and which of our routes stands behind it. */
+export interface KernelRouteAnswer {
+  readonly destination: string;
+  /** The route that matched, of any origin. */
+  readonly prefix?: string;
+  readonly protocol?: number;
+  readonly metric?: number;
+  readonly nextHopId?: number;
+  readonly type: string;
+  readonly source?: string;
+  readonly hops: readonly { readonly gateway?: string; readonly interface: string }[];
+  readonly error?: string;
+}
+
+export interface RoutesAnswer {
+  readonly routes: readonly RouteAnswerRow[];
+  /** More routes matched than were asked for. */
+  readonly more: boolean;
+  /** Only when an address or prefix was asked for. */
+  readonly kernel?: KernelRouteAnswer;
+}
+
+export interface PodAnswer {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+  readonly network: string;
+  readonly interface: string;
+  readonly hostInterface: string;
+  readonly addresses: readonly string[];
+  readonly since: string;
+  readonly state: 'building' | 'live' | 'dying' | 'reaping';
+}
+
+export interface BlockAnswer {
+  readonly pool: string;
+  readonly cidr: string;
+  readonly capacity: number;
+  readonly used: number;
+  /** Waiting for the old veth to be gone. */
+  readonly fenced: number;
+  readonly free: number;
+  /** The blackhole that covers the block is in the kernel. */
+  readonly blackhole: boolean;
+  /** Established peers to which the block was written. */
+  readonly announcedTo: readonly string[];
+}
+
+export interface DriftAnswer {
+  /** Repairs since the start, by what was repaired. */
+  readonly repairs: Readonly<Record<string, number>>;
+  readonly routeConflicts: readonly { readonly prefix: string; readonly protocol: number }[];
+  readonly problems: readonly { readonly code: string; readonly text: string }[];
+  /** Links in our group whose alias could not be read; left alone. */
+  readonly foreignLinks: readonly string[];
+}
+
+/** One line of the event stream: the same that the log has. */
+export interface EventAnswer {
+  readonly at: string;
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
