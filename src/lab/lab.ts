@@ -1,0 +1,130 @@
+/**
+ * A lab: hosts and the links between them, for the demo and for tests. Nothing of it touches the machine's own network
+ * namespace: links are created inside the namespaces that they join. Several labs can run at once; none uses a name
+ * or a subnet of the machine.
+ *
+ *   await using lab = await Lab.create('ecmp');
+ *   const a = await lab.addHost('a'), b = await lab.addHost('b');
+ *   await lab.link({ a, b, addresses: [['10.0.0.0/31', '10.0.0.1/31'], ['fd00::/127', 'fd00::1/127']] });
+ *   await a.run(['ping', '-c1', '10.0.0.1']);
+ */
+import { AppError } from '#lib/result.ts';
+import { Host } from './host.ts';
+import type { HostOptions, LinkEnd } from './host.ts';
+import { removeLeftovers } from './leftovers.ts';
+import { execute, succeeded } from './process.ts';
+
+export interface LabOptions {
+  /** The lab outlives this program if `keep()` is called; otherwise it is disposed of as always. */
+  readonly keepable?: boolean;
+}
+
+export interface LinkDescription {
+  readonly a: Host;
+  readonly b: Host;
+  /** Interface names; the other end's host name if not given. */
+  readonly names?: readonly [a: string, b: string];
+  /** One pair for each subnet, `address/length` of either end. */
+  readonly addresses: readonly (readonly [a: string, b: string])[];
+  /** 1500 if not given. */
+  readonly mtu?: number;
+}
+
+export interface Link {
+  readonly a: LinkEnd;
+  readonly b: LinkEnd;
+}
+
+let count = 0;
+
+export class Lab implements AsyncDisposable {
+  /** Unique among all labs of this machine: title, pid of the owner, number. */
+  readonly name: string;
+  readonly #keepable: boolean;
+  readonly #hosts = new Map<string, Host>();
+  readonly #links: Link[] = [];
+  #disposed: Promise<void> | undefined;
+  #kept = false;
+
+  private constructor(name: string, keepable: boolean) {
+    this.name = name;
+    this.#keepable = keepable;
+  }
+
+  /** Removes what dead runs left behind, then starts an empty lab. */
+  static async create(title: string, options: LabOptions = {}): Promise<Lab> {
+    removeLeftovers();
+    count += 1;
+    return await Promise.resolve(new Lab(`${title}-${process.pid}-${count}`, options.keepable ?? false));
+  }
+
+  get hosts(): readonly Host[] {
+    return [...this.#hosts.values()];
+  }
+
+  get links(): readonly Link[] {
+    return this.#links;
+  }
+
+  /** Throws OS_LAB_SETUP when the namespaces cannot be made. */
+  async addHost(name: string, options: HostOptions = {}): Promise<Host> {
+    if (this.#disposed !== undefined) throw new AppError('OS_LAB_SETUP', `lab ${this.name} was disposed of`, {});
+    const host = await Host.create(this.name, name, this.#keepable, options);
+    if (this.#disposed !== undefined || this.#hosts.has(name)) {
+      await host.dispose();
+      throw new AppError('OS_LAB_SETUP', `lab ${this.name}: no place for host ${name}`, {});
+    }
+    this.#hosts.set(name, host);
+    return host;
+  }
+
+  /** Joins two hosts by a veth pair that is created inside the namespaces. */
+  async link(link: LinkDescription): Promise<Link> {
+    const { a, b } = link;
+    const [aName, bName] = link.names ?? [b.name, a.name];
+    const mtu = link.mtu ?? 1500;
+    const add = ['ip', 'link', 'add', 'name', aName, 'type', 'veth', 'peer', 'name', bName, 'netns', String(b.pid)];
+    // Only the network namespace is entered, so that the pid of the other holder means what it means here.
+    const result = await execute(['nsenter', `--target=${a.pid}`, '--net', '--', ...add]);
+    succeeded(a.name, add, result);
+    const made: Link = {
+      a: { host: a, interface: aName, addresses: link.addresses.map(([address]) => address) },
+      b: { host: b, interface: bName, addresses: link.addresses.map(([, address]) => address) },
+    };
+    await Promise.all(
+      [made.a, made.b].map(async (end) => {
+        end.host.joined(end.interface);
+        await end.host.ip([
+          `link set dev ${end.interface} mtu ${mtu} up`,
+          ...end.addresses.map((address) => `address add ${address} dev ${end.interface} nodad`),
+        ]);
+      }),
+    );
+    this.#links.push(made);
+    return made;
+  }
+
+  /** The ends of all links at one host. */
+  endsOf(host: Host): readonly LinkEnd[] {
+    return this.#links.flatMap((link) => [link.a, link.b]).filter((end) => end.host === host);
+  }
+
+  /** From now on `dispose` leaves everything as it is, and the owning program may end. */
+  async keep(): Promise<void> {
+    if (!this.#keepable)
+      throw new AppError('BUG_LAB_KEEP', 'keep() of a lab that was not made keepable', { retry: 'never' });
+    this.#kept = true;
+    for (const host of this.hosts) await host.release();
+  }
+
+  /** Ends every process and takes every namespace away; resolves when all is gone. Any number of calls. */
+  async dispose(): Promise<void> {
+    if (this.#kept) return;
+    this.#disposed ??= Promise.all(this.hosts.map((host) => host.dispose())).then(() => undefined);
+    await this.#disposed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+}

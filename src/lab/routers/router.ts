@@ -1,0 +1,73 @@
+/**
+ * A router of a lab: one description, several programs that carry it out. Tables are read from the router's own
+ * command line and normalised, so that one expected table serves for all of them.
+ */
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import type { Host } from '../host.ts';
+import type { LabProcess } from '../process.ts';
+
+export type RouterKind = 'flatroute' | 'bird' | 'frr';
+
+export interface RouterPeer {
+  /** Letters, digits, `-`; unique on this router. */
+  readonly name: string;
+  readonly address: IpAddress;
+  readonly asn: Asn;
+  /** Families carried in this one session. */
+  readonly families: readonly Family[];
+  /** TCP MD5 key. */
+  readonly password?: string;
+  /** The router waits for the peer to connect. */
+  readonly passive?: boolean;
+  /** How often our own AS may stand in a received path: one AS everywhere. */
+  readonly allowedOwnAsns?: number;
+  readonly maxPrefixes?: number;
+}
+
+export interface RouterDescription {
+  readonly asn: Asn;
+  readonly routerId: IpAddress;
+  readonly peers: readonly RouterPeer[];
+  /** Originated here; the kernel's routes to them are the lab's business. */
+  readonly announce: readonly Prefix[];
+  readonly holdTimeSeconds: number;
+  /** Equal paths go into the kernel together, whatever AS they lead through. */
+  readonly multipath: boolean;
+}
+
+export interface SessionRow {
+  readonly peer: IpAddress;
+  readonly asn: number;
+  readonly established: boolean;
+  /** In the router's own words. */
+  readonly state: string;
+}
+
+export interface TableRow {
+  readonly prefix: Prefix;
+  /** Next hops of the best path and of those that are used beside it; sorted. `local` for what is originated here. */
+  readonly nextHops: readonly string[];
+}
+
+export interface LabRouter {
+  readonly kind: RouterKind;
+  readonly host: Host;
+  readonly description: RouterDescription;
+  /** Starts the program and resolves when it answers. */
+  start(): Promise<void>;
+  /** Gives the running program another description. */
+  reconfigure(description: RouterDescription): Promise<void>;
+  /** Ends the program with this signal and waits until it is gone. */
+  stop(signal: NodeJS.Signals): Promise<void>;
+  /** The process that speaks BGP, to be stopped and continued by tests. */
+  readonly speaker: LabProcess;
+  /** Drops the session to a peer; it comes back by itself. */
+  resetSession(peer: IpAddress): Promise<void>;
+  sessions(): Promise<readonly SessionRow[]>;
+  /** The router's BGP table, sorted by prefix. */
+  table(family: Family): Promise<readonly TableRow[]>;
+  /** Configuration files, as the router-side guide shows them. */
+  configuration(): Readonly<Record<string, string>>;
+  /** The end of what the program has logged, for failure texts. */
+  log(): Promise<string>;
+}
