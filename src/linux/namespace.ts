@@ -1,0 +1,73 @@
+/**
+ * Entering another network namespace for the length of one action: setns, open a socket or a file, setns back, with
+ * nothing between. The namespace belongs to the thread, so the way there and back must be one synchronous piece. A
+ * thread that cannot come back ends the process: everything it did from then on would hit the wrong network. The pool of
+ * libuv inherits the namespace of the thread that starts it, so `warmThreadPool` must have been called before.
+ */
+import { closeSync, openSync, stat } from 'node:fs';
+import { AppError } from '#lib/result.ts';
+import { errnoName } from './errno.ts';
+import * as libc from './libc.ts';
+
+const CLONE_NEWNET = 0x40000000;
+
+/** The calling thread's own namespace; a thread never keeps another, so one descriptor serves its whole life. */
+let home: number | undefined;
+
+function homeNamespace(): number {
+  home ??= openNamespace('/proc/thread-self/ns/net');
+  return home;
+}
+
+/** Opens a namespace file; the caller closes the descriptor. Errors: AppError `OS_ENOENT` and the like. */
+export function openNamespace(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    const errno = typeof error === 'object' && error !== null && 'errno' in error ? Number(error.errno) : 0;
+    throw libc.osError('open', path, Math.abs(errno), error);
+  }
+}
+
+export const closeNamespace = (fd: number): void => closeSync(fd);
+
+/**
+ * Runs `action` in the namespace of a path or an open descriptor and answers its result. The action may open sockets and
+ * files and nothing else; what it throws is thrown after the way back. Errors: AppError `OS_EINVAL` when the descriptor is no network namespace.
+ */
+export function inNamespace<T>(target: string | number, action: () => T extends PromiseLike<unknown> ? never : T): T {
+  const own = homeNamespace();
+  const fd = typeof target === 'string' ? openNamespace(target) : target;
+  try {
+    if (libc.setns(fd, CLONE_NEWNET) < 0) throw libc.osError('setns', String(target), libc.lastErrno());
+    try {
+      return action();
+    } finally {
+      if (libc.setns(own, CLONE_NEWNET) < 0) {
+        process.stderr.write(`flatroute: no way back into the own network namespace: ${errnoName(libc.lastErrno())}\n`);
+        process.abort();
+      }
+    }
+  } finally {
+    if (typeof target === 'string') closeSync(fd);
+  }
+}
+
+/** Starts the threads of libuv's pool in the process's own namespace. Call once in the main thread, before any inNamespace. */
+export async function warmThreadPool(threads: number): Promise<void> {
+  await Promise.all(
+    Array.from(
+      { length: threads },
+      () =>
+        new Promise<void>((resolve, reject) => {
+          stat('/proc/self', (error) =>
+            error === null
+              ? resolve()
+              : reject(
+                  new AppError('OS_PROC_MISSING', '/proc is not mounted; mount it and start again', { cause: error }),
+                ),
+          );
+        }),
+    ),
+  );
+}

@@ -1,0 +1,151 @@
+/**
+ * Sockets as plain file descriptors. The calls never wait unless said so; what would block answers `undefined`. Errors:
+ * AppError `OS_<ERRNO>`. A descriptor belongs to whoever made it, who closes it or gives it to `net`.
+ */
+import { closeSync } from 'node:fs';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { EAGAIN, EINPROGRESS, EINTR } from './errno.ts';
+import * as libc from './libc.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
+  AF_UNIX,
+  internetSocketAddress,
+  netlinkSocketAddress,
+  readNative32,
+  unixSocketAddress,
+  writeNative16,
+  writeNative32,
+} from './socket-address.ts';
+
+const SOCK_STREAM = 1;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const MSG_PEEK = 2;
+const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+
+/** A TCP socket of the calling thread's namespace, non-blocking, closed on exec; neither bound nor connected. */
+export function openTcpSocket(family: Family): number {
+  const domain = family === 'ipv4' ? AF_INET : AF_INET6;
+  return libc.checked(
+    libc.socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    'socket',
+    `TCP over ${family}`,
+  );
+}
+
+/** A stream socket of the unix family, non-blocking, closed on exec. */
+export function openUnixSocket(): number {
+  return libc.checked(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', 'unix stream');
+}
+
+/** A netlink socket of the calling thread's namespace, blocking, closed on exec. */
+export function openNetlinkSocket(protocol: number): number {
+  return libc.checked(libc.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), 'socket', `netlink ${protocol}`);
+}
+
+/** Binds to an address and port; `scopeId` is the interface index that a link-local address needs. */
+export function bindInternet(fd: number, address: IpAddress, port: number, scopeId = 0): void {
+  const bytes = internetSocketAddress(address, port, scopeId);
+  libc.checked(libc.bind(fd, bytes, bytes.length), 'bind', `${address} port ${port}`);
+}
+
+/** Starts a connection; `false`: it is under way and the socket becomes writable when it is decided. */
+export function connectInternet(fd: number, address: IpAddress, port: number, scopeId = 0): boolean {
+  const bytes = internetSocketAddress(address, port, scopeId);
+  if (libc.connect(fd, bytes, bytes.length) === 0) return true;
+  const errno = libc.lastErrno();
+  if (errno === EINPROGRESS) return false;
+  throw libc.osError('connect', `${address} port ${port}`, errno);
+}
+
+/** Connects to a path or, with a leading NUL, to an abstract name; a listener whose queue is full is `OS_EAGAIN`. */
+export function connectUnix(fd: number, name: string): void {
+  const bytes = unixSocketAddress(name);
+  libc.checked(libc.connect(fd, bytes, bytes.length), 'connect', name.replace('\0', '@'));
+}
+
+export function listenSocket(fd: number, backlog: number): void {
+  libc.checked(libc.listen(fd, backlog), 'listen', `descriptor ${fd}`);
+}
+
+/** Binds a netlink socket and answers the port the kernel chose for it. */
+export function bindNetlink(fd: number): number {
+  const address = netlinkSocketAddress(0);
+  libc.checked(libc.bind(fd, address, address.length), 'bind', 'netlink');
+  const length = Buffer.alloc(4);
+  writeNative32(length, address.length, 0);
+  libc.checked(libc.getsockname(fd, address, length), 'getsockname', 'netlink');
+  return readNative32(address, 4);
+}
+
+/** Sends one datagram of the first `length` bytes to the kernel; returns when the kernel has worked on it. */
+export function sendDatagram(fd: number, bytes: Uint8Array, length: number): void {
+  for (;;) {
+    if (libc.send(fd, bytes, length, 0) >= 0) return;
+    const errno = libc.lastErrno();
+    if (errno !== EINTR) throw libc.osError('send', `netlink descriptor ${fd}, ${length} bytes`, errno);
+  }
+}
+
+/** Sends one datagram to a netlink port of this namespace, one's own included. */
+export function sendToNetlinkPort(fd: number, bytes: Uint8Array, port: number): void {
+  const address = netlinkSocketAddress(port);
+  libc.checked(libc.sendto(fd, bytes, bytes.length, 0, address, address.length), 'sendto', `netlink port ${port}`);
+}
+
+/**
+ * Receives one datagram into `buffer`. Answers its true length, which is greater than the buffer when the datagram was
+ * cut; `undefined` when there is none (with `wait`: none within the socket's receive timeout).
+ */
+export function receiveDatagram(fd: number, buffer: Uint8Array, wait: boolean): number | undefined {
+  return receive(fd, buffer, MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+}
+
+/** The true length of the next datagram, which stays in the queue. */
+export function peekDatagramLength(fd: number, buffer: Uint8Array, wait: boolean): number | undefined {
+  return receive(fd, buffer, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
+}
+
+function receive(fd: number, buffer: Uint8Array, flags: number): number | undefined {
+  for (;;) {
+    const length = libc.recv(fd, buffer, buffer.length, flags);
+    if (length >= 0) return length;
+    const errno = libc.lastErrno();
+    if (errno === EAGAIN) return undefined;
+    if (errno !== EINTR) throw libc.osError('recv', `descriptor ${fd}`, errno);
+  }
+}
+
+export const POLLIN = 1;
+export const POLLOUT = 4;
+
+/** Waits for events on descriptors, at most `timeoutMs` (-1: without end); answers what happened, in their order. */
+export function pollDescriptors(
+  wanted: readonly { readonly fd: number; readonly events: number }[],
+  timeoutMs: number,
+): readonly number[] {
+  const bytes = Buffer.alloc(8 * wanted.length);
+  wanted.forEach(({ fd, events }, i) => {
+    writeNative32(bytes, fd, 8 * i);
+    writeNative16(bytes, events, 8 * i + 4);
+  });
+  if (libc.poll(bytes, wanted.length, timeoutMs) < 0) {
+    const errno = libc.lastErrno();
+    if (errno !== EINTR) throw libc.osError('poll', `${wanted.length} descriptors`, errno);
+    return wanted.map(() => 0);
+  }
+  return wanted.map(
+    (_, i) => new Uint16Array(Uint8Array.prototype.slice.call(bytes, 8 * i + 6, 8 * i + 8).buffer)[0] ?? 0,
+  );
+}
+
+export function closeDescriptor(fd: number): void {
+  closeSync(fd);
+}
