@@ -3,6 +3,7 @@
  * command line and normalised, so that one expected table serves for all of them.
  */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { comparePrefixes } from '#lib/ip.ts';
 import type { Host } from '../host.ts';
 import type { LabProcess } from '../process.ts';
 
@@ -71,3 +72,9 @@ export interface LabRouter {
   /** The end of what the program has logged, for failure texts. */
   log(): Promise<string>;
 }
+
+/** Rows in order of their prefixes, next hops in order of their text. */
+export const byPrefix = (rows: ReadonlyMap<string, ReadonlySet<string>>): readonly TableRow[] =>
+  [...rows]
+    .map(([prefix, hops]) => ({ prefix: prefix as Prefix, nextHops: [...hops].sort() }))
+    .sort((a, b) => comparePrefixes(a.prefix, b.prefix));

@@ -1,0 +1,164 @@
+/**
+ * BIRD 2.0 as a router of a lab. Both families in one session; `merge paths` gives the kernel all equal paths,
+ * whatever AS they lead through; no policy is demanded, so import and export are said in full.
+ */
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import { seconds } from '#lib/time.ts';
+import type { Host } from '../host.ts';
+import type { LabProcess } from '../process.ts';
+import { found, notYet, waitFor } from '../wait.ts';
+import type { LabRouter, RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
+import { byPrefix } from './router.ts';
+
+const CONFIGURATION = '/run/bird/bird.conf';
+const CONTROL = '/run/bird/bird.ctl';
+const LOG = 'bird.log';
+
+/** A protocol's name: letters, digits and underscores. */
+const symbol = (peer: RouterPeer): string => peer.name.replaceAll('-', '_');
+
+function peerBlock(router: RouterDescription, peer: RouterPeer): string {
+  const limit = peer.maxPrefixes === undefined ? '' : ` import limit ${peer.maxPrefixes} action disable;`;
+  return [
+    `protocol bgp ${symbol(peer)} {`,
+    `  local as ${router.asn};`,
+    `  neighbor ${peer.address} as ${peer.asn};`,
+    `  hold time ${router.holdTimeSeconds};`,
+    '  connect retry time 1;',
+    '  connect delay time 1;',
+    '  error wait time 1, 3;',
+    ...(peer.passive === true ? ['  passive yes;'] : []),
+    ...(peer.password === undefined ? [] : [`  password "${peer.password}";`]),
+    ...(peer.allowedOwnAsns === undefined ? [] : [`  allow local as ${peer.allowedOwnAsns};`]),
+    ...peer.families.map((family) => `  ${family} { import all; export filter announce;${limit} };`),
+    '}',
+  ].join('\n');
+}
+
+/** The configuration file of one router. */
+export function birdConfiguration(router: RouterDescription): string {
+  const merge = router.multipath ? ' merge paths on;' : '';
+  const own = (family: Family): string =>
+    router.announce
+      .filter((prefix) => familyOf(prefix) === family)
+      .map((prefix) => `  route ${prefix} blackhole;`)
+      .join('\n');
+  return `${[
+    `router id ${router.routerId};`,
+    'protocol device { scan time 1; }',
+    // What is originated here is announced, the kernel's own route to it does the forwarding.
+    `protocol static own4 {\n  ipv4;\n${own('ipv4')}\n}`,
+    `protocol static own6 {\n  ipv6;\n${own('ipv6')}\n}`,
+    'filter announce { if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }',
+    `protocol kernel kernel4 { ipv4 { import none; export where source = RTS_BGP; };${merge} }`,
+    `protocol kernel kernel6 { ipv6 { import none; export where source = RTS_BGP; };${merge} }`,
+    ...router.peers.map((peer) => peerBlock(router, peer)),
+  ].join('\n')}\n`;
+}
+
+export class BirdRouter implements LabRouter {
+  readonly kind = 'bird';
+  readonly host: Host;
+  #description: RouterDescription;
+  #process: LabProcess | undefined;
+
+  constructor(host: Host, description: RouterDescription) {
+    this.host = host;
+    this.#description = description;
+  }
+
+  get description(): RouterDescription {
+    return this.#description;
+  }
+
+  get speaker(): LabProcess {
+    if (this.#process === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} was not started`, {});
+    return this.#process;
+  }
+
+  configuration(): Readonly<Record<string, string>> {
+    return { 'bird.conf': birdConfiguration(this.#description) };
+  }
+
+  async start(): Promise<void> {
+    await this.host.writeFile(CONFIGURATION, birdConfiguration(this.#description), 0o600);
+    this.#process = await this.host.spawn(['bird', '-f', '-c', CONFIGURATION, '-s', CONTROL], { log: LOG });
+    await waitFor(
+      `BIRD on ${this.host.name} to answer`,
+      async () => {
+        if (this.speaker.ended) throw new AppError('OS_LAB_ROUTER', `bird ended: ${await this.log()}`, {});
+        const answer = await this.host.exec(['birdc', '-r', '-s', CONTROL, 'show', 'status']);
+        return answer.stdout.includes('Daemon is up') ? found(undefined) : notYet(answer.stdout + answer.stderr);
+      },
+      { deadline: seconds(10) },
+    );
+  }
+
+  async reconfigure(description: RouterDescription): Promise<void> {
+    this.#description = description;
+    await this.host.writeFile(CONFIGURATION, birdConfiguration(description), 0o600);
+    const answer = await this.#ask('configure');
+    if (!/Reconfigured|Reconfiguration in progress/.test(answer))
+      throw new AppError('OS_LAB_ROUTER', `BIRD on ${this.host.name} refused its configuration: ${answer}`, {});
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    this.speaker.kill(signal);
+    await this.speaker.exited;
+  }
+
+  async resetSession(peer: IpAddress): Promise<void> {
+    const known = this.#description.peers.find((p) => p.address === peer);
+    if (known === undefined) throw new AppError('BUG_LAB_ROUTER', `${peer} is no peer of ${this.host.name}`, {});
+    await this.#ask('restart', symbol(known));
+  }
+
+  async #ask(...words: readonly string[]): Promise<string> {
+    return await this.host.run(['birdc', '-s', CONTROL, ...words]);
+  }
+
+  async sessions(): Promise<readonly SessionRow[]> {
+    const rows: SessionRow[] = [];
+    const answer = await this.#ask('show', 'protocols', 'all');
+    for (const peer of this.#description.peers) {
+      const block = answer.split(/\n(?=\S)/).find((text) => text.startsWith(`${symbol(peer)} `)) ?? '';
+      const state = /BGP state:\s+(\S+)/.exec(block)?.[1] ?? 'unknown';
+      const error = /Last error:\s+(.+)/.exec(block)?.[1];
+      rows.push({
+        peer: peer.address,
+        asn: peer.asn,
+        established: state === 'Established',
+        state: error === undefined || state === 'Established' ? state : `${state} (${error.trim()})`,
+      });
+    }
+    return rows;
+  }
+
+  /**
+   * As merged for the kernel. A prefix is on the first line of its block only:
+   *   10.60.1.0/26         unicast [node_1 00:00:01.000 from 10.0.1.1] * (100) [AS64601i]
+   *   	via 10.0.1.1 on node-1
+   */
+  async table(family: Family): Promise<readonly TableRow[]> {
+    const name = family === 'ipv4' ? '4' : '6';
+    const rows = new Map<string, Set<string>>();
+    const answers = [
+      await this.#ask('show', 'route', 'export', `kernel${name}`),
+      await this.#ask('show', 'route', 'protocol', `own${name}`),
+    ];
+    for (const line of answers.join('\n').split('\n')) {
+      const head = parsePrefix(/^(\S+\/\d+)\s/.exec(line)?.[1] ?? '');
+      if (head !== undefined) rows.set(head, new Set(line.includes('blackhole') ? ['local'] : []));
+      const via = parseAddress(/^\s+via (\S+) on /.exec(line)?.[1] ?? '');
+      const last = [...rows.values()].at(-1);
+      if (via !== undefined && last !== undefined) last.add(via);
+    }
+    return byPrefix(rows);
+  }
+
+  async log(): Promise<string> {
+    return (await this.speaker.log()).split('\n').slice(-20).join('\n');
+  }
+}
