@@ -4,7 +4,7 @@
 import type { Family, IpAddress } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { PeerIntent } from '../engine.ts';
-import type { Capability } from '../wire/messages.ts';
+import type { OpenTerms } from '../wire/negotiate.ts';
 import type { Listener } from './listener.ts';
 import type { SessionHandlers, SessionPort } from './session-port.ts';
 
@@ -23,11 +23,8 @@ export interface SessionOptions {
   readonly local: {
     /** BGP identifier, written as an IPv4 address. */
     readonly routerId: IpAddress;
-    /**
-     * What the speaker can do beyond what the session says by itself (multiprotocol for each family, 4-octet AS, graceful
-     * restart): route refresh, enhanced refresh, extended messages ...
-     */
-    readonly capabilities: readonly Capability[];
+    /** What the speaker can do beyond families, 4-octet AS, route refresh and graceful restart, which the session offers by itself. */
+    readonly capabilities: Pick<OpenTerms, 'enhancedRouteRefresh' | 'extendedMessage' | 'extendedNextHop'>;
   };
 }
 
