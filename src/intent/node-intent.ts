@@ -1,0 +1,56 @@
+/** What intent is made of: one value for each part of the agent, and the facts that come back. */
+import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
+import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
+import type { PodFacts, PodsIntent } from '#ipam/intent.ts';
+import type { Prefix } from '#lib/ip.ts';
+import type { Reason } from './reasons.ts';
+
+export interface NodeIntent {
+  /** `undefined`: this node speaks no BGP. */
+  readonly bgp: BgpIntent | undefined;
+  readonly pods: PodsIntent;
+  readonly dataplane: DataplaneIntent;
+}
+
+/** What every part last said; absent until it has said something. */
+export interface Facts {
+  readonly bgp?: BgpFacts | undefined;
+  readonly kernel?: KernelFacts | undefined;
+  readonly pods?: PodFacts | undefined;
+}
+
+export type ConditionType =
+  | 'Accepted'
+  | 'Established'
+  | 'RoutesAccepted'
+  | 'RoutesAnnounced'
+  | 'Listening'
+  | 'PeersConfigured'
+  | 'BlocksAssigned'
+  | 'BlocksAnnounced'
+  | 'KernelReady'
+  | 'RoutesInstalled'
+  | 'AddressesAvailable'
+  | 'Allocatable';
+
+/** One condition on one object, as seen by this node. `True` is the good state of every type. */
+export interface Condition {
+  readonly kind: string;
+  readonly name: string;
+  readonly type: ConditionType;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: Reason;
+  /** What happened, to what, and what to do. */
+  readonly message: string;
+}
+
+/** What `compile` answers: the intent, the conditions that resources alone decide, and what the others are made from. */
+export interface Compiled {
+  readonly nodeName: string;
+  readonly intent: NodeIntent;
+  readonly conditions: readonly Condition[];
+  /** Per peer of the intent: how a message can name its password. */
+  readonly passwords: Readonly<Record<string, { readonly secret: string; readonly key: string } | undefined>>;
+  /** Announcements that `gate` holds back until their blackhole is in the kernel. */
+  readonly gated: readonly Prefix[];
+}

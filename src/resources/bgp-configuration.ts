@@ -1,0 +1,98 @@
+/** BGPConfiguration: how this cluster's nodes speak BGP, as a whole (`default`) or one node (`node.<name>`). */
+import { asNumber, ipv4Address, prefix } from './formats.ts';
+import { ownKind } from './kind.ts';
+import { gracefulRestart, importPolicy } from './policy-fields.ts';
+import { boolean, integer, list, object, oneOf, optional } from './schema.ts';
+import type { Infer } from './schema.ts';
+
+const perNode = /^node\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
+
+const spec = object({
+  asNumber: optional(asNumber, {
+    description:
+      'AS number of the nodes. A node takes the first that is set: `node.<name>`, its annotation `flatroute.io/as-number`, `default`.',
+    defaultText: '64512',
+    reset: 'reset',
+  }),
+  listenPort: optional(integer(0, 65535), {
+    description: 'TCP port on which sessions are accepted. 0: no port, sessions are only opened from here.',
+    defaultText: '179',
+    reset: 'none',
+  }),
+  routerID: optional(ipv4Address, {
+    description:
+      'BGP identifier, written as an IPv4 address. Only in `node.<name>`, since no two nodes may have the same.',
+    defaultText: "the node's IPv4 address; without one, a number derived from the node's name",
+    reset: 'reset',
+  }),
+  importPolicy: optional(importPolicy, {
+    description:
+      'What is accepted of what peers announce when no filter has decided: nothing, 0.0.0.0/0 and ::/0 only, or all. BGPPeer can say otherwise for one peer.',
+    defaultText: '`None` on external, `All` on internal sessions',
+    reset: 'refresh',
+  }),
+  advertise: optional(
+    object({
+      nodeAddresses: optional(boolean, {
+        description: "Announce the node's own addresses as /32 and /128.",
+        defaultText: 'false',
+        reset: 'refresh',
+      }),
+      prefixes: optional(list(prefix, { maxItems: 500 }), {
+        description:
+          'Further prefixes that the node announces as they stand, such as a loopback or a network behind it.',
+        reset: 'refresh',
+      }),
+    }),
+    { description: "What is announced beside the node's blocks." },
+  ),
+  multipath: optional(
+    object({
+      maximumPaths: optional(integer(1, 64), {
+        description: 'How many equally good paths to one prefix are used at the same time.',
+        defaultText: '16',
+        reset: 'refresh',
+      }),
+      relax: optional(boolean, {
+        description: 'Paths of the same AS_PATH length are equally good, though they go through different ASes.',
+        defaultText: 'true',
+        reset: 'refresh',
+      }),
+    }),
+    { description: 'Several paths to one prefix at the same time (ECMP).' },
+  ),
+  addressSource: optional(oneOf('NodePodCIDR', 'IPPools'), {
+    description: "Which blocks a node gives addresses from: those in its Node's spec.podCIDRs, or its IPBlocks.",
+    defaultText: 'NodePodCIDR',
+  }),
+  gracefulRestart: optional(gracefulRestart, {
+    description: 'Graceful restart for all peers; BGPPeer can say otherwise for one.',
+    reset: 'reset',
+  }),
+});
+
+export const bgpConfiguration = ownKind(
+  'BGPConfiguration',
+  {
+    shortNames: ['frbgpconf'],
+    description:
+      'How the nodes speak BGP. The object named `default` holds for every node; a field set in `node.<name>` stands instead of it on that node. No other names are allowed. With neither, the defaults below hold.',
+  },
+  spec,
+  [
+    {
+      cel: "self.metadata.name == 'default' || self.metadata.name.startsWith('node.')",
+      holds: (it) => it.metadata.name === 'default' || perNode.test(it.metadata.name),
+      sentence: 'a BGPConfiguration is named default, or node. and the name of a node',
+      path: ['metadata', 'name'],
+    },
+    {
+      cel: "!has(self.spec.routerID) || self.metadata.name != 'default'",
+      holds: (it) => it.spec.routerID === undefined || it.metadata.name !== 'default',
+      sentence: 'no two nodes may have the same BGP identifier (RFC 6286); set it in node.<name>',
+      path: ['spec', 'routerID'],
+    },
+  ],
+);
+
+export type BGPConfiguration = Infer<typeof bgpConfiguration.schema>;

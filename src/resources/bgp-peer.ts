@@ -1,0 +1,167 @@
+/** BGPPeer: one router, and which nodes have a session with it. */
+import { asNumber, dataKey, duration, endpoint, labelSelector, objectName, selector } from './formats.ts';
+import { ownKind } from './kind.ts';
+import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
+import { boolean, defaulted, integer, list, object, oneOf, optional, required, string } from './schema.ts';
+import type { Infer } from './schema.ts';
+
+/** Rows of a received table before the session goes down; far above a rack's own routes, far below a full table. */
+export const defaultMaxPrefixes = 10_000;
+
+const spec = object(
+  {
+    node: optional(objectName, {
+      description:
+        'The one node that has this session. Without node, nodeSelector and nodeLabelSelector every node has it.',
+      reset: 'none',
+    }),
+    nodeSelector: optional(selector, {
+      description:
+        "The nodes that have this session, as a selector expression over their labels: `rack == 'a' && !has(retired)`.",
+      reset: 'none',
+    }),
+    nodeLabelSelector: optional(labelSelector, {
+      description: 'The nodes that have this session, as a Kubernetes label selector.',
+      reset: 'none',
+    }),
+    peerIP: required(endpoint, {
+      description:
+        "The peer's address, with a port where it is not 179: `192.0.2.1`, `192.0.2.1:1179`, `[2001:db8::1]:1179`.",
+      reset: 'reset',
+    }),
+    asNumber: required(asNumber, {
+      description: "The peer's AS number. Equal to the node's own: an internal session.",
+      reset: 'reset',
+    }),
+    localASNumber: optional(asNumber, {
+      description: "The node's AS number towards this peer.",
+      defaultText: "the node's AS number",
+      reset: 'reset',
+    }),
+    password: optional(
+      object({
+        secretKeyRef: required(
+          object({
+            name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
+            key: required(string({ type: 'key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
+              description: 'Key in the Secret.',
+            }),
+          }),
+          { description: 'Where the password is.' },
+        ),
+      }),
+      {
+        description:
+          'TCP MD5 password (RFC 2385), 1 to 80 bytes. When the Secret or the key is missing, the session stays down; it is never opened without the password.',
+        reset: 'reset',
+      },
+    ),
+    sourceAddress: defaulted(oneOf('UseNodeIP', 'None'), 'UseNodeIP', {
+      description: "Local address of the session: the node's address of that family, or what the kernel chooses.",
+      reset: 'reset',
+    }),
+    holdTime: defaulted(duration({ from: 3, to: 65535, zero: true }), '90s', {
+      description:
+        'How long the session lives without a sign of the peer; the smaller of both ends counts, and a third of it is the keepalive interval. 0s: neither is watched.',
+      reset: 'reset',
+    }),
+    connectTime: defaulted(duration({ from: 1, to: 65535 }), '120s', {
+      description: 'Time between two tries to connect (ConnectRetryTime of RFC 4271).',
+      reset: 'none',
+    }),
+    passive: defaulted(boolean, false, {
+      description: 'Wait for the peer to connect.',
+      reset: 'none',
+    }),
+    ebgpMultihop: defaulted(integer(1, 255), 1, {
+      description: 'Hops that an external peer may be away: the time-to-live of our packets.',
+      reset: 'reset',
+    }),
+    filters: defaulted(list(objectName, { maxItems: 32 }), [], {
+      description:
+        'Names of BGPFilters, in order. The first rule that matches decides. When one of them does not exist, the session stays down.',
+      reset: 'refresh',
+    }),
+    importPolicy: optional(importPolicy, {
+      description: 'What is accepted when no filter has decided: nothing, 0.0.0.0/0 and ::/0 only, or all.',
+      defaultText: "BGPConfiguration's; without one `None` on external, `All` on internal sessions",
+      reset: 'refresh',
+    }),
+    transit: defaulted(boolean, false, {
+      description: "A router's role: what was learned from other peers is announced to this one.",
+      reset: 'refresh',
+    }),
+    maxPrefixes: optional(
+      object({
+        limit: required(integer(1, 10_000_000), {
+          description: 'Prefixes that the peer may announce, both families together, counted before any filter.',
+          reset: 'none',
+        }),
+      }),
+      {
+        description: 'Above this the session goes down with Cease/1 (RFC 4486).',
+        defaultText: `limit: ${defaultMaxPrefixes}`,
+        reset: 'none',
+      },
+    ),
+    families: defaulted(
+      list(oneOf('ipv4', 'ipv6'), {
+        minItems: 1,
+        maxItems: 2,
+        rules: [
+          {
+            cel: 'self.all(x, self.exists_one(y, x == y))',
+            holds: (it) => new Set(it).size === it.length,
+            sentence: 'a family is named twice',
+          },
+        ],
+      }),
+      ['ipv4', 'ipv6'],
+      {
+        description: 'Address families that the session carries (RFC 4760), whatever the family of its own addresses.',
+        reset: 'reset',
+      },
+    ),
+    numAllowedLocalASNumbers: defaulted(integer(0, 10), 0, {
+      description: 'How often our own AS may stand in a received AS_PATH, for fabrics in which racks share one AS.',
+      reset: 'refresh',
+    }),
+    gracefulRestart: optional(gracefulRestart, {
+      description: 'Graceful restart with this peer.',
+      defaultText: "BGPConfiguration's",
+      reset: 'reset',
+    }),
+    maxRestartTime: optional(restartTime, {
+      description: "Calico's name for gracefulRestart.restartTime; one or the other.",
+      reset: 'reset',
+    }),
+    adminState: defaulted(oneOf('Up', 'Down'), 'Up', {
+      description: 'Down holds the session down with an administrative shutdown (Cease/2).',
+      reset: 'reset',
+    }),
+  },
+  {
+    rules: [
+      {
+        cel: '[has(self.node), has(self.nodeSelector), has(self.nodeLabelSelector)].filter(x, x).size() <= 1',
+        holds: (it) =>
+          [it.node, it.nodeSelector, it.nodeLabelSelector].filter((value) => value !== undefined).length <= 1,
+        sentence: 'node, nodeSelector and nodeLabelSelector exclude each other; keep one',
+      },
+      {
+        cel: '!(has(self.maxRestartTime) && has(self.gracefulRestart) && has(self.gracefulRestart.restartTime))',
+        holds: (it) => it.maxRestartTime === undefined || it.gracefulRestart?.restartTime === undefined,
+        sentence: 'says the same as gracefulRestart.restartTime; keep one',
+        path: ['maxRestartTime'],
+      },
+    ],
+  },
+);
+
+export const bgpPeer = ownKind(
+  'BGPPeer',
+  { shortNames: ['frpeer'], description: 'A router, and the nodes that have a session with it.' },
+  spec,
+);
+
+export type BGPPeer = Infer<typeof bgpPeer.schema>;

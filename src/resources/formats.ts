@@ -1,0 +1,367 @@
+/**
+ * The scalar formats that several kinds share: AS numbers, prefixes, addresses, durations, selectors, names. Each is one
+ * schema with its rules in CEL and in TypeScript; reading one gives the typed value.
+ */
+import { checkPrefix, contains, familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { milliseconds } from '#lib/time.ts';
+import type { Duration } from '#lib/time.ts';
+import { integerOrText, map, object, optional, list, oneOf, required, string, text } from './schema.ts';
+import type { Infer, Rule, Schema } from './schema.ts';
+import { parseSelector, uses } from './selector.ts';
+import type { Expression, Selector } from './selector.ts';
+
+/** `64512`, or dotted `1.10` (RFC 5396); `undefined` when it is not the text of a 32-bit number. */
+export function parseAsNumber(raw: number | string): number | undefined {
+  if (typeof raw === 'number') return Number.isInteger(raw) && raw >= 0 && raw <= 0xffffffff ? raw : undefined;
+  const dotted = /^(\d{1,5})\.(\d{1,5})$/.exec(raw);
+  if (dotted !== null) {
+    const [high, low] = [Number(dotted[1]), Number(dotted[2])];
+    return high > 0xffff || low > 0xffff ? undefined : high * 0x10000 + low;
+  }
+  return /^\d{1,10}$/.test(raw) && Number(raw) <= 0xffffffff ? Number(raw) : undefined;
+}
+
+/** RFC 7607: 0 is reserved; RFC 6793 §9: 23456 (AS_TRANS) stands for numbers that an old speaker cannot write. */
+export const isAsNumber = (value: number | undefined): value is Asn =>
+  value !== undefined && value > 0 && value <= 0xffffffff && value !== 23456;
+
+const anyNumber = 'use 1 to 4294967295, without 23456';
+const celAsText = "self.matches('^([0-9]{1,10}|[0-9]{1,5}[.][0-9]{1,5})$')";
+
+export const asNumber: Schema<Asn> = integerOrText(
+  {
+    type: 'AS number',
+    maxLength: 11,
+    rules: [
+      {
+        cel: 'type(self) == string || type(self) == int',
+        holds: (raw) => typeof raw === 'string' || Number.isInteger(raw),
+        sentence: '{value} is not a whole number; a dotted AS number stands in quotes, such as "1.10"',
+      },
+      {
+        cel: `type(self) == int ? (self >= 0 && self <= 4294967295) : ${celAsText}`,
+        holds: (raw) => parseAsNumber(raw) !== undefined,
+        sentence: `{value} is not an AS number; ${anyNumber}`,
+      },
+      {
+        cel: "type(self) == int ? self != 0 : !(self in ['0', '0.0'])",
+        holds: (raw) => parseAsNumber(raw) !== 0,
+        sentence: `{value} is not an AS number (RFC 7607); ${anyNumber}`,
+      },
+      {
+        cel: "type(self) == int ? self != 23456 : !(self in ['23456', '0.23456'])",
+        holds: (raw) => parseAsNumber(raw) !== 23456,
+        sentence: `{value} is AS_TRANS, which stands for numbers an old router cannot write (RFC 6793); ${anyNumber}`,
+      },
+    ],
+  },
+  (raw) => parseAsNumber(raw) as Asn,
+);
+
+const hostBits = {
+  meant: {
+    cel: 'string(cidr(self).masked())',
+    text: (value: string): string => {
+      const checked = checkPrefix(value);
+      return !checked.ok && checked.error.kind === 'hostBits' ? checked.error.meant : value;
+    },
+  },
+};
+
+const prefixRules: readonly Rule<string>[] = [
+  {
+    cel: 'isCIDR(self)',
+    holds: (raw) => {
+      const checked = checkPrefix(raw);
+      return checked.ok || checked.error.kind === 'hostBits';
+    },
+    sentence: '{value} is not a prefix; write address/length, such as 10.60.0.0/16 or fd60::/48',
+  },
+  {
+    cel: 'cidr(self).masked() == cidr(self)',
+    holds: (raw) => checkPrefix(raw).ok,
+    sentence: '{value} has host bits set; write {meant}',
+    fill: hostBits,
+  },
+];
+
+function toPrefix(raw: string): Prefix {
+  const prefix = parsePrefix(raw);
+  if (prefix === undefined) throw new TypeError(`not a prefix: ${raw}`);
+  return prefix;
+}
+
+export const prefix: Schema<Prefix> = text({ type: 'prefix', maxLength: 49, rules: prefixRules }, toPrefix);
+
+export function prefixOfFamily(family: Family): Schema<Prefix> {
+  const name = family === 'ipv4' ? 'IPv4' : 'IPv6';
+  const rule: Rule<string> = {
+    cel: `cidr(self).ip().family() == ${family === 'ipv4' ? 4 : 6}`,
+    holds: (raw) => familyOf(toPrefix(raw)) === family,
+    sentence: `{value} is not an ${name} prefix; rules of the other family have a list of their own`,
+  };
+  return text({ type: `${name} prefix`, maxLength: 49, rules: [...prefixRules, rule] }, toPrefix);
+}
+
+/** Addresses that no session can have at its other end. */
+const notUnicast = ['0.0.0.0/8', '224.0.0.0/3', '::/128', 'ff00::/8'].map(toPrefix);
+const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map(toPrefix);
+
+export interface Endpoint {
+  readonly address: IpAddress;
+  readonly port: number | undefined;
+}
+
+export function parseEndpoint(raw: string): Endpoint | undefined {
+  const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(raw);
+  const plain = bracketed ?? /^([^:]+):(\d{1,5})$/.exec(raw) ?? [raw, raw, undefined];
+  const address = parseAddress(plain[1] ?? '');
+  const port = plain[2] === undefined ? undefined : Number(plain[2]);
+  if (address === undefined || (bracketed !== null && familyOf(address) === 'ipv4')) return undefined;
+  return port === undefined || (port > 0 && port <= 65535) ? { address, port } : undefined;
+}
+
+const endpointAddress = (raw: string): IpAddress => toEndpoint(raw).address;
+
+function toEndpoint(raw: string): Endpoint {
+  const endpoint = parseEndpoint(raw);
+  if (endpoint === undefined) throw new TypeError(`not an address: ${raw}`);
+  return endpoint;
+}
+
+/** `{ip}` in the CEL text: the address without brackets and port. */
+const celAddress =
+  "ip(self.startsWith('[') ? self.split(']')[0].substring(1) : (isIP(self) ? self : self.split(':')[0]))";
+
+export const endpoint: Schema<Endpoint> = text(
+  {
+    type: 'address, optionally with a port',
+    minLength: 2,
+    maxLength: 64,
+    rules: [
+      {
+        cel: "isIP(self) || (self.matches('^[0-9.]+:[0-9]{1,5}$') && isIP(self.split(':')[0])) || (self.matches('^\\\\[[0-9a-fA-F:.]+\\\\](:[0-9]{1,5})?$') && isIP(self.split(']')[0].substring(1)))",
+        holds: (raw) => parseEndpoint(raw) !== undefined,
+        sentence:
+          '{value} is not an address; write 192.0.2.1, 192.0.2.1:179, 2001:db8::1 or [2001:db8::1]:179, without a zone',
+      },
+      {
+        cel: `!${celAddress}.isLinkLocalUnicast()`,
+        holds: (raw) => !linkLocal.some((range) => contains(range, endpointAddress(raw))),
+        sentence: '{value} is link-local, which says nothing without an interface; use a routed address of the peer',
+      },
+      {
+        cel: `${celAddress}.isGlobalUnicast() || ${celAddress}.isLoopback()`,
+        holds: (raw) => !notUnicast.some((range) => contains(range, endpointAddress(raw))),
+        sentence: '{value} is no unicast address; use the address of the peer',
+      },
+    ],
+  },
+  toEndpoint,
+);
+
+export const ipv4Address: Schema<IpAddress> = text(
+  {
+    type: 'IPv4 address',
+    maxLength: 15,
+    rules: [
+      {
+        cel: 'isIP(self) && ip(self).family() == 4',
+        holds: (raw) => {
+          const address = parseAddress(raw);
+          return address !== undefined && familyOf(address) === 'ipv4';
+        },
+        sentence: '{value} is not an IPv4 address; write four numbers such as 192.0.2.11',
+      },
+      {
+        cel: "self != '0.0.0.0'",
+        holds: (raw) => raw !== '0.0.0.0',
+        sentence: '{value} cannot be a BGP identifier (RFC 6286); use another address',
+      },
+    ],
+  },
+  (raw) => toEndpoint(raw).address,
+);
+
+const unit: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `90s`, `1m30s`, `1.5h`; whole milliseconds; `undefined` when it is no duration. */
+export function parseDuration(raw: string): Duration | undefined {
+  if (raw === '0') return milliseconds(0);
+  if (!/^(\d{1,9}(\.\d{1,9})?(ms|s|m|h))+$/.test(raw)) return undefined;
+  let total = 0;
+  for (const [, amount, name] of raw.matchAll(/([\d.]+)(ms|s|m|h)/g)) total += Number(amount) * (unit[name ?? ''] ?? 0);
+  return milliseconds(Math.round(total));
+}
+
+function toDuration(raw: string): Duration {
+  const parsed = parseDuration(raw);
+  if (parsed === undefined) throw new TypeError(`not a duration: ${raw}`);
+  return parsed;
+}
+
+/** A whole number of seconds in bounds; `zero` allows 0 beside them. */
+export function duration(bounds: {
+  readonly from: number;
+  readonly to: number;
+  readonly zero?: boolean;
+}): Schema<Duration> {
+  const allowed = `${bounds.zero === true ? '0s, or ' : ''}${bounds.from}s to ${bounds.to}s`;
+  const inBounds = `duration(self) >= duration('${bounds.from}s') && duration(self) <= duration('${bounds.to}s')`;
+  return text(
+    {
+      type: `duration, ${allowed}`,
+      maxLength: 32,
+      rules: [
+        {
+          cel: "self.matches('^(0|([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+)$')",
+          holds: (raw) => parseDuration(raw) !== undefined,
+          sentence: '{value} is not a duration; write a number and its unit, such as 90s or 1m30s',
+        },
+        {
+          cel: 'duration(self).getMilliseconds() % 1000 == 0',
+          holds: (raw) => toDuration(raw) % 1000 === 0,
+          sentence: '{value} is not a whole number of seconds, which is all that BGP can say',
+        },
+        {
+          cel: bounds.zero === true ? `duration(self) == duration('0s') || (${inBounds})` : inBounds,
+          holds: (raw) => {
+            const value = toDuration(raw);
+            return (value === 0 && bounds.zero === true) || (value >= bounds.from * 1000 && value <= bounds.to * 1000);
+          },
+          sentence: `{value} is out of bounds; use ${allowed}`,
+        },
+      ],
+    },
+    toDuration,
+  );
+}
+
+function selectorProblem(raw: string): string {
+  const parsed = parseSelector(raw);
+  return parsed.ok ? '' : `${parsed.error.text} (character ${parsed.error.at + 1})`;
+}
+
+const toSelector = (raw: string): Selector => {
+  if (raw.trim() === '') return { text: raw, expression: { op: 'all' } };
+  const parsed = parseSelector(raw);
+  if (!parsed.ok) throw new TypeError(parsed.error.text);
+  return parsed.value;
+};
+
+/** Calico's selector expression. CEL cannot parse it: the API server takes any text, this program refuses a wrong one. */
+function selectorWith(more: readonly Rule<string>[]): Schema<Selector> {
+  const grammar: Rule<string> = {
+    cel: undefined,
+    holds: (raw) => raw.trim() === '' || parseSelector(raw).ok,
+    sentence: '{value} is not a selector: {problem}',
+    fill: { problem: { cel: "''", text: selectorProblem } },
+  };
+  return text({ type: 'selector expression', maxLength: 1024, rules: [grammar, ...more] }, toSelector);
+}
+
+export const selector: Schema<Selector> = selectorWith([]);
+
+export const selectorWithoutGlobal: Schema<Selector> = selectorWith([
+  {
+    cel: "!self.matches('\\\\bglobal\\\\s*\\\\(')",
+    holds: (raw) => !uses(toSelector(raw).expression, 'global'),
+    sentence: '{value}: global() has no meaning for an address pool; use all()',
+  },
+]);
+
+const namePattern = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/** Name of an object: a DNS subdomain (RFC 1123), as Kubernetes wants it. */
+export const objectName: Schema<string> = string({
+  type: 'name',
+  minLength: 1,
+  maxLength: 253,
+  rules: [
+    {
+      cel: "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+      holds: (raw) => namePattern.test(raw),
+      sentence: '{value} is not a name; use lower-case letters, digits, - and ., with a letter or digit at both ends',
+    },
+  ],
+});
+
+/** Key of a Secret's data. */
+export const dataKey: Rule<string> = {
+  cel: "self.matches('^[-._a-zA-Z0-9]{1,253}$')",
+  holds: (key) => /^[-._a-zA-Z0-9]{1,253}$/.test(key),
+  sentence: '{value} is not a key; use letters, digits, -, _ and .',
+};
+
+export const labelKey: Rule<string> = {
+  cel: "self.matches('^([-a-zA-Z0-9.]{1,253}/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$')",
+  holds: (key) => /^([-a-zA-Z0-9.]{1,253}\/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/.test(key),
+  sentence: '{value} is not a label name; use [domain/]name with letters, digits, -, _ and .',
+};
+
+const labelValue: Schema<string> = string({
+  type: 'label value',
+  maxLength: 63,
+  rules: [
+    {
+      cel: "self.matches('^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$')",
+      holds: (raw) => /^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$/.test(raw),
+      sentence: '{value} is not a label value; use letters, digits, -, _ and .',
+    },
+  ],
+});
+
+export const labels = map(labelValue, { maxProperties: 1000, keys: labelKey });
+export const annotations = map(string({ type: 'text', maxLength: 262_144 }), { maxProperties: 1000, keys: labelKey });
+
+/** Kubernetes' own form of a selector. */
+export const labelSelector = object({
+  matchLabels: optional(map(labelValue, { maxProperties: 50, keys: labelKey }), {
+    description: 'Labels and the values that they must have.',
+  }),
+  matchExpressions: optional(
+    list(
+      object(
+        {
+          key: required(string({ type: 'label name', minLength: 1, maxLength: 317, rules: [labelKey] }), {
+            description: 'The label.',
+          }),
+          operator: required(oneOf('In', 'NotIn', 'Exists', 'DoesNotExist'), {
+            description: 'How the label is compared. `NotIn` holds for a label that is absent.',
+          }),
+          values: optional(list(labelValue, { maxItems: 100 }), {
+            description: 'Values for `In` and `NotIn`; absent otherwise.',
+          }),
+        },
+        {
+          rules: [
+            {
+              cel: "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) : (!has(self.values) || size(self.values) == 0)",
+              holds: (it) => (it.operator === 'In' || it.operator === 'NotIn') === (it.values ?? []).length > 0,
+              sentence: 'In and NotIn need values, Exists and DoesNotExist take none',
+              path: ['values'],
+            },
+          ],
+        },
+      ),
+      { maxItems: 50 },
+    ),
+    { description: 'Comparisons that must all hold.' },
+  ),
+});
+
+/** The same tree that a selector expression gives; an empty label selector matches everything, as in Kubernetes. */
+export function labelSelectorExpression(value: Infer<typeof labelSelector>): Expression {
+  const parts: Expression[] = Object.entries(value.matchLabels ?? {}).map(([label, text]) => ({
+    op: 'equal',
+    label,
+    value: text,
+  }));
+  for (const { key, operator, values } of value.matchExpressions ?? []) {
+    if (operator === 'Exists') parts.push({ op: 'has', label: key });
+    else if (operator === 'DoesNotExist') parts.push({ op: 'not', of: { op: 'has', label: key } });
+    else parts.push({ op: operator === 'In' ? 'in' : 'notIn', label: key, values: values ?? [] });
+  }
+  return parts.length === 0 ? { op: 'all' } : { op: 'and', of: parts };
+}

@@ -1,0 +1,66 @@
+/** IPPool: a range of pod addresses and what holds for it. */
+import { addressBits, familyOf, overlaps, parsePrefix, prefixLength } from '#lib/ip.ts';
+import type { Prefix } from '#lib/ip.ts';
+import { prefix, selectorWithoutGlobal } from './formats.ts';
+import { ownKind } from './kind.ts';
+import { boolean, defaulted, integer, object, oneOf, optional, required } from './schema.ts';
+import type { Infer } from './schema.ts';
+
+const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parsePrefix(text) as Prefix);
+
+export const defaultBlockSize = (cidr: Prefix): number => (familyOf(cidr) === 'ipv4' ? 26 : 122);
+
+const spec = object(
+  {
+    cidr: required(prefix, { description: 'The range. Immutable.' }),
+    blockSize: optional(integer(20, 128), {
+      description: 'Length of the blocks that nodes own: 20 to 32 for IPv4, 116 to 128 for IPv6. Immutable.',
+      defaultText: '26 for IPv4, 122 for IPv6',
+    }),
+    nodeSelector: defaulted(selectorWithoutGlobal, 'all()', {
+      description: 'The nodes that may own blocks of this pool, as a selector expression over their labels.',
+    }),
+    natOutgoing: defaulted(boolean, false, {
+      description: "Translate to the node's address what pods of this pool send to anything outside every pool.",
+    }),
+    disabled: defaulted(boolean, false, {
+      description: 'No new addresses from this pool; pods that have one keep it.',
+    }),
+    disableBGPExport: defaulted(boolean, false, {
+      description: 'Blocks of this pool are not announced.',
+    }),
+    assignmentMode: defaulted(oneOf('Automatic', 'Manual'), 'Automatic', {
+      description: '`Manual`: only pods that ask for this pool get an address from it.',
+    }),
+  },
+  {
+    rules: [
+      {
+        cel: "!['169.254.0.0/16', 'fe80::/10'].exists(range, cidr(range).containsIP(cidr(self.cidr).ip()))",
+        holds: (it) => !linkLocal.some((range) => overlaps(range, it.cidr)),
+        sentence: 'link-local addresses are not routed; use another range',
+        path: ['cidr'],
+      },
+      {
+        cel: '!has(self.blockSize) || (cidr(self.cidr).ip().family() == 4 ? self.blockSize <= 32 : self.blockSize >= 116)',
+        holds: (it) =>
+          it.blockSize === undefined || (familyOf(it.cidr) === 'ipv4' ? it.blockSize <= 32 : it.blockSize >= 116),
+        sentence: 'use 20 to 32 for IPv4, 116 to 128 for IPv6',
+        path: ['blockSize'],
+      },
+      {
+        cel: 'cidr(self.cidr).prefixLength() <= (has(self.blockSize) ? self.blockSize : (cidr(self.cidr).ip().family() == 4 ? 26 : 122))',
+        holds: (it) => prefixLength(it.cidr) <= (it.blockSize ?? defaultBlockSize(it.cidr)),
+        sentence: 'the pool is smaller than one of its blocks; write a shorter prefix or a larger blockSize',
+        path: ['cidr'],
+      },
+    ],
+  },
+);
+
+export const ipPool = ownKind('IPPool', { shortNames: ['frpool'], description: 'A range of pod addresses.' }, spec);
+
+export type IPPool = Infer<typeof ipPool.schema>;
+
+/** A block of one address is a fixed address. */
+export const isSingleAddress = (block: Prefix): boolean => prefixLength(block) === addressBits(familyOf(block));

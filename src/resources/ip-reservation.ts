@@ -1,0 +1,17 @@
+/** IPReservation: addresses inside pools that no pod gets. */
+import { prefix } from './formats.ts';
+import { ownKind } from './kind.ts';
+import { defaulted, list, object } from './schema.ts';
+import type { Infer } from './schema.ts';
+
+export const ipReservation = ownKind(
+  'IPReservation',
+  { shortNames: ['frreserve'], description: 'Addresses that no pod gets, though a pool or a block has them.' },
+  object({
+    reservedCIDRs: defaulted(list(prefix, { maxItems: 1000 }), [], {
+      description: 'Prefixes; a single address is a /32 or /128.',
+    }),
+  }),
+);
+
+export type IPReservation = Infer<typeof ipReservation.schema>;

@@ -1,0 +1,80 @@
+/** What every kind has: apiVersion, kind and metadata around its spec, and how the parts fit into one schema. */
+import { annotations, labels, objectName } from './formats.ts';
+import { defaulted, object, oneOf, optional, required, string } from './schema.ts';
+import type { Field, Infer, Rule, Schema, Values } from './schema.ts';
+
+export const apiGroup = 'flatroute.io';
+export const apiVersion = 'flatroute.io/v1alpha1';
+/** Namespace of the Secrets that `secretKeyRef` names, and of a Secret manifest that names none. */
+export const secretNamespace = 'flatroute-system';
+
+export interface Kind<T> {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+  readonly shortNames: readonly string[];
+  readonly description: string;
+  readonly schema: Schema<T>;
+}
+
+/** Written by the API server and by kubectl; accepted so that `kubectl get -o yaml` can be used as it is. */
+const serverMetadata = [
+  'creationTimestamp',
+  'deletionGracePeriodSeconds',
+  'deletionTimestamp',
+  'finalizers',
+  'generateName',
+  'generation',
+  'managedFields',
+  'ownerReferences',
+  'resourceVersion',
+  'selfLink',
+  'uid',
+];
+
+const name = required(objectName, { description: 'Name of the object.' });
+const labelsField = defaulted(labels, {}, { description: 'Labels, for selectors.' });
+const annotationsField = defaulted(annotations, {}, { description: 'Annotations.' });
+
+export const clusterMetadata = object(
+  { name, labels: labelsField, annotations: annotationsField },
+  { ignored: serverMetadata },
+);
+
+export const namespacedMetadata = object(
+  {
+    name,
+    namespace: optional(string({ type: 'namespace', minLength: 1, maxLength: 63 }), { description: 'Namespace.' }),
+    labels: labelsField,
+    annotations: annotationsField,
+  },
+  { ignored: serverMetadata },
+);
+
+export type Metadata = Infer<typeof clusterMetadata>;
+
+interface ResourceFields<M, S> {
+  readonly apiVersion: Field<string>;
+  readonly kind: Field<string>;
+  readonly metadata: Field<M>;
+  readonly spec: Field<S>;
+}
+
+export type Resource<S> = Values<ResourceFields<Metadata, S>>;
+
+/** One of our own kinds: cluster-scoped, `spec`, and a `status` that is accepted and not read. */
+export function ownKind<S>(
+  kind: string,
+  words: { readonly shortNames: readonly string[]; readonly description: string },
+  spec: Schema<S>,
+  rules: readonly Rule<Resource<S>>[] = [],
+): Kind<Resource<S>> {
+  const fields: ResourceFields<Metadata, S> & Record<string, Field<unknown>> = {
+    apiVersion: required<string>(oneOf(apiVersion), { description: 'API group and version.' }),
+    kind: required<string>(oneOf(kind), { description: 'Kind of the object.' }),
+    metadata: required(clusterMetadata, { description: 'Name, labels and annotations.' }),
+    spec: required(spec, { description: 'What is wanted.' }),
+  };
+  const schema: Schema<Resource<S>> = object(fields, { ignored: ['status'], rules });
+  return { apiVersion, kind, namespaced: false, ...words, schema };
+}

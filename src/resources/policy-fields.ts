@@ -1,0 +1,22 @@
+/** Fields that BGPConfiguration and BGPPeer share: what is imported, and graceful restart. */
+import { duration } from './formats.ts';
+import { boolean, object, oneOf, optional } from './schema.ts';
+
+export const importPolicy = oneOf('None', 'DefaultRoute', 'All');
+
+/** RFC 4724 §3: the restart time has 12 bits. */
+export const restartTime = duration({ from: 0, to: 4095 });
+
+export const gracefulRestart = object({
+  enabled: optional(boolean, {
+    description:
+      'Whether graceful restart (RFC 4724) is offered to the peer, so that it keeps our routes while the agent restarts.',
+    defaultText: 'true',
+    reset: 'reset',
+  }),
+  restartTime: optional(restartTime, {
+    description: 'How long the peer is asked to keep our routes while the session is away.',
+    defaultText: '120s',
+    reset: 'reset',
+  }),
+});

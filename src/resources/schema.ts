@@ -1,0 +1,430 @@
+/**
+ * Schemas as values: one value says what a field may hold, reads it from untrusted data, and describes itself for the
+ * reference pages and the CRDs; TypeScript types are inferred from it. Data in: what a YAML parser or the API gave.
+ * Data out: a value of the inferred type with defaults filled in, or problems, each with the path of the field, what is
+ * wrong and what is allowed. Nothing here throws on foreign input. docs/decisions/0002-schema.md says why no library.
+ */
+
+export type Path = readonly (string | number)[];
+
+/** Stable codes of docs/errors.md for what can be wrong inside an object. */
+export type FieldCode =
+  | 'CONFIG_UNKNOWN_FIELD'
+  | 'CONFIG_MISSING_FIELD'
+  | 'CONFIG_WRONG_TYPE'
+  | 'CONFIG_OUT_OF_BOUNDS'
+  | 'CONFIG_INVALID_VALUE'
+  | 'CONFIG_RULE_BROKEN';
+
+export interface FieldProblem {
+  readonly path: Path;
+  /** Where a reader should look: at the field's name, or at its value. */
+  readonly at: 'key' | 'value';
+  readonly code: FieldCode;
+  /** What is wrong and what is allowed, without the field's name and without a full stop. */
+  readonly text: string;
+}
+
+/**
+ * One validation rule for two evaluators: the API server reads `cel`, this program runs `holds`; both say `sentence`.
+ * `{name}` in the sentence stands for `fill[name]`, `{value}` for the value itself.
+ */
+export interface Rule<T> {
+  /** CEL over the raw object as the API server sees it; `undefined` where CEL cannot say it, then only this program does. */
+  readonly cel: string | undefined;
+  readonly holds: (value: T) => boolean;
+  readonly sentence: string;
+  readonly fill?: Readonly<Record<string, { readonly cel: string; readonly text: (value: T) => string }>>;
+  /** Field that the problem is shown at, relative to the value; the value itself when absent. */
+  readonly path?: Path;
+}
+
+/** What changing a field does to a running session. */
+export type ResetClass = 'none' | 'refresh' | 'reset';
+
+export const invalid: unique symbol = Symbol('invalid');
+export type Invalid = typeof invalid;
+
+/** What a schema says about itself: for documentation and CRDs. */
+export type Shape =
+  | {
+      readonly kind: 'string';
+      /** What the text is, for people: `prefix`, `duration`. */
+      readonly type: string;
+      readonly minLength: number;
+      readonly maxLength: number;
+      readonly values?: readonly string[];
+      readonly secret?: boolean;
+    }
+  | { readonly kind: 'integer'; readonly minimum: number; readonly maximum: number }
+  | { readonly kind: 'integerOrString'; readonly type: string; readonly maxLength: number }
+  | { readonly kind: 'boolean' }
+  | { readonly kind: 'list'; readonly items: Schema<unknown>; readonly minItems: number; readonly maxItems: number }
+  | { readonly kind: 'map'; readonly values: Schema<unknown>; readonly maxProperties: number }
+  | {
+      readonly kind: 'object';
+      readonly fields: Readonly<Record<string, Field<unknown>>>;
+      /** Known fields that are accepted and not read, such as what the API server adds. */
+      readonly ignored: readonly string[];
+    };
+
+export interface Schema<T> {
+  readonly shape: Shape;
+  readonly rules: readonly { readonly cel: string | undefined; readonly sentence: string }[];
+  read(raw: unknown, path: Path, problems: FieldProblem[]): T | Invalid;
+}
+
+export type Infer<S> = S extends { read(raw: unknown, path: Path, problems: FieldProblem[]): infer R }
+  ? Exclude<R, Invalid>
+  : never;
+
+export interface Field<T> {
+  readonly schema: Schema<unknown>;
+  readonly presence: 'required' | 'optional' | 'defaulted';
+  /** What stands when the field is absent, as it would be written. */
+  readonly default: unknown;
+  /** The default in words, where it depends on something else. */
+  readonly defaultText: string | undefined;
+  readonly description: string;
+  readonly reset: ResetClass | undefined;
+  /** `raw` is `undefined` when the field is absent. */
+  read(raw: unknown, path: Path, problems: FieldProblem[]): T | Invalid;
+}
+
+interface FieldWords {
+  readonly description: string;
+  readonly defaultText?: string;
+  readonly reset?: ResetClass;
+}
+
+/** Kubernetes treats an explicit null as an absent field; so do we. */
+const absent = (raw: unknown): boolean => raw === undefined || raw === null;
+
+export function required<T>(schema: Schema<T>, words: FieldWords): Field<T> {
+  return {
+    ...wordsOf(words),
+    schema,
+    presence: 'required',
+    default: undefined,
+    read(raw, path, problems) {
+      if (!absent(raw)) return schema.read(raw, path, problems);
+      problems.push({
+        path,
+        at: 'key',
+        code: 'CONFIG_MISSING_FIELD',
+        text: `is required (${typeWords(schema.shape)})`,
+      });
+      return invalid;
+    },
+  };
+}
+
+export function optional<T>(schema: Schema<T>, words: FieldWords): Field<T | undefined> {
+  return {
+    ...wordsOf(words),
+    schema,
+    presence: 'optional',
+    default: undefined,
+    read: (raw, path, problems) => (absent(raw) ? undefined : schema.read(raw, path, problems)),
+  };
+}
+
+/** `standing` is the default as it would be written in YAML. */
+export function defaulted<T>(schema: Schema<T>, standing: unknown, words: FieldWords): Field<T> {
+  return {
+    ...wordsOf(words),
+    schema,
+    presence: 'defaulted',
+    default: standing,
+    read: (raw, path, problems) => schema.read(absent(raw) ? standing : raw, path, problems),
+  };
+}
+
+const wordsOf = (words: FieldWords): Pick<Field<unknown>, 'description' | 'defaultText' | 'reset'> => ({
+  description: words.description,
+  defaultText: words.defaultText,
+  reset: words.reset,
+});
+
+/** A foreign value in a message: quoted, one line, at most 60 characters. */
+export function shown(value: unknown): string {
+  const text =
+    typeof value === 'bigint'
+      ? String(value)
+      : (JSON.stringify(value) ?? (value === undefined ? 'nothing' : typeof value));
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** A value inside a sentence: a string stands bare where that is unambiguous. */
+const bare = (value: unknown): string =>
+  typeof value === 'string' && value.length <= 60 && /^[\x21-\x7e]+$/.test(value) ? value : shown(value);
+
+/** What a shape accepts, in words: `a prefix`, `one of None, All`. */
+export function typeWords(shape: Shape): string {
+  switch (shape.kind) {
+    case 'string':
+      return shape.values === undefined ? shape.type : `one of ${shape.values.join(', ')}`;
+    case 'integer':
+      return `a whole number from ${shape.minimum} to ${shape.maximum}`;
+    case 'integerOrString':
+      return shape.type;
+    case 'boolean':
+      return 'true or false';
+    case 'list':
+      return 'a list';
+    case 'map':
+    case 'object':
+      return 'a map of fields';
+  }
+}
+
+function wrongType(shape: Shape, raw: unknown, path: Path, problems: FieldProblem[], secret = false): Invalid {
+  const what = secret ? 'the value (not shown)' : shown(raw);
+  problems.push({
+    path,
+    at: 'value',
+    code: 'CONFIG_WRONG_TYPE',
+    text: `${what} has the wrong type; use ${typeWords(shape)}`,
+  });
+  return invalid;
+}
+
+function outOfBounds(text: string, path: Path, problems: FieldProblem[]): Invalid {
+  problems.push({ path, at: 'value', code: 'CONFIG_OUT_OF_BOUNDS', text });
+  return invalid;
+}
+
+function fillSentence<T>(rule: Rule<T>, value: T): string {
+  return rule.sentence.replace(/\{(\w+)\}/g, (_, name: string) =>
+    name === 'value' ? bare(value) : (rule.fill?.[name]?.text(value) ?? name),
+  );
+}
+
+/** Runs rules in order and stops at the first that does not hold: a later one may rely on an earlier one. */
+function checkRules<T>(
+  rules: readonly Rule<T>[],
+  value: T,
+  code: FieldCode,
+  path: Path,
+  problems: FieldProblem[],
+): boolean {
+  for (const rule of rules) {
+    if (rule.holds(value)) continue;
+    problems.push({ path: [...path, ...(rule.path ?? [])], at: 'value', code, text: fillSentence(rule, value) });
+    return false;
+  }
+  return true;
+}
+
+export interface TextOptions {
+  /** What the text is, with its article: `a prefix such as 10.60.0.0/16`. */
+  readonly type: string;
+  readonly minLength?: number;
+  readonly maxLength: number;
+  readonly rules?: readonly Rule<string>[];
+  /** The value is never shown in a message. */
+  readonly secret?: boolean;
+}
+
+/** A string with rules; `parse` makes the typed value and is called only when every rule holds. */
+export function text<T>(options: TextOptions, parse: (raw: string) => T): Schema<T> {
+  const rules = options.rules ?? [];
+  const secret = options.secret ?? false;
+  const minLength = options.minLength ?? 0;
+  const shape: Shape = { kind: 'string', type: options.type, minLength, maxLength: options.maxLength, secret };
+  return {
+    shape,
+    rules,
+    read(raw, path, problems) {
+      if (typeof raw !== 'string') return wrongType(shape, raw, path, problems, secret);
+      if (raw.length > options.maxLength)
+        return outOfBounds(`has ${raw.length} characters; at most ${options.maxLength} are allowed`, path, problems);
+      if (raw.length < minLength) return outOfBounds(`is too short; use ${options.type}`, path, problems);
+      return checkRules(rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;
+    },
+  };
+}
+
+export const string = (options: TextOptions): Schema<string> => text(options, (raw) => raw);
+
+export function oneOf<const V extends string>(...values: readonly V[]): Schema<V> {
+  const longest = Math.max(...values.map((value) => value.length));
+  const shape: Shape = { kind: 'string', type: 'a word', minLength: 0, maxLength: longest, values };
+  return {
+    shape,
+    rules: [],
+    read(raw, path, problems) {
+      if (typeof raw !== 'string') return wrongType(shape, raw, path, problems);
+      const found = values.find((value) => value === raw);
+      if (found !== undefined) return found;
+      const meant = values.find((value) => value.toLowerCase() === raw.toLowerCase());
+      const hint = meant === undefined ? `use ${typeWords(shape)}` : `write ${meant}`;
+      problems.push({
+        path,
+        at: 'value',
+        code: 'CONFIG_INVALID_VALUE',
+        text: `${bare(raw)} is not known here; ${hint}`,
+      });
+      return invalid;
+    },
+  };
+}
+
+export function integer(minimum: number, maximum: number): Schema<number> {
+  const shape: Shape = { kind: 'integer', minimum, maximum };
+  return {
+    shape,
+    rules: [],
+    read(raw, path, problems) {
+      if (typeof raw !== 'number' || !Number.isInteger(raw)) return wrongType(shape, raw, path, problems);
+      if (raw < minimum || raw > maximum)
+        return outOfBounds(`${raw} is out of bounds; use ${typeWords(shape)}`, path, problems);
+      return raw;
+    },
+  };
+}
+
+/** A number or its text; `x-kubernetes-int-or-string` in a CRD. */
+export function integerOrText<T>(
+  options: { readonly type: string; readonly maxLength: number; readonly rules: readonly Rule<number | string>[] },
+  parse: (raw: number | string) => T,
+): Schema<T> {
+  const shape: Shape = { kind: 'integerOrString', type: options.type, maxLength: options.maxLength };
+  return {
+    shape,
+    rules: options.rules,
+    read(raw, path, problems) {
+      if (typeof raw !== 'number' && typeof raw !== 'string') return wrongType(shape, raw, path, problems);
+      return checkRules(options.rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;
+    },
+  };
+}
+
+export const boolean: Schema<boolean> = {
+  shape: { kind: 'boolean' },
+  rules: [],
+  read(raw, path, problems) {
+    return typeof raw === 'boolean' ? raw : wrongType(boolean.shape, raw, path, problems);
+  },
+};
+
+export function list<T>(
+  items: Schema<T>,
+  options: { readonly minItems?: number; readonly maxItems: number; readonly rules?: readonly Rule<readonly T[]>[] },
+): Schema<readonly T[]> {
+  const minItems = options.minItems ?? 0;
+  const rules = options.rules ?? [];
+  const shape: Shape = { kind: 'list', items, minItems, maxItems: options.maxItems };
+  return {
+    shape,
+    rules,
+    read(raw, path, problems) {
+      if (!Array.isArray(raw)) return wrongType(shape, raw, path, problems);
+      const entries: readonly unknown[] = raw;
+      if (entries.length > options.maxItems)
+        return outOfBounds(`has ${entries.length} entries; at most ${options.maxItems} are allowed`, path, problems);
+      if (entries.length < minItems)
+        return outOfBounds(`has ${entries.length} entries; at least ${minItems} are needed`, path, problems);
+      const values: T[] = [];
+      entries.forEach((entry, i) => {
+        const value = items.read(entry, [...path, i], problems);
+        if (value !== invalid) values.push(value);
+      });
+      if (values.length !== entries.length) return invalid;
+      return checkRules(rules, values, 'CONFIG_RULE_BROKEN', path, problems) ? values : invalid;
+    },
+  };
+}
+
+const isMap = (raw: unknown): raw is Readonly<Record<string, unknown>> =>
+  typeof raw === 'object' && raw !== null && !Array.isArray(raw);
+
+/** A map whose keys are the user's own, such as labels. */
+export function map<T>(
+  values: Schema<T>,
+  options: {
+    readonly maxProperties: number;
+    readonly keys: Rule<string>;
+    readonly rules?: readonly Rule<Readonly<Record<string, T>>>[];
+  },
+): Schema<Readonly<Record<string, T>>> {
+  const rules = options.rules ?? [];
+  const shape: Shape = { kind: 'map', values, maxProperties: options.maxProperties };
+  return {
+    shape,
+    rules,
+    read(raw, path, problems) {
+      if (!isMap(raw)) return wrongType(shape, raw, path, problems);
+      const entries = Object.entries(raw);
+      if (entries.length > options.maxProperties)
+        return outOfBounds(
+          `has ${entries.length} entries; at most ${options.maxProperties} are allowed`,
+          path,
+          problems,
+        );
+      const result: Record<string, T> = {};
+      let good = true;
+      for (const [key, entry] of entries) {
+        const at = [...path, key];
+        const value = values.read(entry, at, problems);
+        if (!checkRules([options.keys], key, 'CONFIG_INVALID_VALUE', at, problems) || value === invalid) good = false;
+        else Object.defineProperty(result, key, { value, enumerable: true, configurable: true, writable: true });
+      }
+      return good && checkRules(rules, result, 'CONFIG_RULE_BROKEN', path, problems) ? result : invalid;
+    },
+  };
+}
+
+export type Values<F> = { readonly [K in keyof F]: F[K] extends Field<infer T> ? T : never };
+
+export function object<F extends Readonly<Record<string, Field<unknown>>>>(
+  fields: F,
+  options: { readonly ignored?: readonly string[]; readonly rules?: readonly Rule<Values<F>>[] } = {},
+): Schema<Values<F>> {
+  const ignored = options.ignored ?? [];
+  const rules = options.rules ?? [];
+  const shape: Shape = { kind: 'object', fields, ignored };
+  return {
+    shape,
+    rules,
+    read(raw, path, problems) {
+      if (!isMap(raw)) return wrongType(shape, raw, path, problems);
+      let good = true;
+      for (const key of Object.keys(raw)) {
+        if (Object.hasOwn(fields, key) || ignored.includes(key)) continue;
+        good = false;
+        const text = `is not a known field; ${hint(key, Object.keys(fields))}`;
+        problems.push({ path: [...path, key], at: 'key', code: 'CONFIG_UNKNOWN_FIELD', text });
+      }
+      const result: Record<string, unknown> = {};
+      for (const [key, field] of Object.entries(fields)) {
+        const value = field.read(Object.hasOwn(raw, key) ? raw[key] : undefined, [...path, key], problems);
+        if (value === invalid) good = false;
+        else result[key] = value;
+      }
+      if (!good) return invalid;
+      const value = result as Values<F>;
+      return checkRules(rules, value, 'CONFIG_RULE_BROKEN', path, problems) ? value : invalid;
+    },
+  };
+}
+
+/** What was probably meant by a misspelt name, or everything that is allowed. */
+export function hint(name: string, known: readonly string[]): string {
+  const near = known.find((candidate) => distance(candidate.toLowerCase(), name.slice(0, 64).toLowerCase()) <= 2);
+  return near === undefined ? `known here: ${known.join(', ')}` : `did you mean ${near}?`;
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
