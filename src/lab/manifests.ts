@@ -1,0 +1,126 @@
+/**
+ * Resources of a lab's nodes and routers as YAML, written the way an operator would write them: readable examples of
+ * directory mode. Each function gives the text of one file.
+ */
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+
+export interface ConfigurationManifest {
+  readonly asn: Asn;
+  readonly routerId?: IpAddress;
+  readonly importPolicy: 'None' | 'DefaultRoute' | 'All';
+  /** Prefixes originated here besides pod blocks. */
+  readonly prefixes?: readonly Prefix[];
+  readonly nodeAddresses?: boolean;
+}
+
+export function bgpConfiguration(it: ConfigurationManifest): string {
+  const prefixes = it.prefixes ?? [];
+  return lines(
+    'apiVersion: flatroute.io/v1alpha1',
+    'kind: BGPConfiguration',
+    'metadata: { name: default }',
+    'spec:',
+    `  asNumber: ${it.asn}`,
+    it.routerId === undefined ? undefined : `  routerID: ${it.routerId}`,
+    `  importPolicy: ${it.importPolicy}`,
+    it.nodeAddresses === true || prefixes.length > 0 ? '  advertise:' : undefined,
+    it.nodeAddresses === true ? '    nodeAddresses: true' : undefined,
+    prefixes.length > 0 ? '    prefixes:' : undefined,
+    ...prefixes.map((prefix) => `      - ${prefix}`),
+  );
+}
+
+export interface PeerManifest {
+  readonly name: string;
+  readonly address: IpAddress;
+  readonly asn: Asn;
+  readonly families: readonly Family[];
+  readonly holdTimeSeconds: number;
+  /** Key of the Secret `bgp` that holds the password. */
+  readonly passwordKey?: string;
+  readonly passive?: boolean;
+  /** A router's role: what is learned from others is announced here too. */
+  readonly transit?: boolean;
+  readonly allowedLocalAsns?: number;
+  readonly maxPrefixes?: number;
+}
+
+export function bgpPeer(it: PeerManifest): string {
+  return lines(
+    'apiVersion: flatroute.io/v1alpha1',
+    'kind: BGPPeer',
+    `metadata: { name: ${it.name} }`,
+    'spec:',
+    `  peerIP: "${it.address}"`,
+    `  asNumber: ${it.asn}`,
+    `  families: [${it.families.join(', ')}]`,
+    `  holdTime: ${it.holdTimeSeconds}s`,
+    '  connectTime: 1s',
+    it.passwordKey === undefined ? undefined : `  password: { secretKeyRef: { name: bgp, key: ${it.passwordKey} } }`,
+    it.passive === true ? '  passive: true' : undefined,
+    it.transit === true ? '  transit: true' : undefined,
+    it.allowedLocalAsns === undefined ? undefined : `  numAllowedLocalASNumbers: ${it.allowedLocalAsns}`,
+    it.maxPrefixes === undefined ? undefined : `  maxPrefixes: ${it.maxPrefixes}`,
+  );
+}
+
+/** Secret `bgp` with one key for each peer. */
+export function passwords(data: Readonly<Record<string, string>>): string {
+  return lines(
+    'apiVersion: v1',
+    'kind: Secret',
+    'metadata: { name: bgp, namespace: flatroute-system }',
+    'stringData:',
+    ...Object.entries(data).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}`),
+  );
+}
+
+export interface NodeManifest {
+  readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly addresses: readonly IpAddress[];
+  readonly podCIDRs: readonly Prefix[];
+}
+
+/** What `kubectl get node -o yaml` shows of a node, as far as it matters here. */
+export function node(it: NodeManifest): string {
+  const labels = Object.entries(it.labels ?? {});
+  const pods = it.podCIDRs;
+  return lines(
+    'apiVersion: v1',
+    'kind: Node',
+    'metadata:',
+    `  name: ${it.name}`,
+    labels.length > 0 ? '  labels:' : undefined,
+    ...labels.map(([key, value]) => `    ${key}: ${JSON.stringify(value)}`),
+    pods.length > 0 ? 'spec:' : undefined,
+    pods.length > 0 ? `  podCIDR: ${JSON.stringify(pods[0])}` : undefined,
+    pods.length > 0 ? '  podCIDRs:' : undefined,
+    ...pods.map((prefix) => `    - ${JSON.stringify(prefix)}`),
+    'status:',
+    '  addresses:',
+    ...it.addresses.map((address) => `    - { type: InternalIP, address: "${address}" }`),
+  );
+}
+
+export interface PoolManifest {
+  readonly name: string;
+  readonly cidr: Prefix;
+  readonly blockSize: number;
+  readonly natOutgoing: boolean;
+}
+
+export function ipPool(it: PoolManifest): string {
+  return lines(
+    'apiVersion: flatroute.io/v1alpha1',
+    'kind: IPPool',
+    `metadata: { name: ${it.name} }`,
+    'spec:',
+    `  cidr: "${it.cidr}"`,
+    `  blockSize: ${it.blockSize}`,
+    `  natOutgoing: ${it.natOutgoing}`,
+  );
+}
+
+const lines = (...all: readonly (string | undefined)[]): string =>
+  `${all.filter((line) => line !== undefined).join('\n')}\n`;

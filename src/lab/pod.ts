@@ -1,0 +1,98 @@
+/**
+ * A pod of a lab: a network namespace that is made on a host as a container runtime makes it, joined to the network by
+ * a conflist. Commands run in it like on a host.
+ */
+import { createHash } from 'node:crypto';
+import type { IpAddress } from '#lib/ip.ts';
+import { familyOf, parseAddress } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import type { Attachment, CniResult, ConflistRunner } from './conflist.ts';
+import type { Endpoint, ExecOptions, SpawnOptions } from './endpoint.ts';
+import type { Host } from './host.ts';
+import { execute, succeeded } from './process.ts';
+import type { CommandResult, LabProcess } from './process.ts';
+
+export interface PortMapping {
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly protocol: 'tcp' | 'udp';
+}
+
+export class Pod implements Endpoint {
+  readonly name: string;
+  readonly host: Host;
+  readonly attachment: Attachment;
+  readonly result: CniResult;
+  readonly addresses: readonly IpAddress[];
+  /** How long the whole ADD took, from the first plugin's start to the last one's end. */
+  readonly attachMilliseconds: number;
+  readonly #runner: ConflistRunner;
+
+  private constructor(name: string, runner: ConflistRunner, attachment: Attachment, result: CniResult, took: number) {
+    this.name = name;
+    this.host = runner.host;
+    this.#runner = runner;
+    this.attachment = attachment;
+    this.result = result;
+    this.attachMilliseconds = took;
+    this.addresses = (result.ips ?? [])
+      .map((ip) => parseAddress(ip.address.split('/')[0] ?? ''))
+      .filter((address) => address !== undefined);
+  }
+
+  /** Makes the namespace and runs ADD. Throws CNI_LAB_ADD; the namespace is taken away again then. */
+  static async attach(runner: ConflistRunner, name: string, portMappings: readonly PortMapping[] = []): Promise<Pod> {
+    const { host } = runner;
+    const containerId = createHash('sha256').update(`${host.name}/${name}`).digest('hex');
+    await host.run(['ip', 'netns', 'add', name]);
+    const attachment: Attachment = {
+      containerId,
+      networkNamespace: `/run/netns/${name}`,
+      interface: 'eth0',
+      arguments: {
+        IgnoreUnknown: '1',
+        K8S_POD_NAMESPACE: 'default',
+        K8S_POD_NAME: name,
+        K8S_POD_INFRA_CONTAINER_ID: containerId,
+      },
+      runtimeConfig: portMappings.length === 0 ? {} : { portMappings },
+    };
+    const started = performance.now();
+    try {
+      const result = await runner.add(attachment);
+      return new Pod(name, runner, attachment, result, performance.now() - started);
+    } catch (error) {
+      await host.run(['ip', 'netns', 'delete', name]);
+      throw error;
+    }
+  }
+
+  /** The address of one family. */
+  address(family: 'ipv4' | 'ipv6'): IpAddress {
+    const address = this.addresses.find((candidate) => familyOf(candidate) === family);
+    if (address === undefined) throw new AppError('OS_LAB_POD', `pod ${this.name} has no ${family} address`, {});
+    return address;
+  }
+
+  async exec(argv: readonly string[], options: ExecOptions = {}): Promise<CommandResult> {
+    return await execute([...this.host.entryCommand(this.name), ...argv], options);
+  }
+
+  async run(argv: readonly string[], options: ExecOptions = {}): Promise<string> {
+    return succeeded(this.name, argv, await this.exec(argv, options));
+  }
+
+  async spawn(argv: readonly string[], options: SpawnOptions = {}): Promise<LabProcess> {
+    return await this.host.spawnIn(this.name, argv, { ...options, log: options.log ?? `pod-${this.name}.log` });
+  }
+
+  async check(): Promise<void> {
+    await this.#runner.check(this.attachment, this.result);
+  }
+
+  /** Runs DEL, then takes the namespace away, as a runtime does. */
+  async detach(): Promise<void> {
+    await this.#runner.del(this.attachment, this.result);
+    await this.host.run(['ip', 'netns', 'delete', this.name]);
+  }
+}

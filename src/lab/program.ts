@@ -1,0 +1,31 @@
+/** Where the programs are that a lab starts: flatroute itself, its CNI plugin, and the plugins of others. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** `flatroute` with these words, by the Node that runs this program. */
+export const flatroute = (...words: readonly string[]): readonly string[] => [
+  process.execPath,
+  '--disable-warning=ExperimentalWarning',
+  join(root, 'src/main.ts'),
+  ...words,
+];
+
+/** A TypeScript file of the lab, run as a program of its own. */
+export const labScript = (path: string, ...words: readonly string[]): readonly string[] => [
+  process.execPath,
+  '--disable-warning=ExperimentalWarning',
+  join(root, 'src/lab', path),
+  ...words,
+];
+
+export const PLUGIN = join(root, 'build/flatroute-cni');
+
+/** Folders in which Debian, or an administrator, puts portmap and its like. */
+const PLUGIN_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];
+
+/** Folder that holds the reference plugins; `undefined` when this machine has none. */
+export const referencePlugins = (): string | undefined =>
+  PLUGIN_FOLDERS.find((folder) => existsSync(join(folder, 'portmap')));
