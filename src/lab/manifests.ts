@@ -6,7 +6,6 @@ import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 
 export interface ConfigurationManifest {
   readonly asn: Asn;
-  readonly routerId?: IpAddress;
   readonly importPolicy: 'None' | 'DefaultRoute' | 'All';
   /** Prefixes originated here besides pod blocks. */
   readonly prefixes?: readonly Prefix[];
@@ -21,7 +20,6 @@ export function bgpConfiguration(it: ConfigurationManifest): string {
     'metadata: { name: default }',
     'spec:',
     `  asNumber: ${it.asn}`,
-    it.routerId === undefined ? undefined : `  routerID: ${it.routerId}`,
     `  importPolicy: ${it.importPolicy}`,
     it.nodeAddresses === true || prefixes.length > 0 ? '  advertise:' : undefined,
     it.nodeAddresses === true ? '    nodeAddresses: true' : undefined,
@@ -56,11 +54,13 @@ export function bgpPeer(it: PeerManifest): string {
     `  families: [${it.families.join(', ')}]`,
     `  holdTime: ${it.holdTimeSeconds}s`,
     '  connectTime: 1s',
+    // The session runs between the addresses of the link, not from the node's own.
+    '  sourceAddress: None',
     it.passwordKey === undefined ? undefined : `  password: { secretKeyRef: { name: bgp, key: ${it.passwordKey} } }`,
     it.passive === true ? '  passive: true' : undefined,
     it.transit === true ? '  transit: true' : undefined,
     it.allowedLocalAsns === undefined ? undefined : `  numAllowedLocalASNumbers: ${it.allowedLocalAsns}`,
-    it.maxPrefixes === undefined ? undefined : `  maxPrefixes: ${it.maxPrefixes}`,
+    it.maxPrefixes === undefined ? undefined : `  maxPrefixes: { limit: ${it.maxPrefixes} }`,
   );
 }
 

@@ -17,10 +17,10 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
   const files: Record<string, string> = {
     'bgp.yaml': bgpConfiguration({
       asn: router.asn,
-      routerId: router.routerId,
       importPolicy: 'All',
       prefixes: router.announce,
     }),
+    // Its IPv4 address is the BGP identifier.
     'node.yaml': node({ name, addresses: [router.routerId], podCIDRs: [] }),
   };
   const keys: Record<string, string> = {};

@@ -7,13 +7,11 @@ import type { LabRouter, RouterDescription, RouterKind } from './router.ts';
 
 export const routerKinds: readonly RouterKind[] = ['flatroute', 'bird', 'frr'];
 
-export function makeRouter(kind: RouterKind, host: Host, description: RouterDescription): LabRouter {
-  switch (kind) {
-    case 'flatroute':
-      return new FlatrouteRouter(host, description);
-    case 'bird':
-      return new BirdRouter(host, description);
-    case 'frr':
-      return new FrrRouter(host, description);
-  }
-}
+const programs: Readonly<Record<RouterKind, new (host: Host, description: RouterDescription) => LabRouter>> = {
+  flatroute: FlatrouteRouter,
+  bird: BirdRouter,
+  frr: FrrRouter,
+};
+
+export const makeRouter = (kind: RouterKind, host: Host, description: RouterDescription): LabRouter =>
+  new programs[kind](host, description);
