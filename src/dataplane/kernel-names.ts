@@ -31,3 +31,9 @@ export const ADMIN_SOCKET = '/run/flatroute/admin.sock';
 export const SPOOL_DIRECTORY = '/run/flatroute/spool';
 /** The last valid resources, root only. */
 export const STATE_DIRECTORY = '/var/lib/flatroute';
+
+/** Inside a pod, for every interface but the first: metric of its gateway route and number of its own table, each plus the interface's index there. */
+export const POD_FURTHER_METRIC = 1000;
+export const POD_FURTHER_TABLE = 0x0b000000;
+/** Priority of the rule that sends answers out by the interface whose address they carry. */
+export const POD_RULE_PRIORITY = 2816;

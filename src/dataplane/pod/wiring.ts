@@ -1,0 +1,171 @@
+/**
+ * PURE: the messages that join a pod to its node, and those that part them. One function fills one batch, which goes out
+ * by one sendmsg: create, the pod's side, the host's side, live. What follows the create goes by the index that the
+ * kernel answered it with, so that a create that failed can never configure somebody else's interface.
+ */
+import { addressBits, type Family, familyOf, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
+import type { MessageBatch } from '#netlink/wire/batch.ts';
+import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F } from '#netlink/wire/constants.ts';
+import { appendNewAddress } from '#netlink/wire/address.ts';
+import { appendNewVeth, appendSetLink, hardwareAddressBytes } from '#netlink/wire/link.ts';
+import { appendNewNeighbour } from '#netlink/wire/neighbour.ts';
+import { appendDelRoute, appendNewRoute } from '#netlink/wire/route.ts';
+import { appendNewSourceRule } from '#netlink/wire/rule.ts';
+import {
+  GATEWAY_IPV4,
+  GATEWAY_IPV6,
+  HOST_MAC,
+  LINK_GROUP,
+  POD_FURTHER_METRIC,
+  POD_FURTHER_TABLE,
+  POD_RULE_PRIORITY,
+  ROUTE_PROTOCOL,
+} from '../kernel-names.ts';
+
+/** The node's routed addresses that are on one of its interfaces: the kernel refuses any other as preferred source. */
+export interface NodeAddresses {
+  readonly ipv4: IpAddress | undefined;
+  readonly ipv6: IpAddress | undefined;
+}
+
+export interface Wiring {
+  readonly hostInterface: string;
+  readonly interfaceName: string;
+  readonly mac: string;
+  readonly mtu: number;
+  readonly addresses: readonly IpAddress[];
+  /** Destinations inside the pod; those of a family that the pod has no address of are left out. */
+  readonly routes: readonly Prefix[];
+  /** Not the pod's first interface: its routes must not stand in the way of the first one's. */
+  readonly further: boolean;
+}
+
+const hostMac = hardwareAddressBytes(HOST_MAC);
+const gateways: Readonly<Record<Family, IpAddress>> = {
+  ipv4: GATEWAY_IPV4 as IpAddress,
+  ipv6: GATEWAY_IPV6 as IpAddress,
+};
+/** One queue each: a veth would get one per possible CPU, and making them is what takes long. */
+const queues = { transmit: 1, receive: 1 };
+
+export const gatewayOf = (value: IpAddress | Prefix): IpAddress => gateways[familyOf(value)];
+
+export function appendCreate(batch: MessageBatch, wiring: Wiring, namespaceFd: number): void {
+  appendNewVeth(
+    batch,
+    { name: wiring.hostInterface, address: hostMac, mtu: wiring.mtu, group: LINK_GROUP.building, queues },
+    {
+      name: wiring.interfaceName,
+      address: hardwareAddressBytes(wiring.mac),
+      mtu: wiring.mtu,
+      namespaceFd,
+      queues,
+    },
+    NLM_F.ECHO,
+  );
+}
+
+/** Links, addresses, neighbours and routes inside the pod. */
+export function appendPodSide(batch: MessageBatch, wiring: Wiring, podIndex: number, loopbackIndex: number): void {
+  appendSetLink(batch, { index: loopbackIndex }, { up: true });
+  appendSetLink(batch, { index: podIndex }, { up: true });
+  for (const address of wiring.addresses) {
+    appendNewAddress(batch, {
+      interfaceIndex: podIndex,
+      address,
+      prefixLength: addressBits(familyOf(address)),
+      // Without it an IPv6 address would be tentative for more than a second.
+      ...(familyOf(address) === 'ipv6' ? { flags: IFA_F.NODAD } : {}),
+    });
+  }
+  for (const family of new Set(wiring.addresses.map(familyOf))) {
+    const gateway = gateways[family];
+    appendNewNeighbour(batch, { interfaceIndex: podIndex, address: gateway, hardwareAddress: hostMac });
+    const routes = wiring.routes.filter((destination) => familyOf(destination) === family);
+    if (wiring.further) appendFurtherRoutes(batch, wiring, podIndex, gateway, routes);
+    else appendFirstRoutes(batch, podIndex, gateway, routes);
+  }
+}
+
+function appendFirstRoutes(
+  batch: MessageBatch,
+  interfaceIndex: number,
+  gateway: IpAddress,
+  routes: readonly Prefix[],
+): void {
+  const common = { protocol: ROUTE_PROTOCOL, interfaceIndex };
+  const flags = NLM_F.CREATE | NLM_F.EXCL;
+  // A link-local gateway with an interface needs no route of its own.
+  if (familyOf(gateway) === 'ipv4') appendNewRoute(batch, flags, { ...common, prefix: hostPrefix(gateway) });
+  for (const prefix of routes) appendNewRoute(batch, flags, { ...common, prefix, gateway });
+}
+
+/** Answers to what comes in here leave here: by a rule on the source and a table of the interface's own. */
+function appendFurtherRoutes(
+  batch: MessageBatch,
+  wiring: Wiring,
+  interfaceIndex: number,
+  gateway: IpAddress,
+  routes: readonly Prefix[],
+): void {
+  const family = familyOf(gateway);
+  const metric = POD_FURTHER_METRIC + interfaceIndex;
+  const table = POD_FURTHER_TABLE + interfaceIndex;
+  const common = { protocol: ROUTE_PROTOCOL, interfaceIndex };
+  const flags = NLM_F.CREATE | NLM_F.EXCL;
+  const everything = (family === 'ipv4' ? '0.0.0.0/0' : '::/0') as Prefix;
+  if (family === 'ipv4') {
+    appendNewRoute(batch, flags, { ...common, prefix: hostPrefix(gateway), metric });
+    appendNewRoute(batch, flags, { ...common, prefix: hostPrefix(gateway), table });
+  }
+  for (const prefix of routes) appendNewRoute(batch, flags, { ...common, prefix, gateway, metric });
+  appendNewRoute(batch, flags, { ...common, prefix: everything, gateway, table });
+  for (const source of wiring.addresses) {
+    if (familyOf(source) === family)
+      appendNewSourceRule(batch, { source, table, priority: POD_RULE_PRIORITY, protocol: ROUTE_PROTOCOL });
+  }
+}
+
+/** Answers the index of the message that asks for no link-local address, which a node without IPv6 refuses. */
+export function appendHostSide(
+  batch: MessageBatch,
+  wiring: Wiring,
+  hostIndex: number,
+  alias: string,
+  node: NodeAddresses,
+): number {
+  appendSetLink(batch, { index: hostIndex }, { alias, ipv4Settings: { [IPV4_DEVCONF.RP_FILTER]: 1 } });
+  const withoutIpv6 = appendSetLink(batch, { index: hostIndex }, { addressGeneration: IN6_ADDR_GEN_MODE.NONE });
+  appendSetLink(batch, { index: hostIndex }, { up: true });
+  for (const address of wiring.addresses) {
+    appendHostNeighbour(batch, hostIndex, address, wiring.mac);
+    appendHostRoute(batch, hostIndex, address, node);
+  }
+  return withoutIpv6;
+}
+
+export function appendHostNeighbour(batch: MessageBatch, hostIndex: number, address: IpAddress, mac: string): void {
+  appendNewNeighbour(batch, { interfaceIndex: hostIndex, address, hardwareAddress: hardwareAddressBytes(mac) });
+}
+
+/** Replaces a route of an earlier life; the veth that it points at decides whose the address is. */
+export function appendHostRoute(batch: MessageBatch, hostIndex: number, address: IpAddress, node: NodeAddresses): void {
+  const preferredSource = node[familyOf(address)];
+  appendNewRoute(batch, NLM_F.CREATE | NLM_F.REPLACE, {
+    prefix: hostPrefix(address),
+    protocol: ROUTE_PROTOCOL,
+    interfaceIndex: hostIndex,
+    ...(preferredSource === undefined ? {} : { preferredSource }),
+  });
+}
+
+export function appendGroup(batch: MessageBatch, hostIndex: number, group: number): void {
+  appendSetLink(batch, { index: hostIndex }, { group });
+}
+
+/** The fence first, then the routes: from here on nothing that the pod sends counts, and nothing reaches it. */
+export function appendPart(batch: MessageBatch, hostIndex: number, addresses: readonly IpAddress[]): void {
+  appendGroup(batch, hostIndex, LINK_GROUP.dying);
+  for (const address of addresses)
+    appendDelRoute(batch, { prefix: hostPrefix(address), protocol: ROUTE_PROTOCOL, interfaceIndex: hostIndex });
+}
