@@ -1,0 +1,42 @@
+/**
+ * From two OPENs to an agreement, or to the NOTIFICATION that refuses the peer; and what an agreement means for the
+ * peer's routes when the session ends. RFC 4271 §6.2, RFC 4724 §4.2, RFC 8538 §2 and §4.
+ */
+import { type Result, fail, ok } from '#lib/result.ts';
+import { type Duration, seconds } from '#lib/time.ts';
+import { findCapability } from '../wire/capabilities.ts';
+import { CEASE, NOTIFICATION_CODE } from '../wire/codes.ts';
+import type { OpenMessage, Reset } from '../wire/messages.ts';
+import { checkOpen, negotiate } from '../wire/negotiate.ts';
+import type { SessionConfig } from './config.ts';
+import type { Agreement } from './state.ts';
+
+export function agree(config: SessionConfig, local: OpenMessage, peer: OpenMessage): Result<Agreement, Reset> {
+  const refused = checkOpen(peer, {
+    peerAsn: config.peerAsn,
+    localAsn: config.localAsn,
+    localIdentifier: config.identifier,
+    families: config.families,
+  });
+  if (refused !== undefined) return fail(refused);
+  const terms = negotiate(local, peer);
+  const ours = findCapability(local.capabilities, 'gracefulRestart');
+  return ok({
+    ...terms,
+    notificationRestart: ours?.notification === true && terms.gracefulRestart?.notification === true,
+  });
+}
+
+export const holdTimeOf = (agreement: Agreement): Duration => seconds(agreement.holdTimeSeconds);
+
+/** RFC 4724 §4.2: a peer that listed a family in its capability may keep its routes over a lost connection. */
+export const keepsWhenLost = (agreement: Agreement): boolean => (agreement.gracefulRestart?.families.length ?? 0) > 0;
+
+/** RFC 4724 §4 lets a NOTIFICATION of either side end everything; RFC 8538 §4 spares what is no Hard Reset. */
+export const keepsAfterNotification = (
+  agreement: Agreement,
+  notification: { readonly code: number; readonly subcode: number },
+): boolean =>
+  agreement.notificationRestart &&
+  keepsWhenLost(agreement) &&
+  !(notification.code === NOTIFICATION_CODE.cease && notification.subcode === CEASE.hardReset);

@@ -1,0 +1,89 @@
+/**
+ * Why a session is not, or no longer, established: stable codes with one sentence for people. `docs/errors.md` has a row for
+ * each. In: what was sent, received or reported by TCP. Out: a SessionError.
+ */
+import { CEASE, NOTIFICATION_CODE, OPEN_ERROR } from '../wire/codes.ts';
+import type { NotificationMessage, Reset } from '../wire/messages.ts';
+import { describeNotification } from '../wire/notification.ts';
+
+export type SessionErrorCode =
+  /** No SYN-ACK within the connect retry time. */
+  | 'SESSION_CONNECT_TIMEOUT'
+  /** As above, and the kernel dropped segments for their MD5 signature meanwhile. */
+  | 'SESSION_PASSWORD_MISMATCH'
+  /** The peer's host answered with RST: nothing listens there. */
+  | 'SESSION_CONNECTION_REFUSED'
+  /** No route, network down, and whatever else the kernel says to connect(). */
+  | 'SESSION_CONNECT_FAILED'
+  /** The socket could not be made or bound. */
+  | 'SESSION_SOCKET_FAILED'
+  | 'SESSION_SOURCE_ADDRESS_UNAVAILABLE'
+  /** The kernel takes no key, or no more of them: nothing is opened without it. */
+  | 'SESSION_MD5_UNAVAILABLE'
+  /** Another peer of the same address was there first. */
+  | 'SESSION_DUPLICATE_ADDRESS'
+  /** The peer closed TCP without a NOTIFICATION. */
+  | 'SESSION_CONNECTION_CLOSED'
+  /** TCP was reset or gave up. */
+  | 'SESSION_CONNECTION_LOST'
+  /** Connected, but no whole OPEN came. */
+  | 'SESSION_OPEN_TIMEOUT'
+  | 'SESSION_HOLD_TIMER_EXPIRED'
+  | 'SESSION_SEND_HOLD_TIMER_EXPIRED'
+  | 'SESSION_NOTIFICATION_RECEIVED'
+  /** Not BGP, or out of step: marker, length or type. */
+  | 'SESSION_HEADER_INVALID'
+  | 'SESSION_OPEN_INVALID'
+  | 'SESSION_VERSION_UNSUPPORTED'
+  | 'SESSION_BAD_PEER_AS'
+  /** The peer's BGP identifier is zero, or our own on an internal session. */
+  | 'SESSION_BAD_IDENTIFIER'
+  | 'SESSION_HOLD_TIME_UNACCEPTABLE'
+  | 'SESSION_NO_COMMON_FAMILY'
+  | 'SESSION_UPDATE_INVALID'
+  | 'SESSION_ROUTE_REFRESH_INVALID'
+  /** A message that does not belong into the state (RFC 6608). */
+  | 'SESSION_UNEXPECTED_MESSAGE'
+  | 'SESSION_MAXIMUM_PREFIXES'
+  | 'SESSION_COLLISION'
+  /** A restarted peer opened again (RFC 4724 §5). */
+  | 'SESSION_REPLACED'
+  /** Reset from our side: by the operator, by a changed configuration, by BFD. */
+  | 'SESSION_RESET'
+  | 'SESSION_STOPPED';
+
+export interface SessionError {
+  readonly code: SessionErrorCode;
+  readonly text: string;
+}
+
+const openCodes: Readonly<Record<number, SessionErrorCode>> = {
+  [OPEN_ERROR.unsupportedVersion]: 'SESSION_VERSION_UNSUPPORTED',
+  [OPEN_ERROR.badPeerAs]: 'SESSION_BAD_PEER_AS',
+  [OPEN_ERROR.badBgpIdentifier]: 'SESSION_BAD_IDENTIFIER',
+  [OPEN_ERROR.unacceptableHoldTime]: 'SESSION_HOLD_TIME_UNACCEPTABLE',
+  [OPEN_ERROR.unsupportedCapability]: 'SESSION_NO_COMMON_FAMILY',
+};
+
+const codes: Readonly<Record<number, (subcode: number) => SessionErrorCode>> = {
+  [NOTIFICATION_CODE.header]: () => 'SESSION_HEADER_INVALID',
+  [NOTIFICATION_CODE.open]: (subcode) => openCodes[subcode] ?? 'SESSION_OPEN_INVALID',
+  [NOTIFICATION_CODE.update]: () => 'SESSION_UPDATE_INVALID',
+  [NOTIFICATION_CODE.holdTimerExpired]: () => 'SESSION_HOLD_TIMER_EXPIRED',
+  [NOTIFICATION_CODE.fsm]: () => 'SESSION_UNEXPECTED_MESSAGE',
+  [NOTIFICATION_CODE.cease]: (subcode) =>
+    subcode === CEASE.maximumPrefixes ? 'SESSION_MAXIMUM_PREFIXES' : 'SESSION_RESET',
+  [NOTIFICATION_CODE.routeRefresh]: () => 'SESSION_ROUTE_REFRESH_INVALID',
+  [NOTIFICATION_CODE.sendHoldTimerExpired]: () => 'SESSION_SEND_HOLD_TIMER_EXPIRED',
+};
+
+/** The error behind a NOTIFICATION of ours. */
+export const errorOfReset = (reset: Reset): SessionError => ({
+  code: codes[reset.code]?.(reset.subcode) ?? 'SESSION_RESET',
+  text: reset.text,
+});
+
+export const errorOfNotification = ({ code, subcode, data }: NotificationMessage): SessionError => ({
+  code: 'SESSION_NOTIFICATION_RECEIVED',
+  text: `the peer sent NOTIFICATION ${code}/${subcode}: ${describeNotification(code, subcode, data)}`,
+});
