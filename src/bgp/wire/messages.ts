@@ -77,6 +77,8 @@ export interface UpdateMessage {
   readonly endOfRib: Family | undefined;
   /** RFC 7606: everything reachable in this message is to be treated as withdrawn. */
   readonly treatAsWithdraw: string | undefined;
+  /** What was left out because its family was not negotiated, in words, for the log. */
+  readonly ignored?: readonly string[];
 }
 
 export interface MpNextHop {
@@ -128,7 +130,8 @@ export interface Reset {
 /** Attributes together with what RFC 7606 says about them; the severest verdict wins. */
 export type AttributesVerdict =
   | { readonly kind: 'accept'; readonly attributes: PathAttributes; readonly discarded: readonly string[] }
-  | { readonly kind: 'treatAsWithdraw'; readonly text: string }
+  /** `reset` is the plain RFC 4271 §6.3 answer, for where there is nothing to withdraw (RFC 7606 §5.2). */
+  | { readonly kind: 'treatAsWithdraw'; readonly text: string; readonly reset: Reset }
   | { readonly kind: 'reset'; readonly reset: Reset };
 
 /** How both ends agreed to write messages; fixed when the session is established. */
@@ -136,7 +139,11 @@ export interface WireContext {
   readonly fourOctetAs: boolean;
   readonly external: boolean;
   readonly families: readonly Family[];
-  /** 4096, or 65535 with extended messages (RFC 8654). */
+  /** Longest message the peer takes: 4096, or 65535 with extended messages (RFC 8654). */
   readonly maximumMessageBytes: number;
   readonly peerAsn: Asn;
+  /** IPv4 routes may come with an IPv6 next hop (RFC 8950). */
+  readonly extendedNextHop?: boolean;
+  /** `false` for a route server, which does not put its own AS in front (RFC 7947 §2.2.2.1); otherwise it is required. */
+  readonly enforceFirstAs?: boolean;
 }
