@@ -2,7 +2,6 @@
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts, PodsIntent } from '#ipam/intent.ts';
-import type { Prefix } from '#lib/ip.ts';
 import type { Reason } from './reasons.ts';
 
 export interface NodeIntent {
@@ -44,13 +43,19 @@ export interface Condition {
   readonly message: string;
 }
 
-/** What `compile` answers: the intent, the conditions that resources alone decide, and what the others are made from. */
+/** What conditions must know of a peer and its session need not. */
+export interface PeerOrigin {
+  readonly name: string;
+  readonly password: { readonly secret: string; readonly key: string } | undefined;
+  /** Why the session is held down, if it is. */
+  readonly heldDown: 'AdminDown' | 'NotAccepted' | undefined;
+}
+
+/** What `compile` answers: the intent, and the conditions that resources alone decide. */
 export interface Compiled {
   readonly nodeName: string;
   readonly intent: NodeIntent;
   readonly conditions: readonly Condition[];
-  /** Per peer of the intent: how a message can name its password. */
-  readonly passwords: Readonly<Record<string, { readonly secret: string; readonly key: string } | undefined>>;
-  /** Announcements that `gate` holds back until their blackhole is in the kernel. */
-  readonly gated: readonly Prefix[];
+  /** One for each peer of the intent, in the same order. */
+  readonly peers: readonly PeerOrigin[];
 }

@@ -36,7 +36,6 @@ export const reasons = {
   NoNextHop: 'a family cannot be announced for want of a next hop',
   NothingAnnounced: 'the peer was told nothing',
   Listening: 'sessions are accepted',
-  ActiveOnly: 'sessions are only opened from here',
   ListenFailed: 'the port could not be opened',
   BlocksAnnounced: 'every block is announced',
   BlackholeMissing: 'a block is held back until its blackhole route is in the kernel',

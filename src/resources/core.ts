@@ -3,8 +3,8 @@
  * Kubernetes knows and this program does not read are accepted, so that `kubectl get -o yaml` can be used as it is;
  * what neither knows is refused as in our own kinds.
  */
-import { checkPrefix, familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
-import type { Asn, Family, IpAddress } from '#lib/ip.ts';
+import { checkPrefix, familyOf, parseAddress } from '#lib/ip.ts';
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { dataKey, isAsNumber, parseAsNumber, prefix } from './formats.ts';
 import { clusterMetadata, namespacedMetadata } from './kind.ts';
 import type { Kind } from './kind.ts';
@@ -225,6 +225,5 @@ export function secretValue(it: Secret, key: string): Uint8Array | undefined {
 }
 
 /** The node's blocks as Kubernetes gave them. */
-export const podCIDRs = (it: Node): ReturnType<typeof parsePrefix>[] => [
-  ...(it.spec?.podCIDRs ?? (it.spec?.podCIDR === undefined ? [] : [it.spec.podCIDR])),
-];
+export const podCIDRs = (it: Node): readonly Prefix[] =>
+  it.spec?.podCIDRs ?? (it.spec?.podCIDR === undefined ? [] : [it.spec.podCIDR]);

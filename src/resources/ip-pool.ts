@@ -58,7 +58,17 @@ const spec = object(
   },
 );
 
-export const ipPool = ownKind('IPPool', { shortNames: ['frpool'], description: 'A range of pod addresses.' }, spec);
+/** What blocks outside every pool are called in metrics and answers. */
+export const nodePoolName = 'node';
+
+export const ipPool = ownKind('IPPool', { shortNames: ['frpool'], description: 'A range of pod addresses.' }, spec, [
+  {
+    cel: `self.metadata.name != '${nodePoolName}'`,
+    holds: (it) => it.metadata.name !== nodePoolName,
+    sentence: `no pool is named ${nodePoolName}: that is what blocks outside every pool are called`,
+    path: ['metadata', 'name'],
+  },
+]);
 
 export type IPPool = Infer<typeof ipPool.schema>;
 

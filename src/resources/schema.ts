@@ -172,8 +172,7 @@ export function typeWords(shape: Shape): string {
       return 'true or false';
     case 'list':
       return 'a list';
-    case 'map':
-    case 'object':
+    default:
       return 'a map of fields';
   }
 }

@@ -12,7 +12,7 @@
  *
  * `!=` and `not in` hold for a label that is absent, as in Calico and in Kubernetes.
  */
-import { fail, ok } from '#lib/result.ts';
+import { assertNever, fail, ok } from '#lib/result.ts';
 import type { Result } from '#lib/result.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -232,25 +232,33 @@ export function matches(expression: Expression, labels: Labels): boolean {
       return expression.of.every((part) => matches(part, labels));
     case 'or':
       return expression.of.some((part) => matches(part, labels));
+    default:
+      return holdsFor(expression, Object.hasOwn(labels, expression.label) ? labels[expression.label] : undefined);
+  }
+}
+
+type LabelTest = Extract<Expression, { readonly label: string }>;
+
+function holdsFor(test: LabelTest, value: string | undefined): boolean {
+  switch (test.op) {
     case 'has':
-      return Object.hasOwn(labels, expression.label);
-    case 'in':
-    case 'notIn': {
-      const value = Object.hasOwn(labels, expression.label) ? labels[expression.label] : undefined;
-      return (value !== undefined && expression.values.includes(value)) === (expression.op === 'in');
-    }
+      return value !== undefined;
     case 'equal':
+      return value === test.value;
     case 'notEqual':
+      return value !== test.value;
+    case 'in':
+      return value !== undefined && test.values.includes(value);
+    case 'notIn':
+      return value === undefined || !test.values.includes(value);
     case 'contains':
+      return value?.includes(test.value) ?? false;
     case 'startsWith':
-    case 'endsWith': {
-      const value = Object.hasOwn(labels, expression.label) ? labels[expression.label] : undefined;
-      if (expression.op === 'notEqual') return value !== expression.value;
-      if (value === undefined) return false;
-      if (expression.op === 'equal') return value === expression.value;
-      if (expression.op === 'contains') return value.includes(expression.value);
-      return expression.op === 'startsWith' ? value.startsWith(expression.value) : value.endsWith(expression.value);
-    }
+      return value?.startsWith(test.value) ?? false;
+    case 'endsWith':
+      return value?.endsWith(test.value) ?? false;
+    default:
+      return assertNever(test, 'label test');
   }
 }
 

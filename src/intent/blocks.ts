@@ -1,0 +1,157 @@
+/**
+ * Which blocks this node has, which pool each belongs to, and what is wrong with pools and blocks. Every node decides
+ * from the same objects by the same order, so that two nodes never both use a range that both were given.
+ */
+import type { PoolIntent } from '#ipam/intent.ts';
+import { addressBytes, comparePrefixes, contains, familyOf, networkAddress, overlaps, prefixLength } from '#lib/ip.ts';
+import type { Prefix } from '#lib/ip.ts';
+import { podCIDRs } from '#resources/core.ts';
+import { isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
+import type { IPPool } from '#resources/ip-pool.ts';
+import type { ResourceSet } from '#resources/resource-set.ts';
+import { matches } from '#resources/selector.ts';
+import type { Labels } from '#resources/selector.ts';
+import type { Condition } from './node-intent.ts';
+import type { Complaint } from './node.ts';
+
+export interface Block {
+  readonly cidr: Prefix;
+  readonly pool: string;
+  readonly announced: boolean;
+  readonly fixedAddress: boolean;
+  readonly natOutgoing: boolean;
+}
+
+export interface Blocks {
+  readonly blocks: readonly Block[];
+  readonly pools: readonly PoolIntent[];
+  readonly conditions: readonly Condition[];
+  readonly complaints: readonly Complaint[];
+}
+
+interface Claim {
+  readonly cidr: Prefix;
+  readonly node: string;
+  readonly object: string;
+}
+
+export function blocksOf(
+  resources: ResourceSet,
+  nodeName: string,
+  labels: Labels,
+  source: 'NodePodCIDR' | 'IPPools',
+): Blocks {
+  const conditions: Condition[] = [];
+  const complaints: Complaint[] = [];
+  const overlapping = overlappedPools(resources.ipPools);
+  for (const pool of resources.ipPools) conditions.push(allocatable(pool, overlapping.get(pool)));
+
+  const claims: Claim[] =
+    source === 'NodePodCIDR'
+      ? resources.nodes.flatMap((it) =>
+          podCIDRs(it).map((cidr) => ({ cidr, node: it.metadata.name, object: it.metadata.name })),
+        )
+      : resources.ipBlocks.map((it) => ({ cidr: it.spec.cidr, node: it.spec.node, object: it.metadata.name }));
+
+  const blocks: Block[] = [];
+  const pools = new Map<string, { intent: PoolIntent; blocks: Prefix[] }>();
+  const accept = (object: string, status: 'True' | 'False', reason: Complaint['reason'], message: string): void => {
+    if (source === 'IPPools')
+      conditions.push({ kind: 'IPBlock', name: object, type: 'Accepted', status, reason, message });
+    else if (status === 'False') complaints.push({ reason, message });
+  };
+  for (const { claim, lostTo } of decided(claims)) {
+    if (claim.node !== nodeName) continue;
+    const { cidr, object } = claim;
+    if (lostTo !== undefined) {
+      const other = source === 'IPPools' ? `IPBlock ${lostTo.object}` : `Node ${lostTo.node}`;
+      const message = `${cidr} overlaps ${lostTo.cidr} of ${other}, which comes first and keeps it. ${nodeName} does not use it; give it a range of its own.`;
+      accept(object, 'False', 'Conflict', message);
+      continue;
+    }
+    const pool = poolOf(cidr, resources.ipPools, overlapping);
+    if (source === 'IPPools' && pool === undefined) {
+      accept(
+        object,
+        'False',
+        'PoolMissing',
+        `${cidr} lies in no IPPool and is not used. Add the pool, or delete the block.`,
+      );
+      continue;
+    }
+    const selected =
+      source === 'NodePodCIDR' || pool === undefined || matches(pool.spec.nodeSelector.expression, labels);
+    if (selected) accept(object, 'True', 'Accepted', `${cidr} is used by ${nodeName}.`);
+    else
+      accept(
+        object,
+        'False',
+        'NodeNotSelected',
+        `nodeSelector of IPPool ${pool?.metadata.name} leaves ${nodeName} out: pods that have an address of ${cidr} keep it, new ones get none. Change the selector, or move the pods and delete the block.`,
+      );
+    const assignmentMode = pool?.spec.assignmentMode ?? 'Automatic';
+    const disabled = !selected || (pool !== undefined && (pool.spec.disabled || overlapping.has(pool)));
+    const name = pool?.metadata.name ?? nodePoolName;
+    const entry = pools.get(name) ?? { intent: { name, blocks: [], assignmentMode, disabled }, blocks: [] };
+    entry.blocks.push(cidr);
+    pools.set(name, entry);
+    blocks.push({
+      cidr,
+      pool: name,
+      announced: pool?.spec.disableBGPExport !== true,
+      fixedAddress: assignmentMode === 'Manual' && isSingleAddress(cidr),
+      natOutgoing: pool?.spec.natOutgoing ?? false,
+    });
+  }
+  const poolIntents = [...pools.values()].map((it) => ({ ...it.intent, blocks: it.blocks.sort(comparePrefixes) }));
+  poolIntents.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return { blocks, pools: poolIntents, conditions, complaints };
+}
+
+/** Sort key: what contains comes before what it contains, and equal ranges stand in order of their owner. */
+const orderKey = (claim: Claim): string => {
+  const bytes = Buffer.from(addressBytes(networkAddress(claim.cidr))).toString('hex');
+  return `${familyOf(claim.cidr)} ${bytes} ${String(prefixLength(claim.cidr)).padStart(3, '0')} ${claim.node}`;
+};
+
+/** Prefixes nest or are disjoint, so one pass in order finds every overlap. */
+function* decided(claims: readonly Claim[]): Generator<{ claim: Claim; lostTo: Claim | undefined }> {
+  const ordered = claims.map((claim) => ({ claim, key: orderKey(claim) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  let holder: Claim | undefined;
+  for (const { claim } of ordered) {
+    if (holder !== undefined && contains(holder.cidr, claim.cidr)) yield { claim, lostTo: holder };
+    else {
+      holder = claim;
+      yield { claim, lostTo: undefined };
+    }
+  }
+}
+
+/** Pools in order of name; one that overlaps an earlier pool in force gives no new addresses. */
+function overlappedPools(pools: readonly IPPool[]): ReadonlyMap<IPPool, IPPool> {
+  const found = new Map<IPPool, IPPool>();
+  const inForce: IPPool[] = [];
+  for (const pool of pools) {
+    const first = inForce.find((it) => overlaps(it.spec.cidr, pool.spec.cidr));
+    if (first === undefined) inForce.push(pool);
+    else found.set(pool, first);
+  }
+  return found;
+}
+
+const poolOf = (cidr: Prefix, pools: readonly IPPool[], overlapping: ReadonlyMap<IPPool, IPPool>): IPPool | undefined =>
+  pools.find((pool) => !overlapping.has(pool) && contains(pool.spec.cidr, cidr)) ??
+  pools.find((pool) => contains(pool.spec.cidr, cidr));
+
+function allocatable(pool: IPPool, first: IPPool | undefined): Condition {
+  const base = { kind: 'IPPool', name: pool.metadata.name, type: 'Allocatable' } as const;
+  if (first !== undefined) {
+    const message = `${pool.spec.cidr} overlaps ${first.spec.cidr} of IPPool ${first.metadata.name}, which comes first by name. No new addresses are given from ${pool.metadata.name}; give it a range of its own.`;
+    return { ...base, status: 'False', reason: 'CIDROverlap', message };
+  }
+  if (pool.spec.disabled) {
+    const message = `${pool.metadata.name} is disabled: pods keep their addresses, no new ones are given. Set spec.disabled to false to use it again.`;
+    return { ...base, status: 'False', reason: 'PoolDisabled', message };
+  }
+  return { ...base, status: 'True', reason: 'OK', message: `Addresses of ${pool.spec.cidr} are given to pods.` };
+}

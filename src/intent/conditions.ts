@@ -1,0 +1,44 @@
+/**
+ * Every condition that a user sees is decided here, from intent and facts. PURE. A condition stands on the object that
+ * the user would change, `True` is always the good state, and its message says what to do.
+ */
+import type { ResourceProblem } from '#resources/resource-set.ts';
+import { addressConditions, kernelConditions } from './kernel-conditions.ts';
+import type { Compiled, Condition, Facts } from './node-intent.ts';
+import { listeningConditions, sessionConditions } from './session-conditions.ts';
+
+export function conditions(
+  compiled: Compiled,
+  facts: Facts,
+  problems: readonly ResourceProblem[] = [],
+): readonly Condition[] {
+  const all = new Map<string, Condition>();
+  const put = (it: Condition): void => void all.set(`${it.kind} ${it.name} ${it.type}`, it);
+  for (const it of compiled.conditions) put(it);
+  for (const it of sessionConditions(compiled, facts)) put(it);
+  for (const it of listeningConditions(compiled, facts)) put(it);
+  for (const it of kernelConditions(compiled, facts)) put(it);
+  for (const it of addressConditions(compiled, facts)) put(it);
+  // An object that was refused is not accepted, though its last good state is.
+  for (const it of refused(problems)) put(it);
+  return [...all.keys()].sort().flatMap((key) => all.get(key) ?? []);
+}
+
+function refused(problems: readonly ResourceProblem[]): Condition[] {
+  const byObject = new Map<string, Condition>();
+  for (const { id, message } of problems) {
+    if (id === undefined) continue;
+    const name = id.namespace === undefined ? id.name : `${id.namespace}/${id.name}`;
+    const key = `${id.kind} ${name}`;
+    const before = byObject.get(key);
+    byObject.set(key, {
+      kind: id.kind,
+      name,
+      type: 'Accepted',
+      status: 'False',
+      reason: 'Invalid',
+      message: before === undefined ? message : `${before.message} ${message}`,
+    });
+  }
+  return [...byObject.values()];
+}

@@ -1,0 +1,131 @@
+/** Conditions of the node's kernel and of its addresses. */
+import type { BlockFacts } from '#ipam/intent.ts';
+import { familyOf } from '#lib/ip.ts';
+import { nodePoolName } from '#resources/ip-pool.ts';
+import { heldBack } from './gate.ts';
+import type { Compiled, Condition, Facts } from './node-intent.ts';
+
+/** Names listed in one message at most; the rest is a number. */
+const listed = 5;
+
+const some = (names: readonly string[]): string =>
+  names.length <= listed ? names.join(', ') : `${names.slice(0, listed).join(', ')} and ${names.length - listed} more`;
+
+export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] {
+  const base = { kind: 'Node', name: compiled.nodeName } as const;
+  const { kernel } = facts;
+  if (kernel === undefined) {
+    const pending = { ...base, status: 'Unknown', reason: 'Pending', message: 'The kernel was not read yet.' } as const;
+    return [
+      { ...pending, type: 'KernelReady' },
+      { ...pending, type: 'RoutesInstalled' },
+      ...blocksAnnounced(compiled, facts),
+    ];
+  }
+  const conflicts = kernel.routeConflicts.map((it) => `${it.prefix} (protocol ${it.protocol})`);
+  const { ipv4, ipv6 } = kernel.learnedRoutes;
+  return [
+    kernel.problems.length === 0
+      ? {
+          ...base,
+          type: 'KernelReady',
+          status: 'True',
+          reason: 'KernelReady',
+          message: 'The kernel is set up as it must be.',
+        }
+      : {
+          ...base,
+          type: 'KernelReady',
+          status: 'False',
+          reason: 'KernelProblem',
+          message: kernel.problems.map((it) => `${it.text} (${it.code})`).join(' '),
+        },
+    conflicts.length === 0
+      ? {
+          ...base,
+          type: 'RoutesInstalled',
+          status: 'True',
+          reason: 'RoutesInstalled',
+          message: `${ipv4} IPv4 and ${ipv6} IPv6 routes of peers are in the kernel.`,
+        }
+      : {
+          ...base,
+          type: 'RoutesInstalled',
+          status: 'False',
+          reason: 'RouteConflict',
+          message: `Routes that are not flatroute's stand where routes of ours should be: ${some(conflicts)}. They are left alone; delete them (\`ip route del\`) or change what adds them.`,
+        },
+    ...blocksAnnounced(compiled, facts),
+  ];
+}
+
+function blocksAnnounced(compiled: Compiled, facts: Facts): Condition[] {
+  const base = { kind: 'Node', name: compiled.nodeName, type: 'BlocksAnnounced' } as const;
+  const wanted = (compiled.intent.bgp?.announcements ?? []).filter(
+    (it) => it.source === 'block' || it.source === 'fixedAddress',
+  );
+  if (wanted.length === 0) return [];
+  if (facts.kernel === undefined || facts.bgp === undefined)
+    return [
+      { ...base, status: 'Unknown', reason: 'Pending', message: 'The speaker or the kernel has not reported yet.' },
+    ];
+  const held = heldBack(compiled.intent, facts).map((it) => it.prefix);
+  if (held.length > 0) {
+    const message = `${some(held)}: held back until the blackhole route is in the kernel. If this lasts, look at condition RoutesInstalled and at the agent's log.`;
+    return [{ ...base, status: 'False', reason: 'BlackholeMissing', message }];
+  }
+  const written = new Set(facts.bgp.announced.filter((it) => it.peers.length > 0).map((it) => it.prefix));
+  const missing = wanted.map((it) => it.prefix).filter((prefix) => !written.has(prefix));
+  if (missing.length > 0) {
+    const message = `${some(missing)}: announced to no peer, so nobody outside this node reaches these pods. Look at condition Established of the BGPPeers of ${compiled.nodeName}.`;
+    return [{ ...base, status: 'False', reason: 'NotAnnounced', message }];
+  }
+  const message = `${some(wanted.map((it) => it.prefix))}: announced to at least one peer.`;
+  return [{ ...base, status: 'True', reason: 'BlocksAnnounced', message }];
+}
+
+export function addressConditions(compiled: Compiled, facts: Facts): Condition[] {
+  const blocks = facts.pods?.blocks ?? [];
+  const found: Condition[] = [];
+  for (const pool of compiled.intent.pods.ipam.pools) {
+    // Fixed addresses are all in use by design, and a closed pool is reported as such.
+    if (pool.assignmentMode === 'Manual' || pool.disabled) continue;
+    const levels = (['ipv4', 'ipv6'] as const).flatMap((family) =>
+      level(blocks.filter((it) => it.pool === pool.name && familyOf(it.cidr) === family)),
+    );
+    const worst = levels.sort((a, b) => a.free / a.capacity - b.free / b.capacity)[0];
+    if (worst === undefined) continue;
+    const object =
+      pool.name === nodePoolName ? { kind: 'Node', name: compiled.nodeName } : { kind: 'IPPool', name: pool.name };
+    found.push({ ...object, type: 'AddressesAvailable', ...availability(compiled.nodeName, worst) });
+  }
+  return found;
+}
+
+interface Level {
+  readonly free: number;
+  readonly capacity: number;
+  readonly fenced: number;
+}
+
+function level(blocks: readonly BlockFacts[]): Level[] {
+  const capacity = blocks.reduce((total, it) => total + it.capacity, 0);
+  const used = blocks.reduce((total, it) => total + it.used, 0);
+  const fenced = blocks.reduce((total, it) => total + it.fenced, 0);
+  return capacity === 0 ? [] : [{ capacity, fenced, free: capacity - used - fenced }];
+}
+
+function availability(
+  nodeName: string,
+  { free, capacity, fenced }: Level,
+): Pick<Condition, 'status' | 'reason' | 'message'> {
+  const count = `${free} of ${capacity} addresses on ${nodeName} are free`;
+  const more = 'Give the node another block, or move pods away';
+  if (free <= 0) {
+    const waiting = fenced > 0 ? ` (${fenced} wait for their pod's interface to be gone)` : '';
+    return { status: 'False', reason: 'AddressesExhausted', message: `${count}${waiting}: new pods fail. ${more}.` };
+  }
+  return free * 10 < capacity
+    ? { status: 'False', reason: 'AddressesLow', message: `${count}. ${more} before none is.` }
+    : { status: 'True', reason: 'AddressesAvailable', message: `${count}.` };
+}

@@ -1,0 +1,74 @@
+/** The node itself: its addresses, AS number and BGP identifier, from its Node object and BGPConfiguration. */
+import { createHash } from 'node:crypto';
+import { addressFromBytes, familyOf, parseAddress } from '#lib/ip.ts';
+import type { Asn, Family, IpAddress } from '#lib/ip.ts';
+import { annotatedAddress, annotatedAsNumber, nodeAnnotation } from '#resources/core.ts';
+import type { Node } from '#resources/core.ts';
+import type { Labels } from '#resources/selector.ts';
+import type { Reason } from './reasons.ts';
+import type { Settings } from './settings.ts';
+
+export interface Complaint {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+export interface ThisNode {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly addresses: { readonly ipv4: IpAddress | undefined; readonly ipv6: IpAddress | undefined };
+  readonly asn: Asn;
+  readonly routerId: IpAddress;
+  readonly complaints: readonly Complaint[];
+}
+
+export function describeNode(node: Node | undefined, name: string, settings: Settings): ThisNode {
+  const complaints: Complaint[] = [];
+  if (node === undefined) {
+    complaints.push({
+      reason: 'NodeMissing',
+      message: `There is no Node ${name}, so it has no labels, addresses or podCIDRs. Add its manifest, or start the agent with the right --node.`,
+    });
+  }
+  const annotations = node?.metadata.annotations ?? {};
+  const annotated = <T>(key: string, read: (raw: string) => T | undefined): T | undefined => {
+    const raw = annotations[key];
+    if (raw === undefined) return undefined;
+    const value = read(raw);
+    if (value === undefined) {
+      complaints.push({
+        reason: 'AnnotationInvalid',
+        message: `Annotation ${key} of Node ${name} cannot be read and is left out; correct it.`,
+      });
+    }
+    return value;
+  };
+  const address = (family: Family): IpAddress | undefined =>
+    annotated(nodeAnnotation[family], (raw) => annotatedAddress(raw, family)) ?? internalAddress(node, family);
+  const addresses = { ipv4: address('ipv4'), ipv6: address('ipv6') };
+  const asNumber = annotated(nodeAnnotation.asNumber, annotatedAsNumber);
+  return {
+    name,
+    labels: node?.metadata.labels ?? {},
+    addresses,
+    asn: settings.nodeAsNumber ?? asNumber ?? settings.asNumber,
+    routerId: settings.routerId ?? addresses.ipv4 ?? derivedRouterId(name),
+    complaints,
+  };
+}
+
+function internalAddress(node: Node | undefined, family: Family): IpAddress | undefined {
+  for (const row of node?.status?.addresses ?? []) {
+    if (row.type !== 'InternalIP') continue;
+    const address = parseAddress(row.address);
+    if (address !== undefined && familyOf(address) === family) return address;
+  }
+  return undefined;
+}
+
+/** Any non-zero number is a BGP identifier (RFC 6286 §2.1); the same name always gives the same one. */
+function derivedRouterId(name: string): IpAddress {
+  const bytes = Uint8Array.from(createHash('sha256').update(name).digest().subarray(0, 4));
+  if (bytes.every((byte) => byte === 0)) bytes[3] = 1;
+  return addressFromBytes(bytes);
+}

@@ -1,0 +1,208 @@
+/**
+ * Which sessions this node has. A peer that is not complete (its Secret or a filter is missing) stays in the intent, held
+ * down: never opened without its password, never unfiltered, and the others are untouched.
+ */
+import type { PeerIntent } from '#bgp/engine.ts';
+import { contains, familyOf } from '#lib/ip.ts';
+import type { Prefix } from '#lib/ip.ts';
+import { defaultMaxPrefixes } from '#resources/bgp-peer.ts';
+import type { BGPPeer } from '#resources/bgp-peer.ts';
+import type { BGPFilter } from '#resources/bgp-filter.ts';
+import { secretValue } from '#resources/core.ts';
+import type { Secret } from '#resources/core.ts';
+import { labelSelectorExpression } from '#resources/formats.ts';
+import { secretNamespace } from '#resources/kind.ts';
+import { secretNamespaceOf } from '#resources/resource-set.ts';
+import type { ResourceSet } from '#resources/resource-set.ts';
+import { matches } from '#resources/selector.ts';
+import type { Labels } from '#resources/selector.ts';
+import { compileFilter } from './filters.ts';
+import type { Condition, PeerOrigin } from './node-intent.ts';
+import type { Complaint, ThisNode } from './node.ts';
+import type { Settings } from './settings.ts';
+
+export interface Peers {
+  readonly intents: readonly PeerIntent[];
+  readonly origins: readonly PeerOrigin[];
+  readonly conditions: readonly Condition[];
+}
+
+/** 0: this node by name, 1: by a selector, 2: every node; `undefined`: not this node. */
+function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2 | undefined {
+  const { node, nodeSelector, nodeLabelSelector } = peer.spec;
+  if (node !== undefined) return node === nodeName ? 0 : undefined;
+  if (nodeSelector !== undefined) return matches(nodeSelector.expression, labels) ? 1 : undefined;
+  if (nodeLabelSelector !== undefined)
+    return matches(labelSelectorExpression(nodeLabelSelector), labels) ? 1 : undefined;
+  return 2;
+}
+
+const byNode = ['by node', 'by selector', 'for every node'] as const;
+
+export function peersOf(
+  resources: ResourceSet,
+  node: ThisNode,
+  settings: Settings,
+  ownBlocks: readonly Prefix[],
+): Peers {
+  const conditions: Condition[] = [];
+  const accepted = (peer: BGPPeer, status: 'True' | 'False', reason: Condition['reason'], message: string): void => {
+    conditions.push({ kind: 'BGPPeer', name: peer.metadata.name, type: 'Accepted', status, reason, message });
+  };
+  // The list is in order of name and the sort is stable: more specific first, then by name.
+  const candidates = resources.bgpPeers
+    .map((peer) => ({ peer, rank: specificity(peer, node.name, node.labels) }))
+    .filter((it) => it.rank !== undefined)
+    .sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
+
+  const winners = new Map<string, (typeof candidates)[number]>();
+  const filters = new Map(resources.bgpFilters.map((filter) => [filter.metadata.name, filter]));
+  const rows: { intent: PeerIntent; origin: PeerOrigin }[] = [];
+  for (const candidate of candidates) {
+    const { peer } = candidate;
+    const { address } = peer.spec.peerIP;
+    if (address === node.addresses.ipv4 || address === node.addresses.ipv6) {
+      accepted(peer, 'True', 'PeerIsSelf', `${address} is ${node.name} itself; there is nothing to do here.`);
+      continue;
+    }
+    const winner = winners.get(address);
+    if (winner !== undefined) {
+      accepted(peer, 'False', 'Conflict', conflict(peer, winner.peer, byNode[winner.rank ?? 2]));
+      continue;
+    }
+    winners.set(address, candidate);
+    const password = passwordOf(peer, resources.secrets);
+    const complaints = [...inOwnBlock(peer, ownBlocks), ...password.complaints, ...missingFilters(peer, filters)];
+    const [first] = complaints;
+    if (first === undefined) accepted(peer, 'True', 'Accepted', `${node.name} has a session with ${address}.`);
+    else
+      accepted(
+        peer,
+        'False',
+        first.reason,
+        `${complaints.map((it) => it.message).join(' ')} The session of ${peer.metadata.name} stays down until then.`,
+      );
+    const down = peer.spec.adminState === 'Down';
+    rows.push({
+      intent: {
+        ...sessionOf(peer, node, settings, filters),
+        password: password.text,
+        enabled: first === undefined && !down,
+      },
+      origin: {
+        name: peer.metadata.name,
+        password: peer.spec.password && {
+          secret: peer.spec.password.secretKeyRef.name,
+          key: peer.spec.password.secretKeyRef.key,
+        },
+        heldDown: first !== undefined ? 'NotAccepted' : down ? 'AdminDown' : undefined,
+      },
+    });
+  }
+  rows.sort((a, b) => (a.intent.name < b.intent.name ? -1 : 1));
+  return { intents: rows.map((row) => row.intent), origins: rows.map((row) => row.origin), conditions };
+}
+
+function sessionOf(
+  peer: BGPPeer,
+  node: ThisNode,
+  settings: Settings,
+  filters: ReadonlyMap<string, BGPFilter>,
+): Omit<PeerIntent, 'password' | 'enabled'> {
+  const { spec } = peer;
+  const { address, port } = spec.peerIP;
+  const localAsn = spec.localASNumber ?? node.asn;
+  const internal = spec.asNumber === localAsn;
+  return {
+    name: peer.metadata.name,
+    address,
+    port: port ?? 179,
+    peerAsn: spec.asNumber,
+    localAsn,
+    families: spec.families,
+    sourceAddress: spec.sourceAddress === 'None' ? undefined : node.addresses[familyOf(address)],
+    passive: spec.passive,
+    holdTime: spec.holdTime,
+    connectRetryTime: spec.connectTime,
+    ebgpMultihop: spec.ebgpMultihop,
+    importPolicy: spec.importPolicy ?? settings.importPolicy ?? (internal ? 'All' : 'None'),
+    filters: spec.filters.flatMap((name) => {
+      const filter = filters.get(name);
+      return filter === undefined ? [] : [compileFilter(filter)];
+    }),
+    transit: spec.transit,
+    maxPrefixes: spec.maxPrefixes?.limit ?? defaultMaxPrefixes,
+    gracefulRestart: {
+      enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,
+      restartTime: spec.maxRestartTime ?? spec.gracefulRestart?.restartTime ?? settings.gracefulRestart.restartTime,
+    },
+    allowedLocalAsns: spec.numAllowedLocalASNumbers,
+  };
+}
+
+function conflict(peer: BGPPeer, winner: BGPPeer, how: string): string {
+  const address = peer.spec.peerIP.address;
+  return `BGPPeer ${winner.metadata.name} (${how}) has the same peerIP ${address} and stands before ${peer.metadata.name}: by node comes before by selector, then for every node, then the first name. Delete one of the two.`;
+}
+
+function inOwnBlock(peer: BGPPeer, ownBlocks: readonly Prefix[]): Complaint[] {
+  const { address } = peer.spec.peerIP;
+  const block = ownBlocks.find((it) => contains(it, address));
+  if (block === undefined) return [];
+  const message = `${address} lies in ${block}, whose addresses this node gives to its pods; set spec.peerIP to the router's own address.`;
+  return [{ reason: 'PeerInOwnBlock', message }];
+}
+
+function missingFilters(peer: BGPPeer, filters: ReadonlyMap<string, BGPFilter>): Complaint[] {
+  const missing = peer.spec.filters.filter((name) => !filters.has(name));
+  if (missing.length === 0) return [];
+  const known = [...filters.keys()];
+  const there = known.length === 0 ? 'there is none' : `there are ${known.slice(0, 10).join(', ')}`;
+  const message = `spec.filters names BGPFilter ${missing.join(', ')}, which does not exist (${there}). Add it, or correct the name.`;
+  return [{ reason: 'FilterMissing', message }];
+}
+
+/** RFC 2385 and the kernel: a key of 1 to 80 bytes (TCP_MD5SIG_MAXKEYLEN). */
+const longestPassword = 80;
+
+function passwordOf(
+  peer: BGPPeer,
+  secrets: readonly Secret[],
+): { readonly text: string | undefined; readonly complaints: readonly Complaint[] } {
+  const reference = peer.spec.password?.secretKeyRef;
+  if (reference === undefined) return { text: undefined, complaints: [] };
+  const without = (reason: Complaint['reason'], message: string) => ({
+    text: undefined,
+    complaints: [{ reason, message }],
+  });
+  const named = secrets.filter((it) => it.metadata.name === reference.name);
+  const secret = named.find((it) => secretNamespaceOf(it) === secretNamespace);
+  if (secret === undefined) {
+    const [elsewhere] = named;
+    const where = elsewhere === undefined ? '' : ` One of that name is in namespace ${secretNamespaceOf(elsewhere)}.`;
+    return without(
+      'SecretMissing',
+      `Secret ${reference.name} does not exist in namespace ${secretNamespace}.${where} Create it with key ${reference.key}, or correct spec.password.`,
+    );
+  }
+  const bytes = secretValue(secret, reference.key);
+  if (bytes === undefined)
+    return without(
+      'SecretMissing',
+      `Secret ${reference.name} has no key ${reference.key}. Add it, or correct spec.password.`,
+    );
+  const place = `Secret ${reference.name}, key ${reference.key},`;
+  if (bytes.length === 0 || bytes.length > longestPassword)
+    return without(
+      'SecretInvalid',
+      `${place} has ${bytes.length} bytes; a TCP MD5 password has 1 to ${longestPassword}.`,
+    );
+  if (bytes.some((byte) => byte === 10 || byte === 13 || byte === 0))
+    return without(
+      'SecretInvalid',
+      `${place} holds a line break or a zero byte, which no router's configuration can hold; write the value without one (printf, not echo).`,
+    );
+  const text = Buffer.from(bytes).toString('utf8');
+  if (!Buffer.from(text, 'utf8').equals(bytes)) return without('SecretInvalid', `${place} is not UTF-8 text.`);
+  return { text, complaints: [] };
+}

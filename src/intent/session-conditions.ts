@@ -1,0 +1,128 @@
+/** Conditions of BGP: is a session up, are its routes used, is the peer told what it should be. */
+import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import { familyOf } from '#lib/ip.ts';
+import type { Family } from '#lib/ip.ts';
+import { gate } from './gate.ts';
+import type { Compiled, Condition, Facts, PeerOrigin } from './node-intent.ts';
+
+type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
+
+export function sessionConditions(compiled: Compiled, facts: Facts): Condition[] {
+  const announced = gate(compiled.intent, facts).bgp?.announcements ?? [];
+  const announcedFamilies = new Set(announced.map((it) => familyOf(it.prefix)));
+  const observed = new Map((facts.bgp?.peers ?? []).map((peer) => [peer.name, peer]));
+  return (compiled.intent.bgp?.peers ?? []).flatMap((peer, i): Condition[] => {
+    const base = { kind: 'BGPPeer', name: peer.name };
+    const session = observed.get(peer.name);
+    const found: Condition[] = [{ ...base, type: 'Established', ...established(peer, compiled.peers[i], session) }];
+    if (peer.enabled && session?.state === 'Established') {
+      found.push({ ...base, type: 'RoutesAccepted', ...routesAccepted(peer, session) });
+      found.push({ ...base, type: 'RoutesAnnounced', ...routesAnnounced(session, announcedFamilies) });
+    }
+    return found;
+  });
+}
+
+function established(peer: PeerIntent, origin: PeerOrigin | undefined, session: PeerFacts | undefined): Verdict {
+  if (!peer.enabled) {
+    return origin?.heldDown === 'AdminDown'
+      ? { status: 'False', reason: 'AdminDown', message: `spec.adminState is Down. Set it to Up to open the session.` }
+      : { status: 'False', reason: 'NotAccepted', message: 'The session is held down; condition Accepted says why.' };
+  }
+  if (session === undefined)
+    return { status: 'Unknown', reason: 'Pending', message: 'The speaker has not reported yet.' };
+  if (session.state === 'Established') {
+    const since = new Date(session.since).toISOString();
+    const message = `Established since ${since} with ${peer.address}, AS ${peer.peerAsn}, for ${session.families.join(' and ')}.`;
+    return { status: 'True', reason: 'Established', message };
+  }
+  if (session.md5Failures > 0) {
+    const counted = `${session.md5Failures} segment${session.md5Failures === 1 ? '' : 's'} with a wrong or missing MD5 signature came while the session of ${peer.address} was not up.`;
+    const advice =
+      origin?.password === undefined
+        ? 'This peer has no password here: set spec.password, or remove it from the router.'
+        : `Compare Secret ${origin.password.secret}, key ${origin.password.key}, with the router.`;
+    return { status: 'False', reason: 'AuthFailed', message: `${counted} ${advice}` };
+  }
+  const last =
+    session.lastError === undefined ? '' : ` Last error: ${session.lastError.text} (${session.lastError.code}).`;
+  const port = peer.passive ? '' : ` answers on TCP port ${peer.port} and`;
+  return {
+    status: 'False',
+    reason: 'NotEstablished',
+    message: `The session is ${session.state}.${last} Check that ${peer.address}${port} has this node as neighbour with AS ${peer.localAsn}.`,
+  };
+}
+
+const sum = (counts: Readonly<Record<Family, number>>): number => counts.ipv4 + counts.ipv6;
+
+function routesAccepted(peer: PeerIntent, session: PeerFacts): Verdict {
+  const [received, accepted] = [sum(session.received), sum(session.accepted)];
+  if (received === 0)
+    return {
+      status: 'Unknown',
+      reason: 'NothingReceived',
+      message: `${peer.address} announces no route to this node.`,
+    };
+  if (accepted > 0)
+    return {
+      status: 'True',
+      reason: 'RoutesAccepted',
+      message: `${accepted} of ${received} received routes are accepted.`,
+    };
+  const why =
+    peer.filters.length > 0
+      ? `filters ${peer.filters.map((it) => it.name).join(', ')}, then importPolicy ${peer.importPolicy}`
+      : `importPolicy ${peer.importPolicy}`;
+  return {
+    status: 'False',
+    reason: 'NothingAccepted',
+    message: `None of ${received} received routes is accepted (${why}). \`flatroute routes --received\` says why for each; set spec.importPolicy to DefaultRoute or All, or add a filter, if they should be.`,
+  };
+}
+
+function routesAnnounced(session: PeerFacts, wanted: ReadonlySet<Family>): Verdict {
+  const without = session.noNextHop.filter((family) => wanted.has(family));
+  if (without.length > 0) {
+    return {
+      status: 'False',
+      reason: 'NoNextHop',
+      message: `${without.join(' and ')} cannot be announced: this node has no address of that family on the session's interface. Add one there, or peer over that family.`,
+    };
+  }
+  const announced = sum(session.announced);
+  if (announced === 0 && session.families.some((family) => wanted.has(family))) {
+    return {
+      status: 'False',
+      reason: 'NothingAnnounced',
+      message: `Nothing of what this node announces was sent to ${session.address}. Look at the export rules of spec.filters; \`flatroute routes --announced\` shows what was sent.`,
+    };
+  }
+  return { status: 'True', reason: 'RoutesAnnounced', message: `${announced} routes are announced.` };
+}
+
+export function listeningConditions(compiled: Compiled, facts: Facts): Condition[] {
+  const port = compiled.intent.bgp?.listenPort;
+  if (port === undefined) return [];
+  const base = { kind: 'Node', name: compiled.nodeName, type: 'Listening' } as const;
+  if (facts.bgp?.listenError !== undefined) {
+    return [
+      {
+        ...base,
+        status: 'False',
+        reason: 'ListenFailed',
+        message: `TCP port ${port} could not be opened: ${facts.bgp.listenError}. Sessions are only opened from here. Stop the other daemon, or set listenPort of BGPConfiguration.`,
+      },
+    ];
+  }
+  return facts.bgp?.listening === undefined
+    ? [{ ...base, status: 'Unknown', reason: 'Pending', message: 'The speaker has not reported yet.' }]
+    : [
+        {
+          ...base,
+          status: 'True',
+          reason: 'Listening',
+          message: `Sessions are accepted on TCP port ${facts.bgp.listening}.`,
+        },
+      ];
+}

@@ -1,0 +1,47 @@
+/** BGPConfiguration as it holds on one node: `node.<name>` field by field over `default`, and both over the defaults. */
+import type { ImportPolicy } from '#bgp/engine.ts';
+import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import type { Duration } from '#lib/time.ts';
+import type { BGPConfiguration } from '#resources/bgp-configuration.ts';
+
+export interface Settings {
+  /** From `node.<name>`; it stands before the Node's annotation. */
+  readonly nodeAsNumber: Asn | undefined;
+  /** From `default`, or Calico's own default. */
+  readonly asNumber: Asn;
+  readonly listenPort: number;
+  readonly routerId: IpAddress | undefined;
+  readonly importPolicy: ImportPolicy | undefined;
+  readonly advertise: { readonly nodeAddresses: boolean; readonly prefixes: readonly Prefix[] };
+  readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
+  readonly addressSource: 'NodePodCIDR' | 'IPPools';
+  readonly gracefulRestart: { readonly enabled: boolean; readonly restartTime: Duration };
+}
+
+export function settingsFor(configurations: readonly BGPConfiguration[], nodeName: string): Settings {
+  const named = (name: string): BGPConfiguration['spec'] | undefined =>
+    configurations.find((it) => it.metadata.name === name)?.spec;
+  const own = named(`node.${nodeName}`);
+  const all = named('default');
+  return {
+    nodeAsNumber: own?.asNumber,
+    asNumber: all?.asNumber ?? (64512 as Asn),
+    listenPort: own?.listenPort ?? all?.listenPort ?? 179,
+    routerId: own?.routerID,
+    importPolicy: own?.importPolicy ?? all?.importPolicy,
+    advertise: {
+      nodeAddresses: own?.advertise?.nodeAddresses ?? all?.advertise?.nodeAddresses ?? false,
+      prefixes: own?.advertise?.prefixes ?? all?.advertise?.prefixes ?? [],
+    },
+    multipath: {
+      maximumPaths: own?.multipath?.maximumPaths ?? all?.multipath?.maximumPaths ?? 16,
+      relax: own?.multipath?.relax ?? all?.multipath?.relax ?? true,
+    },
+    addressSource: own?.addressSource ?? all?.addressSource ?? 'NodePodCIDR',
+    gracefulRestart: {
+      enabled: own?.gracefulRestart?.enabled ?? all?.gracefulRestart?.enabled ?? true,
+      restartTime: own?.gracefulRestart?.restartTime ?? all?.gracefulRestart?.restartTime ?? seconds(120),
+    },
+  };
+}
