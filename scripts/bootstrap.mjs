@@ -106,17 +106,17 @@ function installPackages() {
   say(`flatroute: installing npm packages (${interrupted ? 'the last install was interrupted' : existsSync(stamp) ? 'the lock file changed' : 'first run'}) ...`);
   mkdirSync(dirname(installing), { recursive: true });
   writeFileSync(installing, wanted);
-  // `install` changes only what differs, so that a run that is still going on keeps its packages; `ci` starts from nothing.
-  const verb = interrupted || !existsSync(modules) ? 'ci' : 'install';
-  const extra = verb === 'install' ? ['--no-save'] : [];
+  // `install` changes only what differs, so that a run that is still going on keeps its packages. It follows the lock file to
+  // the letter for what that lists; `ci` would also insist on builds for platforms that a mirror of the registry may not carry.
+  if (interrupted) rmSync(modules, { recursive: true, force: true });
   const env = { ...process.env, NODE_ENV: '' };
-  const result = spawnSync(npm, [verb, ...extra, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+  const result = spawnSync(npm, ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
     env,
   });
   if (result.status !== 0) {
-    stop(`flatroute: npm ${verb} failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`);
+    stop(`flatroute: npm install failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`);
   }
   writeFileSync(stamp, `${wanted}\n`);
   rmSync(installing, { force: true });

@@ -1,0 +1,70 @@
+// Pages that list things are compared with the code they list, in both directions.
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import * as kernelNames from '#dataplane/kernel-names.ts';
+
+const read = (file: string): string => readFileSync(file, 'utf8');
+
+test('docs/dependencies.md names every package of package.json, and no other', () => {
+  const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+  const wanted = ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap((key) => Object.keys(manifest[key] ?? {}));
+  const table = read('docs/dependencies.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .map((line) => line.split('|')[1] ?? '');
+  const named = table.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? ''));
+  assert.deepEqual(named.sort(), wanted.sort());
+});
+
+test('every version in package.json is exact', () => {
+  const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
+  for (const key of ['dependencies', 'devDependencies', 'optionalDependencies']) {
+    for (const [name, version] of Object.entries(manifest[key] ?? {})) assert.match(version, /^\d+\.\d+\.\d+$/, name);
+  }
+});
+
+test('docs/kernel.md has every number and name of kernel-names.ts', () => {
+  const page = read('docs/kernel.md');
+  const values = Object.values(kernelNames).flatMap((value) => (typeof value === 'object' ? Object.values(value) : [value]));
+  assert.ok(values.length > 12);
+  for (const value of values) {
+    const shown = String(value).replace('\0', '@');
+    const known = page.includes(shown) || (shown.startsWith('/run/flatroute') && page.includes('/run/flatroute'));
+    assert.ok(known, `docs/kernel.md lacks ${shown}`);
+  }
+});
+
+/** Codes that a user can meet: string literals of these families in the source. */
+function codesOfSource(): Set<string> {
+  const codes = new Set<string>();
+  for (const file of globSync('src/**/*.ts')) {
+    for (const match of read(file).matchAll(/'((?:CONFIG|SESSION|CNI|CAPACITY|NODE|OS|AGENT|CLI|LAB|NETLINK|BUG)_[A-Z0-9_]+)'/g)) {
+      const code = match[1] ?? '';
+      // What CNI itself calls its environment is no code of ours.
+      if (!/^CNI_(COMMAND|CONTAINERID|NETNS|IFNAME|ARGS|PATH)$/.test(code)) codes.add(code);
+    }
+  }
+  return codes;
+}
+
+test('docs/errors.md explains every error code of the source, and no other', () => {
+  const page = read('docs/errors.md');
+  const explained = new Set([...page.matchAll(/^\| `([A-Z0-9_]+)`/gm)].map((match) => match[1] ?? ''));
+  const used = codesOfSource();
+  assert.ok(used.size > 10);
+  assert.deepEqual([...used].filter((code) => !explained.has(code)).sort(), [], 'not explained');
+  assert.deepEqual([...explained].filter((code) => !used.has(code)).sort(), [], 'explained, but not in the source');
+});
+
+test('every link between pages leads to a file', () => {
+  const broken: string[] = [];
+  for (const page of globSync(['*.md', 'docs/**/*.md', 'src/**/*.md'])) {
+    for (const match of read(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)) {
+      const target = normalize(join(dirname(page), match[1] ?? ''));
+      if (!existsSync(target)) broken.push(`${page}: ${match[1]}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
