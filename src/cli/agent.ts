@@ -1,0 +1,78 @@
+/** `flatroute agent`: runs the agent of this node in the foreground. */
+import { type Command, EXIT_USAGE } from './command.ts';
+import type { LogLevel } from '#agent/messages.ts';
+import { RUN_DIRECTORY } from '#dataplane/kernel-names.ts';
+import type { CliIo } from './io.ts';
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+export const agentSpec: Command = {
+  name: 'agent',
+  summary: 'Runs the agent of this node, in the foreground; its log is JSON lines on stdout.',
+  arguments: [],
+  options: [
+    {
+      name: 'resources',
+      value: 'DIR',
+      help: 'directory of YAML files: our resources, Nodes, Namespaces, Secrets; watched',
+    },
+    { name: 'node', value: 'NAME', help: 'name of this node, as its Node resource says' },
+    { name: 'metrics', value: 'ADDRESS:PORT', help: 'serve /metrics, /healthz and /readyz there (default: nowhere)' },
+    { name: 'run-dir', value: 'DIR', help: `where the sockets and the spool are (default ${RUN_DIRECTORY})` },
+    { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
+    {
+      name: 'withdraw-on-stop',
+      help: 'at a stop withdraw all routes at the peers instead of leaving them to graceful restart',
+    },
+  ],
+  examples: ['flatroute agent --resources /etc/flatroute --node node-1 --metrics 127.0.0.1:9179'],
+  run: async (parsed, io) => {
+    const resources = parsed.values.get('resources');
+    const node = parsed.values.get('node');
+    if (resources === undefined)
+      return wrongUse(io, '--resources DIR is missing: the directory with the YAML files of this node');
+    if (node === undefined)
+      return wrongUse(io, '--node NAME is missing: the name of this node, as its Node resource says');
+    if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(node)) {
+      return wrongUse(
+        io,
+        `--node ${JSON.stringify(node)} is not a name that a Node can have: lower-case letters, digits, - and .`,
+      );
+    }
+    const metricsText = parsed.values.get('metrics');
+    const metrics = metricsText === undefined ? undefined : parseEndpoint(metricsText);
+    if (metricsText !== undefined && metrics === undefined) {
+      return wrongUse(io, `--metrics ${metricsText} is not ADDRESS:PORT, such as 127.0.0.1:9179 or [::1]:9179`);
+    }
+    const level = levels.find((known) => known === parsed.values.get('log-level'));
+    // The size of libuv's pool is read when it is first used: reads on netlink sockets and inotify park in it.
+    process.env['UV_THREADPOOL_SIZE'] ??= '16';
+    const { runAgent } = await import('#agent/agent.ts');
+    return await runAgent(
+      {
+        resources,
+        node,
+        metrics,
+        runDirectory: parsed.values.get('run-dir') ?? RUN_DIRECTORY,
+        logLevel: level ?? 'info',
+        withdrawOnStop: parsed.switches.has('withdraw-on-stop'),
+      },
+      { stop: io.signal },
+    );
+  },
+};
+
+function wrongUse(io: CliIo, text: string): number {
+  io.err(`flatroute: ${text}\n`);
+  return EXIT_USAGE;
+}
+
+/** `127.0.0.1:9179`, `[::1]:9179` or `:9179` (all addresses). */
+export function parseEndpoint(text: string): { readonly host: string | undefined; readonly port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+  if (match === null) return undefined;
+  const port = Number(match[3]);
+  if (port > 65535) return undefined;
+  const host = match[1] ?? match[2] ?? '';
+  return { host: host === '' ? undefined : host, port };
+}

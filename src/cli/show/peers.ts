@@ -1,0 +1,55 @@
+/** `flatroute peers` for people. PURE. */
+import type { FamilyCounts, PeerAnswer } from '#status/answers.ts';
+import { ageSince } from '../output/age.ts';
+import { type Column, type Note, renderTable, type TableOptions } from '../output/table.ts';
+import type { Colour } from '../output/text.ts';
+
+const sum = (counts: FamilyCounts): number => counts.ipv4 + counts.ipv6;
+const up = (peer: PeerAnswer): boolean => peer.state === 'Established';
+
+export function stateColour(peer: PeerAnswer): Colour {
+  if (up(peer)) return 'green';
+  return peer.enabled ? 'red' : 'dim';
+}
+
+export function showPeers(peers: readonly PeerAnswer[], now: number, options: TableOptions): readonly string[] {
+  if (peers.length === 0) return ['no BGP peers: no BGPPeer selects this node'];
+  const columns: readonly Column<PeerAnswer>[] = [
+    { title: 'PEER', value: (p) => p.name, shrinkTo: 12 },
+    { title: 'ADDRESS', value: (p) => (p.port === 179 ? p.address : `${p.address} port ${p.port}`), shrinkTo: 15 },
+    { title: 'AS', value: (p) => String(p.asn), align: 'right' },
+    { title: 'STATE', value: (p) => (p.enabled ? p.state : 'Shutdown'), colour: stateColour },
+    { title: 'SINCE', value: (p) => ageSince(p.since, now), align: 'right' },
+    { title: 'IN (ACC/RCV)', value: (p) => (up(p) ? `${sum(p.accepted)}/${sum(p.received)}` : ''), align: 'right' },
+    { title: 'OUT', value: (p) => (up(p) ? String(sum(p.announced)) : ''), align: 'right' },
+    { title: 'FAMILIES', value: (p) => p.families.join(' '), drop: 2 },
+    { title: 'FLAPS', value: (p) => String(p.flaps), align: 'right', drop: 3 },
+    {
+      title: 'NEXT RESTART',
+      value: (p) => p.nextRestart?.text ?? '',
+      colour: (p) => (p.nextRestart === undefined || p.nextRestart.hitless ? undefined : 'yellow'),
+      drop: 1,
+      shrinkTo: 20,
+    },
+  ];
+  return renderTable(columns, peers, options, peerNotes);
+}
+
+/** Why a session is not up, or what is wrong although it is. */
+export function peerNotes(peer: PeerAnswer): readonly Note[] {
+  const notes: Note[] = peer.conditions
+    .filter((condition) => condition.severity !== 'info')
+    .map((condition) => ({
+      text: `${condition.reason}: ${condition.message}`,
+      colour: condition.severity === 'error' ? 'red' : 'yellow',
+    }));
+  if (!up(peer) && peer.enabled && peer.lastError !== undefined) {
+    const { code, text } = peer.lastError;
+    if (!notes.some((note) => note.text.includes(text))) notes.push({ text: `${code}: ${text}`, colour: 'red' });
+  }
+  return notes;
+}
+
+/** Exit code 1 when a session that should be up is not, or a peer has a condition that says error. */
+export const peersAreFine = (peers: readonly PeerAnswer[]): boolean =>
+  peers.every((peer) => !peer.enabled || (up(peer) && peer.conditions.every((c) => c.severity !== 'error')));

@@ -1,0 +1,69 @@
+/** `flatroute status` for people: one screen, what is wrong last and in full. PURE. */
+import type { StatusAnswer } from '#status/answers.ts';
+import { age, shortSeconds } from '../output/age.ts';
+import { noteLines, type TableOptions } from '../output/table.ts';
+import { type Colour, paint, printable } from '../output/text.ts';
+
+export function showStatus(status: StatusAnswer, options: TableOptions): readonly string[] {
+  const { bgp } = status;
+  const colour = (name: Colour, text: string): string => paint(name, text, options.colour);
+  const health =
+    status.healthy && status.ready
+      ? colour('green', 'ready')
+      : colour('red', status.healthy ? 'not ready' : 'unhealthy');
+  const lines = [
+    `${colour('bold', status.node)}  ${health} · flatroute ${status.version} · up ${age(status.uptimeSeconds)} · pid ${status.pid}`,
+    '',
+  ];
+  const row = (name: string, text: string): void => {
+    lines.push(`  ${colour('dim', name.padEnd(9))} ${text}`);
+  };
+
+  const sessions = `${bgp.established} of ${bgp.peers} sessions established`;
+  const listening = bgp.listenPort === undefined ? 'not listening' : `listening on port ${bgp.listenPort}`;
+  row(
+    'BGP',
+    bgp.asn === undefined
+      ? 'no AS number'
+      : `AS ${bgp.asn} · router id ${bgp.routerId ?? '–'} · ${bgp.established === bgp.peers ? sessions : colour('red', sessions)} · ${listening}`,
+  );
+  row(
+    'routes',
+    `${bgp.prefixes.ipv4} IPv4 and ${bgp.prefixes.ipv6} IPv6 prefixes learned, ${status.learnedRoutes.ipv4} and ${status.learnedRoutes.ipv6} in the kernel`,
+  );
+  row('pods', `${status.pods}${status.blocks.length === 0 ? '' : ' · '}${status.blocks.map(blockWords).join(' · ')}`);
+  const repairs = Object.values(status.repairs).reduce((sum, n) => sum + n, 0);
+  row(
+    'kernel',
+    repairs === 0 ? 'nothing repaired since the start' : `${repairs} repairs since the start (flatroute drift)`,
+  );
+  row('threads', status.threads.map(threadWords).join(' · '));
+
+  lines.push('');
+  const problems = status.problems.filter((problem) => problem.severity !== 'info');
+  if (problems.length === 0) {
+    lines.push(`  ${colour('green', '✔')} nothing is wrong`);
+    return lines;
+  }
+  for (const problem of problems) {
+    const sign = problem.severity === 'error' ? colour('red', '✘') : colour('yellow', '!');
+    lines.push(`  ${sign} ${printable(problem.object)}  ${printable(problem.reason)}`);
+    lines.push(...noteLines({ text: problem.message }, options, 2));
+  }
+  return lines;
+}
+
+const blockWords = (block: StatusAnswer['blocks'][number]): string =>
+  block.capacity >= 2 ** 32
+    ? `${block.cidr} ${block.used} used`
+    : `${block.cidr} ${block.used} of ${block.capacity} used`;
+
+function threadWords(thread: StatusAnswer['threads'][number]): string {
+  if (thread.state !== 'running') return `${thread.name} ${thread.state}`;
+  if (thread.stuck !== undefined) return `${thread.name} stuck: ${thread.stuck}`;
+  const restarts = thread.restarts === 0 ? '' : `, restarted ${thread.restarts} times`;
+  return `${thread.name} ${shortSeconds(thread.eventLoopDelayP99Seconds)}${restarts}`;
+}
+
+export const statusIsFine = (status: StatusAnswer): boolean =>
+  status.healthy && status.ready && status.problems.every((problem) => problem.severity === 'info');

@@ -1,0 +1,84 @@
+/** Conditions and resource problems as one list of answers, worst first. PURE. */
+import type { Condition } from '#intent/node-intent.ts';
+import type { Reason } from '#intent/reasons.ts';
+import type { ResourceProblem } from '#resources/resource-set.ts';
+import type { ConditionAnswer } from './answers.ts';
+
+type Severity = ConditionAnswer['severity'];
+
+/** Reasons that are `False` and yet somebody's wish. */
+const wished: ReadonlySet<Reason> = new Set<Reason>(['AdminDown', 'NodeNotSelected', 'PoolDisabled', 'NoPeers']);
+/** Reasons that want a look, while everything that is in force goes on working. */
+const worthALook: ReadonlySet<Reason> = new Set<Reason>([
+  'NothingReceived',
+  'NothingAccepted',
+  'NothingAnnounced',
+  'AddressesLow',
+  'NotAnnounced',
+  'NoBlocks',
+  'KernelProblem',
+  'NoNextHop',
+]);
+
+export function severityOf({ status, reason }: Pick<Condition, 'status' | 'reason'>): Severity {
+  if (status === 'True' || wished.has(reason)) return 'info';
+  if (status === 'Unknown' || worthALook.has(reason)) return 'warning';
+  return 'error';
+}
+
+/** How an object is called in answers: `peers/tor-b`. */
+const collections: Readonly<Record<string, string>> = {
+  BGPPeer: 'peers',
+  BGPConfiguration: 'bgpconfigurations',
+  BGPFilter: 'filters',
+  IPPool: 'pools',
+  IPBlock: 'blocks',
+  Node: 'node',
+};
+
+export const objectName = (kind: string, name: string): string => `${collections[kind] ?? kind.toLowerCase()}/${name}`;
+
+const order: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
+
+/** What a file did wrong stands there with its place; the same said of the object would say it twice. */
+export function conditionAnswers(
+  conditions: readonly Condition[],
+  problems: readonly ResourceProblem[],
+): readonly ConditionAnswer[] {
+  const fromFiles = problems.map(
+    (problem): ConditionAnswer => ({
+      object: problem.line > 0 ? `${problem.file}:${problem.line}` : problem.file === '' ? 'resources' : problem.file,
+      type: 'Accepted',
+      status: 'False',
+      reason: problem.code,
+      message: problem.message,
+      severity: 'error',
+    }),
+  );
+  const fromObjects = conditions
+    .filter(({ reason }) => reason !== 'Invalid')
+    .map(
+      (condition): ConditionAnswer => ({
+        object: objectName(condition.kind, condition.name),
+        type: condition.type,
+        status: condition.status,
+        reason: condition.reason,
+        message: condition.message,
+        severity: severityOf(condition),
+      }),
+    );
+  return [...fromFiles, ...fromObjects].sort((a, b) => order[a.severity] - order[b.severity]);
+}
+
+/** Conditions that are new or say something else than before, for the log and the event stream. */
+export function changedConditions(
+  before: readonly ConditionAnswer[],
+  now: readonly ConditionAnswer[],
+): readonly ConditionAnswer[] {
+  const key = (c: ConditionAnswer): string => `${c.object}\n${c.type}`;
+  const known = new Map(before.map((condition) => [key(condition), condition]));
+  return now.filter((condition) => {
+    const last = known.get(key(condition));
+    return last === undefined || last.status !== condition.status || last.reason !== condition.reason;
+  });
+}

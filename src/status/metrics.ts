@@ -1,0 +1,198 @@
+/**
+ * Prometheus metrics. Everything but the histogram is read from a snapshot when Prometheus asks, so a peer or pool that is
+ * gone leaves no series behind. Names and labels are a promise; docs/metrics.md lists them.
+ */
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { families } from '#lib/ip.ts';
+import type { Snapshot } from './snapshot.ts';
+
+export interface Metrics {
+  readonly contentType: string;
+  /** The text that Prometheus reads. */
+  readonly text: () => Promise<string>;
+  /** One pod was attached; seconds from the request to its answer. */
+  readonly attached: (seconds: number) => void;
+  /** One line of the log of level warn or error. */
+  readonly logged: (level: 'warn' | 'error') => void;
+}
+
+const ATTACH_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+export function createMetrics(snapshot: () => Snapshot): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const gauge = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    collect: (set: Setter<L>, now: Snapshot) => void,
+  ): void => {
+    const made: Gauge<L> = new Gauge({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [],
+      collect() {
+        this.reset();
+        collect((labels, value) => this.set(labels, value), snapshot());
+      },
+    });
+    registry.registerMetric(made);
+  };
+  const counter = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    collect: (set: Setter<L>, now: Snapshot) => void,
+  ): void => {
+    const made: Counter<L> = new Counter({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [],
+      collect() {
+        this.reset();
+        collect((labels, value) => this.inc(labels, value), snapshot());
+      },
+    });
+    registry.registerMetric(made);
+  };
+
+  gauge(
+    'flatroute_build_info',
+    'Version of the agent and of Node; always 1.',
+    ['version', 'node_version'],
+    (set, now) => set({ version: now.version, node_version: process.version }, 1),
+  );
+  gauge('flatroute_intent_generation', 'Generation of the intent that the resources gave last.', [], (set, now) =>
+    set({}, now.generation),
+  );
+  gauge(
+    'flatroute_thread_intent_generation',
+    'Generation of the intent that a thread has applied.',
+    ['thread'],
+    (set, now) => {
+      set({ thread: 'bgp' }, now.bgp?.generation ?? 0);
+      set({ thread: 'background' }, now.kernel?.generation ?? 0);
+      set({ thread: 'pods' }, now.pods?.generation ?? 0);
+    },
+  );
+  gauge('flatroute_conditions', 'Conditions that are not as they should be, by severity.', ['severity'], (set, now) => {
+    for (const severity of ['error', 'warning', 'info'] as const) {
+      set({ severity }, now.conditions.filter((condition) => condition.severity === severity).length);
+    }
+  });
+
+  gauge('flatroute_bgp_session_up', '1 while the session is established.', ['peer'], (set, now) => {
+    const up = new Set((now.bgp?.peers ?? []).filter((peer) => peer.state === 'Established').map((peer) => peer.name));
+    for (const peer of now.bgpIntent?.peers ?? []) set({ peer: peer.name }, up.has(peer.name) ? 1 : 0);
+  });
+  gauge(
+    'flatroute_bgp_routes',
+    'Routes of a peer by family and stage: received, accepted, announced.',
+    ['peer', 'family', 'stage'],
+    (set, now) => {
+      for (const peer of now.bgp?.peers ?? []) {
+        for (const family of families) {
+          for (const stage of ['received', 'accepted', 'announced'] as const)
+            set({ peer: peer.name, family, stage }, peer[stage][family]);
+        }
+      }
+    },
+  );
+  counter('flatroute_bgp_session_flaps_total', 'How often an established session went down.', ['peer'], (set, now) => {
+    for (const peer of now.bgp?.peers ?? []) set({ peer: peer.name }, peer.flaps);
+  });
+  counter('flatroute_bgp_messages_total', 'BGP messages of a peer.', ['peer', 'direction'], (set, now) => {
+    for (const peer of now.bgp?.peers ?? []) {
+      set({ peer: peer.name, direction: 'received' }, peer.messages.received);
+      set({ peer: peer.name, direction: 'sent' }, peer.messages.sent);
+    }
+  });
+  gauge('flatroute_rib_prefixes', 'Prefixes in the routing table of the speaker.', ['family'], (set, now) => {
+    for (const family of families) set({ family }, now.bgp?.routes[family].prefixes ?? 0);
+  });
+  gauge('flatroute_rib_paths', 'Paths in the routing table of the speaker.', ['family'], (set, now) => {
+    for (const family of families) set({ family }, now.bgp?.routes[family].paths ?? 0);
+  });
+
+  gauge('flatroute_kernel_learned_routes', 'Learned routes in the kernel.', ['family'], (set, now) => {
+    for (const family of families) set({ family }, now.kernel?.learnedRoutes[family] ?? 0);
+  });
+  counter(
+    'flatroute_kernel_drift_repairs_total',
+    'What somebody else changed of ours in the kernel, and we repaired.',
+    ['what'],
+    (set, now) => {
+      for (const [what, count] of Object.entries(now.kernel?.repairs ?? {})) set({ what }, count);
+    },
+  );
+  gauge(
+    'flatroute_kernel_route_conflicts',
+    'Foreign routes that stand where a route of ours should be.',
+    [],
+    (set, now) => set({}, now.kernel?.routeConflicts.length ?? 0),
+  );
+  gauge('flatroute_pods', 'Pods attached on this node.', [], (set, now) => set({}, now.pods?.pods ?? 0));
+  gauge(
+    'flatroute_ipam_addresses',
+    'Addresses of the blocks of this node: used, fenced (waiting for the old veth to be gone) or free.',
+    ['pool', 'state', 'family'],
+    (set, now) => {
+      const sums = new Map<string, { pool: string; family: string; used: number; fenced: number; free: number }>();
+      for (const block of now.pods?.blocks ?? []) {
+        const family = block.cidr.includes(':') ? 'ipv6' : 'ipv4';
+        const key = `${block.pool} ${family}`;
+        const sum = sums.get(key) ?? { pool: block.pool, family, used: 0, fenced: 0, free: 0 };
+        sum.used += block.used;
+        sum.fenced += block.fenced;
+        sum.free += Math.max(0, block.capacity - block.used - block.fenced);
+        sums.set(key, sum);
+      }
+      for (const { pool, family, ...states } of sums.values()) {
+        for (const state of ['used', 'fenced', 'free'] as const) set({ pool, state, family }, states[state]);
+      }
+    },
+  );
+
+  gauge(
+    'flatroute_event_loop_delay_seconds',
+    'How late a thread runs what is due, over the last second.',
+    ['thread', 'quantile'],
+    (set, now) => {
+      for (const thread of now.threads) {
+        set({ thread: thread.name, quantile: '0.5' }, thread.delayP50Seconds);
+        set({ thread: thread.name, quantile: '0.99' }, thread.delayP99Seconds);
+        set({ thread: thread.name, quantile: '1' }, thread.delayMaxSeconds);
+      }
+    },
+  );
+  counter('flatroute_thread_restarts_total', 'How often a thread died and was built again.', ['thread'], (set, now) => {
+    for (const thread of now.threads) set({ thread: thread.name }, thread.restarts);
+  });
+
+  const attach = new Histogram({
+    name: 'flatroute_pod_attach_seconds',
+    help: 'Time from an ADD request to its answer.',
+    buckets: ATTACH_BUCKETS,
+    registers,
+  });
+  const lines = new Counter({
+    name: 'flatroute_log_lines_total',
+    help: 'Log lines of level warn and error.',
+    labelNames: ['level'],
+    registers,
+  });
+  lines.inc({ level: 'warn' }, 0);
+  lines.inc({ level: 'error' }, 0);
+
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    attached: (seconds) => attach.observe(seconds),
+    logged: (level) => lines.inc({ level }),
+  };
+}
+
+type Setter<L extends string> = (labels: Record<L, string>, value: number) => void;

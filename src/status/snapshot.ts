@@ -1,0 +1,40 @@
+/** Everything that main knows of the agent at one moment: what answers, metrics and health are made of. Plain data. */
+import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
+import type { KernelFacts } from '#dataplane/intent.ts';
+import type { PodFacts } from '#ipam/intent.ts';
+import type { ConditionAnswer } from './answers.ts';
+
+export interface ThreadStatus {
+  readonly name: string;
+  readonly state: 'starting' | 'running' | 'dead';
+  readonly restarts: number;
+  readonly delayP50Seconds: number;
+  readonly delayP99Seconds: number;
+  readonly delayMaxSeconds: number;
+  /** What it hangs in, when it hangs. */
+  readonly stuck: string | undefined;
+}
+
+export interface Snapshot {
+  readonly node: string;
+  readonly version: string;
+  readonly pid: number;
+  /** Wall-clock milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly now: number;
+  readonly state: 'starting' | 'running' | 'stopping';
+  /** What start-up still waits for; empty when it is over. */
+  readonly waitingFor: readonly string[];
+  /** Zero: no intent yet. */
+  readonly generation: number;
+  /** As it was sent to the engine; `undefined` while resources give none. */
+  readonly bgpIntent: BgpIntent | undefined;
+  readonly bgp: BgpFacts | undefined;
+  readonly kernel: KernelFacts | undefined;
+  readonly pods: PodFacts | undefined;
+  readonly threads: readonly ThreadStatus[];
+  /** Worst first. */
+  readonly conditions: readonly ConditionAnswer[];
+  /** Seconds from the start of the agent to the first established session, once there was one. */
+  readonly firstSessionSeconds: number | undefined;
+}

@@ -1,0 +1,115 @@
+/** Snapshots of an agent for tests of what is made of them. */
+import type { BgpFacts, PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import type { Snapshot } from '#status/snapshot.ts';
+
+const ip = (text: string): IpAddress => text as IpAddress;
+
+export const peerIntent = (name: string, changes: Partial<PeerIntent> = {}): PeerIntent => ({
+  name,
+  address: ip('192.0.2.1'),
+  port: 179,
+  peerAsn: 65100 as Asn,
+  localAsn: 65001 as Asn,
+  families: ['ipv4', 'ipv6'],
+  password: 'not for anybody',
+  sourceAddress: undefined,
+  passive: false,
+  holdTime: seconds(90),
+  connectRetryTime: seconds(120),
+  ebgpMultihop: 1,
+  importPolicy: 'None',
+  filters: [],
+  transit: false,
+  maxPrefixes: 10_000,
+  gracefulRestart: { enabled: true, restartTime: seconds(120) },
+  allowedLocalAsns: 0,
+  enabled: true,
+  ...changes,
+});
+
+export const peerFacts = (name: string, changes: Partial<PeerFacts> = {}): PeerFacts => ({
+  name,
+  address: ip('192.0.2.1'),
+  peerAsn: 65100 as Asn,
+  state: 'Established',
+  since: Date.UTC(2026, 0, 1),
+  families: ['ipv4', 'ipv6'],
+  holdTimeSeconds: 90,
+  capabilities: ['multiprotocol ipv4', 'graceful restart'],
+  routerId: ip('192.0.2.1'),
+  localAddress: ip('192.0.2.2'),
+  received: { ipv4: 200, ipv6: 14 },
+  accepted: { ipv4: 1, ipv6: 0 },
+  announced: { ipv4: 2, ipv6: 2 },
+  noNextHop: [],
+  flaps: 3,
+  lastError: undefined,
+  md5Failures: 0,
+  messages: { received: 10, sent: 11 },
+  gracefulRestart: { peerRestartTimeSeconds: 120, peerForwarding: ['ipv4'], notification: false },
+  ...changes,
+});
+
+export const bgpFacts = (peers: readonly PeerFacts[]): BgpFacts => ({
+  generation: 7,
+  listening: 179,
+  listenError: undefined,
+  peers,
+  announced: [{ prefix: '10.60.1.0/26' as Prefix, peers: peers.map((peer) => peer.name) }],
+  routes: { ipv4: { prefixes: 5, paths: 9, best: 5 }, ipv6: { prefixes: 1, paths: 1, best: 1 } },
+});
+
+export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
+  node: 'node-1',
+  version: '0.1.0',
+  pid: 42,
+  startedAt: Date.UTC(2026, 0, 1),
+  now: Date.UTC(2026, 0, 1, 2, 14),
+  state: 'running',
+  waitingFor: [],
+  generation: 7,
+  bgpIntent: {
+    asn: 65001 as Asn,
+    routerId: ip('192.0.2.2'),
+    listenPort: 179,
+    peers: [peerIntent('tor-a'), peerIntent('tor-b')],
+    announcements: [],
+    ownPrefixes: [],
+    multipath: { maximumPaths: 8, relax: true },
+  },
+  bgp: bgpFacts([
+    peerFacts('tor-a'),
+    peerFacts('tor-b', {
+      state: 'Idle',
+      lastError: { code: 'SESSION_HOLD_TIMER_EXPIRED', text: 'nothing heard for 90 s', at: Date.UTC(2026, 0, 1) },
+    }),
+  ]),
+  kernel: {
+    generation: 7,
+    blackholes: ['10.60.1.0/26' as Prefix],
+    learnedRoutes: { ipv4: 5, ipv6: 1 },
+    routeConflicts: [],
+    repairs: { 'learned route': 2 },
+    problems: [],
+  },
+  pods: {
+    generation: 6,
+    pods: 2,
+    blocks: [{ pool: 'node', cidr: '10.60.1.0/26' as Prefix, capacity: 62, used: 2, fenced: 1 }],
+    foreignLinks: [],
+  },
+  threads: ['bgp', 'background', 'pods'].map((name) => ({
+    name,
+    state: 'running',
+    restarts: 0,
+    delayP50Seconds: 0.0101,
+    delayP99Seconds: 0.012,
+    delayMaxSeconds: 0.02,
+    stuck: undefined,
+  })),
+  conditions: [],
+  firstSessionSeconds: 1.1,
+  ...changes,
+});

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { showBlocks, showConditions, showDrift, showPods } from '#cli/show/node.ts';
+import { peersAreFine, showPeers } from '#cli/show/peers.ts';
+import { destinationIsFine, explainRoute, kernelSentence, showRoutes } from '#cli/show/routes.ts';
+import { showStatus, statusIsFine } from '#cli/show/status.ts';
+import { textWidth } from '#cli/output/text.ts';
+import type { RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
+import { blockAnswers, statusAnswer } from '#status/node.ts';
+import { peerAnswers } from '#status/peers.ts';
+import { bgpFacts, peerFacts, snapshot } from '../../support/snapshot.ts';
+
+const plain = { width: undefined, colour: false };
+const now = Date.UTC(2026, 0, 1, 2, 14);
+
+describe('peers', () => {
+  test('one line a session, and below it why it is down', () => {
+    assert.deepEqual(showPeers(peerAnswers(snapshot()), now, plain), [
+      'PEER   ADDRESS       AS  STATE        SINCE  IN (ACC/RCV)  OUT  FAMILIES   FLAPS  NEXT RESTART',
+      'tor-a  192.0.2.1  65100  Established  2h14m         1/214    4  ipv4 ipv6      3  hitless (peer keeps routes 120 s, we need 1.1 s)',
+      'tor-b  192.0.2.1  65100  Idle         2h14m             –    –  ipv4 ipv6      3  –',
+      '       └─ SESSION_HOLD_TIMER_EXPIRED: nothing heard for 90 s',
+    ]);
+  });
+  test('80 columns are enough for what matters', () => {
+    for (const line of showPeers(peerAnswers(snapshot()), now, { width: 80, colour: false }))
+      assert.ok(textWidth(line) <= 80, line);
+  });
+  test('the exit code follows the sessions that should be up', () => {
+    assert.equal(peersAreFine(peerAnswers(snapshot())), false);
+    assert.equal(
+      peersAreFine(peerAnswers(snapshot({ bgp: bgpFacts([peerFacts('tor-a'), peerFacts('tor-b')]) }))),
+      true,
+    );
+  });
+});
+
+const path = (peer: string, changes: Partial<RouteAnswerRow> = {}): RouteAnswerRow => ({
+  prefix: '10.60.2.0/26',
+  peer,
+  nextHop: '192.0.2.1',
+  asPath: '65100 65100',
+  origin: 'IGP',
+  communities: [],
+  accepted: true,
+  reason: 'accepted: filter fabric, rule 3',
+  best: false,
+  multipath: true,
+  stale: false,
+  ...changes,
+});
+const kernel = {
+  destination: '10.60.2.7',
+  prefix: '10.60.2.0/26',
+  nextHopId: 4,
+  protocol: 179,
+  metric: 20,
+  type: 'unicast',
+  hops: [
+    { gateway: '192.0.2.1', interface: 'eth0' },
+    { gateway: '192.0.2.2', interface: 'eth1' },
+  ],
+};
+
+describe('one destination explained', () => {
+  test('paths that are used together, and what the kernel does', () => {
+    const answer: RoutesAnswer = { routes: [path('tor-a', { best: true }), path('tor-b')], more: false, kernel };
+    assert.deepEqual(explainRoute('10.60.2.7', answer, [], plain), [
+      '10.60.2.0/26  2 of 2 used together, in the kernel as group 4',
+      '  ✔ via 192.0.2.1  tor-a  AS path 65100 65100   accepted: filter fabric, rule 3 · best',
+      '  ✔ via 192.0.2.1  tor-b  AS path 65100 65100   accepted: filter fabric, rule 3 · multipath',
+      '  kernel: 10.60.2.0/26 nhid 4 proto 179 metric 20 · packets to 10.60.2.7 leave by eth0 and eth1',
+    ]);
+  });
+  test('a refused path says why', () => {
+    const answer: RoutesAnswer = {
+      routes: [path('tor-a', { accepted: false, multipath: false, reason: 'refused: importPolicy None' })],
+      more: false,
+    };
+    const lines = explainRoute('10.60.2.7', answer, [], plain);
+    assert.ok(lines[0]?.includes('refused (1 path)'));
+    assert.ok(lines[1]?.includes('✘') && lines[1].includes('refused: importPolicy None'));
+    assert.equal(destinationIsFine(answer, []), false);
+  });
+  test('a block of our own says to whom it is announced', () => {
+    const own = [path('tor-a', { prefix: '10.60.1.0/26' }), path('tor-b', { prefix: '10.60.1.0/26' })];
+    const lines = explainRoute('10.60.1.5', { routes: [], more: false }, own, plain);
+    assert.deepEqual(lines, ['10.60.1.0/26  ours, announced to tor-a, tor-b']);
+  });
+  test('nothing known is said and is not fine', () => {
+    const nothing: RoutesAnswer = {
+      routes: [],
+      more: false,
+      kernel: { destination: '10.9.9.9', type: 'unreachable', hops: [], error: 'network is unreachable' },
+    };
+    assert.deepEqual(explainRoute('10.9.9.9', nothing, [], plain), [
+      '10.9.9.9  no peer has announced a route that covers it',
+      '  kernel: 10.9.9.9: network is unreachable',
+    ]);
+    assert.equal(destinationIsFine(nothing, []), false);
+  });
+  test('a blackhole is called by its name', () => {
+    assert.equal(
+      kernelSentence({ destination: '10.60.1.9', prefix: '10.60.1.0/26', protocol: 179, type: 'blackhole', hops: [] }),
+      '10.60.1.0/26 proto 179 · packets to 10.60.1.9: blackhole',
+    );
+  });
+});
+
+test('a table of routes marks what is best, multipath and refused, and says when there is more', () => {
+  const lines = showRoutes(
+    { routes: [path('a', { best: true }), path('b'), path('c', { accepted: false, multipath: false })], more: true },
+    'received',
+    plain,
+  );
+  assert.deepEqual(
+    lines.slice(1, 4).map((line) => line[0]),
+    ['✔', '=', '✘'],
+  );
+  assert.ok(lines.at(-1)?.includes('more than 3 routes'));
+});
+
+test('status names each problem in full and is not fine with one', () => {
+  const fine = statusAnswer(snapshot());
+  assert.equal(statusIsFine(fine), true);
+  assert.ok(showStatus(fine, plain).at(-1)?.includes('nothing is wrong'));
+  const wrong = statusAnswer(
+    snapshot({
+      conditions: [
+        {
+          object: 'peers.yaml:7',
+          type: 'Accepted',
+          status: 'False',
+          reason: 'CONFIG_YAML_SYNTAX',
+          message: 'broken at column 3',
+          severity: 'error',
+        },
+      ],
+    }),
+  );
+  assert.equal(statusIsFine(wrong), false);
+  const text = showStatus(wrong, plain).join('\n');
+  assert.ok(text.includes('✘ peers.yaml:7  CONFIG_YAML_SYNTAX') && text.includes('broken at column 3'));
+});
+
+test('pods, blocks, conditions and drift say so when there are none', () => {
+  assert.deepEqual(showPods([], now, plain), ['no pods on this node']);
+  assert.match(showBlocks([], plain).join(), /no blocks/);
+  assert.deepEqual(showConditions([], plain), ['nothing is wrong']);
+  assert.match(
+    showDrift({ repairs: {}, routeConflicts: [], problems: [], foreignLinks: [] }, plain).join(),
+    /as it should be/,
+  );
+});
+
+test('a pod is shown with its addresses, a block with what is free', () => {
+  const pod = {
+    namespace: 'default',
+    pod: 'web-1',
+    container: 'abc',
+    network: 'flatroute',
+    interface: 'eth0',
+    hostInterface: 'fr3a91c0de71f',
+    addresses: ['10.60.1.5', 'fd60:1::5'],
+    since: '2026-01-01T02:00:00.000Z',
+    state: 'live',
+  } as const;
+  assert.ok(showPods([pod], now, plain)[1]?.startsWith('default/web-1  10.60.1.5  fd60:1::5  fr3a91c0de71f'));
+  assert.ok(showBlocks(blockAnswers(snapshot()), plain)[1]?.includes('59'));
+});
