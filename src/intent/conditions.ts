@@ -21,6 +21,7 @@ export function conditions(
   for (const it of addressConditions(compiled, facts)) put(it);
   // An object that was refused is not accepted, though its last good state is.
   for (const it of refused(problems)) put(it);
+  put(resourcesRead(compiled.nodeName, problems));
   return [...all.keys()].sort().flatMap((key) => all.get(key) ?? []);
 }
 
@@ -42,3 +43,15 @@ function refused(problems: readonly ResourceProblem[]): Condition[] {
   }
   return [...byObject.values()];
 }
+
+/** What is wrong with a file as a whole belongs to no object; it stands on the node that reads it. */
+function resourcesRead(nodeName: string, problems: readonly ResourceProblem[]): Condition {
+  const base = { kind: 'Node', name: nodeName, type: 'ResourcesRead' } as const;
+  const whole = problems.filter((it) => it.id === undefined).map((it) => it.message);
+  if (whole.length === 0) return { ...base, status: 'True', reason: 'ResourcesRead', message: 'Every file was read.' };
+  const more = whole.length > listed ? ` (and ${whole.length - listed} more)` : '';
+  return { ...base, status: 'False', reason: 'FileRefused', message: `${whole.slice(0, listed).join(' ')}${more}` };
+}
+
+/** Sentences in one message at most. */
+const listed = 5;

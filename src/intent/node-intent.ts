@@ -20,6 +20,7 @@ export interface Facts {
 
 export type ConditionType =
   | 'Accepted'
+  | 'ResourcesRead'
   | 'Established'
   | 'RoutesAccepted'
   | 'RoutesAnnounced'

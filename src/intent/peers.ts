@@ -10,7 +10,7 @@ import type { BGPPeer } from '#resources/bgp-peer.ts';
 import type { BGPFilter } from '#resources/bgp-filter.ts';
 import { secretValue } from '#resources/core.ts';
 import type { Secret } from '#resources/core.ts';
-import { labelSelectorExpression } from '#resources/formats.ts';
+import { labelSelectorExpression } from '#resources/labels.ts';
 import { secretNamespace } from '#resources/kind.ts';
 import { secretNamespaceOf } from '#resources/resource-set.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
@@ -74,7 +74,8 @@ export function peersOf(
     const password = passwordOf(peer, resources.secrets);
     const complaints = [...inOwnBlock(peer, ownBlocks), ...password.complaints, ...missingFilters(peer, filters)];
     const [first] = complaints;
-    if (first === undefined) accepted(peer, 'True', 'Accepted', `${node.name} has a session with ${address}.`);
+    if (first === undefined)
+      accepted(peer, 'True', 'Accepted', `${node.name} has a session with ${address}${sourceWords(peer, node)}.`);
     else
       accepted(
         peer,
@@ -138,6 +139,13 @@ function sessionOf(
     },
     allowedLocalAsns: spec.numAllowedLocalASNumbers,
   };
+}
+
+/** UseNodeIP needs an address of the peer's family; without one the kernel chooses, and that should not be a surprise. */
+function sourceWords(peer: BGPPeer, node: ThisNode): string {
+  const family = familyOf(peer.spec.peerIP.address);
+  const missing = peer.spec.sourceAddress === 'UseNodeIP' && node.addresses[family] === undefined;
+  return missing ? `; the node has no ${family} address, so the kernel chooses the local one` : '';
 }
 
 function conflict(peer: BGPPeer, winner: BGPPeer, how: string): string {

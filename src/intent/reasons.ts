@@ -5,6 +5,8 @@
 export const reasons = {
   Accepted: 'the object is valid and in force',
   Invalid: 'the object was refused',
+  ResourcesRead: 'every file of the directory was read',
+  FileRefused: 'a file or directory of resources was refused as a whole',
   Conflict: 'another object already says the same',
   SecretMissing: 'the Secret of a password, or its key, is not there',
   SecretInvalid: 'what the Secret holds cannot be a password',

@@ -2,7 +2,8 @@
 import { asNumber, ipv4Address, prefix } from './formats.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy } from './policy-fields.ts';
-import { boolean, integer, list, object, oneOf, optional } from './schema.ts';
+import { boolean, integer, oneOf } from './scalars.ts';
+import { list, object, optional } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 const perNode = /^node\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;

@@ -3,7 +3,8 @@ import type { Family, Prefix } from '#lib/ip.ts';
 import { addressBits, prefixLength } from '#lib/ip.ts';
 import { prefixOfFamily } from './formats.ts';
 import { ownKind } from './kind.ts';
-import { integer, list, object, oneOf, optional, required } from './schema.ts';
+import { integer, oneOf } from './scalars.ts';
+import { list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 /** Bounds as they count: min is at least the length of the cidr (as in Calico), max at most the longest length. */

@@ -1,8 +1,10 @@
 /** BGPPeer: one router, and which nodes have a session with it. */
-import { asNumber, dataKey, duration, endpoint, labelSelector, objectName, selector } from './formats.ts';
+import { asNumber, duration, endpoint, objectName, selector } from './formats.ts';
+import { dataKey, labelSelector } from './labels.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
-import { boolean, defaulted, integer, list, object, oneOf, optional, required, string } from './schema.ts';
+import { boolean, integer, oneOf, string } from './scalars.ts';
+import { defaulted, list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 /** Rows of a received table before the session goes down; far above a rack's own routes, far below a full table. */
@@ -43,7 +45,7 @@ const spec = object(
         secretKeyRef: required(
           object({
             name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
-            key: required(string({ type: 'key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
+            key: required(string({ type: 'a key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
               description: 'Key in the Secret.',
             }),
           }),

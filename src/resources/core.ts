@@ -5,10 +5,12 @@
  */
 import { checkPrefix, familyOf, parseAddress } from '#lib/ip.ts';
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
-import { dataKey, isAsNumber, parseAsNumber, prefix } from './formats.ts';
+import { isAsNumber, parseAsNumber, prefix } from './formats.ts';
+import { dataKey } from './labels.ts';
 import { clusterMetadata, namespacedMetadata } from './kind.ts';
 import type { Kind } from './kind.ts';
-import { boolean, list, map, object, oneOf, optional, required, string } from './schema.ts';
+import { boolean, oneOf, string } from './scalars.ts';
+import { list, map, object, optional, required } from './schema.ts';
 import type { Infer, Rule } from './schema.ts';
 
 const group = (kind: string) => ({
@@ -79,10 +81,12 @@ const nodeStatus = object(
     addresses: optional(
       list(
         object({
-          type: required(string({ type: 'address type', minLength: 1, maxLength: 64 }), {
+          type: required(string({ type: 'an address type', minLength: 1, maxLength: 64 }), {
             description: '`InternalIP` is read, every other type is not.',
           }),
-          address: required(string({ type: 'address', minLength: 1, maxLength: 253 }), { description: 'The address.' }),
+          address: required(string({ type: 'an address', minLength: 1, maxLength: 253 }), {
+            description: 'The address.',
+          }),
         }),
         { maxItems: 64 },
       ),

@@ -6,10 +6,10 @@ import { checkPrefix, contains, familyOf, parseAddress, parsePrefix } from '#lib
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { milliseconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
-import { integerOrText, map, object, optional, list, oneOf, required, string, text } from './schema.ts';
-import type { Infer, Rule, Schema } from './schema.ts';
+import { integerOrText, string, text } from './scalars.ts';
+import type { Rule, Schema } from './schema.ts';
 import { parseSelector, uses } from './selector.ts';
-import type { Expression, Selector } from './selector.ts';
+import type { Selector } from './selector.ts';
 
 /** `64512`, or dotted `1.10` (RFC 5396); `undefined` when it is not the text of a 32-bit number. */
 export function parseAsNumber(raw: number | string): number | undefined {
@@ -31,7 +31,7 @@ const celAsText = "self.matches('^([0-9]{1,10}|[0-9]{1,5}[.][0-9]{1,5})$')";
 
 export const asNumber: Schema<Asn> = integerOrText(
   {
-    type: 'AS number',
+    type: 'an AS number',
     maxLength: 11,
     rules: [
       {
@@ -92,7 +92,7 @@ function toPrefix(raw: string): Prefix {
   return prefix;
 }
 
-export const prefix: Schema<Prefix> = text({ type: 'prefix', maxLength: 49, rules: prefixRules }, toPrefix);
+export const prefix: Schema<Prefix> = text({ type: 'a prefix', maxLength: 49, rules: prefixRules }, toPrefix);
 
 export function prefixOfFamily(family: Family): Schema<Prefix> {
   const name = family === 'ipv4' ? 'IPv4' : 'IPv6';
@@ -101,7 +101,7 @@ export function prefixOfFamily(family: Family): Schema<Prefix> {
     holds: (raw) => familyOf(toPrefix(raw)) === family,
     sentence: `{value} is not an ${name} prefix; rules of the other family have a list of their own`,
   };
-  return text({ type: `${name} prefix`, maxLength: 49, rules: [...prefixRules, rule] }, toPrefix);
+  return text({ type: `an ${name} prefix`, maxLength: 49, rules: [...prefixRules, rule] }, toPrefix);
 }
 
 /** Addresses that no session can have at its other end. */
@@ -136,7 +136,7 @@ const celAddress =
 
 export const endpoint: Schema<Endpoint> = text(
   {
-    type: 'address, optionally with a port',
+    type: 'an address, optionally with a port',
     minLength: 2,
     maxLength: 64,
     rules: [
@@ -163,7 +163,7 @@ export const endpoint: Schema<Endpoint> = text(
 
 export const ipv4Address: Schema<IpAddress> = text(
   {
-    type: 'IPv4 address',
+    type: 'an IPv4 address',
     maxLength: 15,
     rules: [
       {
@@ -211,7 +211,7 @@ export function duration(bounds: {
   const inBounds = `duration(self) >= duration('${bounds.from}s') && duration(self) <= duration('${bounds.to}s')`;
   return text(
     {
-      type: `duration, ${allowed}`,
+      type: `a duration, ${allowed}`,
       maxLength: 32,
       rules: [
         {
@@ -258,7 +258,7 @@ function selectorWith(more: readonly Rule<string>[]): Schema<Selector> {
     sentence: '{value} is not a selector: {problem}',
     fill: { problem: { cel: "''", text: selectorProblem } },
   };
-  return text({ type: 'selector expression', maxLength: 1024, rules: [grammar, ...more] }, toSelector);
+  return text({ type: 'a selector expression', maxLength: 1024, rules: [grammar, ...more] }, toSelector);
 }
 
 export const selector: Schema<Selector> = selectorWith([]);
@@ -275,7 +275,7 @@ const namePattern = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 
 /** Name of an object: a DNS subdomain (RFC 1123), as Kubernetes wants it. */
 export const objectName: Schema<string> = string({
-  type: 'name',
+  type: 'a name',
   minLength: 1,
   maxLength: 253,
   rules: [
@@ -286,82 +286,3 @@ export const objectName: Schema<string> = string({
     },
   ],
 });
-
-/** Key of a Secret's data. */
-export const dataKey: Rule<string> = {
-  cel: "self.matches('^[-._a-zA-Z0-9]{1,253}$')",
-  holds: (key) => /^[-._a-zA-Z0-9]{1,253}$/.test(key),
-  sentence: '{value} is not a key; use letters, digits, -, _ and .',
-};
-
-export const labelKey: Rule<string> = {
-  cel: "self.matches('^([-a-zA-Z0-9.]{1,253}/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$')",
-  holds: (key) => /^([-a-zA-Z0-9.]{1,253}\/)?[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$/.test(key),
-  sentence: '{value} is not a label name; use [domain/]name with letters, digits, -, _ and .',
-};
-
-const labelValue: Schema<string> = string({
-  type: 'label value',
-  maxLength: 63,
-  rules: [
-    {
-      cel: "self.matches('^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$')",
-      holds: (raw) => /^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$/.test(raw),
-      sentence: '{value} is not a label value; use letters, digits, -, _ and .',
-    },
-  ],
-});
-
-export const labels = map(labelValue, { maxProperties: 1000, keys: labelKey });
-export const annotations = map(string({ type: 'text', maxLength: 262_144 }), { maxProperties: 1000, keys: labelKey });
-
-/** Kubernetes' own form of a selector. */
-export const labelSelector = object({
-  matchLabels: optional(map(labelValue, { maxProperties: 50, keys: labelKey }), {
-    description: 'Labels and the values that they must have.',
-  }),
-  matchExpressions: optional(
-    list(
-      object(
-        {
-          key: required(string({ type: 'label name', minLength: 1, maxLength: 317, rules: [labelKey] }), {
-            description: 'The label.',
-          }),
-          operator: required(oneOf('In', 'NotIn', 'Exists', 'DoesNotExist'), {
-            description: 'How the label is compared. `NotIn` holds for a label that is absent.',
-          }),
-          values: optional(list(labelValue, { maxItems: 100 }), {
-            description: 'Values for `In` and `NotIn`; absent otherwise.',
-          }),
-        },
-        {
-          rules: [
-            {
-              cel: "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) : (!has(self.values) || size(self.values) == 0)",
-              holds: (it) => (it.operator === 'In' || it.operator === 'NotIn') === (it.values ?? []).length > 0,
-              sentence: 'In and NotIn need values, Exists and DoesNotExist take none',
-              path: ['values'],
-            },
-          ],
-        },
-      ),
-      { maxItems: 50 },
-    ),
-    { description: 'Comparisons that must all hold.' },
-  ),
-});
-
-/** The same tree that a selector expression gives; an empty label selector matches everything, as in Kubernetes. */
-export function labelSelectorExpression(value: Infer<typeof labelSelector>): Expression {
-  const parts: Expression[] = Object.entries(value.matchLabels ?? {}).map(([label, text]) => ({
-    op: 'equal',
-    label,
-    value: text,
-  }));
-  for (const { key, operator, values } of value.matchExpressions ?? []) {
-    if (operator === 'Exists') parts.push({ op: 'has', label: key });
-    else if (operator === 'DoesNotExist') parts.push({ op: 'not', of: { op: 'has', label: key } });
-    else parts.push({ op: operator === 'In' ? 'in' : 'notIn', label: key, values: values ?? [] });
-  }
-  return parts.length === 0 ? { op: 'all' } : { op: 'and', of: parts };
-}

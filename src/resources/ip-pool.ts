@@ -3,7 +3,8 @@ import { addressBits, familyOf, overlaps, parsePrefix, prefixLength } from '#lib
 import type { Prefix } from '#lib/ip.ts';
 import { prefix, selectorWithoutGlobal } from './formats.ts';
 import { ownKind } from './kind.ts';
-import { boolean, defaulted, integer, object, oneOf, optional, required } from './schema.ts';
+import { boolean, integer, oneOf } from './scalars.ts';
+import { defaulted, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parsePrefix(text) as Prefix);

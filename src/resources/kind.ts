@@ -1,6 +1,8 @@
 /** What every kind has: apiVersion, kind and metadata around its spec, and how the parts fit into one schema. */
-import { annotations, labels, objectName } from './formats.ts';
-import { defaulted, object, oneOf, optional, required, string } from './schema.ts';
+import { objectName } from './formats.ts';
+import { annotations, labels } from './labels.ts';
+import { oneOf, string } from './scalars.ts';
+import { defaulted, object, optional, required } from './schema.ts';
 import type { Field, Infer, Rule, Schema, Values } from './schema.ts';
 
 export const apiGroup = 'flatroute.io';
@@ -44,7 +46,7 @@ export const clusterMetadata = object(
 export const namespacedMetadata = object(
   {
     name,
-    namespace: optional(string({ type: 'namespace', minLength: 1, maxLength: 63 }), { description: 'Namespace.' }),
+    namespace: optional(string({ type: 'a namespace', minLength: 1, maxLength: 63 }), { description: 'Namespace.' }),
     labels: labelsField,
     annotations: annotationsField,
   },

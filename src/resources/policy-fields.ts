@@ -1,6 +1,7 @@
 /** Fields that BGPConfiguration and BGPPeer share: what is imported, and graceful restart. */
 import { duration } from './formats.ts';
-import { boolean, object, oneOf, optional } from './schema.ts';
+import { boolean, oneOf } from './scalars.ts';
+import { object, optional } from './schema.ts';
 
 export const importPolicy = oneOf('None', 'DefaultRoute', 'All');
 

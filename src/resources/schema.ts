@@ -5,6 +5,8 @@
  * wrong and what is allowed. Nothing here throws on foreign input. docs/decisions/0002-schema.md says why no library.
  */
 
+import { hint } from './hint.ts';
+
 export type Path = readonly (string | number)[];
 
 /** Stable codes of docs/errors.md for what can be wrong inside an object. */
@@ -156,7 +158,7 @@ export function shown(value: unknown): string {
 }
 
 /** A value inside a sentence: a string stands bare where that is unambiguous. */
-const bare = (value: unknown): string =>
+export const bare = (value: unknown): string =>
   typeof value === 'string' && value.length <= 60 && /^[\x21-\x7e]+$/.test(value) ? value : shown(value);
 
 /** What a shape accepts, in words: `a prefix`, `one of None, All`. */
@@ -177,7 +179,7 @@ export function typeWords(shape: Shape): string {
   }
 }
 
-function wrongType(shape: Shape, raw: unknown, path: Path, problems: FieldProblem[], secret = false): Invalid {
+export function wrongType(shape: Shape, raw: unknown, path: Path, problems: FieldProblem[], secret = false): Invalid {
   const what = secret ? 'the value (not shown)' : shown(raw);
   problems.push({
     path,
@@ -188,7 +190,7 @@ function wrongType(shape: Shape, raw: unknown, path: Path, problems: FieldProble
   return invalid;
 }
 
-function outOfBounds(text: string, path: Path, problems: FieldProblem[]): Invalid {
+export function outOfBounds(text: string, path: Path, problems: FieldProblem[]): Invalid {
   problems.push({ path, at: 'value', code: 'CONFIG_OUT_OF_BOUNDS', text });
   return invalid;
 }
@@ -200,7 +202,7 @@ function fillSentence<T>(rule: Rule<T>, value: T): string {
 }
 
 /** Runs rules in order and stops at the first that does not hold: a later one may rely on an earlier one. */
-function checkRules<T>(
+export function checkRules<T>(
   rules: readonly Rule<T>[],
   value: T,
   code: FieldCode,
@@ -214,98 +216,6 @@ function checkRules<T>(
   }
   return true;
 }
-
-export interface TextOptions {
-  /** What the text is, with its article: `a prefix such as 10.60.0.0/16`. */
-  readonly type: string;
-  readonly minLength?: number;
-  readonly maxLength: number;
-  readonly rules?: readonly Rule<string>[];
-  /** The value is never shown in a message. */
-  readonly secret?: boolean;
-}
-
-/** A string with rules; `parse` makes the typed value and is called only when every rule holds. */
-export function text<T>(options: TextOptions, parse: (raw: string) => T): Schema<T> {
-  const rules = options.rules ?? [];
-  const secret = options.secret ?? false;
-  const minLength = options.minLength ?? 0;
-  const shape: Shape = { kind: 'string', type: options.type, minLength, maxLength: options.maxLength, secret };
-  return {
-    shape,
-    rules,
-    read(raw, path, problems) {
-      if (typeof raw !== 'string') return wrongType(shape, raw, path, problems, secret);
-      if (raw.length > options.maxLength)
-        return outOfBounds(`has ${raw.length} characters; at most ${options.maxLength} are allowed`, path, problems);
-      if (raw.length < minLength) return outOfBounds(`is too short; use ${options.type}`, path, problems);
-      return checkRules(rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;
-    },
-  };
-}
-
-export const string = (options: TextOptions): Schema<string> => text(options, (raw) => raw);
-
-export function oneOf<const V extends string>(...values: readonly V[]): Schema<V> {
-  const longest = Math.max(...values.map((value) => value.length));
-  const shape: Shape = { kind: 'string', type: 'a word', minLength: 0, maxLength: longest, values };
-  return {
-    shape,
-    rules: [],
-    read(raw, path, problems) {
-      if (typeof raw !== 'string') return wrongType(shape, raw, path, problems);
-      const found = values.find((value) => value === raw);
-      if (found !== undefined) return found;
-      const meant = values.find((value) => value.toLowerCase() === raw.toLowerCase());
-      const hint = meant === undefined ? `use ${typeWords(shape)}` : `write ${meant}`;
-      problems.push({
-        path,
-        at: 'value',
-        code: 'CONFIG_INVALID_VALUE',
-        text: `${bare(raw)} is not known here; ${hint}`,
-      });
-      return invalid;
-    },
-  };
-}
-
-export function integer(minimum: number, maximum: number): Schema<number> {
-  const shape: Shape = { kind: 'integer', minimum, maximum };
-  return {
-    shape,
-    rules: [],
-    read(raw, path, problems) {
-      if (typeof raw !== 'number' || !Number.isInteger(raw)) return wrongType(shape, raw, path, problems);
-      if (raw < minimum || raw > maximum)
-        return outOfBounds(`${raw} is out of bounds; use ${typeWords(shape)}`, path, problems);
-      return raw;
-    },
-  };
-}
-
-/** A number or its text; `x-kubernetes-int-or-string` in a CRD. */
-export function integerOrText<T>(
-  options: { readonly type: string; readonly maxLength: number; readonly rules: readonly Rule<number | string>[] },
-  parse: (raw: number | string) => T,
-): Schema<T> {
-  const shape: Shape = { kind: 'integerOrString', type: options.type, maxLength: options.maxLength };
-  return {
-    shape,
-    rules: options.rules,
-    read(raw, path, problems) {
-      if (typeof raw !== 'number' && typeof raw !== 'string') return wrongType(shape, raw, path, problems);
-      return checkRules(options.rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;
-    },
-  };
-}
-
-export const boolean: Schema<boolean> = {
-  shape: { kind: 'boolean' },
-  rules: [],
-  read(raw, path, problems) {
-    return typeof raw === 'boolean' ? raw : wrongType(boolean.shape, raw, path, problems);
-  },
-};
 
 export function list<T>(
   items: Schema<T>,
@@ -392,7 +302,7 @@ export function object<F extends Readonly<Record<string, Field<unknown>>>>(
       for (const key of Object.keys(raw)) {
         if (Object.hasOwn(fields, key) || ignored.includes(key)) continue;
         good = false;
-        const text = `is not a known field; ${hint(key, Object.keys(fields))}`;
+        const text = `unknown field; ${hint(key, Object.keys(fields))}`;
         problems.push({ path: [...path, key], at: 'key', code: 'CONFIG_UNKNOWN_FIELD', text });
       }
       const result: Record<string, unknown> = {};
@@ -406,24 +316,4 @@ export function object<F extends Readonly<Record<string, Field<unknown>>>>(
       return checkRules(rules, value, 'CONFIG_RULE_BROKEN', path, problems) ? value : invalid;
     },
   };
-}
-
-/** What was probably meant by a misspelt name, or everything that is allowed. */
-export function hint(name: string, known: readonly string[]): string {
-  const near = known.find((candidate) => distance(candidate.toLowerCase(), name.slice(0, 64).toLowerCase()) <= 2);
-  return near === undefined ? `known here: ${known.join(', ')}` : `did you mean ${near}?`;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
