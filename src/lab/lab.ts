@@ -36,6 +36,8 @@ export interface Link {
 }
 
 let count = 0;
+/** Interface indexes of a lab differ from each other: see `link`. */
+const FIRST_INDEX = 1000;
 
 export class Lab implements AsyncDisposable {
   /** Unique among all labs of this machine: title, pid of the owner, number. */
@@ -45,6 +47,7 @@ export class Lab implements AsyncDisposable {
   readonly #links: Link[] = [];
   #disposed: Promise<void> | undefined;
   #kept = false;
+  #nextIndex = FIRST_INDEX;
 
   private constructor(name: string, keepable: boolean) {
     this.name = name;
@@ -83,7 +86,12 @@ export class Lab implements AsyncDisposable {
     const { a, b } = link;
     const [aName, bName] = link.names ?? [b.name, a.name];
     const mtu = link.mtu ?? 1500;
-    const add = ['ip', 'link', 'add', 'name', aName, 'type', 'veth', 'peer', 'name', bName, 'netns', String(b.pid)];
+    // The kernel reports a veth's loss of carrier at once only if its index differs from its peer's, otherwise up to a
+    // second later; in new namespaces both would get the same.
+    const index = this.#nextIndex;
+    this.#nextIndex += 2;
+    const peer = ['peer', 'name', bName, 'index', String(index + 1), 'netns', String(b.pid)];
+    const add = ['ip', 'link', 'add', 'name', aName, 'index', String(index), 'type', 'veth', ...peer];
     // Only the network namespace is entered, so that the pid of the other holder means what it means here.
     const result = await execute(['nsenter', `--target=${a.pid}`, '--net', '--', ...add]);
     succeeded(a.name, add, result);
@@ -122,6 +130,12 @@ export class Lab implements AsyncDisposable {
     if (this.#kept) return;
     this.#disposed ??= Promise.all(this.hosts.map((host) => host.dispose())).then(() => undefined);
     await this.#disposed;
+  }
+
+  /** Like dispose, of a lab that was kept. */
+  async remove(): Promise<void> {
+    this.#kept = false;
+    await this.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * A program that runs in pods and on the VM of the demo and says what it sees: it answers each TCP connection and each
+ * A program that runs in pods and on the VMs of a lab and says what it sees: it answers each TCP connection and each
  * UDP datagram with the address that it came from, so that nobody can claim a source address that was translated.
  *
  *   witness.ts listen PORT NAME             TCP and UDP; TCP answers "NAME PEER-ADDRESS\n", UDP echoes the datagram
