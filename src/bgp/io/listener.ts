@@ -1,16 +1,25 @@
 /**
- * The engine's listening sockets: one per family on the configured port, with the MD5 key of every peer.
+ * The engine's listening sockets, one per family on one port. In: the peers that may connect, with their MD5 keys. Out:
+ * their connections, each to its own session; all others are closed. Keys are in the kernel before the socket listens and
+ * before `register` returns. What is sent has TTL 255, or peers with GTSM would drop the SYN-ACK (RFC 5082 §3).
+ *
+ * A port that is taken is reported and tried again; sessions are active only meanwhile.
  */
-import type { Socket } from 'node:net';
-import type { Family, IpAddress } from '#lib/ip.ts';
-import type { AppError, Result } from '#lib/result.ts';
-import type { Clock } from '#lib/time.ts';
+import { type Server, type Socket, createServer } from 'node:net';
+import { type Family, type IpAddress, families, familyOf, parseAddress } from '#lib/ip.ts';
+import { AppError, type Result, fail, ok } from '#lib/result.ts';
+import { type Clock, after, seconds } from '#lib/time.ts';
+import { arrivalInterface, noteArrivalInterface } from '#linux/arrival-interface.ts';
+import { setHopLimit, setIpv6Only, setReuseAddress } from '#linux/socket-options.ts';
+import { bindInternet, closeDescriptor, listenSocket, openTcpSocket } from '#linux/socket.ts';
+import type { SessionError } from '../session/errors.ts';
+import { descriptorOf, setKey } from './tcp-socket.ts';
 
 export interface ListenerModules {
   readonly clock: Clock;
-  /** Connections that come in over this interface are refused: our pod veths. Default: none is. */
+  /** Connections that come in over this interface are refused: our pod veths. Without it none is. */
   readonly refusesInterface?: (interfaceIndex: number) => boolean;
-  /** `listening` or `listenError` changed. */
+  /** `listening`, `listenError` or a registration's `problem` changed. */
   readonly changed: () => void;
 }
 
@@ -18,13 +27,15 @@ export interface ListenerModules {
 export interface ExpectedPeer {
   readonly address: IpAddress;
   readonly password: string | undefined;
-  /** A connection of this peer. Whoever gets it owns it. */
+  /** A connection of this peer, not read yet. Whoever gets it owns it. */
   accept(socket: Socket): void;
 }
 
 export interface Registration {
-  /** Another key for the same peer, in the kernel before this returns. The peer is refused when it could not be set. */
-  setPassword(password: string | undefined): Result<void, AppError>;
+  /** The key is not in the kernel: the peer's connections are refused. */
+  readonly problem: SessionError | undefined;
+  /** Another key for the same peer, in the kernel before this returns; see `problem`. */
+  setPassword(password: string | undefined): void;
   /** The peer is refused from now on and its key leaves the kernel. Connections that were handed over live on. */
   close(): void;
 }
@@ -32,24 +43,209 @@ export interface Registration {
 export interface Listener {
   /** The port, or `undefined` while nothing listens (none configured, or the port is taken). */
   readonly listening: number | undefined;
-  /** Why nothing listens, one sentence. It is tried again by itself. */
+  /** Why a family does not listen, one sentence. It is tried again every 5 s. */
   readonly listenError: string | undefined;
-  /** Connections refused since the start: from strangers, or over a refused interface. */
-  readonly refused: {
-    readonly unknownAddress: number;
-    readonly interface: number;
-    readonly family: Family | undefined;
-  };
-  /**
-   * Lets a peer in. `SESSION_DUPLICATE_ADDRESS`: another peer of this address is registered; `SESSION_MD5_UNAVAILABLE`:
-   * the kernel took no key, the peer is refused.
-   */
-  register(peer: ExpectedPeer): Result<Registration, AppError>;
+  /** Connections refused so far: of addresses that are no peer's, over an interface of a pod, of peers without their key. */
+  readonly refused: { readonly unknownAddress: number; readonly interface: number; readonly key: number };
+  /** Lets a peer in. `SESSION_DUPLICATE_ADDRESS`: another peer of this address is registered. */
+  register(peer: ExpectedPeer): Result<Registration, SessionError>;
   close(): Promise<void>;
 }
 
-/** `port` undefined: nothing is listened on, `register` still succeeds (active only). */
-export declare function createListener(
-  options: { readonly port: number | undefined },
-  modules: ListenerModules,
-): Listener;
+/** How soon a taken port is tried again; a connection of the peer waits that long at most, nothing else depends on it. */
+const retryTime = seconds(5);
+const backlog = 128;
+const hopLimit = 255;
+
+/** `port` undefined: nothing is listened on and `register` still succeeds (active only). Port 0 lets the kernel choose. */
+export const createListener = (options: { readonly port: number | undefined }, modules: ListenerModules): Listener =>
+  new TcpListener(options.port, modules);
+
+class Registered implements Registration {
+  readonly peer: ExpectedPeer;
+  password: string | undefined;
+  problem: SessionError | undefined;
+  private readonly listener: TcpListener;
+
+  constructor(peer: ExpectedPeer, listener: TcpListener) {
+    this.peer = peer;
+    this.password = peer.password;
+    this.listener = listener;
+  }
+
+  setPassword(password: string | undefined): void {
+    this.password = password;
+    this.listener.putKey(this);
+  }
+
+  close(): void {
+    this.listener.remove(this);
+  }
+}
+
+interface Open {
+  readonly fd: number;
+  readonly server: Server;
+}
+
+class TcpListener implements Listener {
+  readonly refused = { unknownAddress: 0, interface: 0, key: 0 };
+  private readonly modules: ListenerModules;
+  private readonly registered = new Map<IpAddress, Registered>();
+  private readonly sockets = new Map<Family, Open>();
+  private readonly errors = new Map<Family, string>();
+  private port: number | undefined;
+  private cancelRetry: (() => void) | undefined;
+  private closed = false;
+
+  constructor(port: number | undefined, modules: ListenerModules) {
+    this.port = port;
+    this.modules = modules;
+    this.open();
+  }
+
+  get listening(): number | undefined {
+    return this.sockets.size === 0 ? undefined : this.port;
+  }
+
+  get listenError(): string | undefined {
+    return this.errors.size === 0 ? undefined : [...new Set(this.errors.values())].join('; ');
+  }
+
+  register(peer: ExpectedPeer): Result<Registration, SessionError> {
+    if (this.registered.has(peer.address))
+      return fail({
+        code: 'SESSION_DUPLICATE_ADDRESS',
+        text: `another peer has the address ${peer.address}; the first one keeps it`,
+      });
+    const registration = new Registered(peer, this);
+    this.registered.set(peer.address, registration);
+    this.putKey(registration);
+    return ok(registration);
+  }
+
+  putKey(registration: Registered): void {
+    const { address } = registration.peer;
+    const open = this.sockets.get(familyOf(address));
+    const before = registration.problem;
+    if (open === undefined) registration.problem = undefined;
+    else {
+      const keyed = setKey(open.fd, address, registration.password);
+      registration.problem = keyed.ok ? undefined : keyed.error;
+    }
+    if (before?.text !== registration.problem?.text) this.modules.changed();
+  }
+
+  remove(registration: Registered): void {
+    const { address } = registration.peer;
+    if (this.registered.get(address) !== registration) return;
+    this.registered.delete(address);
+    const open = this.sockets.get(familyOf(address));
+    // A key that stays for an address that is refused anyway does no harm.
+    if (open !== undefined) setKey(open.fd, address, undefined);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.cancelRetry?.();
+    const servers = [...this.sockets.values()].map(({ server }) => server);
+    this.sockets.clear();
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+
+  private open(): void {
+    this.cancelRetry = undefined;
+    if (this.port === undefined || this.closed) return;
+    const before = `${this.sockets.size} ${this.listenError ?? ''}`;
+    for (const family of families) {
+      if (!this.sockets.has(family)) this.openFamily(family, this.port);
+    }
+    if (this.errors.size > 0) {
+      const { clock } = this.modules;
+      this.cancelRetry = clock.at(after(clock.now(), retryTime), () => this.open());
+    }
+    if (`${this.sockets.size} ${this.listenError ?? ''}` !== before) this.modules.changed();
+  }
+
+  private openFamily(family: Family, port: number): void {
+    let fd: number | undefined;
+    try {
+      fd = openTcpSocket(family);
+      setReuseAddress(fd);
+      if (family === 'ipv6') setIpv6Only(fd);
+      setHopLimit(fd, family, hopLimit);
+      noteArrivalInterface(fd, family);
+      bindInternet(fd, (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress, port);
+      for (const registration of this.registered.values()) {
+        if (familyOf(registration.peer.address) !== family || registration.password === undefined) continue;
+        const keyed = setKey(fd, registration.peer.address, registration.password);
+        registration.problem = keyed.ok ? undefined : keyed.error;
+      }
+      listenSocket(fd, backlog);
+    } catch (error) {
+      if (fd !== undefined) closeDescriptor(fd);
+      if (!(error instanceof AppError)) throw error;
+      // A kernel without IPv6 lacks nothing that we were asked for.
+      if (family === 'ipv6' && (error.code === 'OS_EAFNOSUPPORT' || error.code === 'OS_EADDRNOTAVAIL'))
+        this.errors.delete(family);
+      else this.errors.set(family, listenProblem(error, port));
+      return;
+    }
+    const server = createServer({ pauseOnConnect: true }, (socket) => this.arrived(family, socket));
+    server.on('error', (error) => this.failed(family, error));
+    server.listen({ fd, backlog });
+    this.sockets.set(family, { fd, server });
+    this.errors.delete(family);
+    const address = server.address();
+    if (port === 0 && address !== null && typeof address === 'object') this.port = address.port;
+  }
+
+  private failed(family: Family, error: Error): void {
+    this.sockets.get(family)?.server.close();
+    this.sockets.delete(family);
+    this.errors.set(family, `listening failed: ${error.message}`);
+    this.modules.changed();
+    if (this.cancelRetry !== undefined || this.closed) return;
+    const { clock } = this.modules;
+    this.cancelRetry = clock.at(after(clock.now(), retryTime), () => this.open());
+  }
+
+  private arrived(family: Family, socket: Socket): void {
+    // Closed before it was accepted, or while it waits for its session: nobody is to fall over it.
+    socket.on('error', () => undefined);
+    const address = parseAddress((socket.remoteAddress ?? '').replace(/%.*$/, ''));
+    const registration = address === undefined ? undefined : this.registered.get(address);
+    if (registration === undefined) {
+      this.refused.unknownAddress++;
+      socket.destroy();
+      return;
+    }
+    if (this.isRefusedInterface(family, socket)) {
+      this.refused.interface++;
+      socket.destroy();
+      return;
+    }
+    if (registration.problem !== undefined) {
+      this.refused.key++;
+      socket.destroy();
+      return;
+    }
+    registration.peer.accept(socket);
+  }
+
+  /** An interface that the kernel does not name is refused when any is: fail closed. */
+  private isRefusedInterface(family: Family, socket: Socket): boolean {
+    const { refusesInterface } = this.modules;
+    if (refusesInterface === undefined) return false;
+    const fd = descriptorOf(socket);
+    const index = fd === undefined ? undefined : arrivalInterface(fd, family);
+    return index === undefined || refusesInterface(index);
+  }
+}
+
+function listenProblem(error: AppError, port: number): string {
+  if (error.code === 'OS_EADDRINUSE')
+    return `port ${port} is taken by another program; sessions are active only until it is free`;
+  if (error.code === 'OS_EACCES') return `port ${port} needs CAP_NET_BIND_SERVICE; sessions are active only without it`;
+  return `port ${port} cannot be listened on: ${error.message}`;
+}

@@ -1,0 +1,105 @@
+/**
+ * What a session is made of: the peer, what this speaker can do, and the world it runs in. In: a PeerIntent. Out: the machine's
+ * configuration, the target of its connections, and the OPEN that it sends. Pure but for the types.
+ */
+import type { Socket } from 'node:net';
+import { type Family, type IpAddress, addressBytes } from '#lib/ip.ts';
+import type { Result } from '#lib/result.ts';
+import { type Clock, toSeconds } from '#lib/time.ts';
+import type { PeerIntent } from '../engine.ts';
+import type { SessionConfig } from '../session/config.ts';
+import type { SessionError } from '../session/errors.ts';
+import { AFI, SAFI_UNICAST } from '../wire/codes.ts';
+import type { OpenMessage } from '../wire/messages.ts';
+import { type OpenTerms, openMessage } from '../wire/negotiate.ts';
+import type { Listener } from './listener.ts';
+import type { SessionHandlers, SessionPort } from './session-port.ts';
+import type { TcpTarget } from './tcp-socket.ts';
+
+/** What our graceful restart capability says (RFC 4724 §3); asked for each OPEN, because it changes while we recover. */
+export interface LocalGracefulRestart {
+  readonly restartTimeSeconds: number;
+  /** R: this speaker has restarted. */
+  readonly restarted: boolean;
+  /** N of RFC 8538. */
+  readonly notification: boolean;
+  readonly families: readonly { readonly family: Family; readonly forwarding: boolean }[];
+}
+
+export interface SessionOptions {
+  readonly peer: PeerIntent;
+  readonly local: {
+    /** BGP identifier, written as an IPv4 address. */
+    readonly routerId: IpAddress;
+    /** What the speaker can do beyond families, 4-octet AS, route refresh and graceful restart, which are offered anyway. */
+    readonly capabilities: Pick<OpenTerms, 'enhancedRouteRefresh' | 'extendedMessage' | 'extendedNextHop'>;
+  };
+}
+
+export interface SessionModules {
+  readonly clock: Clock;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly wallClock: () => number;
+  /** 0 (inclusive) to 1 (exclusive); jitter of timers. */
+  readonly random: () => number;
+  readonly handlers: SessionHandlers;
+  readonly listener: Listener;
+  /** `undefined`: the capability is not sent. Called once for each OPEN. */
+  readonly gracefulRestart: () => LocalGracefulRestart | undefined;
+  /** How connections are made; without it `connectTcp`. */
+  readonly connect?: (target: TcpTarget) => Result<Socket, SessionError>;
+}
+
+export interface Session extends SessionPort {
+  /** Stops reading from the peer (TCP back-pressure); `update` is called no more until resume(). */
+  pause(): void;
+  resume(): void;
+  /** Puts another MD5 key on the listener and on live connections without ending them. */
+  setPassword(password: string | undefined): void;
+}
+
+export function configOf({ peer, local }: SessionOptions): SessionConfig {
+  const [a = 0, b = 0, c = 0, d = 0] = addressBytes(local.routerId);
+  return {
+    localAsn: peer.localAsn,
+    peerAsn: peer.peerAsn,
+    identifier: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0,
+    families: peer.families,
+    connectRetryTime: peer.connectRetryTime,
+    passive: peer.passive,
+    hasPassword: peer.password !== undefined,
+  };
+}
+
+/** An internal session may cross routers; an external one has the TTL that its configuration says. */
+export function targetOf(peer: PeerIntent, password: string | undefined): TcpTarget {
+  return {
+    address: peer.address,
+    port: peer.port,
+    sourceAddress: peer.sourceAddress,
+    password,
+    hopLimit: peer.localAsn === peer.peerAsn ? undefined : peer.ebgpMultihop,
+    userTimeout: peer.holdTime,
+  };
+}
+
+export function openOf(options: SessionOptions, restart: LocalGracefulRestart | undefined): OpenMessage {
+  const { peer, local } = options;
+  return openMessage({
+    localAsn: peer.localAsn,
+    identifier: configOf(options).identifier,
+    holdTimeSeconds: toSeconds(peer.holdTime),
+    families: peer.families,
+    ...local.capabilities,
+    gracefulRestart: restart && {
+      restarted: restart.restarted,
+      notification: restart.notification,
+      restartTimeSeconds: restart.restartTimeSeconds,
+      families: restart.families.map(({ family, forwarding }) => ({
+        afi: AFI[family],
+        safi: SAFI_UNICAST,
+        forwarding,
+      })),
+    },
+  });
+}
