@@ -1,0 +1,119 @@
+/**
+ * Which received routes are accepted. In: the intent of one peer and the prefixes that are this node's own; out: a judgement
+ * with its sentence. The order: ranges that no policy opens, the node's own prefixes, loops, the first matching filter rule,
+ * a filter's default, importPolicy. What is refused stays in the adj-rib-in, so a changed policy needs no reset.
+ */
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { addressBytes } from '#lib/ip.ts';
+import type { ImportPolicy, PeerIntent } from '../engine.ts';
+import type { AcceptedAttributes } from '../rib/attribute-store.ts';
+import type { Filters, Judgement } from './matcher.ts';
+import { PrefixSet, compileFilters } from './matcher.ts';
+
+/** What stands in a table of routes for no host outside its own link or machine. */
+const refusedRanges: readonly Prefix[] = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/3',
+  '::/8',
+  'fe80::/10',
+  'ff00::/8',
+] as Prefix[];
+
+interface Never {
+  /** `undefined` for a range that nobody may announce. */
+  readonly own: Prefix | undefined;
+  readonly range: Prefix;
+}
+
+/** Built once per intent, shared by all peers. */
+export type NeverImported = Readonly<Record<Family, PrefixSet<Never>>>;
+
+export function neverImported(ownPrefixes: readonly Prefix[]): NeverImported {
+  const entries: [Prefix, Never][] = [];
+  for (const range of refusedRanges) entries.push([range, { own: undefined, range }]);
+  for (const own of ownPrefixes) entries.push([own, { own, range: own }]);
+  return { ipv4: new PrefixSet('ipv4', entries), ipv6: new PrefixSet('ipv6', entries) };
+}
+
+export interface ImportRules {
+  /** Loops: about all prefixes that carry these attributes. `undefined`: nothing against them. */
+  attributes(attributes: AcceptedAttributes): Judgement | undefined;
+  prefix(family: Family, w0: number, w1: number, w2: number, w3: number, length: number): Judgement;
+}
+
+const importPolicyJudgements: Readonly<Record<ImportPolicy, Judgement>> = {
+  None: { accepted: false, reason: 'refused: importPolicy None' },
+  DefaultRoute: { accepted: true, reason: 'accepted: importPolicy DefaultRoute' },
+  All: { accepted: true, reason: 'accepted: importPolicy All' },
+};
+const notDefaultRoute: Judgement = { accepted: false, reason: 'refused: importPolicy DefaultRoute' };
+
+/** The BGP identifier as the unsigned number that attributes carry. */
+export const identifierNumber = (routerId: IpAddress): number =>
+  new DataView(addressBytes(routerId).buffer).getUint32(0);
+
+export function compileImport(
+  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn'>,
+  local: { readonly asn: Asn; readonly routerId: IpAddress },
+  never: NeverImported,
+): ImportRules {
+  const filters: Record<Family, Filters> = {
+    ipv4: compileFilters(peer.filters, 'import', 'ipv4'),
+    ipv6: compileFilters(peer.filters, 'import', 'ipv6'),
+  };
+  const refusals = new Map<Prefix, { readonly equal: Judgement; readonly inside: Judgement }>();
+  const refusal = (found: Never): { readonly equal: Judgement; readonly inside: Judgement } => {
+    const known = refusals.get(found.range);
+    if (known !== undefined) return known;
+    const what = found.own === undefined ? `range ${found.range}` : `own block ${found.own}`;
+    const made = {
+      equal: { accepted: false, reason: `refused: ${what}` },
+      inside: { accepted: false, reason: `refused: inside ${what}` },
+    };
+    refusals.set(found.range, made);
+    return made;
+  };
+  const byPolicy = importPolicyJudgements[peer.importPolicy];
+  const ownAsns = new Set<number>([local.asn, peer.localAsn]);
+  const identifier = identifierNumber(local.routerId);
+  return {
+    attributes(attributes) {
+      let count = 0;
+      for (const segment of attributes.value.asPath) for (const asn of segment.asns) if (ownAsns.has(asn)) count++;
+      // RFC 4271 §9.1.2: a path with our own AS is a loop; as often as allowed it is another site of ours.
+      if (count > peer.allowedLocalAsns)
+        return {
+          accepted: false,
+          reason: `refused: own AS ${[...ownAsns].join(' or ')} stands ${count} times in the AS path, ${peer.allowedLocalAsns} allowed`,
+        };
+      // RFC 4456 §8.
+      if (attributes.value.originatorId === identifier)
+        return { accepted: false, reason: `refused: ORIGINATOR_ID is our own ${local.routerId}` };
+      if (attributes.value.clusterList.includes(identifier))
+        return { accepted: false, reason: `refused: CLUSTER_LIST has our own ${local.routerId}` };
+      return undefined;
+    },
+    prefix(family, w0, w1, w2, w3, length) {
+      const found = never[family].covering(w0, w1, w2, w3, length);
+      if (found !== undefined) {
+        const sentences = refusal(found);
+        return found.range.endsWith(`/${length}`) ? sentences.equal : sentences.inside;
+      }
+      const judgement = filters[family](w0, w1, w2, w3, length);
+      if (judgement !== undefined) return judgement;
+      return peer.importPolicy === 'DefaultRoute' && length !== 0 ? notDefaultRoute : byPolicy;
+    },
+  };
+}
+
+/** Whether two intents of a peer judge every route alike; otherwise the adj-rib-in is judged anew. */
+export function sameImport(a: PeerIntent, b: PeerIntent): boolean {
+  return (
+    a.importPolicy === b.importPolicy && a.allowedLocalAsns === b.allowedLocalAsns && sameFilters(a.filters, b.filters)
+  );
+}
+
+const sameFilters = (a: PeerIntent['filters'], b: PeerIntent['filters']): boolean =>
+  JSON.stringify(a) === JSON.stringify(b);

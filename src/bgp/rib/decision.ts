@@ -1,0 +1,120 @@
+/**
+ * The decision process of RFC 4271 §9.1 over the paths of one prefix. In: candidates that policy accepted and whose next
+ * hop is resolved; out: the best, the paths equal to it up to the IGP metric (ECMP), and the step that decided.
+ * Steps eliminate, they do not compare in pairs: MED compares only within one neighbour AS, so no order of pairs is right.
+ * The age of a path decides nothing: the same set of paths always gives the same answer.
+ */
+export interface Candidate {
+  localPref: number;
+  asPathLength: number;
+  /** 0 IGP, 1 EGP, 2 INCOMPLETE. */
+  origin: number;
+  /** A path without MED counts as 0. */
+  med: number;
+  neighborAsn: number;
+  external: boolean;
+  /** Metric of the kernel's route to the next hop. */
+  igpMetric: number;
+  /** ORIGINATOR_ID if there is one (RFC 4456 §9), else the peer's BGP identifier. */
+  routerId: number;
+  clusterListLength: number;
+  /** The peer's address in hex, all of one length, so that strings compare as addresses do. */
+  peerAddressKey: string;
+  asPathKey: string;
+  /** What the caller calls the path. */
+  path: number;
+}
+
+export interface Multipath {
+  readonly maximumPaths: number;
+  /** Paths of other neighbour ASes count as equal too; otherwise the AS_PATH must be the same. */
+  readonly relax: boolean;
+}
+
+export type DecisionStep =
+  | 'onlyPath'
+  | 'localPref'
+  | 'asPathLength'
+  | 'origin'
+  | 'med'
+  | 'external'
+  | 'igpMetric'
+  | 'routerId'
+  | 'clusterListLength'
+  | 'peerAddress';
+
+export interface Decision {
+  readonly best: Candidate;
+  /** The best first; at most `maximumPaths`. */
+  readonly multipath: readonly Candidate[];
+  /** The last step that eliminated a candidate. */
+  readonly decidedBy: DecisionStep;
+}
+
+const lowest = (candidates: readonly Candidate[], value: (c: Candidate) => number): Candidate[] => {
+  let least = Number.POSITIVE_INFINITY;
+  for (const candidate of candidates) least = Math.min(least, value(candidate));
+  return candidates.filter((candidate) => value(candidate) === least);
+};
+
+/** RFC 4271 §9.1.2.2 c: MED counts between paths of one neighbour AS only. */
+function lowestMed(candidates: readonly Candidate[]): Candidate[] {
+  const least = new Map<number, number>();
+  for (const { neighborAsn, med } of candidates)
+    least.set(neighborAsn, Math.min(least.get(neighborAsn) ?? Number.POSITIVE_INFINITY, med));
+  return candidates.filter((candidate) => candidate.med === least.get(candidate.neighborAsn));
+}
+
+type Step = readonly [DecisionStep, (candidates: readonly Candidate[]) => Candidate[]];
+
+/** Paths that are still together after these are equally good for the traffic. */
+const forwardingSteps: readonly Step[] = [
+  // RFC 4271 §9.1.1, the degree of preference.
+  ['localPref', (all) => lowest(all, (c) => -c.localPref)],
+  // RFC 4271 §9.1.2.2 a to e.
+  ['asPathLength', (all) => lowest(all, (c) => c.asPathLength)],
+  ['origin', (all) => lowest(all, (c) => c.origin)],
+  ['med', lowestMed],
+  ['external', (all) => lowest(all, (c) => (c.external ? 0 : 1))],
+  ['igpMetric', (all) => lowest(all, (c) => c.igpMetric)],
+];
+
+const tieBreakers: readonly ((a: Candidate, b: Candidate) => number)[] = [
+  // RFC 4271 §9.1.2.2 f, RFC 4456 §9, RFC 4271 §9.1.2.2 g.
+  (a, b) => a.routerId - b.routerId,
+  (a, b) => a.clusterListLength - b.clusterListLength,
+  (a, b) => (a.peerAddressKey < b.peerAddressKey ? -1 : a.peerAddressKey > b.peerAddressKey ? 1 : 0),
+];
+const tieBreakerNames: readonly DecisionStep[] = ['routerId', 'clusterListLength', 'peerAddress'];
+
+/** `undefined` for no candidates. */
+export function decide(candidates: readonly Candidate[], multipath: Multipath): Decision | undefined {
+  let rest: readonly Candidate[] = candidates;
+  let decidedBy: DecisionStep = 'onlyPath';
+  for (const [name, eliminate] of forwardingSteps) {
+    if (rest.length < 2) break;
+    const left = eliminate(rest);
+    if (left.length < rest.length) decidedBy = name;
+    rest = left;
+  }
+  const first = rest[0];
+  if (first === undefined) return undefined;
+  if (rest.length === 1) return { best: first, multipath: rest, decidedBy };
+  let step = 0;
+  const ordered = [...rest].sort((a, b) => {
+    for (const compare of tieBreakers) {
+      const order = compare(a, b);
+      if (order !== 0) return order;
+    }
+    return a.path - b.path;
+  });
+  const best = ordered[0] ?? first;
+  const second = ordered[1] ?? first;
+  step = tieBreakers.findIndex((compare) => compare(best, second) !== 0);
+  const equal = multipath.relax ? ordered : ordered.filter((candidate) => candidate.asPathKey === best.asPathKey);
+  return {
+    best,
+    multipath: equal.slice(0, Math.max(1, multipath.maximumPaths)),
+    decidedBy: tieBreakerNames[step] ?? 'peerAddress',
+  };
+}

@@ -1,0 +1,367 @@
+/**
+ * Adj-rib-in and loc-rib of one family. In: announcements and withdrawals of adjacencies, local announcements, changed
+ * policy and next hops; out: FIB rows for changed forwarding and "this prefix was decided" for the adj-ribs-out.
+ *
+ * Learning only marks a prefix; deciding happens later in slices, once per prefix however often it changed meanwhile.
+ * Between the two `best` of a marked prefix is not to be trusted, and `isUndecided` says so.
+ */
+import type { Family, Prefix } from '#lib/ip.ts';
+import type { Adjacencies, Adjacency } from './adjacency.ts';
+import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
+import type { Candidate, DecisionStep, Multipath } from './decision.ts';
+import { decide } from './decision.ts';
+import type { FibOutput } from './fib-output.ts';
+import type { NextHops, Resolution } from './next-hops.ts';
+import { PATH_FLAG, Paths } from './paths.ts';
+import { PrefixTable, eachNlri, grownInt32, grownUint8 } from './prefix-table.ts';
+import { NumberQueue } from './sparse-column.ts';
+
+const UNDECIDED = 1;
+const LOCAL = 2;
+/** `best` of a prefix that this node announces itself. */
+export const LOCAL_PATH = -1;
+
+export interface RibModules {
+  readonly adjacencies: Adjacencies;
+  readonly attributes: AttributeStore;
+  readonly nextHops: NextHops;
+  readonly fib: FibOutput;
+  /** The prefix was decided; whoever announces it compares with what was sent. */
+  readonly decided: (rib: FamilyRib, prefix: number) => void;
+}
+
+/** Which paths a sweep removes or looks at again. */
+export type Sweep =
+  | { readonly kind: 'dead'; readonly adjacency: Adjacency }
+  /** Paths that were not announced again in the adjacency's present life. */
+  | { readonly kind: 'stale'; readonly adjacency: Adjacency }
+  | { readonly kind: 'rejudge'; readonly adjacency: Adjacency }
+  | { readonly kind: 'nextHops'; readonly changed: ReadonlySet<number> };
+
+export class FamilyRib {
+  readonly family: Family;
+  readonly table: PrefixTable;
+  readonly paths = new Paths();
+  multipath: Multipath;
+  readonly #modules: RibModules;
+  readonly #undecided = new NumberQueue();
+  #state = new Uint8Array(1024);
+  /** Path number, 0 or LOCAL_PATH. */
+  #best = new Int32Array(1024);
+  #fibGroup = new Int32Array(1024);
+  /** Sequence number of the FibUpdate that the kernel has not confirmed; 0: the kernel is up to date. */
+  #fibPending = new Int32Array(1024);
+  /** How many adj-ribs-out have the prefix sent or queued; it keeps its id as long. */
+  #holds = new Int32Array(1024);
+  #bestCount = 0;
+  #local: ReadonlySet<Prefix> = new Set();
+
+  constructor(family: Family, multipath: Multipath, modules: RibModules) {
+    this.family = family;
+    this.table = new PrefixTable(family);
+    this.multipath = multipath;
+    this.#modules = modules;
+  }
+
+  get bestCount(): number {
+    return this.#bestCount;
+  }
+
+  get undecidedCount(): number {
+    return this.#undecided.size;
+  }
+
+  best(prefix: number): number {
+    return this.#best[prefix] as number;
+  }
+
+  isUndecided(prefix: number): boolean {
+    return ((this.#state[prefix] as number) & UNDECIDED) !== 0;
+  }
+
+  isLocal(prefix: number): boolean {
+    return ((this.#state[prefix] as number) & LOCAL) !== 0;
+  }
+
+  /** The kernel does not have the prefix's present next hops yet. */
+  awaitsKernel(prefix: number): boolean {
+    return this.#fibPending[prefix] !== 0;
+  }
+
+  hold(prefix: number): void {
+    this.#holds[prefix] = (this.#holds[prefix] as number) + 1;
+  }
+
+  unhold(prefix: number): void {
+    this.#holds[prefix] = (this.#holds[prefix] as number) - 1;
+    this.#freeIfUnused(prefix);
+  }
+
+  #ensure(): void {
+    const capacity = this.table.capacity;
+    if (capacity <= this.#state.length) return;
+    this.#state = grownUint8(this.#state, capacity);
+    this.#best = grownInt32(this.#best, capacity);
+    this.#fibGroup = grownInt32(this.#fibGroup, capacity);
+    this.#fibPending = grownInt32(this.#fibPending, capacity);
+    this.#holds = grownInt32(this.#holds, capacity);
+    this.paths.ensurePrefixes(capacity);
+  }
+
+  #mark(prefix: number): void {
+    const state = this.#state[prefix] as number;
+    if ((state & UNDECIDED) !== 0) return;
+    this.#state[prefix] = state | UNDECIDED;
+    this.#undecided.push(prefix);
+  }
+
+  #freeIfUnused(prefix: number): void {
+    if (
+      this.paths.head(prefix) === 0 &&
+      this.#state[prefix] === 0 &&
+      this.#fibGroup[prefix] === 0 &&
+      this.#holds[prefix] === 0
+    ) {
+      this.#fibPending[prefix] = 0;
+      this.table.release(prefix);
+    }
+  }
+
+  /** What this node announces itself; it wins over every learned path and makes no FIB row. */
+  setLocal(desired: ReadonlySet<Prefix>): void {
+    for (const prefix of this.#local) {
+      if (desired.has(prefix)) continue;
+      const id = this.table.findPrefix(prefix);
+      this.#state[id] = (this.#state[id] as number) & ~LOCAL;
+      this.#mark(id);
+    }
+    for (const prefix of desired) {
+      if (this.#local.has(prefix)) continue;
+      const id = this.table.internPrefix(prefix);
+      this.#ensure();
+      this.#state[id] = (this.#state[id] as number) | LOCAL;
+      this.#mark(id);
+    }
+    this.#local = desired;
+  }
+
+  /** Every prefix of `nlri` with these accepted attributes; takes the references it needs. */
+  announce(adjacency: Adjacency, nlri: Uint8Array, attributes: StoredAttributes, nextHop: number): void {
+    const accepted = attributes.accepted;
+    if (accepted === undefined) return;
+    const loopFree = adjacency.rules.attributes(accepted) === undefined;
+    const life = adjacency.life[this.family];
+    const { paths } = this;
+    eachNlri(this.family, nlri, (w0, w1, w2, w3, length) => {
+      const prefix = this.table.intern(w0, w1, w2, w3, length);
+      this.#ensure();
+      let path = paths.find(prefix, adjacency.slot);
+      let wasAccepted = false;
+      if (path === 0) {
+        path = paths.add(prefix, adjacency.slot, attributes.id, nextHop, life);
+        this.#modules.attributes.retain(attributes.id);
+        this.#modules.nextHops.retain(nextHop);
+        adjacency.received[this.family]++;
+      } else {
+        paths.life[path] = life;
+        const unchanged = paths.attributes[path] === attributes.id && paths.nextHop[path] === nextHop;
+        if (unchanged) return;
+        wasAccepted = paths.flags[path] === PATH_FLAG.accepted;
+        this.#replace(path, attributes.id, nextHop);
+      }
+      const isAccepted = loopFree && adjacency.rules.prefix(this.family, w0, w1, w2, w3, length).accepted;
+      paths.flags[path] = isAccepted ? PATH_FLAG.accepted : 0;
+      adjacency.accepted[this.family] += Number(isAccepted) - Number(wasAccepted);
+      if (isAccepted || wasAccepted) this.#mark(prefix);
+    });
+  }
+
+  #replace(path: number, attributes: number, nextHop: number): void {
+    const { paths } = this;
+    const observedAttributes = paths.attributes[path] as number;
+    const observedNextHop = paths.nextHop[path] as number;
+    this.#modules.attributes.retain(attributes);
+    this.#modules.nextHops.retain(nextHop);
+    paths.attributes[path] = attributes;
+    paths.nextHop[path] = nextHop;
+    this.#modules.attributes.release(observedAttributes);
+    this.#modules.nextHops.release(observedNextHop);
+  }
+
+  withdraw(adjacency: Adjacency, nlri: Uint8Array): void {
+    eachNlri(this.family, nlri, (w0, w1, w2, w3, length) => {
+      const prefix = this.table.find(w0, w1, w2, w3, length);
+      const path = prefix === 0 ? 0 : this.paths.find(prefix, adjacency.slot);
+      if (path !== 0) this.#remove(path, adjacency);
+    });
+  }
+
+  #remove(path: number, adjacency: Adjacency): void {
+    const { paths } = this;
+    const prefix = paths.prefix[path] as number;
+    const attributes = paths.attributes[path] as number;
+    const nextHop = paths.nextHop[path] as number;
+    adjacency.received[this.family]--;
+    if (paths.flags[path] === PATH_FLAG.accepted) {
+      adjacency.accepted[this.family]--;
+      this.#mark(prefix);
+    }
+    paths.remove(path);
+    this.#modules.attributes.release(attributes);
+    this.#modules.nextHops.release(nextHop);
+    this.#freeIfUnused(prefix);
+  }
+
+  /** One slice of a sweep over `count` path numbers from `from`; answers where to go on, 0 when it is done. */
+  sweep(sweep: Sweep, from: number, count: number): number {
+    const { paths } = this;
+    const end = Math.min(from + count, paths.limit);
+    for (let path = from; path < end; path++) {
+      const prefix = paths.prefix[path] as number;
+      if (prefix === 0) continue;
+      if (sweep.kind === 'nextHops') {
+        if (sweep.changed.has(paths.nextHop[path] as number) && paths.flags[path] === PATH_FLAG.accepted)
+          this.#mark(prefix);
+        continue;
+      }
+      const { adjacency } = sweep;
+      if (paths.slot[path] !== adjacency.slot) continue;
+      if (sweep.kind === 'rejudge') this.#rejudge(path, adjacency);
+      else if (sweep.kind === 'dead' || paths.life[path] !== adjacency.life[this.family]) this.#remove(path, adjacency);
+    }
+    return end >= paths.limit ? 0 : end;
+  }
+
+  /** The whole sweep at once; for what must be over before anything else is learned. */
+  sweepNow(sweep: Sweep): void {
+    this.sweep(sweep, 1, this.paths.limit);
+  }
+
+  #rejudge(path: number, adjacency: Adjacency): void {
+    const { paths, table } = this;
+    const prefix = paths.prefix[path] as number;
+    const attributes = this.#modules.attributes.accepted(paths.attributes[path] as number);
+    const wasAccepted = paths.flags[path] === PATH_FLAG.accepted;
+    const isAccepted =
+      adjacency.rules.attributes(attributes) === undefined &&
+      adjacency.rules.prefix(
+        this.family,
+        table.word(prefix, 0),
+        table.word(prefix, 1),
+        table.word(prefix, 2),
+        table.word(prefix, 3),
+        table.lengthOf(prefix),
+      ).accepted;
+    if (isAccepted === wasAccepted) return;
+    paths.flags[path] = isAccepted ? PATH_FLAG.accepted : 0;
+    adjacency.accepted[this.family] += isAccepted ? 1 : -1;
+    this.#mark(prefix);
+  }
+
+  /** Decides every prefix again: multipath settings changed. Cheap enough for what is seldom. */
+  markAll(): void {
+    for (let path = 1; path < this.paths.limit; path++) {
+      const prefix = this.paths.prefix[path] as number;
+      if (prefix !== 0) this.#mark(prefix);
+    }
+  }
+
+  /** Decides up to `count` marked prefixes; answers whether some are left. */
+  decideSome(count: number): boolean {
+    for (let i = 0; i < count; i++) {
+      const prefix = this.#undecided.shift();
+      if (prefix === 0) return false;
+      this.#state[prefix] = (this.#state[prefix] as number) & ~UNDECIDED;
+      this.#decide(prefix);
+    }
+    return this.#undecided.size > 0;
+  }
+
+  #decide(prefix: number): void {
+    const { fib } = this.#modules;
+    let best = 0;
+    let group = 0;
+    if (this.isLocal(prefix)) best = LOCAL_PATH;
+    else {
+      let only = 0;
+      let count = 0;
+      for (let path = this.paths.head(prefix); path !== 0; path = this.paths.next[path] as number)
+        if (this.#usable(path)) {
+          only = path;
+          count++;
+        }
+      if (count === 1) {
+        best = only;
+        group = fib.groupFor([this.#resolution(only)]);
+      } else if (count > 1) {
+        const decision = decide(this.candidates(prefix), this.multipath);
+        best = decision?.best.path ?? 0;
+        group = fib.groupFor((decision?.multipath ?? []).map((candidate) => this.#resolution(candidate.path)));
+      }
+    }
+    this.#bestCount += Number(best !== 0) - Number(this.#best[prefix] !== 0);
+    this.#best[prefix] = best;
+    const observed = this.#fibGroup[prefix] as number;
+    if (observed !== group) {
+      this.#fibGroup[prefix] = group;
+      this.#fibPending[prefix] = fib.sequence;
+      fib.row(this.table, prefix, observed, group);
+    }
+    this.#modules.decided(this, prefix);
+    this.#freeIfUnused(prefix);
+  }
+
+  #usable(path: number): boolean {
+    return (
+      this.paths.flags[path] === PATH_FLAG.accepted &&
+      this.#modules.adjacencies.at(this.paths.slot[path] as number).alive &&
+      this.#resolution(path).ok
+    );
+  }
+
+  #resolution(path: number): Resolution {
+    return this.#modules.nextHops.resolution(this.paths.nextHop[path] as number);
+  }
+
+  /** What the decision process compares; an unresolved next hop takes a path out (RFC 4271 §9.1.2.1). */
+  candidates(prefix: number): Candidate[] {
+    const { paths } = this;
+    const candidates: Candidate[] = [];
+    for (let path = paths.head(prefix); path !== 0; path = paths.next[path] as number) {
+      if (!this.#usable(path)) continue;
+      const resolution = this.#resolution(path);
+      const adjacency = this.#modules.adjacencies.at(paths.slot[path] as number);
+      const attributes = this.#modules.attributes.accepted(paths.attributes[path] as number);
+      candidates.push({
+        localPref: attributes.localPref,
+        asPathLength: attributes.asPathLength,
+        origin: attributes.value.origin,
+        med: attributes.value.med ?? 0,
+        neighborAsn: attributes.neighborAsn,
+        external: adjacency.external,
+        igpMetric: resolution.ok ? resolution.metric : 0,
+        routerId: attributes.value.originatorId ?? adjacency.routerId,
+        clusterListLength: attributes.value.clusterList.length,
+        peerAddressKey: adjacency.addressKey,
+        asPathKey: attributes.asPathKey,
+        path,
+      });
+    }
+    return candidates;
+  }
+
+  /** Paths in use for the prefix, the best first, and what made it the best; for people. */
+  explain(prefix: number): { readonly paths: readonly number[]; readonly decidedBy: DecisionStep } | undefined {
+    const decision = decide(this.candidates(prefix), this.multipath);
+    return decision === undefined
+      ? undefined
+      : { paths: decision.multipath.map((candidate) => candidate.path), decidedBy: decision.decidedBy };
+  }
+
+  /** The kernel has the row that update `sequence` carried for the prefix; true if no newer row is on its way. */
+  kernelHas(prefix: number, sequence: number): boolean {
+    if (this.#fibPending[prefix] !== sequence) return false;
+    this.#fibPending[prefix] = 0;
+    return true;
+  }
+}

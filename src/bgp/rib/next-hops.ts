@@ -1,0 +1,154 @@
+/**
+ * Next hops of received paths, each a number, and where the kernel would send a packet for them. In: addresses and the
+ * kernel's view; out: gateway, interface and metric, or a sentence why not. Resolution uses connected and static routes
+ * only, never a default route and never one that BGP put there (RFC 4271 §9.1.2.1 warns of such loops; the view has none of
+ * ours). A changed view re-resolves the next hops, of which there are few, and names those whose answer changed.
+ */
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { addressBits, addressBytes, contains, familyOf, networkAddress, prefixLength } from '#lib/ip.ts';
+import type { NextHop } from '#dataplane/fib/route.ts';
+import type { KernelRoute, KernelView } from '#dataplane/kernel-view.ts';
+import type { MpNextHop } from '../wire/messages.ts';
+import { addressWords, maskWord } from './prefix-table.ts';
+
+export type Resolution =
+  | { readonly ok: true; readonly hop: NextHop; readonly metric: number }
+  | { readonly ok: false; readonly reason: string };
+
+const linkLocalRange = 'fe80::/10' as Prefix;
+export const isLinkLocal = (address: IpAddress): boolean => contains(linkLocalRange, address);
+
+interface Entry {
+  readonly address: IpAddress;
+  /** Our address on the session, for a link-local next hop, which means something on that link only. */
+  readonly localAddress: IpAddress | undefined;
+  readonly key: string;
+  references: number;
+  resolution: Resolution;
+}
+
+/** Longest match over the few routes of a kernel view. */
+class Resolver {
+  /** Per family: lengths from the longest, each with its routes by network. */
+  readonly #routes: Record<Family, Map<number, Map<string, KernelRoute>>> = { ipv4: new Map(), ipv6: new Map() };
+  readonly #lengths: Record<Family, number[]>;
+  /** Our addresses and the index of their interface. */
+  readonly #own = new Map<IpAddress, number>();
+  readonly #usable = new Set<number>();
+
+  constructor(view: KernelView) {
+    for (const link of view.interfaces) {
+      for (const { address } of link.addresses) this.#own.set(address, link.index);
+      if (link.up && !link.pod) this.#usable.add(link.index);
+    }
+    for (const route of view.routes) {
+      const length = prefixLength(route.prefix);
+      if (length === 0 || !this.#usable.has(route.interfaceIndex)) continue;
+      const sameLength = this.#routes[familyOf(route.prefix)];
+      const networks = sameLength.get(length) ?? new Map<string, KernelRoute>();
+      sameLength.set(length, networks);
+      const key = wordsKey(networkAddress(route.prefix), length);
+      const present = networks.get(key);
+      if (present === undefined || route.metric < present.metric) networks.set(key, route);
+    }
+    const lengths = (family: Family): number[] => [...this.#routes[family].keys()].sort((a, b) => b - a);
+    this.#lengths = { ipv4: lengths('ipv4'), ipv6: lengths('ipv6') };
+  }
+
+  #match(address: IpAddress): KernelRoute | undefined {
+    const family = familyOf(address);
+    for (const length of this.#lengths[family]) {
+      const route = this.#routes[family].get(length)?.get(wordsKey(address, length));
+      if (route !== undefined) return route;
+    }
+    return undefined;
+  }
+
+  resolve(address: IpAddress, localAddress: IpAddress | undefined): Resolution {
+    // RFC 4271 §5.1.3: an address of ours is no next hop.
+    if (this.#own.has(address)) return { ok: false, reason: `next hop ${address} is an address of this node` };
+    if (isLinkLocal(address)) {
+      const interfaceIndex = localAddress === undefined ? undefined : this.#own.get(localAddress);
+      return interfaceIndex !== undefined && this.#usable.has(interfaceIndex)
+        ? { ok: true, hop: { gateway: address, interfaceIndex }, metric: 0 }
+        : { ok: false, reason: `next hop ${address} has no interface that is up` };
+    }
+    const route = this.#match(address);
+    if (route === undefined)
+      return { ok: false, reason: `next hop ${address} is not reachable by a connected or static route` };
+    const hop = { gateway: route.gateway ?? address, interfaceIndex: route.interfaceIndex };
+    return { ok: true, hop, metric: route.metric };
+  }
+}
+
+function wordsKey(address: IpAddress, length: number): string {
+  const words = addressWords(addressBytes(address));
+  const w0 = maskWord(words[0], length);
+  if (addressBits(familyOf(address)) === 32) return String(w0);
+  return `${w0} ${maskWord(words[1], length - 32)} ${maskWord(words[2], length - 64)} ${maskWord(words[3], length - 96)}`;
+}
+
+const noView: KernelView = { interfaces: [], routes: [] };
+
+export class NextHops {
+  #resolver = new Resolver(noView);
+  readonly #byId: (Entry | undefined)[] = [undefined];
+  readonly #byKey = new Map<string, number>();
+  readonly #free: number[] = [];
+
+  /** Ids whose resolution is another one now. */
+  setView(view: KernelView): number[] {
+    this.#resolver = new Resolver(view);
+    const changed: number[] = [];
+    this.#byId.forEach((entry, id) => {
+      if (entry === undefined) return;
+      const observed = entry.resolution;
+      entry.resolution = this.#resolver.resolve(entry.address, entry.localAddress);
+      if (!sameResolution(observed, entry.resolution)) changed.push(id);
+    });
+    return changed;
+  }
+
+  /** Takes a reference. `localAddress` is ours on the session over which the next hop came. */
+  intern(nextHop: MpNextHop, localAddress: IpAddress): number {
+    // RFC 2545 §3: the global address is the one that resolves.
+    const address = nextHop.global;
+    const scope = isLinkLocal(address) ? localAddress : undefined;
+    const key = `${address}%${scope ?? ''}`;
+    let id = this.#byKey.get(key);
+    if (id === undefined) {
+      id = this.#free.pop() ?? this.#byId.length;
+      const resolution = this.#resolver.resolve(address, scope);
+      this.#byId[id] = { address, localAddress: scope, key, references: 0, resolution };
+      this.#byKey.set(key, id);
+    }
+    this.retain(id);
+    return id;
+  }
+
+  retain(id: number): void {
+    const entry = this.#byId[id];
+    if (entry !== undefined) entry.references++;
+  }
+
+  release(id: number): void {
+    const entry = this.#byId[id];
+    if (entry === undefined || --entry.references > 0) return;
+    this.#byKey.delete(entry.key);
+    this.#byId[id] = undefined;
+    this.#free.push(id);
+  }
+
+  address(id: number): IpAddress | undefined {
+    return this.#byId[id]?.address;
+  }
+
+  resolution(id: number): Resolution {
+    return this.#byId[id]?.resolution ?? { ok: false, reason: 'no next hop' };
+  }
+}
+
+function sameResolution(a: Resolution, b: Resolution): boolean {
+  if (!a.ok || !b.ok) return a.ok === b.ok;
+  return a.metric === b.metric && a.hop.gateway === b.hop.gateway && a.hop.interfaceIndex === b.hop.interfaceIndex;
+}

@@ -1,0 +1,16 @@
+/**
+ * The embedded BGP engine: composes the real sessions and listener of `io/` with the RIB and the policy behind the engine
+ * port. `speaker/engine.ts` is the same without sockets.
+ */
+import type { BgpEngine } from './engine.ts';
+import { createListener } from './io/listener.ts';
+import { createSession } from './io/session-runner.ts';
+import type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
+import { Speaker } from './speaker/engine.ts';
+
+export type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
+
+/** An engine without peers until `apply`. It does nothing on its own before that. */
+export function createSpeaker(options: SpeakerOptions, modules: SpeakerModules): BgpEngine {
+  return new Speaker(options, { ...modules, createSession, createListener });
+}

@@ -1,0 +1,375 @@
+/**
+ * The embedded engine without its sockets: peers, tables and time put together behind the engine port. In: intents, the
+ * kernel's view, confirmations; out: FibUpdates, facts, events. What is long is done in slices in one fixed order: sweeps,
+ * decisions, rows for the kernel, UPDATEs for the peers.
+ */
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { families, familyOf } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import type { KernelView } from '#dataplane/kernel-view.ts';
+import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '../engine.ts';
+import type { Listener } from '../io/listener.ts';
+import type { LocalGracefulRestart } from '../io/session-runner.ts';
+import type { NeverImported } from '../policy/import.ts';
+import { compileImport, neverImported, sameImport } from '../policy/import.ts';
+import type { FamilyRib, Sweep } from '../rib/family-rib.ts';
+import { CEASE } from '../wire/codes.ts';
+import { cease } from '../wire/notification.ts';
+import { Core } from './core.ts';
+import { FactsPacer, factsOf } from './facts.ts';
+import type { EngineModules, SpeakerOptions } from './modules.ts';
+import type { PeerContext, PeerSweep } from './peer.ts';
+import { Peer } from './peer.ts';
+import type { PeerOutput } from './peer-output.ts';
+import { planPeers } from './reconfigure.ts';
+import { StartWatch } from './restart.ts';
+import { queryRoutes } from './route-query.ts';
+import { Slices } from './slices.ts';
+
+/** Per step; a step takes about a millisecond, so a slice ends close to its time. */
+const pathsPerSweepStep = 8192;
+const decisionsPerStep = 1024;
+
+/** Does a little; answers whether more is left. */
+type Job = () => boolean;
+
+export class Speaker implements BgpEngine {
+  readonly #options: SpeakerOptions;
+  readonly #modules: EngineModules;
+  readonly #core: Core;
+  readonly #slices: Slices;
+  readonly #facts: FactsPacer;
+  readonly #start = new StartWatch();
+  readonly #peers = new Map<string, Peer>();
+  readonly #peerContext: PeerContext;
+  /** Of established sessions. */
+  readonly #outputs = new Set<PeerOutput>();
+  /** One after another: a sweep must be over before the slot it frees can mean another peer. */
+  readonly #jobs: Job[] = [];
+  /** Sessions on their way out, by the peer's address: the next of the same address waits. */
+  readonly #ending = new Map<IpAddress, Promise<void>>();
+  #intent: BgpIntent | undefined;
+  #generation = 0;
+  #never: NeverImported = neverImported([]);
+  #view: KernelView = { interfaces: [], routes: [] };
+  #podInterfaces: ReadonlySet<number> = new Set();
+  #listener: Listener | undefined;
+  #cancelStartTimer: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: SpeakerOptions, modules: EngineModules) {
+    this.#options = options;
+    this.#modules = modules;
+    this.#core = new Core(
+      (update) => modules.outputs.fib(update),
+      (rib, prefix) => this.#decided(rib, prefix),
+    );
+    this.#slices = new Slices(modules.clock, modules.defer ?? ((work) => void setImmediate(work)), () => this.#step());
+    this.#facts = new FactsPacer(modules.clock, () => this.#publish());
+    this.#peerContext = {
+      core: this.#core,
+      modules,
+      view: () => this.#view,
+      gracefulRestart: (peer) => this.#gracefulRestart(peer),
+      mayAnnounceLearned: () => this.#mayAnnounceLearned(),
+      wake: () => this.#slices.wake(),
+      changed: () => this.#facts.changed(),
+      sweep: (sweep) => this.#sweep(sweep),
+      opened: (output) => this.#outputs.add(output),
+      dispose: (output) => this.#dispose(output),
+      heard: (peer) => {
+        this.#start.heard(peer.intent.name);
+        this.#slices.wake();
+      },
+    };
+  }
+
+  apply(desired: BgpIntent, generation: number): void {
+    if (this.#stopped) return;
+    const observed = this.#intent;
+    const plan = planPeers(observed, desired);
+    this.#intent = desired;
+    this.#generation = generation;
+    this.#setLocal(desired);
+    this.#setMultipath(desired);
+    const ownChanged = JSON.stringify(observed?.ownPrefixes) !== JSON.stringify(desired.ownPrefixes);
+    if (ownChanged) this.#never = neverImported(desired.ownPrefixes);
+    for (const name of plan.removed) {
+      const peer = this.#peers.get(name);
+      this.#peers.delete(name);
+      this.#start.heard(name);
+      if (peer !== undefined) this.#end(peer, CEASE.peerDeconfigured, 'peer removed');
+    }
+    const starting: Peer[] = [];
+    for (const { peer: intent, change } of plan.changed) {
+      const peer = this.#peers.get(intent.name);
+      if (peer === undefined) continue;
+      if (change === 'reset') {
+        if (intent.enabled) this.#end(peer, CEASE.otherConfigurationChange, 'configuration changed');
+        else {
+          this.#end(peer, CEASE.administrativeShutdown, 'peer disabled');
+          this.#start.heard(intent.name);
+        }
+        starting.push(peer);
+      }
+      this.#refresh(peer, intent, ownChanged || change === 'reset', change !== 'none');
+    }
+    for (const intent of plan.added) {
+      const peer = new Peer(intent, this.#rules(intent), this.#peerContext);
+      this.#peers.set(intent.name, peer);
+      starting.push(peer);
+    }
+    this.#listen(observed, desired);
+    for (const peer of starting) this.#open(peer);
+    this.#beginStart(desired);
+    this.#slices.wake();
+    this.#facts.changed();
+  }
+
+  #setLocal(desired: BgpIntent): void {
+    for (const family of families) {
+      const prefixes = new Set<Prefix>();
+      for (const { prefix } of desired.announcements) if (familyOf(prefix) === family) prefixes.add(prefix);
+      this.#core.ribs[family].setLocal(prefixes);
+    }
+  }
+
+  #setMultipath(desired: BgpIntent): void {
+    for (const rib of Object.values(this.#core.ribs)) {
+      const { maximumPaths, relax } = rib.multipath;
+      if (maximumPaths === desired.multipath.maximumPaths && relax === desired.multipath.relax) continue;
+      rib.multipath = desired.multipath;
+      rib.markAll();
+    }
+  }
+
+  #rules(intent: PeerIntent): ReturnType<typeof compileImport> {
+    return compileImport(intent, this.#local, this.#never);
+  }
+
+  get #local(): BgpIntent {
+    if (this.#intent === undefined) throw new AppError('BUG_NO_INTENT', 'the engine has no intent yet');
+    return this.#intent;
+  }
+
+  /** Routes are judged and announced by the changed intent; no session is touched. */
+  #refresh(peer: Peer, intent: PeerIntent, judge: boolean, changed: boolean): void {
+    const observed = peer.intent;
+    peer.intent = intent;
+    if (judge || !sameImport(observed, intent)) peer.setRules(this.#rules(intent));
+    if (!changed) return;
+    peer.output?.review(true);
+    const over = peer.overLimit();
+    if (over !== undefined) peer.session?.reset(over);
+  }
+
+  #end(peer: Peer, subcode: number, text: string): void {
+    const { address } = peer.intent;
+    const before = this.#ending.get(address) ?? Promise.resolve();
+    const ended = Promise.all([before, peer.stop(cease(subcode, text))]).then(() => {
+      if (this.#ending.get(address) === ended) this.#ending.delete(address);
+    });
+    this.#ending.set(address, ended);
+  }
+
+  #listen(observed: BgpIntent | undefined, desired: BgpIntent): void {
+    if (this.#listener !== undefined && observed?.listenPort === desired.listenPort) return;
+    const replaced = this.#listener;
+    this.#listener = undefined;
+    const create = (): void => {
+      if (this.#stopped || this.#listener !== undefined) return;
+      this.#listener = this.#modules.createListener(
+        { port: this.#local.listenPort },
+        {
+          clock: this.#modules.clock,
+          refusesInterface: (index) => this.#podInterfaces.has(index),
+          changed: () => this.#facts.changed(),
+        },
+      );
+      for (const peer of this.#peers.values()) this.#open(peer);
+    };
+    if (replaced === undefined && this.#ending.size === 0) create();
+    // Every session was reset with the port; the listener goes when they are off it.
+    else
+      this.#detach(
+        Promise.all(this.#ending.values())
+          .then(() => replaced?.close())
+          .then(create),
+      );
+  }
+
+  #open(peer: Peer): void {
+    const start = (): void => {
+      const listener = this.#listener;
+      if (this.#stopped || listener === undefined || peer.session !== undefined) return;
+      if (this.#peers.get(peer.intent.name) === peer) peer.start(this.#local, listener);
+    };
+    const ending = this.#ending.get(peer.intent.address);
+    if (ending === undefined) start();
+    else this.#detach(ending.then(start));
+  }
+
+  /** A failure in here is a bug of ours and must not vanish with the promise. */
+  #detach(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      queueMicrotask(() => {
+        throw error;
+      });
+    });
+  }
+
+  #beginStart(desired: BgpIntent): void {
+    const expected = desired.peers.filter((peer) => peer.enabled).map((peer) => peer.name);
+    this.#start.begin(expected, this.#modules.clock.now());
+    this.#armStartTimer();
+  }
+
+  #armStartTimer(): void {
+    this.#cancelStartTimer?.();
+    this.#cancelStartTimer = undefined;
+    const { deadline } = this.#start;
+    if (deadline === undefined || this.#start.phase === 'done') return;
+    this.#cancelStartTimer = this.#modules.clock.at(deadline, () => {
+      this.#confirmStart(undefined);
+      this.#slices.wake();
+    });
+  }
+
+  #gracefulRestart(peer: Peer): LocalGracefulRestart | undefined {
+    const { gracefulRestart, families: offered } = peer.intent;
+    if (!gracefulRestart.enabled) return undefined;
+    return {
+      restartTimeSeconds: Math.round(gracefulRestart.restartTime / 1000),
+      // RFC 4724 §3: R is about the speaker, F about what its kernel kept; a session that merely broke kept everything.
+      restarted: this.#options.restarted && this.#start.phase !== 'done',
+      notification: false,
+      families: offered.map((family) => ({
+        family,
+        forwarding: peer.seen || this.#options.forwardingPreserved.includes(family),
+      })),
+    };
+  }
+
+  #mayAnnounceLearned(): boolean {
+    return !this.#options.restarted || this.#start.phase === 'done';
+  }
+
+  setKernelView(view: KernelView): void {
+    this.#view = view;
+    this.#podInterfaces = new Set(view.interfaces.filter((link) => link.pod).map((link) => link.index));
+    const changed = new Set(this.#core.nextHops.setView(view));
+    this.#core.fib.forgetResolutions();
+    if (changed.size > 0) for (const family of families) this.#sweepFamily(family, { kind: 'nextHops', changed });
+    for (const output of this.#outputs) output.review(false);
+    this.#start.kernelSeen();
+    this.#slices.wake();
+    this.#facts.changed();
+  }
+
+  fibApplied(sequence: number): void {
+    const batch = this.#core.fib.acknowledge(sequence);
+    if (batch === undefined) return;
+    for (let i = 0; i < batch.prefixes.length; i++) {
+      const rib = this.#core.ribs[batch.family[i] === 4 ? 'ipv4' : 'ipv6'];
+      const prefix = batch.prefixes[i] as number;
+      if (rib.kernelHas(prefix, sequence)) this.#decided(rib, prefix);
+    }
+    this.#confirmStart(sequence);
+    this.#slices.wake();
+  }
+
+  #confirmStart(sequence: number | undefined): void {
+    if (!this.#start.confirmed(sequence, this.#modules.clock.now())) return;
+    this.#cancelStartTimer?.();
+    if (this.#options.restarted) for (const output of this.#outputs) output.releaseLearned();
+  }
+
+  #decided(rib: FamilyRib, prefix: number): void {
+    for (const output of this.#outputs) output.decided(rib.family, prefix);
+  }
+
+  #sweep(sweep: PeerSweep): void {
+    const { adjacency } = sweep;
+    if (sweep.kind === 'stale') this.#sweepFamily(sweep.family, { kind: 'stale', adjacency });
+    else for (const family of families) this.#sweepFamily(family, { kind: sweep.kind, adjacency });
+    if (sweep.kind === 'dead')
+      this.#jobs.push(() => {
+        this.#core.adjacencies.close(adjacency);
+        return false;
+      });
+    this.#slices.wake();
+  }
+
+  #sweepFamily(family: Family, sweep: Sweep): void {
+    let at = 1;
+    this.#jobs.push(() => {
+      at = this.#core.ribs[family].sweep(sweep, at, pathsPerSweepStep);
+      return at !== 0;
+    });
+  }
+
+  #dispose(output: PeerOutput): void {
+    this.#outputs.delete(output);
+    output.close();
+    this.#jobs.push(() => output.disposeSome(pathsPerSweepStep));
+    this.#slices.wake();
+  }
+
+  #step(): boolean {
+    const job = this.#jobs[0];
+    if (job !== undefined && !job()) this.#jobs.shift();
+    let more = this.#jobs.length > 0;
+    for (const family of families) if (this.#core.ribs[family].decideSome(decisionsPerStep)) more = true;
+    // A full update leaves by itself; the rest leaves when there is nothing to add to it.
+    if (families.every((family) => this.#core.ribs[family].undecidedCount === 0)) this.#core.fib.flush(false);
+    for (const output of this.#outputs) if (output.run()) more = true;
+    if (more) return true;
+    this.#completeStart();
+    this.#facts.changed();
+    return false;
+  }
+
+  /** All that was heard is decided: the moment to say `complete`, if it is due. */
+  #completeStart(): void {
+    const now = this.#modules.clock.now();
+    if (!this.#start.ready(now)) return;
+    this.#start.completed(this.#core.fib.sequence, now);
+    this.#armStartTimer();
+    this.#modules.outputs.event('info', 'routes.complete', { sequence: this.#core.fib.sequence });
+    this.#core.fib.flush(true);
+  }
+
+  #publish(): void {
+    if (this.#stopped) return;
+    const md5Failures = this.#modules.md5Failures ?? (() => 0);
+    this.#modules.outputs.facts(
+      factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, md5Failures),
+    );
+  }
+
+  routes(query: RouteQuery): RouteAnswer {
+    return queryRoutes(query, this.#core, this.#peers);
+  }
+
+  reset(peer: string, how: 'hard' | 'soft'): boolean {
+    const found = this.#peers.get(peer);
+    if (found?.session === undefined) return false;
+    if (how === 'soft') return found.refreshBoth();
+    found.session.reset(cease(CEASE.administrativeReset, 'reset by the operator'));
+    return true;
+  }
+
+  async stop(how: 'silent' | 'cease'): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#slices.stop();
+    this.#facts.stop();
+    this.#cancelStartTimer?.();
+    const ends = [...this.#peers.values()].map((peer) => {
+      if (how === 'cease') peer.output?.withdrawAll();
+      return peer.stop(how === 'silent' ? 'silent' : cease(CEASE.administrativeShutdown, 'flatroute stops'));
+    });
+    await Promise.all([...ends, ...this.#ending.values()]);
+    await this.#listener?.close();
+  }
+}

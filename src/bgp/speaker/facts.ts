@@ -1,0 +1,119 @@
+/**
+ * What the engine says about itself. In: the peers and tables as they are; out: BgpFacts, at most ten a second while things
+ * change and once more when they have come to rest.
+ */
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { familyOf } from '#lib/ip.ts';
+import type { Clock, Instant } from '#lib/time.ts';
+import { after, milliseconds } from '#lib/time.ts';
+import type { BgpFacts, BgpIntent, PeerFacts } from '../engine.ts';
+import type { Listener } from '../io/listener.ts';
+import { formatCapability } from '../wire/capabilities.ts';
+import { familyOfAfi } from '../wire/codes.ts';
+import { identifierText } from '../wire/negotiate.ts';
+import type { Core } from './core.ts';
+import type { Peer } from './peer.ts';
+
+const shortestInterval = milliseconds(100);
+
+/** Runs `publish` soon after `changed`, and not more often than the interval. */
+export class FactsPacer {
+  readonly #clock: Clock;
+  readonly #publish: () => void;
+  #last: Instant | undefined;
+  #cancel: (() => void) | undefined;
+
+  constructor(clock: Clock, publish: () => void) {
+    this.#clock = clock;
+    this.#publish = publish;
+  }
+
+  changed(): void {
+    if (this.#cancel !== undefined) return;
+    const now = this.#clock.now();
+    const due = this.#last === undefined ? now : after(this.#last, shortestInterval);
+    this.#cancel = this.#clock.at(due > now ? due : now, () => {
+      this.#cancel = undefined;
+      this.#last = this.#clock.now();
+      this.#publish();
+    });
+  }
+
+  stop(): void {
+    this.#cancel?.();
+  }
+}
+
+const perFamily = (count: (family: Family) => number): Record<Family, number> => ({
+  ipv4: count('ipv4'),
+  ipv6: count('ipv6'),
+});
+
+function peerFacts(peer: Peer, md5Failures: (address: IpAddress) => number): PeerFacts {
+  const { intent, session, negotiated, adjacency, output } = peer;
+  const restart = negotiated?.gracefulRestart;
+  return {
+    name: intent.name,
+    address: intent.address,
+    peerAsn: intent.peerAsn,
+    state: session?.state ?? 'Idle',
+    since: peer.since,
+    families: negotiated?.context.families ?? [],
+    holdTimeSeconds: negotiated === undefined ? undefined : negotiated.holdTime / 1000,
+    capabilities: (negotiated?.peerCapabilities ?? []).map(formatCapability),
+    routerId: negotiated === undefined ? undefined : identifierText(negotiated.peerIdentifier),
+    localAddress: negotiated?.localAddress,
+    received: perFamily((family) => adjacency?.received[family] ?? 0),
+    accepted: perFamily((family) => adjacency?.accepted[family] ?? 0),
+    announced: perFamily((family) => output?.ribOut(family)?.announced ?? 0),
+    noNextHop: output?.noNextHop ?? [],
+    flaps: peer.flaps,
+    lastError: session?.lastError,
+    md5Failures: md5Failures(intent.address),
+    messages: session === undefined ? { received: 0, sent: 0 } : { ...session.messages },
+    gracefulRestart:
+      restart === undefined
+        ? undefined
+        : {
+            peerRestartTimeSeconds: restart.restartTimeSeconds,
+            peerForwarding: restart.families.flatMap(({ afi, safi, forwarding }) =>
+              forwarding ? (familyOfAfi(afi, safi) ?? []) : [],
+            ),
+            notification: restart.notification,
+          },
+  };
+}
+
+export function factsOf(
+  intent: BgpIntent | undefined,
+  generation: number,
+  core: Core,
+  peers: ReadonlyMap<string, Peer>,
+  listener: Listener | undefined,
+  md5Failures: (address: IpAddress) => number,
+): BgpFacts {
+  const all = [...peers.values()];
+  const announced = (intent?.announcements ?? []).map(({ prefix }) => {
+    const family = familyOf(prefix);
+    const id = core.ribs[family].table.findPrefix(prefix);
+    return {
+      prefix,
+      peers: all
+        .filter((peer) => id !== 0 && (peer.output?.ribOut(family)?.sent(id) ?? 0) !== 0)
+        .map((peer) => peer.intent.name),
+    };
+  });
+  const table = (family: Family): { prefixes: number; paths: number; best: number } => {
+    const rib = core.ribs[family];
+    return { prefixes: rib.table.size, paths: rib.paths.size, best: rib.bestCount };
+  };
+
+  return {
+    generation,
+    listening: listener?.listening,
+    listenError: listener?.listenError,
+    peers: all.map((peer) => peerFacts(peer, md5Failures)),
+    announced,
+    routes: { ipv4: table('ipv4'), ipv6: table('ipv6') },
+  };
+}

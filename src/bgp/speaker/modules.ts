@@ -1,0 +1,31 @@
+/** What the embedded engine is made with: facts about its start, and the parts of the world that it is given. */
+import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Clock } from '#lib/time.ts';
+import type { BgpEngineOutputs } from '../engine.ts';
+import type { createListener as CreateListener } from '../io/listener.ts';
+import type { createSession as CreateSession } from '../io/session-runner.ts';
+
+export interface SpeakerOptions {
+  /** R of RFC 4724: this engine follows an earlier life whose routes the kernel may still have; false after a reboot. */
+  readonly restarted: boolean;
+  /** Families whose learned routes were read back from the kernel and stand (F of RFC 4724). */
+  readonly forwardingPreserved: readonly Family[];
+}
+
+export interface SpeakerModules {
+  readonly clock: Clock;
+  /** Wall clock, milliseconds since the epoch, for what people see. */
+  readonly wallClock: () => number;
+  /** 0 (inclusive) to 1 (exclusive). */
+  readonly random: () => number;
+  readonly outputs: BgpEngineOutputs;
+  /** TCP MD5 mismatches that the kernel counted for connections with this peer; default: none are known. */
+  readonly md5Failures?: (peer: IpAddress) => number;
+  /** Lets the event loop look at sockets and timers between two slices of work; default `setImmediate`. */
+  readonly defer?: (work: () => void) => void;
+}
+
+export interface EngineModules extends SpeakerModules {
+  readonly createSession: typeof CreateSession;
+  readonly createListener: typeof CreateListener;
+}

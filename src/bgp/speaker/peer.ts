@@ -1,0 +1,395 @@
+/**
+ * One peer of the intent: its session, what it told us and what it is told. In: session handlers, a changed intent, the
+ * kernel's view; out: calls into the RIB. It lives as long as the peer's name is in the intent; sessions come and go.
+ */
+import type { KernelView } from '#dataplane/kernel-view.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { families } from '#lib/ip.ts';
+import type { Duration } from '#lib/time.ts';
+import { after, seconds } from '#lib/time.ts';
+import type { BgpIntent, PeerIntent } from '../engine.ts';
+import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
+import type { Listener } from '../io/listener.ts';
+import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-port.ts';
+import type { ImportRules } from '../policy/import.ts';
+import type { Adjacency } from '../rib/adjacency.ts';
+import type { AttributeScope } from '../rib/attribute-store.ts';
+import { AFI, CEASE, NOTIFICATION_CODE, SAFI_UNICAST, familyOfAfi, resetWith } from '../wire/codes.ts';
+import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
+import { encodeRouteRefresh } from '../wire/message.ts';
+import { findCapability } from '../wire/capabilities.ts';
+import type { Core } from './core.ts';
+import type { EngineModules } from './modules.ts';
+import { PeerOutput } from './peer-output.ts';
+
+/** Longest time that a restarted peer may take to its End-of-RIB; RFC 4724 §4.2 asks for an upper bound, FRR's is the same. */
+const stalePathTime = seconds(360);
+
+/** What a peer needs of the engine. */
+export interface PeerContext {
+  readonly core: Core;
+  readonly modules: EngineModules;
+  readonly view: () => KernelView;
+  /** Restarting state for our OPEN, and whether learned routes may be announced yet. */
+  readonly gracefulRestart: (peer: Peer) => LocalGracefulRestart | undefined;
+  readonly mayAnnounceLearned: () => boolean;
+  /** There is work for the slices. */
+  readonly wake: () => void;
+  readonly changed: () => void;
+  readonly sweep: (sweep: PeerSweep) => void;
+  readonly opened: (output: PeerOutput) => void;
+  readonly dispose: (output: PeerOutput) => void;
+  /** All its families' End-of-RIB came. */
+  readonly heard: (peer: Peer) => void;
+}
+
+export type PeerSweep =
+  | { readonly kind: 'dead' | 'rejudge'; readonly adjacency: Adjacency }
+  | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly family: Family };
+
+export class Peer {
+  intent: PeerIntent;
+  rules: ImportRules;
+  session: Session | undefined;
+  negotiated: Negotiated | undefined;
+  /** Present while the peer's routes are: in a session, or kept through its restart. */
+  adjacency: Adjacency | undefined;
+  output: PeerOutput | undefined;
+  /** Sessions that were established and ended. */
+  flaps = 0;
+  /** A session of this life was established once. */
+  seen = false;
+  since: number;
+  readonly #context: PeerContext;
+  #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
+  /** Families whose End-of-RIB is still to come in this session. */
+  readonly #awaited = new Set<Family>();
+  /** Families with routes of a life before. */
+  readonly #stale = new Set<Family>();
+  #cancelStaleTimer: (() => void) | undefined;
+
+  constructor(intent: PeerIntent, rules: ImportRules, context: PeerContext) {
+    this.intent = intent;
+    this.rules = rules;
+    this.#context = context;
+    this.since = context.modules.wallClock();
+  }
+
+  get external(): boolean {
+    return this.intent.peerAsn !== this.intent.localAsn;
+  }
+
+  /** Opens the session if the intent wants one. */
+  start(local: Pick<BgpIntent, 'routerId'>, listener: Listener): void {
+    if (!this.intent.enabled) return;
+    const { modules } = this.#context;
+    let session: Session | undefined;
+    // A session that was given up may still call; only the present one is heard.
+    const present = (): boolean => session !== undefined && this.session === session;
+    const handlers: SessionHandlers = {
+      established: (negotiated) => {
+        if (present()) this.#established(negotiated);
+      },
+      update: (message) => (present() ? this.#update(message) : undefined),
+      routeRefresh: (message) => {
+        if (present()) this.#routeRefresh(message);
+      },
+      writable: () => {
+        if (!present() || this.output === undefined) return;
+        this.output.blocked = false;
+        this.#context.wake();
+      },
+      down: (reason) => {
+        if (present()) this.#down(reason);
+      },
+      changed: () => {
+        if (present()) this.#context.changed();
+      },
+    };
+    session = modules.createSession(
+      {
+        peer: this.intent,
+        local: {
+          routerId: local.routerId,
+          capabilities: { enhancedRouteRefresh: true, extendedMessage: true, extendedNextHop: false },
+        },
+      },
+      {
+        clock: modules.clock,
+        wallClock: modules.wallClock,
+        random: modules.random,
+        handlers,
+        listener,
+        gracefulRestart: () => this.#context.gracefulRestart(this),
+      },
+    );
+    this.session = session;
+    session.start();
+  }
+
+  /** Ends the session and drops the peer's routes; resolves when the last byte is out. */
+  async stop(how: 'silent' | Reset): Promise<void> {
+    const { session } = this;
+    this.session = undefined;
+    if (this.negotiated !== undefined) this.#leaveEstablished();
+    this.#dropRoutes();
+    await session?.stop(how);
+  }
+
+  setRules(rules: ImportRules): void {
+    this.rules = rules;
+    if (this.adjacency === undefined) return;
+    this.adjacency.rules = rules;
+    this.#context.sweep({ kind: 'rejudge', adjacency: this.adjacency });
+  }
+
+  /** The number of received prefixes is above the intent's limit in this family. */
+  overLimit(): Reset | undefined {
+    const { adjacency } = this;
+    const family = families.find((f) => (adjacency?.received[f] ?? 0) > this.intent.maxPrefixes);
+    if (family === undefined || adjacency === undefined) return undefined;
+    const limit = this.intent.maxPrefixes;
+    // RFC 4486 §4: AFI, SAFI and the limit.
+    const data = new Uint8Array(7);
+    const view = new DataView(data.buffer);
+    view.setUint16(0, AFI[family]);
+    view.setUint8(2, SAFI_UNICAST);
+    view.setUint32(3, limit);
+    this.#event('warn', 'session.maximumPrefixes', { family, received: adjacency.received[family], limit });
+    return resetWith(
+      NOTIFICATION_CODE.cease,
+      CEASE.maximumPrefixes,
+      `${adjacency.received[family]} ${family} prefixes received, ${limit} allowed`,
+      data,
+    );
+  }
+
+  #event(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#context.modules.outputs.event(level, event, { peer: this.intent.name, ...fields });
+  }
+
+  #established(negotiated: Negotiated): void {
+    const { core } = this.#context;
+    const { context } = negotiated;
+    this.negotiated = negotiated;
+    this.seen = true;
+    this.since = this.#context.modules.wallClock();
+    this.#cancelStaleTimer?.();
+    this.#cancelStaleTimer = undefined;
+    this.#scopes = {
+      classic: core.attributes.scope(context, true),
+      mp: core.attributes.scope(context, false),
+    };
+    if (this.adjacency === undefined) {
+      this.adjacency = core.adjacencies.open({
+        name: this.intent.name,
+        external: context.external,
+        address: this.intent.address,
+        routerId: negotiated.peerIdentifier,
+        rules: this.rules,
+      });
+    } else {
+      this.adjacency.routerId = negotiated.peerIdentifier;
+      this.#keepOrFlush(negotiated);
+    }
+    this.#awaited.clear();
+    for (const family of context.families) this.#awaited.add(family);
+    this.output = new PeerOutput(this, negotiated, this.adjacency, this.#context);
+    this.#context.opened(this.output);
+    this.#event('info', 'session.established', {
+      address: this.intent.address,
+      peerAsn: this.intent.peerAsn,
+      families: context.families,
+      holdTimeSeconds: negotiated.holdTime / 1000,
+    });
+    this.#context.wake();
+    this.#context.changed();
+  }
+
+  /** RFC 4724 §4.2: families that the restarted peer did not forward through its restart are flushed at once. */
+  #keepOrFlush(negotiated: Negotiated): void {
+    const said = negotiated.gracefulRestart?.families ?? [];
+    for (const family of this.#stale) {
+      const kept =
+        negotiated.context.families.includes(family) &&
+        said.some(({ afi, safi, forwarding }) => forwarding && familyOfAfi(afi, safi) === family);
+      if (!kept) this.#flush(family);
+    }
+    if (this.#stale.size > 0) this.#armStaleTimer(stalePathTime);
+  }
+
+  #armStaleTimer(wait: Duration): void {
+    const { clock } = this.#context.modules;
+    this.#cancelStaleTimer?.();
+    this.#cancelStaleTimer = clock.at(after(clock.now(), wait), () => {
+      this.#cancelStaleTimer = undefined;
+      this.#event('warn', 'session.staleRoutesRemoved', { families: [...this.#stale] });
+      if (this.negotiated === undefined) this.#dropRoutes();
+      else for (const family of this.#stale) this.#flush(family);
+    });
+  }
+
+  #flush(family: Family): void {
+    this.#stale.delete(family);
+    if (this.adjacency !== undefined) this.#context.sweep({ kind: 'stale', adjacency: this.adjacency, family });
+  }
+
+  #down(reason: SessionDown): void {
+    const { negotiated, adjacency } = this;
+    if (negotiated === undefined || adjacency === undefined) return;
+    this.#leaveEstablished();
+    const kept = reason.keepRoutes ? this.#restartFamilies(negotiated) : [];
+    this.#event('warn', 'session.down', {
+      code: reason.code,
+      text: reason.text,
+      routesKept: kept.length > 0,
+    });
+    if (kept.length === 0) this.#dropRoutes();
+    else this.#keepRoutes(adjacency, kept, negotiated);
+    this.#context.changed();
+    this.#context.wake();
+  }
+
+  #restartFamilies(negotiated: Negotiated): Family[] {
+    return (negotiated.gracefulRestart?.families ?? []).flatMap(({ afi, safi }) => familyOfAfi(afi, safi) ?? []);
+  }
+
+  #keepRoutes(adjacency: Adjacency, kept: readonly Family[], negotiated: Negotiated): void {
+    for (const family of families) {
+      // RFC 4724 §4.2: what is stale since an earlier restart goes when the next one begins.
+      if (this.#stale.has(family)) this.#context.core.ribs[family].sweepNow({ kind: 'stale', adjacency });
+      adjacency.life[family] = (adjacency.life[family] + 1) & 255;
+      this.#stale.add(family);
+      if (!kept.includes(family)) this.#flush(family);
+    }
+    this.#armStaleTimer(seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0));
+  }
+
+  #leaveEstablished(): void {
+    this.negotiated = undefined;
+    this.flaps++;
+    this.since = this.#context.modules.wallClock();
+    this.#awaited.clear();
+    if (this.output !== undefined) this.#context.dispose(this.output);
+    this.output = undefined;
+  }
+
+  #dropRoutes(): void {
+    this.#cancelStaleTimer?.();
+    this.#cancelStaleTimer = undefined;
+    this.#stale.clear();
+    const { adjacency } = this;
+    this.adjacency = undefined;
+    if (adjacency === undefined) return;
+    adjacency.alive = false;
+    this.#context.sweep({ kind: 'dead', adjacency });
+  }
+
+  #update(message: UpdateMessage): Reset | undefined {
+    const { adjacency, negotiated } = this;
+    const scopes = this.#scopes;
+    if (adjacency === undefined || negotiated === undefined || scopes === undefined) return undefined;
+    const { ribs } = this.#context.core;
+    for (const block of message.withdrawn) ribs[block.family].withdraw(adjacency, block.bytes);
+    if (message.treatAsWithdraw !== undefined) this.#treatAsWithdraw(adjacency, message, message.treatAsWithdraw);
+    else if (message.reachable.length > 0) {
+      const reset = this.#reach(adjacency, negotiated.localAddress, scopes, message);
+      if (reset !== undefined) return reset;
+    }
+    if (message.endOfRib !== undefined) this.#endOfRib(message.endOfRib);
+    this.#context.wake();
+    this.#context.changed();
+    return this.overLimit();
+  }
+
+  #reach(
+    adjacency: Adjacency,
+    localAddress: IpAddress,
+    scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope },
+    message: UpdateMessage,
+  ): Reset | undefined {
+    const { core } = this.#context;
+    const hasClassicNlri = message.reachable.some(({ nextHop }) => nextHop === undefined);
+    const stored = core.attributes.intern(hasClassicNlri ? scopes.classic : scopes.mp, message.attributes);
+    try {
+      const { verdict, accepted } = stored;
+      if (verdict.kind === 'reset') return verdict.reset;
+      if (verdict.kind === 'treatAsWithdraw' || accepted === undefined) {
+        this.#treatAsWithdraw(adjacency, message, verdict.kind === 'accept' ? '' : verdict.text);
+        return undefined;
+      }
+      const loop = adjacency.rules.attributes(accepted);
+      if (loop !== undefined) this.#event('debug', 'route.refused', { reason: loop.reason });
+      for (const { nlri, nextHop } of message.reachable) {
+        const global = nextHop?.global ?? accepted.value.nextHop;
+        if (global === undefined) {
+          // RFC 7606 §3(d): a missing well-known attribute. The codec says so first.
+          this.#withdraw(adjacency, nlri);
+          continue;
+        }
+        const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, localAddress);
+        core.ribs[nlri.family].announce(adjacency, nlri.bytes, stored, id);
+        core.nextHops.release(id);
+      }
+      return undefined;
+    } finally {
+      core.attributes.settle(stored.id);
+    }
+  }
+
+  /** RFC 7606 §2. */
+  #treatAsWithdraw(adjacency: Adjacency, message: UpdateMessage, text: string): void {
+    this.#event('debug', 'route.refused', { reason: `refused: ${text}` });
+    for (const { nlri } of message.reachable) this.#withdraw(adjacency, nlri);
+  }
+
+  #withdraw(adjacency: Adjacency, nlri: NlriBlock): void {
+    this.#context.core.ribs[nlri.family].withdraw(adjacency, nlri.bytes);
+  }
+
+  #endOfRib(family: Family): void {
+    this.#awaited.delete(family);
+    this.#flush(family);
+    if (this.#stale.size === 0) {
+      this.#cancelStaleTimer?.();
+      this.#cancelStaleTimer = undefined;
+    }
+    if (this.#awaited.size === 0) this.#context.heard(this);
+  }
+
+  #routeRefresh(message: RouteRefreshMessage): void {
+    const family = familyOfAfi(message.afi, message.safi);
+    const { adjacency, negotiated } = this;
+    if (family === undefined || adjacency === undefined || negotiated?.context.families.includes(family) !== true)
+      return;
+    if (message.subtype === 0) {
+      this.#event('debug', 'session.refreshRequested', { family });
+      this.output?.refresh(family);
+    } else if (message.subtype === 1) {
+      // RFC 7313 §4: what is not said again until the end of the refresh is gone.
+      adjacency.life[family] = (adjacency.life[family] + 1) & 255;
+      this.#stale.add(family);
+      this.#armStaleTimer(stalePathTime);
+    } else if (message.subtype === 2) this.#flush(family);
+    this.#context.wake();
+  }
+
+  /** Asks the peer for its routes and sends ours again. False: no session, or the peer has no ROUTE-REFRESH. */
+  refreshBoth(): boolean {
+    const { negotiated, output, session } = this;
+    if (negotiated === undefined || output === undefined || session === undefined || !negotiated.routeRefresh)
+      return false;
+    for (const family of negotiated.context.families) {
+      output.refresh(family);
+      if (!session.send(encodeRouteRefresh({ afi: AFI[family], safi: SAFI_UNICAST, subtype: 0 })))
+        output.blocked = true;
+    }
+    this.#context.wake();
+    return true;
+  }
+
+  /** Both ends have enhanced route refresh (RFC 7313); we always offer it. */
+  get enhancedRefresh(): boolean {
+    return findCapability(this.negotiated?.peerCapabilities ?? [], 'enhancedRouteRefresh') !== undefined;
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Answers of `routes()`: what was received, accepted, announced or is in use, each row with its reason. In: a query and
+ * the tables; out: rows. Reasons are not stored: policy is asked again, so they are always those of the policy in force.
+ */
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { comparePrefixes, contains, families, familyOf, hostPrefix, prefixLength } from '#lib/ip.ts';
+import type { RouteAnswer, RouteQuery, RouteRow } from '../engine.ts';
+import type { DecisionStep } from '../rib/decision.ts';
+import type { FamilyRib } from '../rib/family-rib.ts';
+import { LOCAL_PATH } from '../rib/family-rib.ts';
+import { PATH_FLAG } from '../rib/paths.ts';
+import { maskWord, prefixWords } from '../rib/prefix-table.ts';
+import { SENT_UNKNOWN } from '../rib/update-group.ts';
+import { asPathText, defaultLocalPref } from '../rib/attribute-store.ts';
+import type { PathAttributes } from '../wire/messages.ts';
+import type { Core } from './core.ts';
+import type { Peer } from './peer.ts';
+
+const origins = ['IGP', 'EGP', 'INCOMPLETE'] as const;
+
+const bestBecause: Readonly<Record<DecisionStep, string>> = {
+  onlyPath: 'best: the only usable path',
+  localPref: 'best: highest local preference',
+  asPathLength: 'best: shortest AS path',
+  origin: 'best: lowest origin',
+  med: 'best: lowest MED of its neighbour AS',
+  external: 'best: external before internal',
+  igpMetric: 'best: nearest next hop',
+  routerId: 'best: lowest router id',
+  clusterListLength: 'best: shortest cluster list',
+  peerAddress: 'best: lowest peer address',
+};
+
+const wellKnown: Readonly<Record<number, string>> = {
+  0xffffff01: 'NO_EXPORT',
+  0xffffff02: 'NO_ADVERTISE',
+  0xffffff03: 'NO_EXPORT_SUBCONFED',
+  0xffff0000: 'GRACEFUL_SHUTDOWN',
+};
+
+function communityTexts(attributes: PathAttributes): string[] {
+  return [
+    ...attributes.communities.map((c) => wellKnown[c] ?? `${c >>> 16}:${c & 0xffff}`),
+    ...attributes.extendedCommunities.map((c) => `ext:${Buffer.from(c).toString('hex')}`),
+    ...attributes.largeCommunities.map((c) => c.join(':')),
+  ];
+}
+
+type Described = Pick<RouteRow, 'asPath' | 'origin' | 'localPref' | 'med' | 'communities'>;
+
+const describe = (attributes: PathAttributes): Described => ({
+  asPath: asPathText(attributes),
+  origin: origins[attributes.origin],
+  localPref: attributes.localPref,
+  med: attributes.med,
+  communities: communityTexts(attributes),
+});
+
+/** Ids of the prefixes that a query is about; a look-up per length for covering, a walk otherwise. */
+function* prefixIds(rib: FamilyRib, query: RouteQuery): Generator<number> {
+  const { table } = rib;
+  if (query.prefix === undefined || query.within === true) {
+    const outer = query.prefix;
+    for (let id = 1; id < table.limit; id++)
+      if (table.isLive(id) && (outer === undefined || contains(asPrefix(outer), table.prefix(id)))) yield id;
+    return;
+  }
+  const inner = asPrefix(query.prefix);
+  const { words } = prefixWords(inner);
+  for (let length = prefixLength(inner); length >= 0; length--) {
+    const id = table.find(
+      maskWord(words[0], length),
+      maskWord(words[1], length - 32),
+      maskWord(words[2], length - 64),
+      maskWord(words[3], length - 96),
+      length,
+    );
+    if (id !== 0) yield id;
+  }
+}
+
+const asPrefix = (value: Prefix | IpAddress): Prefix =>
+  value.includes('/') ? (value as Prefix) : hostPrefix(value as IpAddress);
+
+export function queryRoutes(query: RouteQuery, core: Core, peers: ReadonlyMap<string, Peer>): RouteAnswer {
+  const rows: RouteRow[] = [];
+  const wanted = families.filter(
+    (family) =>
+      (query.family === undefined || query.family === family) &&
+      (query.prefix === undefined || familyOf(query.prefix) === family),
+  );
+  for (const family of wanted) {
+    for (const row of rowsOf(query, family, core, peers)) {
+      if (query.peer !== undefined && row.peer !== query.peer) continue;
+      if (rows.length >= query.limit) return { rows: sorted(rows), more: true };
+      rows.push(row);
+    }
+  }
+  return { rows: sorted(rows), more: false };
+}
+
+const sorted = (rows: RouteRow[]): RouteRow[] =>
+  rows.sort(
+    (a, b) =>
+      comparePrefixes(a.prefix, b.prefix) ||
+      Number(b.best) - Number(a.best) ||
+      (a.peer < b.peer ? -1 : Number(a.peer > b.peer)),
+  );
+
+function* rowsOf(query: RouteQuery, family: Family, core: Core, peers: ReadonlyMap<string, Peer>): Generator<RouteRow> {
+  const rib = core.ribs[family];
+  for (const id of prefixIds(rib, query)) {
+    if (query.direction === 'announced') yield* announcedRows(rib, id, core, peers);
+    else yield* pathRows(rib, id, core, query.direction);
+  }
+}
+
+function* pathRows(
+  rib: FamilyRib,
+  id: number,
+  core: Core,
+  direction: 'received' | 'accepted' | 'best',
+): Generator<RouteRow> {
+  const { table, paths, family } = rib;
+  const prefix = table.prefix(id);
+  const local = rib.best(id) === LOCAL_PATH;
+  if (local && direction === 'best') yield localRow(prefix);
+  const decision = local ? undefined : rib.explain(id);
+  for (let path = paths.head(id); path !== 0; path = paths.next[path] as number) {
+    const adjacency = core.adjacencies.at(paths.slot[path] as number);
+    if (!adjacency.alive) continue;
+    const accepted = paths.flags[path] === PATH_FLAG.accepted;
+    const multipath = decision?.paths.includes(path) ?? false;
+    if ((direction === 'accepted' && !accepted) || (direction === 'best' && !multipath)) continue;
+    const attributes = core.attributes.accepted(paths.attributes[path] as number);
+    const nextHop = paths.nextHop[path] as number;
+    const best = decision?.paths[0] === path;
+    const judgement =
+      adjacency.rules.attributes(attributes) ??
+      adjacency.rules.prefix(
+        family,
+        table.word(id, 0),
+        table.word(id, 1),
+        table.word(id, 2),
+        table.word(id, 3),
+        table.lengthOf(id),
+      );
+    const resolution = core.nextHops.resolution(nextHop);
+    let reason = judgement.reason;
+    if (direction === 'best' && decision !== undefined)
+      reason = best ? bestBecause[decision.decidedBy] : 'multipath: as good as the best';
+    else if (judgement.accepted && local) reason += '; not installed: this node announces the prefix itself';
+    else if (judgement.accepted && !resolution.ok) reason += `; not installed: ${resolution.reason}`;
+    yield {
+      prefix,
+      peer: adjacency.name,
+      nextHop: core.nextHops.address(nextHop),
+      ...describe(attributes.value),
+      localPref: attributes.localPref,
+      accepted,
+      reason,
+      best,
+      multipath: multipath && (decision?.paths.length ?? 0) > 1,
+      stale: paths.life[path] !== adjacency.life[family],
+    };
+  }
+}
+
+const localRow = (prefix: Prefix): RouteRow => ({
+  prefix,
+  peer: '',
+  nextHop: undefined,
+  asPath: '',
+  origin: 'IGP',
+  localPref: defaultLocalPref,
+  med: undefined,
+  communities: [],
+  accepted: true,
+  reason: 'best: originated here',
+  best: true,
+  multipath: false,
+  stale: false,
+});
+
+function* announcedRows(rib: FamilyRib, id: number, core: Core, peers: ReadonlyMap<string, Peer>): Generator<RouteRow> {
+  for (const [name, peer] of peers) {
+    const ribOut = peer.output?.ribOut(rib.family);
+    const sent = ribOut?.sent(id) ?? 0;
+    if (ribOut === undefined || sent === 0 || sent === SENT_UNKNOWN) continue;
+    const encoded = core.encoded.get(sent);
+    yield {
+      prefix: rib.table.prefix(id),
+      peer: name,
+      nextHop: encoded.nextHop,
+      ...describe(encoded.value),
+      accepted: true,
+      reason: ribOut.group.judge(rib, id, ribOut.slot)?.reason ?? 'announced: to be withdrawn',
+      best: true,
+      multipath: false,
+      stale: false,
+    };
+  }
+}
