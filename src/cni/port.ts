@@ -62,7 +62,3 @@ export interface ReaperPort {
   /** Finishes what was asked for, then closes its sockets. */
   stop(): Promise<void>;
 }
-
-export interface ReaperModules {
-  readonly report: (report: ReaperReport) => void;
-}

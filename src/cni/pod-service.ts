@@ -1,0 +1,135 @@
+/**
+ * Everything that the "pods" thread does, composed: the pods of the node, the verbs, the socket and the spool. The order of
+ * a start matters: rules, then what the kernel has, then the spool, then the socket.
+ */
+import { CNI_SOCKET, SPOOL_DIRECTORY } from '#dataplane/kernel-names.ts';
+import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import type { ReaperReport } from '#dataplane/pod/reaping.ts';
+import type { PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import { AppError } from '#lib/result.ts';
+import { Pods } from './pods.ts';
+import type { PodKernelChange, PodServiceModules, PodServiceOptions, PodServicePort } from './port.ts';
+import { CniServer } from './server.ts';
+import { Spool } from './spool.ts';
+import { Verbs } from './verbs.ts';
+
+const DEFAULT_ANNOUNCEMENT_WAIT_MS = 5000;
+const DEFAULT_DELETION_WAIT_MS = 10_000;
+const DEFAULT_CONNECTIONS = 256;
+/** Facts are collected for a moment, so that a burst of ADDs does not send one set each. */
+const FACTS_DELAY_MS = 200;
+/** Changes in the kernel come in bursts. */
+const LOOK_AGAIN_DELAY_MS = 100;
+/** A safety net under lost notifications; at 1000 pods one look costs some 10 ms. */
+const LOOK_AGAIN_INTERVAL_MS = 60_000;
+
+export class PodService implements PodServicePort {
+  readonly #modules: PodServiceModules;
+  readonly #pods: Pods;
+  readonly #server: CniServer;
+  readonly #spool: Spool;
+  #factsTimer: NodeJS.Timeout | undefined;
+  #lookTimer: NodeJS.Timeout | undefined;
+  #interval: NodeJS.Timeout | undefined;
+  #state: 'new' | 'running' | 'stopped' = 'new';
+
+  /** Opens a netlink socket in the calling thread's namespace. Errors: AppError `OS_*`. */
+  constructor(options: PodServiceOptions, modules: PodServiceModules) {
+    this.#modules = modules;
+    this.#pods = new Pods({
+      links: new PodLinks(),
+      reap: modules.reap,
+      event: modules.event,
+      changed: () => this.#changed(),
+    });
+    const waits = {
+      announcementWaitMs: options.announcementWait ?? DEFAULT_ANNOUNCEMENT_WAIT_MS,
+      deletionWaitMs: options.deletionWait ?? DEFAULT_DELETION_WAIT_MS,
+    };
+    const verbs = new Verbs(waits, this.#pods);
+    this.#server = new CniServer(options.socketPath ?? CNI_SOCKET, options.connections ?? DEFAULT_CONNECTIONS, {
+      handle: (request, caller) => verbs.handle(request, caller),
+    });
+    this.#spool = new Spool(options.spoolDirectory ?? SPOOL_DIRECTORY, {
+      handle: (record) => verbs.handleRecord(record),
+      unreadable: (name, reason) =>
+        this.#pods.event('error', 'spool_unreadable', `spool record ${name}: ${reason}; it is put aside`, {
+          name,
+          reason,
+        }),
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#pods.putRules();
+    this.#state = 'running';
+    this.#pods.start();
+    await this.#spool.start();
+    await this.#server.listen();
+    this.#interval = setInterval(() => this.#lookAgainSoon(), LOOK_AGAIN_INTERVAL_MS);
+    this.#interval.unref();
+    this.#changed();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#state === 'stopped') return;
+    const wasRunning = this.#state === 'running';
+    this.#state = 'stopped';
+    clearInterval(this.#interval);
+    clearTimeout(this.#lookTimer);
+    clearTimeout(this.#factsTimer);
+    if (wasRunning) {
+      await this.#server.close();
+      await this.#spool.stop();
+    }
+    this.#pods.links.close();
+  }
+
+  apply(intent: PodsIntent, generation: number): void {
+    this.#pods.apply(intent, generation, this.#state === 'running');
+  }
+
+  gate(gate: PodsGate): void {
+    this.#pods.setGate(gate);
+  }
+
+  rows(): PodRow[] {
+    return this.#pods.rows();
+  }
+
+  reaped(report: ReaperReport): void {
+    this.#pods.reaped(report);
+  }
+
+  kernelChanged(change: PodKernelChange): void {
+    if (this.#state !== 'running') return;
+    if (change.kind === 'linksGone') this.#pods.linksGone(change.indexes);
+    else this.#lookAgainSoon();
+  }
+
+  #lookAgainSoon(): void {
+    this.#lookTimer ??= setTimeout(() => {
+      this.#lookTimer = undefined;
+      void this.#lookAgain();
+    }, LOOK_AGAIN_DELAY_MS);
+  }
+
+  async #lookAgain(): Promise<void> {
+    try {
+      this.#pods.lookAgain();
+      await this.#pods.putRules();
+    } catch (error) {
+      // Environment: said once by whoever failed, tried again at the next look.
+      if (!(error instanceof AppError)) throw error;
+      this.#pods.event('error', 'pods_look_failed', error.message, { code: error.code });
+    }
+  }
+
+  #changed(): void {
+    if (this.#state === 'stopped') return;
+    this.#factsTimer ??= setTimeout(() => {
+      this.#factsTimer = undefined;
+      this.#modules.facts(this.#pods.facts());
+    }, FACTS_DELAY_MS);
+  }
+}

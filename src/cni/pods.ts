@@ -1,0 +1,315 @@
+/**
+ * The pods of this node: which there are (the registry, rebuilt from the kernel's links), which addresses they have (the
+ * allocator), and what becomes of them. In: intent, gate, kernel changes, the reaper's reports. Out: requests to the
+ * reaper, events, rows and facts. One thread, and no step that changes anything waits in the middle.
+ */
+import { contains, type IpAddress } from '#lib/ip.ts';
+import { AppError, type Result, ok } from '#lib/result.ts';
+import { bootMilliseconds } from '#linux/boot-clock.ts';
+import { type KernelRefusal, linkIsAdministrativelyUp, PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import { applyPodRules } from '#dataplane/pod/io/nft.ts';
+import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
+import { rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
+import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
+import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
+import { LINK_GROUP } from '#dataplane/kernel-names.ts';
+import { Allocator } from '#ipam/allocator.ts';
+import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import type { PodEvent } from './port.ts';
+
+export interface PodsModules {
+  readonly links: PodLinks;
+  readonly reap: (request: ReaperRequest) => void;
+  readonly event: (event: PodEvent) => void;
+  /** Rows or facts may have changed. */
+  readonly changed: () => void;
+}
+
+const noGate: PodsGate = { anySession: false, announcedBlocks: [] };
+
+export class Pods {
+  readonly registry = new Registry();
+  readonly allocator = new Allocator(Math.random);
+  readonly links: PodLinks;
+  readonly #modules: PodsModules;
+  readonly #networkNames = new Map<string, string>();
+  readonly #gateWaiting = new Set<() => void>();
+  #intent: PodsIntent | undefined;
+  #generation = 0;
+  #gate = noGate;
+  #node: NodeAddresses = { ipv4: undefined, ipv6: undefined };
+  #uplinkMtu = 0;
+  #foreign: readonly string[] = [];
+  #complained = new Set<string>();
+
+  constructor(modules: PodsModules) {
+    this.#modules = modules;
+    this.links = modules.links;
+  }
+
+  get hasIntent(): boolean {
+    return this.#intent !== undefined;
+  }
+  get gate(): PodsGate {
+    return this.#gate;
+  }
+  /** The node's addresses that a route may prefer as source. */
+  get node(): NodeAddresses {
+    return this.#node;
+  }
+  get mtu(): number {
+    return this.#intent?.mtu ?? this.#uplinkMtu;
+  }
+
+  event(level: PodEvent['level'], name: string, text: string, data: PodEvent['data'] = {}): void {
+    this.#modules.event({ level, name, text, data });
+  }
+  changed(): void {
+    this.#modules.changed();
+  }
+
+  nameNetwork(hash: string, name: string): void {
+    this.#networkNames.set(hash, name);
+  }
+
+  /** Reads the node's links, takes over what lives, undoes what was never answered, hands on what was being deleted. */
+  start(): void {
+    const links = this.links.links();
+    const found = rebuild(links);
+    this.#foreign = found.foreign;
+    for (const record of found.live) this.#adopt(record, 'used');
+    for (const record of found.dying) this.#adopt(record, 'fenced');
+    for (const record of found.building) this.#adopt(record, 'used');
+    for (const record of found.building) this.detach(record);
+    if (found.dying.length > 0) this.#modules.reap({ kind: 'reap', urgent: false, links: found.dying.map(dyingLink) });
+    for (const name of found.foreign)
+      this.event(
+        'warn',
+        'pod_link_unreadable',
+        `${name} looks like ours but its record cannot be read; it is left alone`,
+        { link: name },
+      );
+    this.event(
+      'info',
+      'pods_rebuilt',
+      `${found.live.length} pods found, ${found.building.length} half made, ${found.dying.length} half deleted`,
+      {
+        live: found.live.length,
+        building: found.building.length,
+        dying: found.dying.length,
+      },
+    );
+    if (this.#intent !== undefined) this.lookAgain();
+  }
+
+  #adopt(record: PodRecord, state: 'used' | 'fenced'): void {
+    this.registry.add(record);
+    for (const address of record.attachment.addresses) this.allocator.adopt(address, state);
+  }
+
+  apply(intent: PodsIntent, generation: number, started: boolean): void {
+    this.#intent = intent;
+    this.#generation = generation;
+    this.allocator.apply(intent.ipam);
+    if (started) this.lookAgain();
+    this.changed();
+  }
+
+  setGate(gate: PodsGate): void {
+    this.#gate = gate;
+    for (const wake of this.#gateWaiting) wake();
+  }
+
+  /** Whether every address lies in a block that was written to an established session. */
+  announced(addresses: readonly IpAddress[]): boolean {
+    return addresses.every((address) => this.#gate.announcedBlocks.some((block) => contains(block, address)));
+  }
+
+  /** Resolves when `condition` holds after a change of the gate, or when `signal` is aborted. */
+  async untilGate(condition: () => boolean, signal: AbortSignal): Promise<void> {
+    while (!condition() && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#gateWaiting.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#gateWaiting.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+    }
+  }
+
+  /** Fences a pod and hands its veth to the reaper; its addresses come back when the veth is gone. */
+  detach(record: PodRecord, urgent = false): Result<undefined, KernelRefusal> {
+    if (record.state !== 'dying' && record.state !== 'reaping') {
+      const parted = this.links.part(record.hostIndex, record.attachment.addresses);
+      if (!parted.ok) return parted;
+      this.#fence(record);
+    }
+    this.#modules.reap({ kind: 'reap', urgent, links: [dyingLink(record)] });
+    this.changed();
+    return ok(undefined);
+  }
+
+  #fence(record: PodRecord): void {
+    record.state = 'dying';
+    for (const address of record.attachment.addresses) this.allocator.fence(address);
+  }
+
+  /** Asks for everything that is fenced at once: somebody waits for an address. */
+  hurryReaper(): void {
+    const links = this.registry
+      .all()
+      .filter((record) => record.state === 'dying')
+      .map(dyingLink);
+    if (links.length > 0) this.#modules.reap({ kind: 'reap', urgent: true, links });
+  }
+
+  reaped(report: ReaperReport): void {
+    for (const link of report.links) {
+      const record = this.registry.byIndex(link.index);
+      if (record === undefined || record.state === 'live' || record.state === 'building') continue;
+      if (report.kind === 'reaped') {
+        for (const address of record.attachment.addresses) this.allocator.free(address);
+        this.registry.remove(record);
+      } else {
+        this.event('warn', 'pod_link_kept', `${link.name} is not deleted: ${report.reason}`, {
+          link: link.name,
+          reason: report.reason,
+        });
+      }
+    }
+    this.changed();
+  }
+
+  /** Host ends that went without a DEL: their pods' namespaces are gone. */
+  linksGone(indexes: readonly number[]): void {
+    for (const index of indexes) {
+      const record = this.registry.byIndex(index);
+      // One that is being built notices by itself.
+      if (record === undefined || record.state === 'building') continue;
+      if (record.state === 'live') {
+        this.#fence(record);
+        this.event('info', 'pod_vanished', `${record.hostInterface} is gone with its pod's namespace`, rowData(record));
+      }
+      this.#modules.reap({ kind: 'reap', urgent: false, links: [dyingLink(record)] });
+    }
+    this.changed();
+  }
+
+  /** Looks at everything of ours in the kernel and puts back what is missing. Errors: AppError `OS_*`. */
+  lookAgain(): void {
+    const links = this.links.links();
+    const byIndex = new Map(links.map((link) => [link.index, link]));
+    this.#uplinkMtu = uplinkMtu(links, linkIsAdministrativelyUp);
+    this.#observeNodeAddresses();
+    const records = this.registry.all();
+    this.linksGone(records.filter((record) => !byIndex.has(record.hostIndex)).map((record) => record.hostIndex));
+    const dying = records.filter((record) => record.state === 'dying' && byIndex.has(record.hostIndex));
+    if (dying.length > 0) this.#modules.reap({ kind: 'reap', urgent: false, links: dying.map(dyingLink) });
+    const live = records.filter((record) => record.state === 'live');
+    const neighbours = new Set(
+      this.links.neighbours().map((one) => `${one.interfaceIndex} ${one.address} ${one.hardwareAddress}`),
+    );
+    const routes = this.links.routesTo(live.flatMap((record) => record.attachment.addresses));
+    let at = 0;
+    for (const record of live) {
+      const { addresses } = record.attachment;
+      const link = byIndex.get(record.hostIndex);
+      const wrongRoutes = addresses.filter(
+        (address) => !PodLinks.isHostRoute(routes[at++], record.hostIndex, address, this.#node),
+      );
+      const wrongNeighbours = addresses.filter(
+        (address) => !neighbours.has(`${record.hostIndex} ${address} ${record.mac}`),
+      );
+      const down = link !== undefined && !linkIsAdministrativelyUp(link);
+      if (link !== undefined && link.group !== LINK_GROUP.live)
+        this.#report(record, 'link group', this.links.makeLive(record.hostIndex));
+      if (!down && wrongRoutes.length === 0 && wrongNeighbours.length === 0) continue;
+      const what = [
+        down ? 'link' : '',
+        wrongRoutes.length > 0 ? 'routes' : '',
+        wrongNeighbours.length > 0 ? 'neighbours' : '',
+      ]
+        .filter((word) => word !== '')
+        .join(', ');
+      const missing = { down, routes: wrongRoutes, neighbours: wrongNeighbours };
+      this.#report(record, what, this.links.repair(record.hostIndex, missing, record.mac, this.#node));
+    }
+  }
+
+  #report(record: PodRecord, what: string, refused: KernelRefusal | undefined): void {
+    if (refused === undefined)
+      this.event('info', 'pod_repaired', `${record.hostInterface}: ${what} put back`, { ...rowData(record), what });
+    else
+      this.event('error', 'pod_repair_failed', `${record.hostInterface}: ${refused.step}: ${refused.text}`, {
+        ...rowData(record),
+        what,
+      });
+  }
+
+  /** The kernel refuses a preferred source that is on none of its interfaces. */
+  #observeNodeAddresses(): void {
+    const wanted = this.#intent?.nodeAddresses ?? { ipv4: undefined, ipv6: undefined };
+    const present = new Set(this.links.addresses().map((one) => one.address));
+    const usable = (address: IpAddress | undefined): IpAddress | undefined => {
+      if (address === undefined || present.has(address)) return address;
+      if (!this.#complained.has(address)) {
+        this.#complained.add(address);
+        this.event(
+          'warn',
+          'node_address_missing',
+          `the node's address ${address} is on no interface; pod routes go without preferred source`,
+          { address },
+        );
+      }
+      return undefined;
+    };
+    this.#node = { ipv4: usable(wanted.ipv4), ipv6: usable(wanted.ipv6) };
+  }
+
+  /** The rules against spoofing, as they must be. */
+  async putRules(): Promise<void> {
+    try {
+      await applyPodRules();
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.event('error', 'pod_rules_failed', error.message, { code: error.code });
+      throw error;
+    }
+  }
+
+  rows(): PodRow[] {
+    const bootedAt = Date.now() - bootMilliseconds();
+    return this.registry.all().map((record) => ({
+      namespace: record.attachment.namespace,
+      pod: record.attachment.pod,
+      container: record.attachment.containerId,
+      network: this.#networkNames.get(record.attachment.networkHash) ?? record.attachment.networkHash,
+      interface: record.attachment.interfaceName,
+      hostInterface: record.hostInterface,
+      addresses: record.attachment.addresses,
+      since: Math.round(bootedAt + record.attachment.bootMilliseconds),
+      state: record.state,
+    }));
+  }
+
+  facts(): PodFacts {
+    return {
+      generation: this.#generation,
+      pods: this.registry.all().filter((record) => record.state === 'live').length,
+      blocks: this.allocator.facts(),
+      foreignLinks: this.#foreign,
+    };
+  }
+}
+
+export const rowData = (record: PodRecord): PodEvent['data'] => ({
+  container: record.attachment.containerId,
+  interface: record.attachment.interfaceName,
+  hostInterface: record.hostInterface,
+  namespace: record.attachment.namespace,
+  pod: record.attachment.pod,
+  addresses: record.attachment.addresses.join(' '),
+});

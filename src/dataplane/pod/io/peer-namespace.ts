@@ -1,0 +1,79 @@
+/**
+ * The pod's network namespace as the plugin's caller names it. The path is of the caller's root directory, which is not
+ * ours when one of us lives in a container, so it is walked below /proc/PID/root: an absolute symbolic link on the way
+ * (/var/run → /run) means the caller's root too, where the kernel would take ours.
+ */
+import { fstatSync, readlinkSync, statSync } from 'node:fs';
+import { posix } from 'node:path';
+import { AppError, type Result, fail, ok } from '#lib/result.ts';
+import { closeNamespace, inNamespace, openNamespace } from '#linux/namespace.ts';
+
+export type NamespaceFailure =
+  /** No such file; the pod may be gone. */
+  | { readonly kind: 'absent'; readonly path: string; readonly reason: string }
+  | { readonly kind: 'notANamespace'; readonly path: string }
+  /** The node's own, which a pod must not share with us. */
+  | { readonly kind: 'ourOwn'; readonly path: string };
+
+const LONGEST_CHAIN = 40;
+
+/** `path` below `root` with the symbolic links of its directories followed inside `root`; the last part is left alone. */
+function withinRoot(root: string, path: string): string {
+  let parts = posix
+    .normalize(path)
+    .split('/')
+    .filter((part) => part !== '');
+  let resolved = '';
+  let links = 0;
+  while (parts.length > 1) {
+    const [part = '', ...rest] = parts;
+    parts = rest;
+    if (part === '..') {
+      resolved = posix.dirname(resolved);
+      if (resolved === '/' || resolved === '.') resolved = '';
+      continue;
+    }
+    let target: string | undefined;
+    try {
+      target = readlinkSync(`${root}${resolved}/${part}`);
+    } catch {
+      resolved = `${resolved}/${part}`;
+      continue;
+    }
+    links += 1;
+    if (links > LONGEST_CHAIN) throw new AppError('OS_ELOOP', `too many symbolic links in ${path}`);
+    if (target.startsWith('/')) resolved = '';
+    parts = [...target.split('/').filter((one) => one !== '' && one !== '.'), ...parts];
+  }
+  return `${root}${resolved}/${parts[0] ?? ''}`;
+}
+
+/**
+ * Opens the namespace; the caller closes the descriptor with closeNamespace. `peer` is the plugin's process id, 0 when
+ * it cannot be seen: then the path is taken as ours.
+ */
+export function openPeerNamespace(peer: number, path: string): Result<number, NamespaceFailure> {
+  if (!path.startsWith('/')) return fail({ kind: 'absent', path, reason: 'not an absolute path' });
+  let fd: number;
+  try {
+    fd = openNamespace(peer > 0 ? withinRoot(`/proc/${peer}/root`, path) : path);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return fail({ kind: 'absent', path, reason: error.code.replace(/^OS_/, '') });
+  }
+  try {
+    const own = statSync('/proc/thread-self/ns/net');
+    const there = fstatSync(fd);
+    if (own.ino === there.ino && own.dev === there.dev) {
+      closeNamespace(fd);
+      return fail({ kind: 'ourOwn', path });
+    }
+    // Only entering says whether it is a network namespace.
+    inNamespace(fd, () => undefined);
+    return ok(fd);
+  } catch (error) {
+    closeNamespace(fd);
+    if (error instanceof AppError && error.code === 'OS_EINVAL') return fail({ kind: 'notANamespace', path });
+    throw error;
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * Pod veths in the kernel: attach in four requests, detach in one, observe and repair. It decides nothing: what it is told
+ * it does, and what the kernel says it answers. Every request is synchronous, so nothing can come between two of them.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { addressBits, familyOf, hostPrefix, type IpAddress } from '#lib/ip.ts';
+import { AppError, type Result, fail, ok } from '#lib/result.ts';
+import { inNamespace } from '#linux/namespace.ts';
+import { EACCES, EEXIST, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
+import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
+import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
+import { MessageBatch } from '#netlink/wire/batch.ts';
+import { IFF, RTM } from '#netlink/wire/constants.ts';
+import { appendDumpLinks, appendGetLink, appendSetLink, decodeLink, type Link } from '#netlink/wire/link.ts';
+import { appendLookUpRoute } from '#netlink/wire/lookup.ts';
+import { appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
+import { appendDumpRoutes, decodeRoute, type Route } from '#netlink/wire/route.ts';
+import { LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
+import {
+  appendCreate,
+  appendGroup,
+  appendHostNeighbour,
+  appendHostRoute,
+  appendHostSide,
+  appendPart,
+  appendPodSide,
+  gatewayOf,
+  type NodeAddresses,
+  type Wiring,
+} from '../wiring.ts';
+
+export interface KernelRefusal {
+  /** What was being done, in words. */
+  readonly step: string;
+  readonly errno: number;
+  /** `EEXIST` and the like, with the kernel's own words when it has any. */
+  readonly text: string;
+}
+
+/** The pod's side as CHECK and a repeated ADD look at it. */
+export interface PodSide {
+  readonly link: Link | undefined;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly routes: readonly Route[];
+  readonly neighbours: readonly Neighbour[];
+}
+
+/** The loopback interface is the first of every namespace. */
+const LOOPBACK_INDEX = 1;
+/** Route look-ups are answered one by one; so many answers fit the receive buffer easily. */
+const LOOK_UPS_PER_REQUEST = 256;
+
+const describe = (failure: RequestFailure): string =>
+  failure.text === undefined ? failure.name : `${failure.name}: ${failure.text}`;
+const refusal = (step: string, failure: RequestFailure): { readonly ok: false; readonly error: KernelRefusal } =>
+  fail({ step, errno: failure.errno, text: describe(failure) });
+
+export class PodLinks {
+  readonly #host: NetlinkSocket;
+  readonly #batch = new MessageBatch(8192);
+
+  /** Opens a netlink socket in the calling thread's namespace. Errors: AppError `OS_*`. */
+  constructor() {
+    this.#host = NetlinkSocket.open();
+  }
+
+  close(): void {
+    this.#host.close();
+  }
+
+  /** All links of the node; pods' are found by name, kind and group. Errors: AppError `OS_NETLINK_DUMP`. */
+  links(): readonly Link[] {
+    return dumped(this.#host.dumpList(appendDumpLinks, decodeLink), 'links');
+  }
+
+  addresses(): readonly InterfaceAddress[] {
+    return dumped(this.#host.dumpList(appendDumpAddresses, decodeAddress), 'addresses');
+  }
+
+  neighbours(): readonly Neighbour[] {
+    return dumped(this.#host.dumpList(appendDumpNeighbours, decodeNeighbour), 'neighbours');
+  }
+
+  link(index: number): Link | undefined {
+    return getLink(this.#host, { index });
+  }
+
+  /**
+   * Makes the pair; the host's end is in group *building* and down. The answer has the index of the host's end and that
+   * of the pod's end in its own namespace. EEXIST: one of the two names is taken; see `linkByName`.
+   */
+  create(
+    wiring: Wiring,
+    namespaceFd: number,
+  ): Result<{ readonly hostIndex: number; readonly podIndex: number }, KernelRefusal> {
+    this.#batch.clear();
+    appendCreate(this.#batch, wiring, namespaceFd);
+    let made: Link | undefined;
+    const { failures } = this.#host.execute(this.#batch, (_, reader, message) => {
+      if (message.type === RTM.NEWLINK) made = decodeLink(reader, message) ?? made;
+    });
+    const failure = failures[0];
+    if (failure !== undefined) return refusal(`make the veth pair ${wiring.hostInterface}`, failure);
+    // The echo may have been lost in an overrun; the name is still ours alone.
+    const link = made?.link === undefined ? getLink(this.#host, { name: wiring.hostInterface }) : made;
+    if (link?.link === undefined)
+      return fail({ step: `find ${wiring.hostInterface} after it was made`, errno: ENODEV, text: 'ENODEV' });
+    return ok({ hostIndex: link.index, podIndex: link.link });
+  }
+
+  linkByName(name: string): Link | undefined {
+    return getLink(this.#host, { name });
+  }
+
+  /** Addresses, gateway, routes and sysctl settings inside the pod. */
+  configurePod(
+    wiring: Wiring,
+    podIndex: number,
+    namespaceFd: number,
+    sysctl: readonly { readonly path: string; readonly value: string }[],
+  ): KernelRefusal | undefined {
+    const pod = NetlinkSocket.open({ namespace: namespaceFd });
+    try {
+      let failure = this.#podBatch(pod, wiring, podIndex);
+      if (
+        failure !== undefined &&
+        (failure.errno === EACCES || failure.errno === EPERM) &&
+        wiring.addresses.some(isIpv6)
+      ) {
+        // The runtime switched IPv6 off in new namespaces; our pod has an address of it.
+        writeSysctl(namespaceFd, `net/ipv6/conf/${wiring.interfaceName}/disable_ipv6`, '0');
+        failure = this.#podBatch(pod, wiring, podIndex);
+      }
+      if (failure !== undefined)
+        return {
+          step: `configure ${wiring.interfaceName} inside the pod`,
+          errno: failure.errno,
+          text: describe(failure),
+        };
+    } finally {
+      pod.close();
+    }
+    for (const { path, value } of sysctl) {
+      const problem = writeSysctl(namespaceFd, path, value);
+      if (problem !== undefined)
+        return {
+          step: `write ${JSON.stringify(value)} to the sysctl ${path.replaceAll('/', '.')}`,
+          errno: 0,
+          text: problem,
+        };
+    }
+    return undefined;
+  }
+
+  /** A batch that is sent a second time finds what the first one did: EEXIST is no failure then. */
+  #podBatch(pod: NetlinkSocket, wiring: Wiring, podIndex: number): RequestFailure | undefined {
+    this.#batch.clear();
+    appendPodSide(this.#batch, wiring, podIndex, LOOPBACK_INDEX);
+    return pod.execute(this.#batch).failures.find((failure) => failure.errno !== EEXIST);
+  }
+
+  configureHost(wiring: Wiring, hostIndex: number, alias: string, node: NodeAddresses): KernelRefusal | undefined {
+    this.#batch.clear();
+    const withoutIpv6 = appendHostSide(this.#batch, wiring, hostIndex, alias, node);
+    const needsIpv6 = wiring.addresses.some(isIpv6);
+    const failure = this.#host.execute(this.#batch).failures.find((one) => needsIpv6 || one.index !== withoutIpv6);
+    return failure === undefined
+      ? undefined
+      : { step: `configure ${wiring.hostInterface} on the node`, errno: failure.errno, text: describe(failure) };
+  }
+
+  makeLive(hostIndex: number): KernelRefusal | undefined {
+    this.#batch.clear();
+    appendGroup(this.#batch, hostIndex, LINK_GROUP.live);
+    const failure = this.#host.execute(this.#batch).failures[0];
+    return failure === undefined
+      ? undefined
+      : { step: 'let the pod talk', errno: failure.errno, text: describe(failure) };
+  }
+
+  /** Fences the veth and removes its routes in one request; `gone`: there is no such link any more. */
+  part(hostIndex: number, addresses: readonly IpAddress[]): Result<'fenced' | 'gone', KernelRefusal> {
+    this.#batch.clear();
+    appendPart(this.#batch, hostIndex, addresses);
+    const { failures } = this.#host.execute(this.#batch);
+    if (failures.some((failure) => failure.index === 0 && failure.errno === ENODEV)) return ok('gone');
+    const failure = failures.find((one) => one.index === 0 || (one.errno !== ESRCH && one.errno !== ENODEV));
+    return failure === undefined ? ok('fenced') : refusal('fence the veth and remove its routes', failure);
+  }
+
+  /** The tables' own routes for these addresses, in their order; `undefined` where nothing covers one. */
+  routesTo(addresses: readonly IpAddress[]): (Route | undefined)[] {
+    const found: (Route | undefined)[] = addresses.map(() => undefined);
+    for (let from = 0; from < addresses.length; from += LOOK_UPS_PER_REQUEST) {
+      this.#batch.clear();
+      for (const address of addresses.slice(from, from + LOOK_UPS_PER_REQUEST)) appendLookUpRoute(this.#batch, address);
+      this.#host.execute(this.#batch, (index, reader, message) => {
+        if (message.type === RTM.NEWROUTE) found[from + index] = decodeRoute(reader, message);
+      });
+    }
+    return found;
+  }
+
+  /** Whether a route is the one that a live pod's address must have. */
+  static isHostRoute(route: Route | undefined, hostIndex: number, address: IpAddress, node: NodeAddresses): boolean {
+    return (
+      route !== undefined &&
+      route.prefix === hostPrefix(address) &&
+      route.protocol === ROUTE_PROTOCOL &&
+      route.interfaceIndex === hostIndex &&
+      route.preferredSource === node[familyOf(address)]
+    );
+  }
+
+  /** Puts back what a live pod's host end lacks. */
+  repair(
+    hostIndex: number,
+    missing: {
+      readonly down: boolean;
+      readonly routes: readonly IpAddress[];
+      readonly neighbours: readonly IpAddress[];
+    },
+    mac: string,
+    node: NodeAddresses,
+  ): KernelRefusal | undefined {
+    this.#batch.clear();
+    if (missing.down) appendSetLink(this.#batch, { index: hostIndex }, { up: true });
+    for (const address of missing.neighbours) appendHostNeighbour(this.#batch, hostIndex, address, mac);
+    for (const address of missing.routes) appendHostRoute(this.#batch, hostIndex, address, node);
+    const failure = this.#host.execute(this.#batch).failures[0];
+    return failure === undefined
+      ? undefined
+      : { step: 'repair routes and neighbours', errno: failure.errno, text: describe(failure) };
+  }
+
+  /** What is inside the pod; a link that is not there leaves the rest empty. */
+  observePod(namespaceFd: number, interfaceName: string): PodSide {
+    const pod = NetlinkSocket.open({ namespace: namespaceFd });
+    try {
+      const link = getLink(pod, { name: interfaceName });
+      if (link === undefined) return { link, addresses: [], routes: [], neighbours: [] };
+      const here = <T extends { readonly interfaceIndex: number | undefined }>(all: readonly T[]): T[] =>
+        all.filter((one) => one.interfaceIndex === link.index);
+      const routes = (['ipv4', 'ipv6'] as const).flatMap((family) => {
+        const list = pod.dumpList((batch) => appendDumpRoutes(batch, { family }), decodeRoute);
+        // A namespace without IPv6 has no such table.
+        return list.ok ? list.value : [];
+      });
+      return {
+        link,
+        addresses: here(dumped(pod.dumpList(appendDumpAddresses, decodeAddress), 'addresses')),
+        routes: here(routes),
+        neighbours: here(dumped(pod.dumpList(appendDumpNeighbours, decodeNeighbour), 'neighbours')),
+      };
+    } finally {
+      pod.close();
+    }
+  }
+}
+
+const isIpv6 = (address: IpAddress): boolean => familyOf(address) === 'ipv6';
+export const linkIsAdministrativelyUp = (link: Link): boolean => (link.flags & IFF.UP) !== 0;
+
+/** What is wrong inside the pod, as sentences; empty when all is as ADD left it. */
+export function podSideProblems(wiring: Omit<Wiring, 'mtu'>, hostIndex: number, side: PodSide): string[] {
+  const { link } = side;
+  const name = wiring.interfaceName;
+  if (link === undefined) return [`there is no ${name} inside the pod`];
+  if (link.kind !== 'veth' || link.link !== hostIndex)
+    return [`${name} inside the pod is not the other end of ${wiring.hostInterface}`];
+  const problems: string[] = [];
+  if (!linkIsAdministrativelyUp(link)) problems.push(`${name} is down`);
+  if (link.address !== wiring.mac)
+    problems.push(`${name} has the MAC address ${link.address} instead of ${wiring.mac}`);
+  for (const address of wiring.addresses) {
+    const found = side.addresses.some(
+      (one) => one.address === address && one.prefixLength === addressBits(familyOf(address)),
+    );
+    if (!found) problems.push(`${name} has lost the address ${address}`);
+  }
+  const families = new Set(wiring.addresses.map(familyOf));
+  for (const destination of wiring.routes) {
+    if (!families.has(familyOf(destination))) continue;
+    const gateway = gatewayOf(destination);
+    if (!side.routes.some((route) => route.prefix === destination && route.gateway === gateway))
+      problems.push(`the route to ${destination} by ${gateway} is missing`);
+  }
+  for (const address of wiring.addresses) {
+    const gateway = gatewayOf(address);
+    if (!side.neighbours.some((one) => one.address === gateway))
+      problems.push(`the neighbour entry of ${gateway} is missing`);
+  }
+  return [...new Set(problems)];
+}
+
+function getLink(
+  socket: NetlinkSocket,
+  selector: { readonly index: number } | { readonly name: string },
+): Link | undefined {
+  const batch = new MessageBatch(256);
+  appendGetLink(batch, selector);
+  let found: Link | undefined;
+  socket.execute(batch, (_, reader, message) => {
+    if (message.type === RTM.NEWLINK) found = decodeLink(reader, message);
+  });
+  return found;
+}
+
+function dumped<T>(outcome: Result<readonly T[], { readonly kind: string }>, what: string): readonly T[] {
+  if (outcome.ok) return outcome.value;
+  throw new AppError('OS_NETLINK_DUMP', `the kernel's ${what} cannot be read: ${outcome.error.kind}`, {
+    retry: 'backoff',
+    data: { ...outcome.error },
+  });
+}
+
+/** Opened inside the namespace, written outside. Answers what went wrong. */
+function writeSysctl(namespaceFd: number, path: string, value: string): string | undefined {
+  try {
+    const fd = inNamespace(namespaceFd, () => openSync(`/proc/sys/${path}`, 'w'));
+    try {
+      writeSync(fd, value);
+    } finally {
+      closeSync(fd);
+    }
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return error.message;
+  }
+}

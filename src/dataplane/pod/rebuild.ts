@@ -1,0 +1,92 @@
+/**
+ * PURE: what the node's links say after a start. A pod's address is in use if and only if its veth exists, so this is the
+ * whole memory of the service.
+ */
+import { decodeAlias } from './alias.ts';
+import { type Attachment, hostInterfaceName, isHostInterfaceName, podMac } from './attachment.ts';
+import { LINK_GROUP } from '../kernel-names.ts';
+import type { Link } from '#netlink/wire/link.ts';
+import type { PodRecord, PodState } from './registry.ts';
+
+export interface Rebuilt {
+  /** Answered "ok" in an earlier life. */
+  readonly live: readonly PodRecord[];
+  /** Never answered: to be undone. */
+  readonly building: readonly PodRecord[];
+  /** Deleted in an earlier life; their veths are still to go. */
+  readonly dying: readonly PodRecord[];
+  /** They look like ours, but what they carry cannot be read: left alone. */
+  readonly foreign: readonly string[];
+}
+
+const stateOf: ReadonlyMap<number, PodState> = new Map(
+  Object.entries(LINK_GROUP).map(([state, group]) => [group, state as PodState]),
+);
+
+const nobody: Attachment = {
+  networkHash: '',
+  containerId: '',
+  interfaceName: '',
+  addresses: [],
+  bootMilliseconds: 0,
+  mac: undefined,
+  namespace: '',
+  pod: '',
+};
+
+export function rebuild(links: readonly Link[]): Rebuilt {
+  const live: PodRecord[] = [];
+  const building: PodRecord[] = [];
+  const dying: PodRecord[] = [];
+  const foreign: string[] = [];
+  for (const link of links) {
+    if (!isHostInterfaceName(link.name) || link.kind !== 'veth') continue;
+    const state = stateOf.get(link.group);
+    const read = decodeAlias(link.alias);
+    const attachment = read !== undefined && hostInterfaceName(read) === link.name ? read : undefined;
+    // The alias comes after the create, so a link that was being built may have none yet.
+    const unfinished = state !== undefined && state !== 'live' && link.alias === '';
+    if (state === undefined || (attachment === undefined && !unfinished)) {
+      foreign.push(link.name);
+      continue;
+    }
+    const record: PodRecord = {
+      attachment: attachment ?? nobody,
+      hostInterface: link.name,
+      hostIndex: link.index,
+      alias: link.alias,
+      mac: attachment === undefined ? '' : (attachment.mac ?? podMac(attachment)),
+      state,
+    };
+    if (state === 'live') live.push(record);
+    else if (state === 'building') building.push(record);
+    else dying.push(record);
+  }
+  return { live, building, dying, foreign };
+}
+
+/** Interfaces that are no uplink although they are up: what others put on top of uplinks or beside them. */
+const innerKinds = new Set([
+  'bridge',
+  'dummy',
+  'ifb',
+  'tun',
+  'wireguard',
+  'vxlan',
+  'geneve',
+  'ipip',
+  'sit',
+  'gre',
+  'ip6tnl',
+]);
+const DEFAULT_MTU = 1500;
+const ARPHRD_LOOPBACK = 772;
+
+/** The smallest MTU of what may be an uplink: up, no loopback, no pod, no part of a bridge. */
+export function uplinkMtu(links: readonly Link[], isUp: (link: Link) => boolean): number {
+  const mtus = links
+    .filter((link) => isUp(link) && link.hardwareType !== ARPHRD_LOOPBACK && link.master === undefined)
+    .filter((link) => !innerKinds.has(link.kind) && !(link.kind === 'veth' && isHostInterfaceName(link.name)))
+    .map((link) => link.mtu);
+  return mtus.length === 0 ? DEFAULT_MTU : Math.min(...mtus);
+}
