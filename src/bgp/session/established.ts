@@ -54,8 +54,12 @@ export function established(config: SessionConfig, state: Established, event: Ev
         effects: [...end(state.id, reset), ...ended, { kind: 'sessionDown', reason }],
       };
     }
-    case 'resetRequested':
-      return notifyAndLeave(config, state, event, event.reset);
+    case 'resetRequested': {
+      // Meant for the peer, not for one connection of it: the second goes too, and the idle hold time runs.
+      const ended = state.second === undefined ? [] : end(state.second.connection.id, event.reset);
+      const left = notifyAndLeave(config, { ...state, second: undefined }, event, event.reset);
+      return { state: left.state, effects: [...left.effects, ...ended] };
+    }
     case 'deadlineReached':
       return expire(config, state, event);
     case 'tcpConnected':
