@@ -199,10 +199,13 @@ export function hardwareAddressBytes(text: string): Uint8Array {
   return Uint8Array.from(text.split(':'), (pair) => Number.parseInt(pair, 16));
 }
 
-/** Reads RTM_NEWLINK and RTM_DELLINK; `undefined` when the message is cut. */
+/**
+ * Reads RTM_NEWLINK and RTM_DELLINK; `undefined` when the message is cut, or is of another family: a bridge tells in the
+ * same group that a port left it, by a RTM_DELLINK of AF_BRIDGE.
+ */
 export function decodeLink(reader: WireReader, message: MessageHeader): Link | undefined {
   const { payload, end } = message;
-  if (end - payload < 16) return undefined;
+  if (end - payload < 16 || reader.u8(payload) !== AF.UNSPEC) return undefined;
   let name = '';
   let mtu = 0;
   let address = '';
