@@ -23,8 +23,8 @@ import {
   LINK_GROUP,
   NEXTHOP_ID_FIRST,
   ROUTE_PROTOCOL,
-} from './kernel-names.ts';
-import type { KernelInterface, KernelRoute, KernelView } from './kernel-view.ts';
+} from '../kernel-names.ts';
+import type { KernelInterface, KernelRoute, KernelView } from '../kernel-view.ts';
 
 export interface KernelObserverOptions {
   readonly namespace?: NamespaceTarget;
