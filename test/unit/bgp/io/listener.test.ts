@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { afterEach, describe as suite, test } from 'node:test';
+import type { IpAddress } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import { type Listener, createListener } from '#bgp/io/listener.ts';
+import { md5Rejections, parseMd5Counters, readMd5Counters } from '#bgp/io/md5-counters.ts';
+import { manualClock } from '../../../support/manual-clock.ts';
+
+const open: Listener[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((listener) => listener.close()));
+});
+
+const peer = (address: string) => ({ address: address as IpAddress, password: undefined, accept: () => undefined });
+
+suite('a listener', () => {
+  test('says that its port is taken and listens as soon as it is free', async () => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => holder.listen(0, '0.0.0.0', resolve));
+    const address = holder.address();
+    const port = address !== null && typeof address === 'object' ? address.port : 0;
+    const clock = manualClock();
+    let changed = 0;
+    const listener = createListener({ port }, { clock, changed: () => changed++ });
+    open.push(listener);
+    assert.match(listener.listenError ?? '', new RegExp(`port ${port} is taken`));
+    const registered = listener.register(peer('127.0.0.2'));
+    assert.ok(registered.ok);
+    await new Promise((resolve) => holder.close(resolve));
+    changed = 0;
+    clock.advance(seconds(5));
+    assert.equal(listener.listenError, undefined);
+    assert.equal(listener.listening, port);
+    assert.equal(changed, 1);
+  });
+
+  test('without a port listens on nothing and still knows its peers', () => {
+    const listener = createListener({ port: undefined }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    assert.equal(listener.listening, undefined);
+    assert.equal(listener.listenError, undefined);
+    assert.ok(listener.register(peer('127.0.0.2')).ok);
+  });
+
+  test('gives an address to the first peer that has it, and to the next when that is gone', () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const first = listener.register(peer('127.0.0.2'));
+    const second = listener.register(peer('127.0.0.2'));
+    assert.ok(first.ok);
+    assert.ok(!second.ok);
+    assert.equal(second.error.code, 'SESSION_DUPLICATE_ADDRESS');
+    first.value.close();
+    assert.ok(listener.register(peer('127.0.0.2')).ok);
+  });
+
+  test('refuses a peer whose key the kernel does not take, and says so', () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const registered = listener.register({ ...peer('127.0.0.2'), password: 'x'.repeat(81) });
+    assert.ok(registered.ok);
+    assert.equal(registered.value.problem?.code, 'SESSION_MD5_UNAVAILABLE');
+  });
+});
+
+suite('MD5 counters of the kernel', () => {
+  const netstat = [
+    'TcpExt: SyncookiesSent TCPMD5NotFound TCPMD5Unexpected TCPMD5Failure TCPSackShifted',
+    'TcpExt: 0 1 2 30 4',
+    'IpExt: InNoRoutes TCPMD5Failure',
+    'IpExt: 0 99',
+    '',
+  ].join('\n');
+  const rows = [
+    { name: 'are found by their names', text: netstat, expected: { notFound: 1, unexpected: 2, failure: 30 }, sum: 33 },
+    {
+      name: 'are zero where there are none',
+      text: 'TcpExt: A\nTcpExt: 1\n',
+      expected: { notFound: 0, unexpected: 0, failure: 0 },
+      sum: 0,
+    },
+    { name: 'are zero in an empty file', text: '', expected: { notFound: 0, unexpected: 0, failure: 0 }, sum: 0 },
+  ];
+  for (const { name, text, expected, sum } of rows) {
+    test(name, () => {
+      assert.deepEqual(parseMd5Counters(text), expected);
+      assert.equal(md5Rejections(parseMd5Counters(text)), sum);
+    });
+  }
+
+  test('are read from this kernel', () => {
+    assert.ok(Number.isInteger(md5Rejections(readMd5Counters())));
+  });
+});
