@@ -30,6 +30,7 @@ async function establish(made: UnderTest, traits: PeerTraits = {}): Promise<Peer
   const end = await made.peer.next(made.peer.ends.length === 0 ? 0 : made.peer.ends.length - 1);
   end.send(peerOpen(traits), keepalive);
   await made.state('Established');
+  await end.hears('4');
   return end;
 }
 
@@ -314,7 +315,7 @@ suite('back-pressure', () => {
     await until('the UPDATE', () => made.told.updates.length === 1);
     assert.equal(made.session.state, 'Established');
     made.clock.advance(seconds(9));
-    assert.equal(made.session.state, 'Idle');
+    assert.equal(made.told.down[0]?.code, 'SESSION_HOLD_TIMER_EXPIRED');
   });
 
   test('pausing inside an UPDATE keeps the rest of the chunk until resume', async () => {
