@@ -21,7 +21,8 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
 ]);
 
 export function severityOf({ status, reason }: Pick<Condition, 'status' | 'reason'>): Severity {
-  if (status === 'True' || wished.has(reason)) return 'info';
+  // What has not reported yet is said by readiness while the agent starts, and by health when it hangs.
+  if (status === 'True' || reason === 'Pending' || wished.has(reason)) return 'info';
   if (status === 'Unknown' || worthALook.has(reason)) return 'warning';
   return 'error';
 }
@@ -78,6 +79,8 @@ export function changedConditions(
   const key = (c: ConditionAnswer): string => `${c.object}\n${c.type}`;
   const known = new Map(before.map((condition) => [key(condition), condition]));
   return now.filter((condition) => {
+    // That nothing was reported yet is no news.
+    if (condition.reason === 'Pending') return false;
     const last = known.get(key(condition));
     return last === undefined || last.status !== condition.status || last.reason !== condition.reason;
   });

@@ -29,7 +29,7 @@ export function showStatus(status: StatusAnswer, options: TableOptions): readonl
   );
   row(
     'routes',
-    `${bgp.prefixes.ipv4} IPv4 and ${bgp.prefixes.ipv6} IPv6 prefixes learned, ${status.learnedRoutes.ipv4} and ${status.learnedRoutes.ipv6} in the kernel`,
+    `${bgp.prefixes.ipv4} IPv4 and ${bgp.prefixes.ipv6} IPv6 prefixes known; learned and in the kernel: ${status.learnedRoutes.ipv4} and ${status.learnedRoutes.ipv6}`,
   );
   row('pods', `${status.pods}${status.blocks.length === 0 ? '' : ' · '}${status.blocks.map(blockWords).join(' · ')}`);
   const repairs = Object.values(status.repairs).reduce((sum, n) => sum + n, 0);

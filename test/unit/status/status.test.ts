@@ -177,7 +177,8 @@ describe('conditions', () => {
     ['False', 'NotEstablished', 'error'],
     ['False', 'AdminDown', 'info'],
     ['False', 'NothingAccepted', 'warning'],
-    ['Unknown', 'Pending', 'warning'],
+    ['Unknown', 'Pending', 'info'],
+    ['Unknown', 'NotEstablished', 'warning'],
   ] as const;
   for (const [status, reason, severity] of rows) {
     test(`${status} ${reason} is ${severity}`, () => assert.equal(severityOf({ status, reason }), severity));

@@ -1,0 +1,67 @@
+// Builds dist/: one bundle of the command and one file for each thread of the agent, beside what they read at run time.
+// `node dist/main.js` is then the whole program; dist/node_modules holds the one package that has a native part.
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const dist = join(root, 'dist');
+const { threadEntries } = await import(join(root, 'src/agent/entries.ts'));
+
+const entryPoints = { main: join(root, 'src/main.ts') };
+for (const [name, path] of Object.entries(threadEntries)) entryPoints[`thread-${name}`] = join(root, 'src/agent', path);
+
+/** The demo builds networks of namespaces from the sources; a bundle has none. */
+const withoutDemo = {
+  name: 'without-demo',
+  setup(api) {
+    api.onResolve({ filter: /^\.\/demo\/main\.ts$/ }, () => ({ path: 'demo', namespace: 'left-out' }));
+    api.onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({
+      contents:
+        "export function runDemo() { process.stderr.write('flatroute: the demo runs from a checkout of the sources: npm run demo\\n'); return Promise.resolve(2); }",
+    }));
+  },
+};
+
+rmSync(dist, { recursive: true, force: true });
+const result = await build({
+  entryPoints,
+  outdir: dist,
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node26',
+  minifySyntax: true,
+  legalComments: 'none',
+  // Packages in CommonJS call require() for Node's own modules.
+  banner: {
+    js: "import { createRequire as flatrouteRequire } from 'node:module'; const require = flatrouteRequire(import.meta.url);",
+  },
+  external: ['koffi'],
+  plugins: [withoutDemo],
+  metafile: true,
+  logLevel: 'warning',
+});
+
+const copy = (from, to) => {
+  mkdirSync(dirname(join(dist, to)), { recursive: true });
+  cpSync(join(root, from), join(dist, to), { recursive: true });
+};
+copy('proto', 'proto');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+writeFileSync(
+  join(dist, 'package.json'),
+  `${JSON.stringify({ name: 'flatroute', version, type: 'module', private: true }, null, 2)}\n`,
+);
+for (const name of ['koffi', '@koromix']) {
+  if (existsSync(join(root, 'node_modules', name))) copy(join('node_modules', name), join('node_modules', name));
+}
+// Present when `npm run build:plugin` ran before; `flatroute cni install` of the bundle looks for it here.
+if (existsSync(join(root, 'build/flatroute-cni'))) copy('build/flatroute-cni', 'flatroute-cni');
+
+const bytes = Object.values(result.metafile.outputs).reduce((sum, output) => sum + output.bytes, 0);
+console.log(
+  `dist/: ${readdirSync(dist).filter((name) => name.endsWith('.js')).length} files, ${(bytes / 1e6).toFixed(1)} MB, without packages`,
+);

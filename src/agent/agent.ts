@@ -1,0 +1,239 @@
+/**
+ * The node agent in directory mode: takes the lock, starts the threads, reads the kernel back, gives every thread its
+ * start and its intent, serves metrics, health and the admin API, and stops without hurting a pod. Killing it at any
+ * moment is normal: the next start finds everything in the kernel.
+ */
+import { join } from 'node:path';
+import type { RouteAnswer } from '#bgp/engine.ts';
+import type { NodeIntent } from '#intent/node-intent.ts';
+import { families } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import { warmThreadPool } from '#linux/namespace.ts';
+import type { ConditionAnswer } from '#status/answers.ts';
+import { changedConditions } from '#status/conditions.ts';
+import { healthOf, readinessOf } from '#status/health.ts';
+import { createMetrics } from '#status/metrics.ts';
+import type { Snapshot } from '#status/snapshot.ts';
+import { DirectorySource } from '#sources/directory/directory-source.ts';
+import { type AdminServer, serveAdmin } from './admin/server.ts';
+import { bootIdentity, lastIdentity, prepareRunDirectory, rememberIdentity } from './boot-identity.ts';
+import { programVersion, type ThreadName } from './entries.ts';
+import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
+import { IntentLoop } from './intent-loop.ts';
+import { takeLock } from './lock.ts';
+import { createLog, type Log } from './log.ts';
+import type { KernelFound, LogLevel, ThreadFacts } from './messages.ts';
+import { Supervisor } from './supervisor.ts';
+
+export interface AgentOptions {
+  readonly resources: string;
+  readonly node: string;
+  readonly metrics: Endpoint | undefined;
+  readonly runDirectory: string;
+  readonly logLevel: LogLevel;
+  readonly withdrawOnStop: boolean;
+}
+
+/** Answers the exit code: 0 after a stop that was asked for, 1 when starting threads again did not help. */
+export async function runAgent(options: AgentOptions, modules: { readonly stop: AbortSignal }): Promise<number> {
+  prepareRunDirectory(options.runDirectory);
+  const lock = await takeLock();
+  await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));
+  const agent = new Agent(options);
+  try {
+    const ended = agent.untilEnd(modules.stop);
+    // A stop that comes while the agent still starts is not kept waiting.
+    await Promise.race([agent.start(), ended]);
+    return await ended;
+  } finally {
+    await agent.stop();
+    await lock.release();
+    agent.log.flush();
+  }
+}
+
+class Agent {
+  readonly log: Log;
+  readonly #options: AgentOptions;
+  readonly #startedAt = Date.now();
+  readonly #version = programVersion();
+  readonly #metrics = createMetrics(() => this.#snapshot());
+  readonly #supervisor: Supervisor;
+  readonly #loop: IntentLoop;
+  readonly #source: DirectorySource;
+  readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
+  readonly #ended = Promise.withResolvers<number>();
+  readonly #restarted: boolean;
+  #http: HttpServer | undefined;
+  #admin: AdminServer | undefined;
+  #found: KernelFound | undefined;
+  #firstSessionSeconds: number | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.log = createLog(options.logLevel, (level) => this.#metrics.logged(level));
+    const identity = bootIdentity();
+    this.#restarted = lastIdentity(options.runDirectory) === identity;
+    rememberIdentity(options.runDirectory, identity);
+    this.#loop = new IntentLoop(options.node, {
+      intent: (intent, generation) => this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']),
+      podsGate: (gate) => this.#supervisor.pods.command({ kind: 'gate', gate }),
+      conditions: (before, now) => this.#logConditions(before, now),
+    });
+    this.#source = new DirectorySource({ directory: options.resources });
+    this.#supervisor = new Supervisor(options, {
+      log: this.log.write,
+      facts: (name, facts) => this.#learn(name, facts),
+      attached: (seconds) => this.#metrics.attached(seconds),
+      rebuild: (names) => this.#rebuild(names),
+      giveUp: (reason) => {
+        this.log.write('error', 'agent.gave-up', { reason });
+        this.#ended.resolve(1);
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    const { node, resources, metrics, runDirectory } = this.#options;
+    this.log.write('info', 'agent.starting', {
+      node,
+      version: this.#version,
+      pid: process.pid,
+      resources,
+      restarted: this.#restarted,
+    });
+    if (metrics !== undefined) {
+      this.#http = await serveHttp(metrics, {
+        metrics: this.#metrics,
+        health: () => healthOf(this.#snapshot()),
+        readiness: () => readinessOf(this.#snapshot()),
+      });
+    }
+    this.#admin = await serveAdmin(join(runDirectory, 'admin.sock'), {
+      snapshot: () => this.#snapshot(),
+      routes: (query): Promise<RouteAnswer> => this.#supervisor.bgp.ask('routes', query),
+      lookup: (address) => this.#supervisor.background.ask('lookup', address),
+      pods: () => this.#supervisor.pods.ask('rows', undefined),
+      reset: (peer, how) => this.#supervisor.bgp.ask('reset', { peer, how }),
+      subscribe: (listener) => this.log.subscribe(listener),
+      log: this.log.write,
+    });
+    const read = this.#source
+      .start((set, problems) => this.#loop.resources(set, problems))
+      .then(() => this.#waitingFor.delete('resources'));
+    await this.#startBackground();
+    await read;
+    await Promise.all([this.#startPods(), this.#startBgp()]);
+    this.log.write('info', 'agent.started', { seconds: (Date.now() - this.#startedAt) / 1000 });
+  }
+
+  async #startBackground(): Promise<void> {
+    this.#found = await this.#supervisor.background.ask('start', undefined);
+    this.#waitingFor.delete('the kernel to be read');
+  }
+
+  async #startPods(): Promise<void> {
+    await this.#supervisor.pods.ask('start', undefined);
+    this.#waitingFor.delete('pods to be rebuilt');
+  }
+
+  async #startBgp(): Promise<void> {
+    const inherited = this.#found?.inheritedRoutes;
+    // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had an agent before.
+    const forwardingPreserved = this.#restarted ? families.filter((family) => (inherited?.[family] ?? 0) > 0) : [];
+    await this.#supervisor.bgp.ask('start', { restarted: this.#restarted, forwardingPreserved });
+    this.#waitingFor.delete('the BGP speaker');
+  }
+
+  /** Threads that died are born again by the way they were born first. */
+  async #rebuild(names: readonly ThreadName[]): Promise<void> {
+    const { intent, generation, podsGate } = this.#loop;
+    if (names.includes('background')) await this.#startBackground();
+    if (intent !== undefined) this.#sendIntent(intent, generation, names);
+    if (podsGate !== undefined && names.includes('pods'))
+      this.#supervisor.pods.command({ kind: 'gate', gate: podsGate });
+    await Promise.all([
+      names.includes('pods') ? this.#startPods() : undefined,
+      names.includes('bgp') ? this.#startBgp() : undefined,
+    ]);
+  }
+
+  #sendIntent({ dataplane, pods, bgp }: NodeIntent, generation: number, names: readonly ThreadName[]): void {
+    const { supervisor } = { supervisor: this.#supervisor };
+    if (names.includes('background')) supervisor.background.command({ kind: 'intent', generation, intent: dataplane });
+    if (names.includes('pods')) supervisor.pods.command({ kind: 'intent', generation, intent: pods });
+    if (names.includes('bgp')) supervisor.bgp.command({ kind: 'intent', generation, intent: bgp });
+  }
+
+  #learn<N extends ThreadName>(name: N, facts: ThreadFacts[N]): void {
+    const key = name === 'background' ? 'kernel' : name;
+    this.#loop.learn({ [key]: facts });
+    if (this.#firstSessionSeconds === undefined && name === 'bgp') {
+      const { peers } = facts as ThreadFacts['bgp'];
+      if (peers.some((peer) => peer.state === 'Established'))
+        this.#firstSessionSeconds = (Date.now() - this.#startedAt) / 1000;
+    }
+  }
+
+  #logConditions(before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]): void {
+    for (const { severity, object, type, status, reason, message } of changedConditions(before, now)) {
+      const level = severity === 'error' ? 'error' : severity === 'warning' ? 'warn' : 'info';
+      this.log.write(level, 'condition.changed', { object, type, status, reason, message });
+    }
+  }
+
+  #snapshot(): Snapshot {
+    const { facts, intent, generation, conditions } = this.#loop;
+    return {
+      node: this.#options.node,
+      version: this.#version,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      now: Date.now(),
+      state: this.#stopping !== undefined ? 'stopping' : this.#waitingFor.size > 0 ? 'starting' : 'running',
+      waitingFor: [...this.#waitingFor],
+      generation,
+      bgpIntent: intent?.bgp,
+      bgp: facts.bgp,
+      kernel: facts.kernel,
+      pods: facts.pods,
+      threads: this.#supervisor.states(),
+      conditions,
+      firstSessionSeconds: this.#firstSessionSeconds,
+    };
+  }
+
+  untilEnd(stop: AbortSignal): Promise<number> {
+    const asked = (): void => this.#ended.resolve(0);
+    if (stop.aborted) asked();
+    else stop.addEventListener('abort', asked, { once: true });
+    return this.#ended.promise;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stopOnce();
+    return this.#stopping;
+  }
+
+  async #stopOnce(): Promise<void> {
+    const sessions = this.#options.withdrawOnStop ? 'cease' : 'silent';
+    this.log.write('info', 'agent.stopping', { sessions });
+    this.#loop.stop();
+    const [inTime] = await Promise.all([
+      this.#supervisor.stop({ sessions }),
+      this.#source.stop(),
+      this.#admin?.close(),
+      this.#http?.close(),
+    ]);
+    if (inTime) {
+      this.log.write('info', 'agent.stopped', {});
+      return;
+    }
+    // A thread hangs in a call into the kernel. An orderly exit would wait for it without end.
+    this.log.write('error', 'agent.killed', { reason: 'a thread did not end in time' });
+    this.log.flush();
+    process.kill(process.pid, 'SIGKILL');
+    throw new AppError('AGENT_STOP', 'a thread did not end in time');
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Flow A and flow D of the architecture meet here: resources become an intent, facts open its gates and decide its
+ * conditions. In come resources, problems and facts; out go intents with a generation, gates for pods, and conditions.
+ * Whatever comes in, the answer is worked out anew from everything that is known; what did not change is not sent again.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { compile } from '#intent/compile.ts';
+import { conditions } from '#intent/conditions.ts';
+import { gate } from '#intent/gate.ts';
+import type { Compiled, Facts, NodeIntent } from '#intent/node-intent.ts';
+import type { PodsGate } from '#ipam/intent.ts';
+import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
+import type { ConditionAnswer } from '#status/answers.ts';
+import { conditionAnswers } from '#status/conditions.ts';
+
+export interface IntentLoopModules {
+  readonly intent: (intent: NodeIntent, generation: number) => void;
+  readonly podsGate: (gate: PodsGate) => void;
+  readonly conditions: (before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]) => void;
+}
+
+export class IntentLoop {
+  readonly #node: string;
+  readonly #modules: IntentLoopModules;
+  #compiled: Compiled | undefined;
+  #problems: readonly ResourceProblem[] = [];
+  #facts: Facts = {};
+  #intent: NodeIntent | undefined;
+  #generation = 0;
+  #podsGate: PodsGate | undefined;
+  #conditions: readonly ConditionAnswer[] = [];
+  #pending: NodeJS.Immediate | undefined;
+
+  constructor(node: string, modules: IntentLoopModules) {
+    this.#node = node;
+    this.#modules = modules;
+  }
+
+  get facts(): Facts {
+    return this.#facts;
+  }
+  /** As it was last sent to the threads. */
+  get intent(): NodeIntent | undefined {
+    return this.#intent;
+  }
+  get generation(): number {
+    return this.#generation;
+  }
+  get conditions(): readonly ConditionAnswer[] {
+    return this.#conditions;
+  }
+  get podsGate(): PodsGate | undefined {
+    return this.#podsGate;
+  }
+
+  resources(resources: ResourceSet, problems: readonly ResourceProblem[]): void {
+    this.#compiled = compile(resources, this.#node);
+    this.#problems = problems;
+    this.#decide();
+  }
+
+  /** Facts come often and from several threads at once: those of one turn of the event loop are looked at together. */
+  learn(facts: Facts): void {
+    this.#facts = { ...this.#facts, ...facts };
+    this.#pending ??= setImmediate(() => this.#decide());
+  }
+
+  stop(): void {
+    clearImmediate(this.#pending);
+  }
+
+  #decide(): void {
+    clearImmediate(this.#pending);
+    this.#pending = undefined;
+    if (this.#compiled === undefined) return;
+    const intent = gate(this.#compiled.intent, this.#facts);
+    if (!isDeepStrictEqual(intent, this.#intent)) {
+      this.#intent = intent;
+      this.#generation += 1;
+      this.#modules.intent(intent, this.#generation);
+    }
+    const podsGate = podsGateOf(this.#compiled.intent, this.#facts);
+    if (!isDeepStrictEqual(podsGate, this.#podsGate)) {
+      this.#podsGate = podsGate;
+      this.#modules.podsGate(podsGate);
+    }
+    const before = this.#conditions;
+    this.#conditions = conditionAnswers(conditions(this.#compiled, this.#facts, this.#problems), this.#problems);
+    this.#modules.conditions(before, this.#conditions);
+  }
+}
+
+/** What an ADD waits for: its block was written to an established session. */
+export function podsGateOf(intent: NodeIntent, { bgp }: Facts): PodsGate {
+  const blocks = new Set(intent.dataplane.blocks);
+  return {
+    anySession: (bgp?.peers ?? []).some((peer) => peer.state === 'Established'),
+    announcedBlocks: (bgp?.announced ?? [])
+      .filter(({ prefix, peers }) => peers.length > 0 && blocks.has(prefix))
+      .map(({ prefix }) => prefix),
+  };
+}

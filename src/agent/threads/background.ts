@@ -1,0 +1,190 @@
+/**
+ * The background thread: everything that may wait for the kernel's locks. It reads kernel notifications for all (the only
+ * reader), writes learned routes, blackholes and the rules of natOutgoing, deletes veths in groups, and looks whether the
+ * node is set up as it must be. What it learns goes to the bgp and pods threads and, as facts, to main.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { BlockRoutes } from '#dataplane/fib/block-routes.ts';
+import { FibWriter } from '#dataplane/fib/fib-writer.ts';
+import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
+import { NodeChecks } from '#dataplane/io/node-checks.ts';
+import { KernelObserver } from '#dataplane/io/kernel-observer.ts';
+import type { KernelView } from '#dataplane/kernel-view.ts';
+import { Reaper } from '#dataplane/pod/io/reaper.ts';
+import { AppError } from '#lib/result.ts';
+import { systemClock } from '#lib/time.ts';
+import { NetlinkSocket } from '#netlink/io/socket.ts';
+import { lookUpInKernel } from '../kernel-lookup.ts';
+import type { BackgroundToBgp, BackgroundToPods, BgpToBackground, KernelFound, PodsToBackground } from '../messages.ts';
+import { NodeWatch } from './node-watch.ts';
+import { OutgoingRules } from './outgoing-rules.ts';
+import { PodLinkWatch } from './pod-link-watch.ts';
+import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
+
+/** A foreign route that stood in the way of a blackhole may be gone. */
+const BLOCKS_AGAIN_MILLISECONDS = 30_000;
+/** Facts change with every batch of routes; main needs them ten times a second at most. */
+const FACTS_MILLISECONDS = 100;
+
+class Background {
+  readonly #host: ThreadHost<'background'>;
+  /** Each its own: the port number tells our changes from those of others. */
+  readonly #fibSocket = NetlinkSocket.open();
+  readonly #blockSocket = NetlinkSocket.open();
+  readonly #dumpSocket = NetlinkSocket.open();
+  readonly #fib: FibWriter;
+  readonly #blocks: BlockRoutes;
+  readonly #observer: KernelObserver;
+  readonly #reaper: Reaper;
+  readonly #outgoing: OutgoingRules;
+  readonly #node: NodeWatch;
+  readonly #podLinks = new PodLinkWatch();
+  #view: KernelView = { interfaces: [], routes: [] };
+  #generation = 0;
+  #factsTimer: NodeJS.Timeout | undefined;
+  #blocksTimer: NodeJS.Timeout | undefined;
+  #bgp: MessagePort | undefined;
+  #pods: MessagePort | undefined;
+
+  constructor(host: ThreadHost<'background'>) {
+    this.#host = host;
+    const changed = (): void => this.#factsSoon();
+    // A socket of ours that breaks takes the thread with it; it is built again from the kernel.
+    const failed = (error: AppError): never => {
+      throw error;
+    };
+    this.#fib = new FibWriter(
+      {},
+      { socket: this.#fibSocket, clock: systemClock },
+      { applied: (sequence) => this.#toBgp({ kind: 'applied', sequence }), changed, failed },
+    );
+    this.#blocks = new BlockRoutes({ socket: this.#blockSocket }, { changed });
+    this.#reaper = new Reaper({}, { report: (report) => this.#toPods({ kind: 'reaped', report }) });
+    this.#outgoing = new OutgoingRules({ changed });
+    const checks = new NodeChecks({}, { socket: this.#dumpSocket });
+    this.#node = new NodeWatch({ check: (view) => checks.check(view), changed, log: host.log });
+    this.#observer = new KernelObserver(
+      { ignorePorts: [this.#fibSocket.portId, this.#blockSocket.portId] },
+      { socket: this.#dumpSocket, clock: systemClock },
+      {
+        view: (view) => {
+          this.#view = view;
+          this.#toBgp({ kind: 'view', view });
+          this.#node.view(view);
+        },
+        podLinks: (changes) => {
+          for (const change of this.#podLinks.learn(changes)) this.#toPods({ kind: 'kernel', change });
+        },
+        ourRoutesChanged: ({ learned, blocks, pods }) => {
+          if (learned) this.#fib.observeAgain();
+          if (blocks) this.#blocks.observeAgain();
+          if (pods) this.#toPods({ kind: 'kernel', change: { kind: 'lookAgain' } });
+        },
+        failed,
+      },
+    );
+  }
+
+  start(): KernelFound {
+    this.#observer.start();
+    this.#fib.start();
+    this.#node.start();
+    this.#blocksTimer = setInterval(() => this.#blocks.observeAgain(), BLOCKS_AGAIN_MILLISECONDS);
+    this.#factsSoon();
+    return { view: this.#view, inheritedRoutes: this.#fib.facts().learnedRoutes };
+  }
+
+  apply(intent: DataplaneIntent, generation: number): void {
+    this.#generation = generation;
+    this.#blocks.set(intent.blocks);
+    this.#fib.setPreferredSource(intent.nodeAddresses);
+    this.#outgoing.set(intent);
+    this.#factsSoon();
+  }
+
+  lookUp(address: Parameters<typeof lookUpInKernel>[0]): ReturnType<typeof lookUpInKernel> {
+    const names = new Map(this.#view.interfaces.map(({ index, name }) => [index, name]));
+    return lookUpInKernel(address, (index) => names.get(index) ?? `interface ${index}`);
+  }
+
+  connectBgp(port: MessagePort): void {
+    this.#bgp = port;
+    port.on('message', (message: BgpToBackground) => {
+      if (message.kind === 'engine') this.#fib.engineRestarted();
+      else this.#fib.apply(message.update);
+    });
+    this.#toBgp({ kind: 'view', view: this.#view });
+  }
+
+  connectPods(port: MessagePort): void {
+    this.#pods = port;
+    port.on('message', (message: PodsToBackground) => this.#reaper.request(message.request));
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#factsTimer);
+    clearInterval(this.#blocksTimer);
+    this.#outgoing.stop();
+    this.#fib.close();
+    this.#bgp?.close();
+    this.#pods?.close();
+    await Promise.all([this.#node.stop(), this.#reaper.stop(), this.#observer.close()]);
+    for (const socket of [this.#fibSocket, this.#blockSocket, this.#dumpSocket]) socket.close();
+  }
+
+  /** Wakes the parked read of notifications; the thread could not end otherwise. */
+  release(): void {
+    void this.#observer.close();
+  }
+
+  #toBgp(message: BackgroundToBgp): void {
+    this.#bgp?.postMessage(message);
+  }
+
+  #toPods(message: BackgroundToPods): void {
+    this.#pods?.postMessage(message);
+  }
+
+  #factsSoon(): void {
+    this.#factsTimer ??= setTimeout(() => {
+      this.#factsTimer = undefined;
+      this.#host.facts(this.#facts());
+    }, FACTS_MILLISECONDS);
+  }
+
+  #facts(): KernelFacts {
+    const fib = this.#fib.facts();
+    const blocks = this.#blocks.facts();
+    return {
+      generation: this.#generation,
+      blackholes: blocks.blackholes,
+      learnedRoutes: fib.learnedRoutes,
+      routeConflicts: [...fib.routeConflicts, ...blocks.routeConflicts],
+      repairs: { ...fib.repairs, ...blocks.repairs },
+      problems: [...fib.problems, ...blocks.problems, ...this.#outgoing.problems, ...this.#node.problems],
+    };
+  }
+}
+
+function makeBackground(host: ThreadHost<'background'>): ThreadWork<'background'> {
+  const background = new Background(host);
+  return {
+    command: ({ intent, generation }) => background.apply(intent, generation),
+    requests: {
+      start: () => background.start(),
+      lookup: (address) => background.lookUp(address),
+      stop: async () => {
+        await background.stop();
+        return undefined;
+      },
+    },
+    connect: (to, port) => {
+      if (to === 'bgp') background.connectBgp(port);
+      else if (to === 'pods') background.connectPods(port);
+      else throw new AppError('BUG_THREAD_CONNECT', `background has nothing to say to ${to}`);
+    },
+    release: () => background.release(),
+  };
+}
+
+runThread('background', makeBackground);

@@ -1,0 +1,62 @@
+/**
+ * The pods thread: the CNI server, addresses, and the netlink requests of ADD and of the fast part of DEL. Veths on their
+ * way out go to the background thread, which reports when they are gone.
+ */
+import { join } from 'node:path';
+import type { MessagePort } from 'node:worker_threads';
+import { PodService } from '#cni/pod-service.ts';
+import type { ReaperRequest } from '#dataplane/pod/reaping.ts';
+import { AppError } from '#lib/result.ts';
+import type { BackgroundToPods, PodsToBackground } from '../messages.ts';
+import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
+
+function makePods(host: ThreadHost<'pods'>): ThreadWork<'pods'> {
+  let background: MessagePort | undefined;
+  const unsent: ReaperRequest[] = [];
+  const { runDirectory } = host.data;
+
+  const reap = (request: ReaperRequest): void => {
+    if (background === undefined) unsent.push(request);
+    else background.postMessage({ kind: 'reap', request } satisfies PodsToBackground);
+  };
+  const service = new PodService(
+    { socketPath: join(runDirectory, 'cni.sock'), spoolDirectory: join(runDirectory, 'spool') },
+    {
+      reap,
+      facts: (facts) => host.facts(facts),
+      // Names are constant words; the log has them with a dot, as all others.
+      event: ({ level, name, text, data }) => host.log(level, name.replace('_', '.'), { ...data, text }),
+    },
+  );
+
+  return {
+    command: (command) => {
+      if (command.kind === 'gate') service.gate(command.gate);
+      else service.apply(command.intent, command.generation);
+    },
+    requests: {
+      start: async () => {
+        await service.start();
+        return undefined;
+      },
+      rows: () => service.rows(),
+      stop: async () => {
+        await service.stop();
+        background?.close();
+        return undefined;
+      },
+    },
+    connect: (to, port) => {
+      if (to !== 'background') throw new AppError('BUG_THREAD_CONNECT', `pods has nothing to say to ${to}`);
+      background = port;
+      port.on('message', (message: BackgroundToPods) => {
+        if (message.kind === 'reaped') service.reaped(message.report);
+        else service.kernelChanged(message.change);
+      });
+      for (const request of unsent.splice(0)) reap(request);
+    },
+    release: () => undefined,
+  };
+}
+
+runThread('pods', makePods);

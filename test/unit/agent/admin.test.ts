@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type AdminServer, serveAdmin } from '#agent/admin/server.ts';
+import type { RouteQuery } from '#bgp/engine.ts';
+import { type AgentClient, connectAgent } from '#cli/client.ts';
+import type { Prefix } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import type { EventAnswer } from '#status/answers.ts';
+import { blockAnswers, statusAnswer } from '#status/node.ts';
+import { peerAnswers } from '#status/peers.ts';
+import { eventually } from '../../support/netns.ts';
+import { snapshot } from '../../support/snapshot.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'flatroute-admin-'));
+const path = join(directory, 'admin.sock');
+const queries: RouteQuery[] = [];
+const resets: string[] = [];
+const listeners = new Set<(event: EventAnswer) => void>();
+let server: AdminServer;
+let client: AgentClient;
+
+before(async () => {
+  server = await serveAdmin(path, {
+    snapshot: () => snapshot(),
+    routes: (query) => {
+      queries.push(query);
+      return Promise.resolve({
+        rows: [
+          {
+            prefix: '10.0.0.0/8' as Prefix,
+            peer: 'tor-a',
+            nextHop: undefined,
+            asPath: '',
+            origin: 'IGP',
+            localPref: undefined,
+            med: 0,
+            communities: [],
+            accepted: true,
+            reason: 'r',
+            best: true,
+            multipath: false,
+            stale: false,
+          },
+        ],
+        more: true,
+      });
+    },
+    lookup: (address) => Promise.resolve({ destination: address, type: 'blackhole', metric: 0, hops: [] }),
+    pods: () => Promise.reject(new AppError('AGENT_THREAD_ENDED', 'thread pods is not running')),
+    reset: (peer, how) => {
+      resets.push(`${peer} ${how}`);
+      return Promise.resolve(peer === 'tor-a');
+    },
+    subscribe: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    log: () => undefined,
+  });
+  client = await connectAgent(path);
+});
+after(async () => {
+  client.close();
+  await server.close();
+  rmSync(directory, { recursive: true });
+});
+
+const refused = (text: RegExp) => (error: unknown) => error instanceof AppError && text.test(error.message);
+
+test('the socket belongs to its owner alone', () => assert.equal(statSync(path).mode & 0o777, 0o600));
+
+test('answers arrive as they were made, what is not known is not there', async () => {
+  const { uptimeSeconds, ...status } = await client.status();
+  const { uptimeSeconds: wanted, ...expected } = statusAnswer(snapshot());
+  assert.deepEqual(status, JSON.parse(JSON.stringify(expected)));
+  assert.equal(uptimeSeconds, wanted);
+  assert.deepEqual(await client.peers(undefined), JSON.parse(JSON.stringify(peerAnswers(snapshot()))));
+  assert.deepEqual(await client.blocks(), JSON.parse(JSON.stringify(blockAnswers(snapshot()))));
+  assert.deepEqual(await client.conditions(), []);
+  assert.deepEqual(await client.drift(), {
+    repairs: { 'learned route': 2 },
+    routeConflicts: [],
+    problems: [],
+    foreignLinks: [],
+  });
+});
+
+test('a zero that is known is there', async () => {
+  const answer = await client.routes({ direction: 'best', prefix: '10.1.2.3' });
+  assert.equal(answer.routes[0]?.med, 0);
+  assert.ok(!('localPref' in (answer.routes[0] ?? {})));
+  assert.deepEqual(answer.kernel, { destination: '10.1.2.3', type: 'blackhole', metric: 0, hops: [] });
+  assert.equal(answer.more, true);
+});
+
+test('a query reaches the engine with what was asked, and the default limit', async () => {
+  queries.length = 0;
+  await client.routes({ direction: 'received', peer: 'tor-a', prefix: '10.0.0.0/8', within: true, family: 'ipv4' });
+  assert.deepEqual(queries, [
+    { direction: 'received', peer: 'tor-a', prefix: '10.0.0.0/8', within: true, family: 'ipv4', limit: 1000 },
+  ]);
+});
+
+test('wrong requests are refused with a sentence', async () => {
+  await assert.rejects(
+    client.routes({ direction: 'best', prefix: '10.0.0.1/8' }),
+    refused(/"10\.0\.0\.1\/8" is not an address or prefix/),
+  );
+  await assert.rejects(client.routes({ direction: 'best', limit: 10_001 }), refused(/limit 10001: at most 10000/));
+  await assert.rejects(
+    client.routes({ direction: 'best', peer: 'x' }),
+    refused(/no peer is called x; there are tor-a, tor-b/),
+  );
+  await assert.rejects(client.routes({ direction: 'upwards' as 'best' }), refused(/direction "upwards"/));
+  await assert.rejects(client.peers('x'), refused(/no peer is called x/));
+});
+
+test('a thread that is away is an error with its words, and the server lives on', async () => {
+  await assert.rejects(client.pods(), refused(/thread pods is not running/));
+  assert.equal((await client.status()).node, 'node-1');
+});
+
+test('resets arrive with their kind; an unknown peer is refused', async () => {
+  resets.length = 0;
+  await client.reset('tor-a', true);
+  await assert.rejects(client.reset('tor-z', false), refused(/no peer is called tor-z/));
+  assert.deepEqual(resets, ['tor-a soft', 'tor-z hard']);
+});
+
+test('events stream until the reader goes, and the subscription goes with it', async () => {
+  const stop = new AbortController();
+  const seen: EventAnswer[] = [];
+  const reading = (async () => {
+    for await (const event of client.watch(stop.signal)) {
+      seen.push(event);
+      if (seen.length === 2) stop.abort();
+    }
+  })();
+  await eventually('the subscription', () => listeners.size === 1);
+  const event = {
+    at: new Date(0).toISOString(),
+    level: 'info',
+    event: 'session.established',
+    fields: { peer: 'tor-a' },
+  } as const;
+  for (const listener of listeners) for (let i = 0; i < 2; i++) listener(event);
+  await reading;
+  assert.deepEqual(seen, [event, event]);
+  await eventually('the end of the subscription', () => listeners.size === 0);
+});
+
+test('a reader that is too slow loses events and is told how many; nothing grows without end', async () => {
+  const stop = new AbortController();
+  const reader = client.watch(stop.signal)[Symbol.asyncIterator]();
+  const first = reader.next();
+  await eventually('the subscription', () => listeners.size === 1);
+  const big = 'x'.repeat(10_000);
+  for (const listener of listeners) {
+    for (let i = 0; i < 5000; i++) listener({ at: '', level: 'info', event: 'burst', fields: { i, big } });
+  }
+  await first;
+  let told: unknown;
+  for (let i = 0; i < 5000 && told === undefined; i++) {
+    const { value, done } = await reader.next();
+    if (done === true) break;
+    if ((value as EventAnswer).event === 'watch.dropped') told = (value as EventAnswer).fields['events'];
+  }
+  assert.ok(typeof told === 'number' && told > 1000);
+  stop.abort();
+  await reader.return?.(undefined);
+});
