@@ -31,9 +31,10 @@ export function encodeAlias(attachment: Attachment): Result<string, AliasTooLong
   ].join(' ');
   const needed = Buffer.byteLength(record);
   if (needed > ALIAS_MAX_BYTES) return fail({ needed });
-  const names = `${attachment.namespace}/${attachment.pod}`.replace(/[^\x21-\x7e]/g, '?');
+  const nameless = attachment.namespace === '' && attachment.pod === '';
+  const names = nameless ? '' : `${attachment.namespace}/${attachment.pod}`.replace(/[^\x21-\x7e]/g, '?');
   const room = ALIAS_MAX_BYTES - needed - 1;
-  return ok(room <= 1 ? record : `${record} ${names.slice(0, room)}`);
+  return ok(room <= 1 || names === '' ? record : `${record} ${names.slice(0, room)}`);
 }
 
 export function decodeAlias(text: string): Attachment | undefined {

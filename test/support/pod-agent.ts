@@ -1,0 +1,72 @@
+/**
+ * The pods thread's service and the reaper as one process, for tests that need them in a namespace of their own. Commands
+ * and answers go over the IPC channel; the reaper can be held, so that a test sees what is between DEL and the end.
+ */
+import { PodService } from '#cni/pod-service.ts';
+import type { PodEvent } from '#cni/port.ts';
+import { Reaper } from '#dataplane/pod/io/reaper.ts';
+import type { ReaperRequest } from '#dataplane/pod/reaping.ts';
+import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import { milliseconds } from '#lib/time.ts';
+
+export type AgentCommand =
+  | { readonly do: 'apply'; readonly intent: PodsIntent; readonly generation: number }
+  | { readonly do: 'gate'; readonly gate: PodsGate }
+  | { readonly do: 'rows' }
+  | { readonly do: 'holdReaper'; readonly held: boolean }
+  | { readonly do: 'lookAgain' }
+  | { readonly do: 'linksGone'; readonly indexes: readonly number[] }
+  | { readonly do: 'stop' };
+
+export type AgentMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly rows: readonly PodRow[] }
+  | { readonly kind: 'event'; readonly event: PodEvent }
+  | { readonly kind: 'facts'; readonly facts: PodFacts };
+
+const say = (message: AgentMessage): void => {
+  process.send?.(message);
+};
+
+let held = false;
+let kept: ReaperRequest[] = [];
+const reaper: Reaper = new Reaper({}, { report: (report) => service.reaped(structuredClone(report)) });
+const service: PodService = new PodService(
+  { announcementWait: milliseconds(1000), deletionWait: milliseconds(3000), connections: 64 },
+  {
+    reap: (request) => {
+      if (held) kept.push(structuredClone(request));
+      else reaper.request(structuredClone(request));
+    },
+    facts: (facts) => say({ kind: 'facts', facts: structuredClone(facts) }),
+    event: (event) => say({ kind: 'event', event: structuredClone(event) }),
+  },
+);
+
+async function obey(command: AgentCommand): Promise<void> {
+  if (command.do === 'apply') service.apply(command.intent, command.generation);
+  else if (command.do === 'gate') service.gate(command.gate);
+  else if (command.do === 'lookAgain') service.kernelChanged({ kind: 'lookAgain' });
+  else if (command.do === 'linksGone') service.kernelChanged({ kind: 'linksGone', indexes: command.indexes });
+  else if (command.do === 'holdReaper') {
+    held = command.held;
+    const waiting = kept;
+    kept = [];
+    if (!held) for (const request of waiting) reaper.request(request);
+    else kept = waiting;
+  } else if (command.do === 'stop') {
+    await service.stop();
+    await reaper.stop();
+    say({ kind: 'done', rows: [] });
+    process.disconnect?.();
+    return;
+  }
+  say({ kind: 'done', rows: service.rows() });
+}
+
+process.on('message', (command) => void obey(command as AgentCommand));
+process.on('disconnect', () => process.exit(0));
+const first = process.argv[2];
+if (first !== undefined) service.apply(JSON.parse(first) as PodsIntent, 1);
+await service.start();
+say({ kind: 'ready' });
