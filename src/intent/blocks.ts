@@ -6,7 +6,7 @@ import type { PoolIntent } from '#ipam/intent.ts';
 import { addressBytes, comparePrefixes, contains, familyOf, networkAddress, overlaps, prefixLength } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { podCIDRs } from '#resources/core.ts';
-import { isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
+import { defaultBlockSize, isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import { matches } from '#resources/selector.ts';
@@ -79,6 +79,12 @@ export function blocksOf(
       );
       continue;
     }
+    if (source === 'IPPools' && pool !== undefined && !fits(cidr, pool)) {
+      const size = pool.spec.blockSize ?? defaultBlockSize(pool.spec.cidr);
+      const message = `${cidr} is no block of IPPool ${pool.metadata.name}, whose blocks are /${size}, and is not used. Cut it into such blocks.`;
+      accept(object, 'False', 'BlockSizeWrong', message);
+      continue;
+    }
     const selected =
       source === 'NodePodCIDR' || pool === undefined || matches(pool.spec.nodeSelector.expression, labels);
     if (selected) accept(object, 'True', 'Accepted', `${cidr} is used by ${nodeName}.`);
@@ -138,6 +144,11 @@ function overlappedPools(pools: readonly IPPool[]): ReadonlyMap<IPPool, IPPool> 
   }
   return found;
 }
+
+/** A Manual pool has fixed addresses beside its blocks. */
+const fits = (cidr: Prefix, { spec }: IPPool): boolean =>
+  prefixLength(cidr) === (spec.blockSize ?? defaultBlockSize(spec.cidr)) ||
+  (spec.assignmentMode === 'Manual' && isSingleAddress(cidr));
 
 const poolOf = (cidr: Prefix, pools: readonly IPPool[], overlapping: ReadonlyMap<IPPool, IPPool>): IPPool | undefined =>
   pools.find((pool) => !overlapping.has(pool) && contains(pool.spec.cidr, cidr)) ??

@@ -21,6 +21,7 @@ export const reasons = {
   NoBlocks: 'the node has no addresses for pods',
   BlocksAssigned: 'the node has addresses for pods',
   PoolMissing: 'the block lies in no IPPool',
+  BlockSizeWrong: 'the block has not the size that its pool says',
   NodeNotSelected: "the pool's nodeSelector leaves this node out",
   OK: 'addresses are given from the pool',
   CIDROverlap: 'the pool overlaps another one',

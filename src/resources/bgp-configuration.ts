@@ -18,7 +18,7 @@ const spec = object({
   listenPort: optional(integer(0, 65535), {
     description: 'TCP port on which sessions are accepted. 0: no port, sessions are only opened from here.',
     defaultText: '179',
-    reset: 'none',
+    reset: 'reset',
   }),
   routerID: optional(ipv4Address, {
     description:

@@ -69,11 +69,11 @@ const spec = object(
     }),
     connectTime: defaulted(duration({ from: 1, to: 65535 }), '120s', {
       description: 'Time between two tries to connect (ConnectRetryTime of RFC 4271).',
-      reset: 'none',
+      reset: 'reset',
     }),
     passive: defaulted(boolean, false, {
       description: 'Wait for the peer to connect.',
-      reset: 'none',
+      reset: 'reset',
     }),
     ebgpMultihop: defaulted(integer(1, 255), 1, {
       description: 'Hops that an external peer may be away: the time-to-live of our packets.',
@@ -96,14 +96,14 @@ const spec = object(
     maxPrefixes: optional(
       object({
         limit: required(integer(1, 10_000_000), {
-          description: 'Prefixes that the peer may announce, both families together, counted before any filter.',
-          reset: 'none',
+          description: 'Prefixes of one family that the peer may announce, counted before any filter.',
+          reset: 'refresh',
         }),
       }),
       {
         description: 'Above this the session goes down with Cease/1 (RFC 4486).',
         defaultText: `limit: ${defaultMaxPrefixes}`,
-        reset: 'none',
+        reset: 'refresh',
       },
     ),
     families: defaulted(

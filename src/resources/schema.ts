@@ -72,7 +72,7 @@ export type Shape =
 
 export interface Schema<T> {
   readonly shape: Shape;
-  readonly rules: readonly { readonly cel: string | undefined; readonly sentence: string }[];
+  readonly rules: readonly Pick<Rule<never>, 'cel' | 'sentence' | 'path'>[];
   read(raw: unknown, path: Path, problems: FieldProblem[]): T | Invalid;
 }
 
