@@ -165,10 +165,14 @@ export class Speaker implements BgpEngine {
 
   #end(peer: Peer, subcode: number, text: string): void {
     const { address } = peer.intent;
-    const before = this.#ending.get(address) ?? Promise.resolve();
-    const ended = Promise.all([before, peer.stop(cease(subcode, text))]).then(() => {
+    const before = this.#ending.get(address);
+    const stopped = peer.stop(cease(subcode, text));
+    const end = async (): Promise<void> => {
+      await before;
+      await stopped;
       if (this.#ending.get(address) === ended) this.#ending.delete(address);
-    });
+    };
+    const ended = end();
     this.#ending.set(address, ended);
   }
 

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Candidate, DecisionStep } from '#bgp/rib/decision.ts';
+import { decide } from '#bgp/rib/decision.ts';
+
+const candidate = (path: number, overrides: Partial<Candidate> = {}): Candidate => ({
+  localPref: 100,
+  asPathLength: 2,
+  origin: 0,
+  med: 0,
+  neighborAsn: 65002,
+  external: true,
+  igpMetric: 0,
+  routerId: 10,
+  clusterListLength: 0,
+  peerAddressKey: 'a',
+  asPathKey: '65002 65003',
+  path,
+  ...overrides,
+});
+
+const all = { maximumPaths: 8, relax: true };
+
+/** The first of the two loses by exactly this step, though every later step speaks for it. */
+const steps: readonly (readonly [DecisionStep, Partial<Candidate>, Partial<Candidate>])[] = [
+  ['localPref', { localPref: 100, asPathLength: 1 }, { localPref: 200, asPathLength: 9 }],
+  ['asPathLength', { asPathLength: 3, origin: 0 }, { asPathLength: 2, origin: 2 }],
+  ['origin', { origin: 2, med: 0 }, { origin: 0, med: 9 }],
+  ['med', { med: 20, external: true }, { med: 10, external: false }],
+  ['external', { external: false, igpMetric: 0 }, { external: true, igpMetric: 9 }],
+  ['igpMetric', { igpMetric: 5, routerId: 1 }, { igpMetric: 4, routerId: 2 }],
+  ['routerId', { routerId: 2, clusterListLength: 0 }, { routerId: 1, clusterListLength: 3 }],
+  ['clusterListLength', { clusterListLength: 2, peerAddressKey: 'a' }, { clusterListLength: 1, peerAddressKey: 'b' }],
+  ['peerAddress', { peerAddressKey: 'b' }, { peerAddressKey: 'a' }],
+];
+
+for (const [step, loser, winner] of steps)
+  test(`${step} decides before everything behind it`, () => {
+    for (const order of [
+      [candidate(1, loser), candidate(2, winner)],
+      [candidate(2, winner), candidate(1, loser)],
+    ]) {
+      const decision = decide(order, all);
+      assert.deepEqual([decision?.best.path, decision?.decidedBy], [2, step]);
+    }
+  });
+
+test('nothing to choose from gives nothing', () => {
+  assert.equal(decide([], all), undefined);
+  assert.equal(decide([candidate(1)], all)?.decidedBy, 'onlyPath');
+});
+
+test('MED is compared within one neighbour AS only, in whatever order the paths come', () => {
+  const a = candidate(1, { neighborAsn: 65002, med: 10, routerId: 3 });
+  const b = candidate(2, { neighborAsn: 65002, med: 5, routerId: 2 });
+  const c = candidate(3, { neighborAsn: 65003, med: 50, routerId: 1 });
+  for (const order of [
+    [a, b, c],
+    [b, c, a],
+    [c, a, b],
+    [c, b, a],
+  ]) {
+    const decision = decide(order, all);
+    assert.equal(decision?.best.path, 3);
+    assert.deepEqual(
+      decision?.multipath.map(({ path }) => path),
+      [3, 2],
+    );
+  }
+});
+
+const multipathRows: readonly (readonly [
+  string,
+  readonly Candidate[],
+  { maximumPaths: number; relax: boolean },
+  number[],
+])[] = [
+  ['equal up to the IGP metric', [candidate(1), candidate(2, { routerId: 11 })], all, [1, 2]],
+  ['another neighbour AS with relax', [candidate(1), candidate(2, { routerId: 11, asPathKey: 'x' })], all, [1, 2]],
+  [
+    'another neighbour AS without relax',
+    [candidate(1), candidate(2, { routerId: 11, asPathKey: 'x' })],
+    { maximumPaths: 8, relax: false },
+    [1],
+  ],
+  ['not an internal path beside an external one', [candidate(1), candidate(2, { external: false })], all, [1]],
+  ['not a farther next hop', [candidate(1), candidate(2, { igpMetric: 1 })], all, [1]],
+  [
+    'at most maximumPaths, by router id',
+    [candidate(1, { routerId: 30 }), candidate(2, { routerId: 20 }), candidate(3, { routerId: 10 })],
+    { maximumPaths: 2, relax: true },
+    [3, 2],
+  ],
+];
+
+for (const [name, candidates, settings, expected] of multipathRows)
+  test(`multipath: ${name}`, () => {
+    assert.deepEqual(
+      decide(candidates, settings)?.multipath.map(({ path }) => path),
+      expected,
+    );
+  });

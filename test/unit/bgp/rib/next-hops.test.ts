@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { KernelRoute, KernelView } from '#dataplane/kernel-view.ts';
+import { NextHops } from '#bgp/rib/next-hops.ts';
+import { kernelView } from '../speaker/network.ts';
+
+const address = (text: string): IpAddress => text as IpAddress;
+const route = (prefix: string, gateway: string | undefined, interfaceIndex: number, metric: number): KernelRoute => ({
+  prefix: prefix as Prefix,
+  gateway: gateway as IpAddress | undefined,
+  interfaceIndex,
+  metric,
+  protocol: 4,
+});
+const base = kernelView([['192.0.2.1/24', '2001:db8::1/64', 'fe80::1/64'], ['203.0.113.1/24']]);
+const view: KernelView = {
+  interfaces: [...base.interfaces, { index: 9, name: 'fr0', up: true, mtu: 1500, pod: true, addresses: [] }],
+  routes: [
+    ...base.routes,
+    route('0.0.0.0/0', '192.0.2.254', 1, 100),
+    route('198.51.100.0/24', '192.0.2.7', 1, 50),
+    route('198.51.100.0/24', '203.0.113.7', 2, 40),
+    route('198.51.100.128/25', '192.0.2.8', 1, 60),
+    route('10.60.1.9/32', undefined, 9, 0),
+  ],
+};
+
+const rows: readonly (readonly [string, string, string | undefined])[] = [
+  ['a connected address is its own gateway', '192.0.2.9', '192.0.2.9%1 metric 0'],
+  ['of the other family too', '2001:db8::9', '2001:db8::9%1 metric 0'],
+  ['a static route gives its gateway, the lowest metric first', '198.51.100.1', '203.0.113.7%2 metric 40'],
+  ['the longest match wins over the metric', '198.51.100.200', '192.0.2.8%1 metric 60'],
+  ['a default route resolves nothing', '8.8.8.8', undefined],
+  ['an address of ours is no next hop', '192.0.2.1', undefined],
+  ['nothing resolves through a pod', '10.60.1.9', undefined],
+  ['link-local goes out by the interface of the session', 'fe80::9', 'fe80::9%1 metric 0'],
+];
+
+for (const [name, nextHop, expected] of rows)
+  test(name, () => {
+    const hops = new NextHops();
+    hops.setView(view);
+    const id = hops.intern({ global: address(nextHop), linkLocal: undefined }, address('192.0.2.1'));
+    const resolution = hops.resolution(id);
+    const text = resolution.ok
+      ? `${resolution.hop.gateway}%${resolution.hop.interfaceIndex} metric ${resolution.metric}`
+      : undefined;
+    assert.equal(text, expected);
+    if (!resolution.ok) assert.match(resolution.reason, /^next hop .+/);
+  });
+
+test('a changed view names the next hops whose answer changed, and only those', () => {
+  const hops = new NextHops();
+  assert.deepEqual(hops.setView(view), []);
+  const near = hops.intern({ global: address('192.0.2.9'), linkLocal: undefined }, address('192.0.2.1'));
+  const far = hops.intern({ global: address('203.0.113.9'), linkLocal: undefined }, address('192.0.2.1'));
+  assert.deepEqual(hops.setView({ ...view, interfaces: [...view.interfaces] }), []);
+  const down = view.interfaces.map((link) => (link.index === 2 ? { ...link, up: false } : link));
+  assert.deepEqual(hops.setView({ ...view, interfaces: down }), [far]);
+  assert.deepEqual([hops.resolution(near).ok, hops.resolution(far).ok], [true, false]);
+  assert.deepEqual(hops.setView(view), [far]);
+});
+
+test('a next hop lives as long as somebody refers to it', () => {
+  const hops = new NextHops();
+  const nextHop = { global: address('192.0.2.9'), linkLocal: undefined };
+  const id = hops.intern(nextHop, address('192.0.2.1'));
+  hops.retain(id);
+  hops.release(id);
+  assert.equal(hops.address(id), '192.0.2.9');
+  hops.release(id);
+  assert.equal(hops.address(id), undefined);
+  assert.equal(hops.resolution(id).ok, false);
+});

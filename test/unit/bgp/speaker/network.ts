@@ -1,0 +1,417 @@
+/**
+ * Engines in one process on a simulated network: sessions that come up when both ends want them, bytes through the real
+ * codec, a clock that only moves when told. Everything runs in `settle`, in a fixed order.
+ */
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { addressBytes, prefixOf } from '#lib/ip.ts';
+import type { Clock, Instant } from '#lib/time.ts';
+import { instant, seconds } from '#lib/time.ts';
+import type { BgpFacts, BgpIntent, PeerIntent, RouteRow } from '#bgp/engine.ts';
+import type { FibUpdate } from '#dataplane/fib/route.ts';
+import { fibRowBytes } from '#dataplane/fib/route.ts';
+import type { KernelInterface, KernelView } from '#dataplane/kernel-view.ts';
+import type { Session, SessionModules, SessionOptions } from '#bgp/io/session-runner.ts';
+import type { SessionDown } from '#bgp/io/session-port.ts';
+import type { Listener } from '#bgp/io/listener.ts';
+import type { SessionState } from '#bgp/engine.ts';
+import { AFI, HEADER_BYTES, SAFI_UNICAST } from '#bgp/wire/codes.ts';
+import type { Capability, Reset, WireContext } from '#bgp/wire/messages.ts';
+import { decodeMessage } from '#bgp/wire/message.ts';
+import { Speaker } from '#bgp/speaker/engine.ts';
+import { prefixFromBytes } from '#lib/ip.ts';
+
+class FakeClock implements Clock {
+  #now = 0;
+  #timers: { at: number; callback: () => void }[] = [];
+
+  now(): Instant {
+    return instant(this.#now);
+  }
+
+  at(at: Instant, callback: () => void): () => void {
+    const timer = { at, callback };
+    this.#timers.push(timer);
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer);
+    };
+  }
+
+  /** Runs one timer that is due by `until`, moving time to it; false when there is none. */
+  fire(until: number): boolean {
+    const due = this.#timers.filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at)[0];
+    if (due === undefined) return false;
+    this.#timers = this.#timers.filter((other) => other !== due);
+    this.#now = Math.max(this.#now, due.at);
+    due.callback();
+    return true;
+  }
+
+  set(now: number): void {
+    this.#now = Math.max(this.#now, now);
+  }
+}
+
+export class FakeSession implements Session {
+  state: SessionState = 'Idle';
+  lastError: Session['lastError'];
+  messages = { received: 0, sent: 0 };
+  families: readonly Family[] = [];
+  started = false;
+  /** The socket takes nothing until it is opened again. */
+  full = false;
+  sentBytes = 0;
+  /** ROUTE-REFRESH subtypes that this end sent. */
+  readonly refreshesSent: number[] = [];
+  lastReset: Reset | undefined;
+  readonly options: SessionOptions;
+  readonly modules: SessionModules;
+  readonly #network: Network;
+  other: FakeSession | undefined;
+
+  constructor(options: SessionOptions, modules: SessionModules, network: Network) {
+    this.options = options;
+    this.modules = modules;
+    this.#network = network;
+  }
+
+  get localAddress(): IpAddress {
+    return this.options.peer.sourceAddress as IpAddress;
+  }
+
+  start(): void {
+    this.started = true;
+    this.#network.sessions.add(this);
+  }
+
+  send(bytes: Uint8Array): boolean {
+    const { other } = this;
+    this.sentBytes += bytes.length;
+    for (let at = 0; at < bytes.length; ) {
+      const length = ((bytes[at + 16] as number) << 8) | (bytes[at + 17] as number);
+      const frame = bytes.slice(at, at + length);
+      at += length;
+      this.messages.sent++;
+      if (frame[18] === 5) this.refreshesSent.push(frame[HEADER_BYTES + 2] as number);
+      this.#network.queue.push(() => {
+        if (other !== undefined && this.other === other) other.receive(frame);
+      });
+    }
+    return !this.full;
+  }
+
+  receive(frame: Uint8Array): void {
+    this.messages.received++;
+    const context: WireContext | undefined = this.context;
+    const decoded = decodeMessage({ type: frame[18] as 2 | 5, bytes: frame }, context);
+    if (!decoded.ok) throw new Error(decoded.error.text);
+    if (decoded.value.kind === 'update') {
+      const reset = this.modules.handlers.update(decoded.value);
+      if (reset !== undefined) this.reset(reset);
+    } else if (decoded.value.kind === 'routeRefresh') this.modules.handlers.routeRefresh(decoded.value);
+  }
+
+  context: WireContext | undefined;
+
+  reset(reset: Reset): void {
+    this.lastReset = reset;
+    // Idle hold time: it does not come back at once.
+    this.started = false;
+    this.modules.clock.at(instant(this.modules.clock.now() + 5000), () => {
+      this.started = true;
+    });
+    this.#network.cut(this, { code: 'SESSION_RESET', text: reset.text, keepRoutes: false, replaced: false });
+  }
+
+  async stop(how: 'silent' | Reset): Promise<void> {
+    this.started = false;
+    this.#network.sessions.delete(this);
+    const keepRoutes = how === 'silent' && this.modules.gracefulRestart() !== undefined;
+    if (how !== 'silent') this.lastReset = how;
+    // What was sent before is delivered first.
+    await Promise.resolve();
+    this.#network.queue.push(() =>
+      this.#network.cut(this, { code: 'SESSION_CONNECTION_CLOSED', text: 'closed', keepRoutes, replaced: false }),
+    );
+  }
+
+  pause(): void {}
+  resume(): void {}
+  setPassword(): void {}
+}
+
+const noListener: Listener = {
+  listening: 179,
+  listenError: undefined,
+  refused: { unknownAddress: 0, interface: 0, key: 0 },
+  register: () => {
+    throw new Error('fake sessions do not register');
+  },
+  close: async () => {},
+};
+
+export interface Row {
+  readonly prefix: Prefix;
+  readonly group: number;
+}
+
+export class Node {
+  readonly name: string;
+  readonly speaker: Speaker;
+  readonly fib: FibUpdate[] = [];
+  /** The kernel that the updates make: prefix to gateways, sorted. */
+  readonly kernel = new Map<string, string[]>();
+  readonly groups = new Map<number, string[]>();
+  facts: BgpFacts | undefined;
+  readonly events: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
+  /** False: the kernel confirms nothing until `confirm`. */
+  confirms = true;
+  readonly sessions: FakeSession[] = [];
+
+  constructor(network: Network, name: string, restart: { restarted: boolean; forwardingPreserved: readonly Family[] }) {
+    this.name = name;
+    this.speaker = new Speaker(restart, {
+      clock: network.clock,
+      wallClock: () => 1_700_000_000_000 + network.clock.now(),
+      random: () => 0.5,
+      defer: (work) => void network.deferred.push(work),
+      outputs: {
+        fib: (update) => {
+          this.fib.push(update);
+          this.#install(update);
+          if (this.confirms) network.deferred.push(() => this.speaker.fibApplied(update.sequence));
+        },
+        facts: (facts) => {
+          this.facts = facts;
+        },
+        event: (_level, event, fields) => void this.events.push({ event, fields }),
+      },
+      createSession: (options, modules) => {
+        const session = new FakeSession(options, modules, network);
+        this.sessions.push(session);
+        return session;
+      },
+      createListener: () => noListener,
+    });
+  }
+
+  #install(update: FibUpdate): void {
+    for (const group of update.groups)
+      this.groups.set(
+        group.id,
+        group.members.map(({ gateway, interfaceIndex }) => `${gateway}%${interfaceIndex}`),
+      );
+    for (const { prefix, group } of rowsOf(update)) {
+      const members = this.groups.get(group);
+      if (group === 0) this.kernel.delete(prefix);
+      else if (members === undefined) throw new Error(`row of ${prefix} uses unknown group ${group}`);
+      else this.kernel.set(prefix, members);
+    }
+    for (const id of update.releasedGroups) this.groups.delete(id);
+  }
+
+  confirm(): void {
+    for (const { sequence } of this.fib) this.speaker.fibApplied(sequence);
+  }
+
+  received(peer?: string): RouteRow[] {
+    return this.rows('received', peer);
+  }
+
+  rows(direction: 'received' | 'accepted' | 'announced' | 'best', peer?: string): RouteRow[] {
+    return [...this.speaker.routes({ direction, limit: 100_000, ...(peer === undefined ? {} : { peer }) }).rows];
+  }
+
+  session(peer: string): FakeSession {
+    const session = this.sessions.findLast((s) => s.options.peer.name === peer);
+    if (session === undefined) throw new Error(`${this.name} has no session ${peer}`);
+    return session;
+  }
+}
+
+export function rowsOf(update: FibUpdate): Row[] {
+  return Array.from(update.groupIds, (group, i) => {
+    const row = update.prefixes.subarray(i * fibRowBytes, (i + 1) * fibRowBytes);
+    const width = row[0] === 4 ? 4 : 16;
+    return { prefix: prefixFromBytes(row.slice(2, 2 + width), row[1] as number), group };
+  });
+}
+
+export class Network {
+  readonly clock = new FakeClock();
+  readonly sessions = new Set<FakeSession>();
+  queue: (() => void)[] = [];
+  deferred: (() => void)[] = [];
+  /** Pairs `a|b` that cannot reach each other. */
+  readonly broken = new Set<string>();
+  readonly nodes: Node[] = [];
+
+  node(name: string, restart = { restarted: false, forwardingPreserved: [] as readonly Family[] }): Node {
+    const node = new Node(this, name, restart);
+    this.nodes.push(node);
+    return node;
+  }
+
+  #connect(): boolean {
+    for (const session of this.sessions) {
+      if (session.other !== undefined || !session.started) continue;
+      const { peer } = session.options;
+      if (this.broken.has(`${session.localAddress}|${peer.address}`)) continue;
+      const other = [...this.sessions].find(
+        (candidate) =>
+          candidate.started &&
+          candidate.other === undefined &&
+          candidate.localAddress === peer.address &&
+          candidate.options.peer.address === session.localAddress,
+      );
+      if (other === undefined) continue;
+      session.other = other;
+      other.other = session;
+      this.#establish(session, other);
+      this.#establish(other, session);
+      return true;
+    }
+    return false;
+  }
+
+  #establish(session: FakeSession, other: FakeSession): void {
+    const { peer } = session.options;
+    const families = peer.families.filter((family) => other.options.peer.families.includes(family));
+    const ours = session.modules.gracefulRestart();
+    const theirs = other.modules.gracefulRestart();
+    const gracefulRestart: Extract<Capability, { kind: 'gracefulRestart' }> | undefined =
+      ours === undefined || theirs === undefined
+        ? undefined
+        : {
+            kind: 'gracefulRestart',
+            restarted: theirs.restarted,
+            notification: theirs.notification,
+            restartTimeSeconds: theirs.restartTimeSeconds,
+            families: theirs.families.map(({ family, forwarding }) => ({
+              afi: AFI[family],
+              safi: SAFI_UNICAST,
+              forwarding,
+            })),
+          };
+    session.context = {
+      fourOctetAs: true,
+      external: peer.peerAsn !== peer.localAsn,
+      families,
+      maximumMessageBytes: 4096,
+      peerAsn: peer.peerAsn,
+    };
+    session.state = 'Established';
+    session.families = families;
+    session.modules.handlers.established({
+      context: session.context,
+      localAddress: session.localAddress,
+      remoteAddress: peer.address,
+      peerIdentifier: new DataView(addressBytes(other.options.local.routerId).buffer).getUint32(0),
+      holdTime: peer.holdTime,
+      peerCapabilities: [{ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }],
+      routeRefresh: true,
+      gracefulRestart,
+    });
+    session.modules.handlers.changed();
+  }
+
+  /** Ends the connection of a session at both ends. */
+  cut(session: FakeSession, reason: SessionDown): void {
+    for (const end of [session, session.other]) {
+      if (end?.other === undefined && end?.state !== 'Established') continue;
+      end.state = 'Idle';
+      end.other = undefined;
+      end.lastError = { code: reason.code, text: reason.text, at: 0 };
+      end.modules.handlers.down(reason);
+      end.modules.handlers.changed();
+    }
+  }
+
+  /** Runs until nothing is left to do at the present time. */
+  async settle(until: number = this.clock.now()): Promise<void> {
+    for (let i = 0; ; i++) {
+      if (i > 1_000_000) throw new Error('the network does not come to rest');
+      const work = this.deferred.shift() ?? this.queue.shift();
+      if (work !== undefined) work();
+      else if (!this.#connect() && !this.clock.fire(until)) {
+        // Promises of sessions that stop.
+        for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+        if (this.deferred.length + this.queue.length === 0 && !this.#connect()) break;
+      }
+    }
+    this.clock.set(until);
+  }
+
+  async advance(milliseconds: number): Promise<void> {
+    await this.settle(this.clock.now() + milliseconds);
+  }
+}
+
+export const ip = (text: string): IpAddress => text as IpAddress;
+export const prefix = (text: string): Prefix => text as Prefix;
+export const asn = (number: number): Asn => number as Asn;
+
+export function peerIntent(overrides: Partial<PeerIntent> & Pick<PeerIntent, 'name'>): PeerIntent {
+  return {
+    address: ip('192.0.2.2'),
+    port: 179,
+    peerAsn: asn(65002),
+    localAsn: asn(65001),
+    families: ['ipv4', 'ipv6'],
+    password: undefined,
+    sourceAddress: ip('192.0.2.1'),
+    passive: false,
+    holdTime: seconds(90),
+    connectRetryTime: seconds(5),
+    ebgpMultihop: 1,
+    importPolicy: 'All',
+    filters: [],
+    transit: false,
+    maxPrefixes: 10_000,
+    gracefulRestart: { enabled: true, restartTime: seconds(120) },
+    allowedLocalAsns: 0,
+    enabled: true,
+    ...overrides,
+  };
+}
+
+export function intent(overrides: Partial<BgpIntent>): BgpIntent {
+  return {
+    asn: asn(65001),
+    routerId: ip('10.255.0.1'),
+    listenPort: 179,
+    peers: [],
+    announcements: [],
+    ownPrefixes: [],
+    multipath: { maximumPaths: 8, relax: true },
+    ...overrides,
+  };
+}
+
+/** One interface per entry, with its connected routes; index from 1 in order. */
+export function kernelView(interfaces: readonly (readonly string[])[]): KernelView {
+  const links = interfaces.map(
+    (addresses, i): KernelInterface => ({
+      index: i + 1,
+      name: `eth${i}`,
+      up: true,
+      mtu: 1500,
+      pod: false,
+      addresses: addresses.map((text) => ({
+        address: ip(text.slice(0, text.indexOf('/'))),
+        prefixLength: Number(text.slice(text.indexOf('/') + 1)),
+      })),
+    }),
+  );
+  return {
+    interfaces: links,
+    routes: links.flatMap((link) =>
+      link.addresses.map(({ address, prefixLength }) => ({
+        prefix: prefixOf(address, prefixLength),
+        gateway: undefined,
+        interfaceIndex: link.index,
+        metric: 0,
+        protocol: 2,
+      })),
+    ),
+  };
+}
