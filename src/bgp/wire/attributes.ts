@@ -203,9 +203,10 @@ function complete(findings: Findings, context: WireContext, hasClassicNlri: bool
     if (problem !== undefined) return withdrawFor(`NEXT_HOP: ${problem} (RFC 4271 §6.3)`, UPDATE_ERROR.invalidNextHop);
   }
   if (!context.external && draft.localPref === undefined) return missing('LOCAL_PREF', ATTRIBUTE.localPref);
-  // RFC 6793 §4.2.3: an AGGREGATOR that did not need AS_TRANS shows that somebody on the way rewrote the old attributes
-  // alone; then both new ones are ignored.
-  const useAs4 = draft.aggregator === undefined || draft.aggregator.asn === AS_TRANS;
+  // RFC 6793 §4.2.3: an AGGREGATOR beside AS4_AGGREGATOR that does not say AS_TRANS shows that somebody on the way has
+  // rewritten the old attributes alone; then both new ones are ignored.
+  const useAs4 =
+    draft.aggregator === undefined || draft.as4Aggregator === undefined || draft.aggregator.asn === AS_TRANS;
   const asPath = draft.as4Path !== undefined && useAs4 ? mergeAs4Path(draft.asPath, draft.as4Path) : draft.asPath;
   const first = context.external && context.enforceFirstAs !== false ? firstAsProblem(asPath, context) : undefined;
   if (first !== undefined) return withdrawFor(`AS_PATH: ${first} (RFC 4271 §6.3)`, UPDATE_ERROR.malformedAsPath);
