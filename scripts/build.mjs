@@ -1,4 +1,4 @@
-// Builds dist/: one bundle of the command and one file for each thread of the agent, beside what they read at run time.
+// Builds dist/ (or the directory that is named): one bundle of the command and one file for each thread of the agent, beside what they read at run time.
 // `node dist/main.js` is then the whole program; dist/node_modules holds the one package that has a native part.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const dist = join(root, 'dist');
+const dist = resolve(process.argv[2] ?? join(root, 'dist'));
 const { threadEntries } = await import(join(root, 'src/agent/entries.ts'));
 
 const entryPoints = { main: join(root, 'src/main.ts') };

@@ -2,10 +2,9 @@
  * What the subcommands that ask the agent have in common: connect, fetch, print as a table, JSON or YAML, again and again
  * with --watch, and an exit code that says whether all is well.
  */
-import { stringify } from 'yaml';
 import { ADMIN_SOCKET } from '#dataplane/kernel-names.ts';
 import type { OptionSpec, Parsed } from './arguments.ts';
-import { type AgentClient, connectAgent } from './client.ts';
+import type { AgentClient } from './client.ts';
 import { EXIT_FINE, EXIT_WRONG } from './command.ts';
 import { type CliIo, tableOptions } from './io.ts';
 import type { TableOptions } from './output/table.ts';
@@ -25,8 +24,14 @@ const outputOption: OptionSpec = {
 const watchOption: OptionSpec = { name: 'watch', short: 'w', help: 'show it again whenever it changes, until Ctrl-C' };
 export const queryOptions: readonly OptionSpec[] = [outputOption, watchOption, socketOption];
 
-export const socketPath = (parsed: Parsed, io: CliIo): string =>
+const socketPath = (parsed: Parsed, io: CliIo): string =>
   parsed.values.get('socket') ?? io.environment['FLATROUTE_SOCKET'] ?? ADMIN_SOCKET;
+
+/** The client brings gRPC with it, which nothing else needs. */
+export async function connect(parsed: Parsed, io: CliIo): Promise<AgentClient> {
+  const { connectAgent } = await import('./client.ts');
+  return await connectAgent(socketPath(parsed, io));
+}
 
 export interface View<T> {
   readonly fetch: (client: AgentClient) => Promise<T>;
@@ -40,13 +45,14 @@ const CLEAR = '\u001b[H\u001b[2J';
 
 export async function runQuery<T>(view: View<T>, parsed: Parsed, io: CliIo): Promise<number> {
   const format = parsed.values.get('output') ?? 'table';
+  const stringify = format === 'yaml' ? (await import('yaml')).stringify : JSON.stringify;
   const render = (answer: T): string => {
     if (format === 'json') return `${JSON.stringify(answer, null, watching ? 0 : 2)}\n`;
     if (format === 'yaml') return `${watching ? '---\n' : ''}${stringify(answer)}`;
     return `${view.show(answer, io.now(), tableOptions(io)).join('\n')}\n`;
   };
   const watching = parsed.switches.has('watch');
-  const client = await connectAgent(socketPath(parsed, io));
+  const client = await connect(parsed, io);
   try {
     let answer = await view.fetch(client);
     if (!watching) {

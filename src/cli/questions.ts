@@ -2,10 +2,10 @@
 import { parseAddress, parsePrefix } from '#lib/ip.ts';
 import type { RoutesAnswer } from '#status/answers.ts';
 import type { Parsed } from './arguments.ts';
-import { connectAgent, type RoutesRequest } from './client.ts';
+import type { RoutesRequest } from './client.ts';
 import { type Command, EXIT_FINE, EXIT_USAGE } from './command.ts';
 import type { CliIo } from './io.ts';
-import { queryOptions, runQuery, socketOption, socketPath } from './query.ts';
+import { connect, queryOptions, runQuery, socketOption } from './query.ts';
 import { driftIsFine, showBlocks, showConditions, showDrift, showPods } from './show/node.ts';
 import { peersAreFine, showPeers } from './show/peers.ts';
 import { destinationIsFine, explainRoute, showRoutes } from './show/routes.ts';
@@ -178,7 +178,7 @@ const events: Command = {
   arguments: [],
   options: [socketOption],
   run: async (parsed, io) => {
-    const client = await connectAgent(socketPath(parsed, io));
+    const client = await connect(parsed, io);
     try {
       for await (const { at, level, event, fields } of client.watch(io.signal)) {
         io.out(`${JSON.stringify({ time: at, level, event, ...fields })}\n`);
@@ -198,7 +198,7 @@ const reset: Command = {
   run: async (parsed, io) => {
     const [peer = ''] = parsed.words;
     const soft = parsed.switches.has('soft');
-    const client = await connectAgent(socketPath(parsed, io));
+    const client = await connect(parsed, io);
     try {
       await client.reset(peer, soft);
       io.out(soft ? `asked ${peer} for its routes again\n` : `session with ${peer} ended; it comes back by itself\n`);

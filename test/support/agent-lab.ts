@@ -89,22 +89,20 @@ export async function makeNodes(
   }
 }
 
-export const startAgent = ({ host }: TestNode, ...extra: readonly string[]): Promise<LabProcess> =>
-  host.spawn(
-    flatroute(
-      'agent',
-      '--resources',
-      RESOURCES,
-      '--node',
-      host.name,
-      '--metrics',
-      `127.0.0.1:${METRICS_PORT}`,
-      '--log-level',
-      'debug',
-      ...extra,
-    ),
-    { log: 'agent.log' },
-  );
+export const agentWords = ({ host }: TestNode): readonly string[] => [
+  'agent',
+  '--resources',
+  RESOURCES,
+  '--node',
+  host.name,
+  '--metrics',
+  `127.0.0.1:${METRICS_PORT}`,
+  '--log-level',
+  'debug',
+];
+
+export const startAgent = (node: TestNode, ...extra: readonly string[]): Promise<LabProcess> =>
+  node.host.spawn(flatroute(...agentWords(node), ...extra), { log: 'agent.log' });
 
 export const ask = ({ host }: TestNode, ...words: readonly string[]): Promise<CommandResult> =>
   host.exec(flatroute(...words));

@@ -62,7 +62,7 @@ class Background {
     this.#reaper = new Reaper({}, { report: (report) => this.#toPods({ kind: 'reaped', report }) });
     this.#outgoing = new OutgoingRules({ changed });
     const checks = new NodeChecks({}, { socket: this.#dumpSocket });
-    this.#node = new NodeWatch({ check: (view) => checks.check(view), changed, log: host.log });
+    this.#node = new NodeWatch({ check: (view) => checks.check(view), changed, log: (...line) => host.log(...line) });
     this.#observer = new KernelObserver(
       { ignorePorts: [this.#fibSocket.portId, this.#blockSocket.portId] },
       { socket: this.#dumpSocket, clock: systemClock },

@@ -76,18 +76,22 @@ export class NodeWatch {
   }
 
   #begin(): void {
-    this.#running = this.#run().then(() => {
-      this.#running = undefined;
-      this.#arm(this.#again ? SETTLE_MILLISECONDS : AGAIN_MILLISECONDS);
-      this.#again = false;
-    });
+    this.#running = this.#run();
   }
 
   async #run(): Promise<void> {
-    if (this.#view === undefined) return;
+    // The promise of this run must be known before it ends.
+    await Promise.resolve();
+    if (this.#view !== undefined) await this.#look(this.#view);
+    this.#running = undefined;
+    this.#arm(this.#again ? SETTLE_MILLISECONDS : AGAIN_MILLISECONDS);
+    this.#again = false;
+  }
+
+  async #look(view: KernelView): Promise<void> {
     let problems: readonly NodeProblem[];
     try {
-      const report = await this.#check(this.#view);
+      const report = await this.#check(view);
       for (const { name, value, consequence } of report.made) {
         this.#log('info', 'node.setting', { name, value, without: consequence });
       }
