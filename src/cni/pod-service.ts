@@ -48,7 +48,13 @@ export class PodService implements PodServicePort {
     };
     const verbs = new Verbs(waits, this.#pods);
     this.#server = new CniServer(options.socketPath ?? CNI_SOCKET, options.connections ?? DEFAULT_CONNECTIONS, {
-      handle: (request, caller) => verbs.handle(request, caller),
+      handle: async (request, caller) => {
+        const started = performance.now();
+        const reply = await verbs.handle(request, caller);
+        const verb = request.environment.get('CNI_COMMAND') ?? '';
+        modules.served?.(verb, (performance.now() - started) / 1000, reply.code === 0);
+        return reply;
+      },
     });
     this.#spool = new Spool(options.spoolDirectory ?? SPOOL_DIRECTORY, {
       handle: (record) => verbs.handleRecord(record),

@@ -33,6 +33,8 @@ export interface PodServiceModules {
   readonly reap: (request: ReaperRequest) => void;
   readonly facts: (facts: PodFacts) => void;
   readonly event: (event: PodEvent) => void;
+  /** One call of a plugin was answered; seconds from its request to the answer. */
+  readonly served?: (verb: string, seconds: number, succeeded: boolean) => void;
 }
 
 /** What the kernel's notifications say that matters here; the background thread's monitor sends it. */

@@ -24,6 +24,9 @@ function makePods(host: ThreadHost<'pods'>): ThreadWork<'pods'> {
     {
       reap,
       facts: (facts) => host.facts(facts),
+      served: (verb, seconds, succeeded) => {
+        if (verb === 'ADD' && succeeded) host.attached(seconds);
+      },
       // Names are constant words; the log has them with a dot, as all others.
       event: ({ level, name, text, data }) => host.log(level, name.replace('_', '.'), { ...data, text }),
     },
