@@ -113,10 +113,10 @@ export class PodNode {
     return ['-t', this.#holderPid, '-m', '-n', '--', ...argv];
   }
 
-  async startAgent(first: PodsIntent | undefined = intent): Promise<void> {
+  async startAgent(first: PodsIntent | 'none' = intent): Promise<void> {
     const agent = spawn(
       'nsenter',
-      this.#inside([process.execPath, agentPath, ...(first === undefined ? [] : [JSON.stringify(first)])]),
+      this.#inside([process.execPath, agentPath, ...(first === 'none' ? [] : [JSON.stringify(first)])]),
       {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       },
