@@ -6,7 +6,7 @@ import { MESSAGE_TYPE } from '#bgp/wire/messages.ts';
 import { openMessage } from '#bgp/wire/negotiate.ts';
 import { encodeOpen } from '#bgp/wire/open.ts';
 import { encodeKeepalive } from '#bgp/wire/message.ts';
-import { until } from '../../../support/until.ts';
+import { eventually as until } from '../../../support/netns.ts';
 
 export const peerAddress = '127.0.0.2';
 
@@ -70,11 +70,11 @@ export class PeerEnd {
     for (const message of messages) this.socket.write(message);
   }
 
-  hears(message: string): Promise<void> {
+  hears(message: string): Promise<unknown> {
     return until(`the peer hears ${message}, it heard ${this.heard.join(' ')}`, () => this.heard.includes(message));
   }
 
-  ends(): Promise<void> {
+  ends(): Promise<unknown> {
     return until('the peer sees the end of the connection', () => this.closed);
   }
 }

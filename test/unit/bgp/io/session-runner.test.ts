@@ -6,7 +6,7 @@ import { cease, encodeNotification } from '#bgp/wire/notification.ts';
 import { encodeRouteRefresh } from '#bgp/wire/message.ts';
 import { type PeerEnd, dial, keepalive, peerOpen, type PeerTraits } from './scripted-peer.ts';
 import { type TestOptions, type UnderTest, underTest } from './session-under-test.ts';
-import { until } from '../../../support/until.ts';
+import { eventually as until } from '../../../support/netns.ts';
 
 const running: UnderTest[] = [];
 const begin = async (options: TestOptions = {}): Promise<UnderTest> => {

@@ -7,7 +7,7 @@ import type { Negotiated, SessionDown } from '#bgp/io/session-port.ts';
 import { type LocalGracefulRestart, type Session, createSession } from '#bgp/io/session-runner.ts';
 import type { Reset, UpdateMessage } from '#bgp/wire/messages.ts';
 import { type ManualClock, manualClock } from '../../../support/manual-clock.ts';
-import { until } from '../../../support/until.ts';
+import { eventually as until } from '../../../support/netns.ts';
 import { PeerListener, peerAddress } from './scripted-peer.ts';
 
 export interface Told {
@@ -27,8 +27,8 @@ export interface UnderTest {
   readonly peer: PeerListener;
   /** What `update` answers next. */
   answer: Reset | undefined;
-  state(wanted: string): Promise<void>;
-  fails(code: string): Promise<void>;
+  state(wanted: string): Promise<unknown>;
+  fails(code: string): Promise<unknown>;
   /** Waits until the octets that were sent have been read by the session. */
   reads(action: () => void): Promise<void>;
   close(): Promise<void>;

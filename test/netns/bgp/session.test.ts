@@ -1,0 +1,125 @@
+// Two sessions of ours over a real link: MD5 keys, interfaces, and what the kernel counts.
+import assert from 'node:assert/strict';
+import { type TestContext, describe, test } from 'node:test';
+import { milliseconds, seconds } from '#lib/time.ts';
+import type { Host } from '#lab/host.ts';
+import { Lab } from '#lab/lab.ts';
+import { type HostSession, startSession } from '../../support/session-host.ts';
+import type { SessionProcessOptions } from '../../support/session-process.ts';
+
+const addresses = { ipv4: ['172.16.1.1', '172.16.1.2'], ipv6: ['fd16::1', 'fd16::2'] } as const;
+const interfaces = ['up-a', 'up-b'] as const;
+
+interface Ends {
+  readonly hosts: readonly [Host, Host];
+  readonly sessions: readonly [HostSession, HostSession];
+}
+
+async function twoEnds(
+  t: TestContext,
+  more: readonly [Partial<SessionProcessOptions>, Partial<SessionProcessOptions>],
+  family: 'ipv4' | 'ipv6' = 'ipv4',
+): Promise<Ends> {
+  const lab = await Lab.create('frt-session');
+  t.after(async () => await lab.dispose());
+  const hosts = [await lab.addHost('a'), await lab.addHost('b')] as const;
+  await lab.link({
+    a: hosts[0],
+    b: hosts[1],
+    names: interfaces,
+    addresses: [
+      ['172.16.1.1/30', '172.16.1.2/30'],
+      ['fd16::1/64', 'fd16::2/64'],
+    ],
+  });
+  const [a, b] = addresses[family];
+  const one = { routerId: '10.0.0.1', localAsn: 64512, peerAsn: 64513, address: b, source: a, listenPort: 179 };
+  const two = { routerId: '10.0.0.2', localAsn: 64513, peerAsn: 64512, address: a, source: b, listenPort: 179 };
+  const [first, second] = more;
+  const sessions = [
+    await startSession(hosts[0], { ...one, ...first }),
+    await startSession(hosts[1], { ...two, ...second }),
+  ] as const;
+  return { hosts, sessions };
+}
+
+const established = (session: HostSession) =>
+  session.reports('Established', (report) => report.state === 'Established');
+
+describe('TCP MD5 between two of our sessions', { concurrency: false }, () => {
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    for (const [name, a, b] of [
+      ['a connects', {}, { passive: true }],
+      ['b connects', { passive: true }, {}],
+      ['both connect', {}, {}],
+    ] as const) {
+      test(`the same key opens the session over ${family}, ${name}`, async (t) => {
+        const password = 'same';
+        const { sessions } = await twoEnds(
+          t,
+          [
+            { password, ...a },
+            { password, ...b },
+          ],
+          family,
+        );
+        const reports = await Promise.all(sessions.map(established));
+        assert.deepEqual(
+          reports.map(({ localAddress }) => localAddress),
+          addresses[family],
+        );
+      });
+    }
+  }
+
+  const wrong = [
+    ['the keys differ', { password: 'one' }, { password: 'other' }],
+    ['only we have a key', { password: 'one' }, {}],
+    ['only the peer has a key', {}, { password: 'other' }],
+  ] as const;
+  for (const [name, a, b] of wrong) {
+    test(`no session when ${name}, and it is told from a peer that is not there`, async (t) => {
+      const { sessions } = await twoEnds(t, [a, b]);
+      for (const session of sessions)
+        await session.reports('a mismatch', (report) => report.codes.includes('SESSION_PASSWORD_MISMATCH'));
+      for (const session of sessions) assert.equal((await session.latest())?.ups, 0);
+    });
+  }
+
+  test('a key is changed on a live session without ending it', async (t) => {
+    const keys = { password: 'old', nextPassword: 'new', holdTimeSeconds: 3 };
+    const { sessions } = await twoEnds(t, [keys, { ...keys, passive: true }]);
+    await Promise.all(sessions.map(established));
+    for (const { process } of sessions) process.kill('SIGUSR2');
+    const [before] = await Promise.all(sessions.map((s) => s.reports('the new key', (report) => report.rekeyed)));
+    // Two KEEPALIVEs more than before are more than a hold time's worth of proof that segments pass.
+    const enough = (before?.received ?? 0) + 4;
+    const [report] = await Promise.all(
+      sessions.map((s) => s.reports('KEEPALIVEs with the new key', ({ received }) => received >= enough)),
+    );
+    assert.deepEqual([report?.ups, report?.downs], [1, []]);
+  });
+});
+
+test('a connection over a refused interface is closed, and the kernel named the interface', async (t) => {
+  const { sessions } = await twoEnds(t, [{ passive: true, refusedInterface: interfaces[0] }, {}]);
+  await sessions[1].reports('the end', ({ codes }) => codes.some((code) => code.startsWith('SESSION_CONNECTION_')));
+  assert.equal((await sessions[0].latest())?.ups, 0);
+});
+
+test('a peer that vanishes is given up when the hold time is over, and keeps its routes only when it closes TCP', async (t) => {
+  const { sessions } = await twoEnds(t, [{ holdTimeSeconds: 3 }, { passive: true }]);
+  await Promise.all(sessions.map(established));
+  const started = performance.now();
+  sessions[1].process.kill('SIGSTOP');
+  const report = await sessions[0].reports('down', ({ downs }) => downs.length > 0, seconds(8));
+  const waited = performance.now() - started;
+  sessions[1].process.kill('SIGCONT');
+  assert.deepEqual(report.downs, ['SESSION_HOLD_TIMER_EXPIRED']);
+  assert.ok(waited > milliseconds(1900) && waited < milliseconds(6000), `after ${waited} ms`);
+  await sessions[0].reports('up again', ({ ups }) => ups === 2);
+  sessions[1].process.kill('SIGKILL');
+  await sessions[0].reports('down with the routes kept', ({ downs }) =>
+    downs.some((down) => down.endsWith(' keep') && down.startsWith('SESSION_CONNECTION_')),
+  );
+});

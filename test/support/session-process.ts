@@ -1,0 +1,139 @@
+/**
+ * One BGP session in a process of its own, so that it can live in any network namespace. Argument: SessionProcessOptions
+ * as JSON. Writes a SessionReport as one line of JSON whenever something changed. SIGTERM stops it with a Cease, SIGINT
+ * silently; SIGUSR2 puts `nextPassword` on it.
+ */
+import { readFileSync } from 'node:fs';
+import type { Asn, IpAddress } from '#lib/ip.ts';
+import { seconds, systemClock } from '#lib/time.ts';
+import { createListener } from '#bgp/io/listener.ts';
+import { createSession } from '#bgp/io/session-runner.ts';
+import { cease } from '#bgp/wire/notification.ts';
+
+export interface SessionProcessOptions {
+  readonly routerId: string;
+  readonly localAsn: number;
+  readonly peerAsn: number;
+  readonly address: string;
+  readonly source?: string;
+  readonly passive?: boolean;
+  readonly listenPort?: number;
+  readonly password?: string;
+  readonly nextPassword?: string;
+  readonly holdTimeSeconds?: number;
+  readonly connectRetrySeconds?: number;
+  /** Connections over this interface are refused. */
+  readonly refusedInterface?: string;
+}
+
+export interface SessionReport {
+  readonly state: string;
+  readonly ups: number;
+  readonly downs: readonly string[];
+  readonly codes: readonly string[];
+  readonly text: string;
+  readonly received: number;
+  readonly localAddress: string | undefined;
+  readonly refused: { readonly unknownAddress: number; readonly interface: number };
+  readonly listening: number | undefined;
+  readonly rekeyed: boolean;
+}
+
+const options = JSON.parse(process.argv[2] ?? '{}') as SessionProcessOptions;
+const refusedIndex =
+  options.refusedInterface === undefined
+    ? undefined
+    : Number(readFileSync(`/sys/class/net/${options.refusedInterface}/ifindex`, 'utf8'));
+const report = { ups: 0, downs: [] as string[], codes: [] as string[], localAddress: undefined as string | undefined };
+let rekeyed = false;
+let last = '';
+
+function write(): void {
+  const code = session.lastError?.code;
+  if (code !== undefined && report.codes.at(-1) !== code) report.codes.push(code);
+  const line: SessionReport = {
+    ...report,
+    state: session.state,
+    text: session.lastError?.text ?? '',
+    received: session.messages.received,
+    refused: listener.refused,
+    listening: listener.listening,
+    rekeyed,
+  };
+  const text = JSON.stringify(line);
+  if (text !== last) process.stdout.write(`${text}\n`);
+  last = text;
+}
+
+const listener = createListener(
+  { port: options.listenPort },
+  { clock: systemClock, changed: () => undefined, refusesInterface: (index) => index === refusedIndex },
+);
+const session = createSession(
+  {
+    peer: {
+      name: 'peer',
+      address: options.address as IpAddress,
+      port: 179,
+      peerAsn: options.peerAsn as Asn,
+      localAsn: options.localAsn as Asn,
+      families: ['ipv4', 'ipv6'],
+      password: options.password,
+      sourceAddress: options.source as IpAddress | undefined,
+      passive: options.passive ?? false,
+      holdTime: seconds(options.holdTimeSeconds ?? 9),
+      connectRetryTime: seconds(options.connectRetrySeconds ?? 1),
+      ebgpMultihop: 1,
+      importPolicy: 'All',
+      filters: [],
+      transit: false,
+      maxPrefixes: 1000,
+      gracefulRestart: { enabled: true, restartTime: seconds(120) },
+      allowedLocalAsns: 0,
+      enabled: true,
+    },
+    local: {
+      routerId: options.routerId as IpAddress,
+      capabilities: { enhancedRouteRefresh: true, extendedMessage: true, extendedNextHop: false },
+    },
+  },
+  {
+    clock: systemClock,
+    wallClock: Date.now,
+    random: Math.random,
+    listener,
+    gracefulRestart: () => ({
+      restartTimeSeconds: 120,
+      restarted: false,
+      notification: false,
+      families: [{ family: 'ipv4', forwarding: false }],
+    }),
+    handlers: {
+      established: (negotiated) => {
+        report.ups++;
+        report.localAddress = negotiated.localAddress;
+      },
+      update: () => undefined,
+      routeRefresh: () => undefined,
+      writable: () => undefined,
+      down: ({ code, keepRoutes }) => report.downs.push(keepRoutes ? `${code} keep` : code),
+      changed: () => write(),
+    },
+  },
+);
+
+async function end(how: 'silent' | ReturnType<typeof cease>): Promise<void> {
+  await session.stop(how);
+  await listener.close();
+  process.exit(0);
+}
+
+process.on('SIGTERM', () => void end(cease(2, 'test is over')));
+process.on('SIGINT', () => void end('silent'));
+process.on('SIGUSR2', () => {
+  session.setPassword(options.nextPassword);
+  rekeyed = true;
+  write();
+});
+session.start();
+write();
