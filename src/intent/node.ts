@@ -1,6 +1,5 @@
 /** The node itself: its addresses, AS number and BGP identifier, from its Node object and BGPConfiguration. */
-import { createHash } from 'node:crypto';
-import { addressFromBytes, familyOf, parseAddress } from '#lib/ip.ts';
+import { addressFromBigInt, familyOf, parseAddress } from '#lib/ip.ts';
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { annotatedAddress, annotatedAsNumber, nodeAnnotation } from '#resources/core.ts';
 import type { Node } from '#resources/core.ts';
@@ -66,9 +65,9 @@ function internalAddress(node: Node | undefined, family: Family): IpAddress | un
   return undefined;
 }
 
-/** Any non-zero number is a BGP identifier (RFC 6286 §2.1); the same name always gives the same one. */
+/** Any non-zero number is a BGP identifier (RFC 6286 §2.1); the same name always gives the same one (FNV-1a). */
 function derivedRouterId(name: string): IpAddress {
-  const bytes = Uint8Array.from(createHash('sha256').update(name).digest().subarray(0, 4));
-  if (bytes.every((byte) => byte === 0)) bytes[3] = 1;
-  return addressFromBytes(bytes);
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return addressFromBigInt('ipv4', BigInt(hash === 0 ? 1 : hash));
 }

@@ -36,13 +36,13 @@ function established(peer: PeerIntent, origin: PeerOrigin | undefined, session: 
     const message = `Established since ${since} with ${peer.address}, AS ${peer.peerAsn}, for ${session.families.join(' and ')}.`;
     return { status: 'True', reason: 'Established', message };
   }
-  if (session.md5Failures > 0) {
-    const counted = `${session.md5Failures} segment${session.md5Failures === 1 ? '' : 's'} with a wrong or missing MD5 signature came while the session of ${peer.address} was not up.`;
+  const signatures = wrongSignatures(session, origin);
+  if (signatures !== undefined) {
     const advice =
       origin?.password === undefined
         ? 'This peer has no password here: set spec.password, or remove it from the router.'
         : `Compare Secret ${origin.password.secret}, key ${origin.password.key}, with the router.`;
-    return { status: 'False', reason: 'AuthFailed', message: `${counted} ${advice}` };
+    return { status: 'False', reason: 'AuthFailed', message: `${signatures} ${advice}` };
   }
   const last =
     session.lastError === undefined ? '' : ` Last error: ${session.lastError.text} (${session.lastError.code}).`;
@@ -52,6 +52,27 @@ function established(peer: PeerIntent, origin: PeerOrigin | undefined, session: 
     reason: 'NotEstablished',
     message: `The session is ${session.state}.${last} Check that ${peer.address}${port} has this node as neighbour with AS ${peer.localAsn}.`,
   };
+}
+
+/** Errors that a peer also gives whose segments the kernel drops: silence. */
+const silence: readonly (string | undefined)[] = [
+  undefined,
+  'SESSION_CONNECT_TIMEOUT',
+  'SESSION_CONNECTION_LOST',
+  'SESSION_HOLD_TIMER_EXPIRED',
+];
+
+/**
+ * What speaks for two different passwords. The session itself says so after a whole ConnectRetryTime; before that, and while
+ * it only waits for the peer, the kernel's counter does. That one is the namespace's, not the peer's, so it counts only
+ * for a silent peer with a password.
+ */
+function wrongSignatures(session: PeerFacts, origin: PeerOrigin | undefined): string | undefined {
+  const { lastError, md5Failures } = session;
+  if (lastError?.code === 'SESSION_PASSWORD_MISMATCH') return `${session.address}: ${lastError.text}.`;
+  if (md5Failures === 0 || origin?.password === undefined || !silence.includes(lastError?.code)) return undefined;
+  const segments = md5Failures === 1 ? '1 segment' : `${md5Failures} segments`;
+  return `The kernel dropped ${segments} with a wrong or missing MD5 signature, and ${session.address} is silent.`;
 }
 
 const sum = (counts: Readonly<Record<Family, number>>): number => counts.ipv4 + counts.ipv6;

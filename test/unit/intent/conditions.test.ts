@@ -1,0 +1,361 @@
+// What a user reads of sessions, kernel and addresses, from intent and facts.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BgpFacts, PeerFacts } from '#bgp/engine.ts';
+import type { KernelFacts } from '#dataplane/intent.ts';
+import { compile } from '#intent/compile.ts';
+import { conditions } from '#intent/conditions.ts';
+import { gate, heldBack } from '#intent/gate.ts';
+import type { Condition, Facts } from '#intent/node-intent.ts';
+import type { PodFacts } from '#ipam/intent.ts';
+import type { Prefix } from '#lib/ip.ts';
+import type { ResourceProblem } from '#resources/resource-set.ts';
+import { nodeYaml, own, resources } from '../../support/resources.ts';
+import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
+
+const prefix = (text: string): Prefix => text as Prefix;
+const node = nodeYaml('node-1', '192.0.2.11', '10.60.1.0/26');
+const secret = '{apiVersion: v1, kind: Secret, metadata: {name: bgp}, stringData: {tor-a: hunter2}}\n---\n';
+const torA = own('BGPPeer', 'tor-a', 'peerIP: 192.0.2.1, asNumber: 65100');
+const torALocked = own(
+  'BGPPeer',
+  'tor-a',
+  'peerIP: 192.0.2.1, asNumber: 65100, password: {secretKeyRef: {name: bgp, key: tor-a}}',
+);
+
+const kernel = (changes: Partial<KernelFacts> = {}): KernelFacts => ({
+  generation: 1,
+  blackholes: [prefix('10.60.1.0/26')],
+  learnedRoutes: { ipv4: 3, ipv6: 0 },
+  routeConflicts: [],
+  repairs: {},
+  problems: [],
+  ...changes,
+});
+
+const pods = (...blocks: PodFacts['blocks']): PodFacts => ({ generation: 1, pods: 1, blocks, foreignLinks: [] });
+const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
+  pool,
+  cidr: prefix('10.60.1.0/26'),
+  capacity,
+  used,
+  fenced,
+});
+
+function decide(yaml: string, facts: Facts, problems: readonly ResourceProblem[] = []): readonly Condition[] {
+  return conditions(compile(resources(yaml), 'node-1'), facts, problems);
+}
+
+function found(list: readonly Condition[], object: string, type: string): Condition | undefined {
+  return list.find((it) => `${it.kind} ${it.name}` === object && it.type === type);
+}
+
+const session = (changes: Partial<PeerFacts>): Facts => ({
+  bgp: bgpFacts([peerFacts('tor-a', changes)]),
+  kernel: kernel(),
+});
+const error = (code: string, text: string): PeerFacts['lastError'] => ({ code, text, at: 0 });
+
+describe('a session', () => {
+  const rows: readonly (readonly [string, string, Facts, string, string, RegExp])[] = [
+    ['not reported yet', torA, {}, 'Established', 'Unknown Pending', /not reported/],
+    [
+      'up',
+      torA,
+      session({}),
+      'Established',
+      'True Established',
+      /since 2026-01-01T00:00:00.000Z with 192\.0\.2\.1, AS 65100, for ipv4 and ipv6/,
+    ],
+    [
+      'down',
+      torA,
+      session({ state: 'Active', lastError: error('SESSION_CONNECTION_REFUSED', 'nothing listens there') }),
+      'Established',
+      'False NotEstablished',
+      /is Active\. Last error: nothing listens there \(SESSION_CONNECTION_REFUSED\)\. Check that 192\.0\.2\.1 answers on TCP port 179 and has this node as neighbour with AS 64512/,
+    ],
+    [
+      'held down by the administrator',
+      torA.replace('asNumber', 'adminState: Down, asNumber'),
+      session({ state: 'Idle' }),
+      'Established',
+      'False AdminDown',
+      /Set it to Up/,
+    ],
+    [
+      'held down for want of its Secret',
+      torALocked,
+      session({ state: 'Idle' }),
+      'Established',
+      'False NotAccepted',
+      /condition Accepted says why/,
+    ],
+    [
+      'silent, and the kernel counts wrong signatures',
+      torALocked + secret,
+      session({ state: 'Connect', md5Failures: 17 }),
+      'Established',
+      'False AuthFailed',
+      /dropped 17 segments .* and 192\.0\.2\.1 is silent\. Compare Secret bgp, key tor-a, with the router/,
+    ],
+    [
+      'wrong signatures of somebody else: this peer answered',
+      torALocked + secret,
+      session({ state: 'Active', md5Failures: 17, lastError: error('SESSION_CONNECTION_REFUSED', 'x') }),
+      'Established',
+      'False NotEstablished',
+      /refused|x \(/i,
+    ],
+    [
+      'wrong signatures of somebody else: no password here',
+      torA,
+      session({ state: 'Active', md5Failures: 17 }),
+      'Established',
+      'False NotEstablished',
+      /Check that/,
+    ],
+    [
+      'the router signs and we do not',
+      torA,
+      session({ state: 'Active', lastError: error('SESSION_PASSWORD_MISMATCH', 'the passwords differ') }),
+      'Established',
+      'False AuthFailed',
+      /the passwords differ\. This peer has no password here: set spec\.password/,
+    ],
+    [
+      'up again after wrong signatures',
+      torALocked + secret,
+      session({ md5Failures: 17 }),
+      'Established',
+      'True Established',
+      /./,
+    ],
+    ['routes that are used', torA, session({}), 'RoutesAccepted', 'True RoutesAccepted', /1 of 214 received/],
+    [
+      'nothing accepted',
+      torA,
+      session({ accepted: { ipv4: 0, ipv6: 0 } }),
+      'RoutesAccepted',
+      'False NothingAccepted',
+      /None of 214 .* \(importPolicy None\).*set spec\.importPolicy to DefaultRoute or All/,
+    ],
+    [
+      'nothing received',
+      torA,
+      session({ received: { ipv4: 0, ipv6: 0 }, accepted: { ipv4: 0, ipv6: 0 } }),
+      'RoutesAccepted',
+      'Unknown NothingReceived',
+      /announces no route/,
+    ],
+    ['everything announced', torA, session({}), 'RoutesAnnounced', 'True RoutesAnnounced', /4 routes/],
+    [
+      'no next hop for a family with announcements',
+      torA,
+      session({ noNextHop: ['ipv4'] }),
+      'RoutesAnnounced',
+      'False NoNextHop',
+      /^ipv4 cannot be announced/,
+    ],
+    [
+      'no next hop for a family without any',
+      torA,
+      session({ noNextHop: ['ipv6'] }),
+      'RoutesAnnounced',
+      'True RoutesAnnounced',
+      /./,
+    ],
+    [
+      'nothing announced',
+      torA,
+      session({ announced: { ipv4: 0, ipv6: 0 } }),
+      'RoutesAnnounced',
+      'False NothingAnnounced',
+      /export rules/,
+    ],
+    [
+      'nothing announced because the block is held back',
+      torA,
+      { ...session({ announced: { ipv4: 0, ipv6: 0 } }), kernel: kernel({ blackholes: [] }) },
+      'RoutesAnnounced',
+      'True RoutesAnnounced',
+      /0 routes/,
+    ],
+  ];
+  for (const [name, yaml, facts, type, verdict, message] of rows) {
+    test(name, () => {
+      const condition = found(decide(node + yaml, facts), 'BGPPeer tor-a', type);
+      assert.equal(`${condition?.status} ${condition?.reason}`, verdict);
+      assert.match(condition?.message ?? '', message);
+    });
+  }
+
+  test('that is down has no word on routes', () => {
+    const list = decide(node + torA, session({ state: 'Idle' }));
+    assert.equal(found(list, 'BGPPeer tor-a', 'RoutesAccepted'), undefined);
+    assert.equal(found(list, 'BGPPeer tor-a', 'RoutesAnnounced'), undefined);
+  });
+});
+
+describe('the node', () => {
+  const bgp = (changes: Partial<BgpFacts>): BgpFacts => ({ ...bgpFacts([peerFacts('tor-a')]), ...changes });
+  const rows: readonly (readonly [string, Facts, string, string, RegExp])[] = [
+    ['port open', { bgp: bgp({}) }, 'Listening', 'True Listening', /port 179/],
+    [
+      'port taken',
+      { bgp: bgp({ listening: undefined, listenError: 'address in use' }) },
+      'Listening',
+      'False ListenFailed',
+      /port 179 could not be opened: address in use\./,
+    ],
+    ['port not reported', {}, 'Listening', 'Unknown Pending', /./],
+    ['kernel not read', {}, 'KernelReady', 'Unknown Pending', /./],
+    ['kernel fine', { kernel: kernel() }, 'KernelReady', 'True KernelReady', /./],
+    [
+      'kernel not fine',
+      { kernel: kernel({ problems: [{ code: 'OS_RP_FILTER', text: 'rp_filter of eth0 is strict.' }] }) },
+      'KernelReady',
+      'False KernelProblem',
+      /rp_filter of eth0 is strict\. \(OS_RP_FILTER\)/,
+    ],
+    ['routes in place', { kernel: kernel() }, 'RoutesInstalled', 'True RoutesInstalled', /3 IPv4 and 0 IPv6/],
+    [
+      'foreign routes in the way, not all of them listed',
+      {
+        kernel: kernel({
+          routeConflicts: Array.from({ length: 7 }, (_, i) => ({ prefix: prefix(`10.${i}.0.0/16`), protocol: 3 })),
+        }),
+      },
+      'RoutesInstalled',
+      'False RouteConflict',
+      /10\.0\.0\.0\/16 \(protocol 3\), .*10\.4\.0\.0\/16 \(protocol 3\) and 2 more/,
+    ],
+    [
+      'block announced',
+      { bgp: bgp({}), kernel: kernel() },
+      'BlocksAnnounced',
+      'True BlocksAnnounced',
+      /10\.60\.1\.0\/26/,
+    ],
+    [
+      'blackhole missing',
+      { bgp: bgp({}), kernel: kernel({ blackholes: [] }) },
+      'BlocksAnnounced',
+      'False BlackholeMissing',
+      /10\.60\.1\.0\/26: held back/,
+    ],
+    [
+      'written to nobody',
+      { bgp: bgp({ announced: [{ prefix: prefix('10.60.1.0/26'), peers: [] }] }), kernel: kernel() },
+      'BlocksAnnounced',
+      'False NotAnnounced',
+      /announced to no peer/,
+    ],
+    ['speaker not reported', { kernel: kernel() }, 'BlocksAnnounced', 'Unknown Pending', /./],
+    ['addresses free', { pods: pods(block(10)) }, 'AddressesAvailable', 'True AddressesAvailable', /52 of 62/],
+    [
+      'exactly a tenth free',
+      { pods: pods(block(90, 100)) },
+      'AddressesAvailable',
+      'True AddressesAvailable',
+      /10 of 100/,
+    ],
+    ['less than a tenth free', { pods: pods(block(91, 100)) }, 'AddressesAvailable', 'False AddressesLow', /9 of 100/],
+    [
+      'none free',
+      { pods: pods(block(60, 62, 2)) },
+      'AddressesAvailable',
+      'False AddressesExhausted',
+      /0 of 62 .*\(2 wait for their pod's interface to be gone\): new pods fail/,
+    ],
+  ];
+  for (const [name, facts, type, verdict, message] of rows) {
+    test(name, () => {
+      const condition = found(decide(node + torA, facts), 'Node node-1', type);
+      assert.equal(`${condition?.status} ${condition?.reason}`, verdict);
+      assert.match(condition?.message ?? '', message);
+    });
+  }
+
+  test('free addresses of a pool stand on the pool', () => {
+    const list = decide(node + own('IPPool', 'p', 'cidr: 10.60.0.0/16'), { pods: pods(block(62, 62, 0, 'p')) });
+    assert.equal(found(list, 'IPPool p', 'AddressesAvailable')?.reason, 'AddressesExhausted');
+    assert.equal(found(list, 'Node node-1', 'AddressesAvailable'), undefined);
+  });
+
+  test('a pool that gives no new addresses does not run out', () => {
+    const list = decide(node + own('IPPool', 'p', 'cidr: 10.60.0.0/16, disabled: true'), {
+      pods: pods(block(62, 62, 0, 'p')),
+    });
+    assert.equal(found(list, 'IPPool p', 'AddressesAvailable'), undefined);
+  });
+});
+
+describe('problems of the source', () => {
+  const problem = (changes: Partial<ResourceProblem>): ResourceProblem => ({
+    code: 'CONFIG_INVALID_VALUE',
+    id: { kind: 'BGPPeer', namespace: undefined, name: 'tor-a' },
+    file: 'a.yaml',
+    line: 1,
+    column: 1,
+    field: '',
+    message: 'a.yaml:1: wrong.',
+    lastGoodInForce: true,
+    ...changes,
+  });
+
+  test('an object that was refused is not accepted, though its last good state is in force', () => {
+    const list = decide(node + torA, {}, [problem({}), problem({ message: 'a.yaml:2: wrong too.' })]);
+    const condition = found(list, 'BGPPeer tor-a', 'Accepted');
+    assert.equal(condition?.reason, 'Invalid');
+    assert.equal(condition?.message, 'a.yaml:1: wrong. a.yaml:2: wrong too.');
+  });
+
+  test('an object that was never in force has its condition too', () => {
+    const id = { kind: 'Secret', namespace: 'flatroute-system', name: 'bgp' };
+    assert.equal(
+      found(decide(node, {}, [problem({ id })]), 'Secret flatroute-system/bgp', 'Accepted')?.reason,
+      'Invalid',
+    );
+  });
+
+  test('a file as a whole stands on the node', () => {
+    const list = decide(node, {}, [problem({ id: undefined, message: 'a.yaml: the file is empty.' })]);
+    assert.equal(found(list, 'Node node-1', 'ResourcesRead')?.reason, 'FileRefused');
+    assert.equal(found(list, 'Node node-1', 'ResourcesRead')?.message, 'a.yaml: the file is empty.');
+    assert.equal(found(decide(node, {}), 'Node node-1', 'ResourcesRead')?.reason, 'ResourcesRead');
+  });
+});
+
+describe('the gate', () => {
+  const { intent } = compile(
+    resources(
+      node + torA + own('BGPConfiguration', 'default', 'advertise: {nodeAddresses: true, prefixes: [198.51.100.0/24]}'),
+    ),
+    'node-1',
+  );
+  const announced = (facts: Facts): string[] => (gate(intent, facts).bgp?.announcements ?? []).map((it) => it.prefix);
+
+  test('holds a block back until its blackhole is in the kernel, and nothing else', () => {
+    assert.deepEqual(announced({}), ['192.0.2.11/32', '198.51.100.0/24']);
+    assert.deepEqual(announced({ kernel: kernel({ blackholes: [prefix('10.60.2.0/26')] }) }), [
+      '192.0.2.11/32',
+      '198.51.100.0/24',
+    ]);
+    assert.deepEqual(announced({ kernel: kernel() }), ['10.60.1.0/26', '192.0.2.11/32', '198.51.100.0/24']);
+    assert.deepEqual(
+      heldBack(intent, {}).map((it) => it.prefix),
+      ['10.60.1.0/26'],
+    );
+  });
+
+  test('leaves the intent as it is when nothing waits', () => {
+    assert.equal(gate(intent, { kernel: kernel() }), intent);
+  });
+});
+
+test('conditions come in order, one for each type of an object', () => {
+  const list = decide(node + torA, session({}));
+  const keys = list.map((it) => `${it.kind} ${it.name} ${it.type}`);
+  assert.deepEqual(keys, [...new Set(keys)].sort());
+});
