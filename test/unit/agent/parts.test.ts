@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { podsGateOf } from '#agent/intent-loop.ts';
+import { lockedText } from '#agent/lock.ts';
+import { NodeWatch } from '#agent/threads/node-watch.ts';
+import { OutgoingRules } from '#agent/threads/outgoing-rules.ts';
+import { PodLinkWatch } from '#agent/threads/pod-link-watch.ts';
+import { LINK_GROUP } from '#dataplane/kernel-names.ts';
+import type { PodLinkChange } from '#dataplane/io/kernel-observer.ts';
+import type { DataplaneIntent } from '#dataplane/intent.ts';
+import type { NodeIntent } from '#intent/node-intent.ts';
+import type { IpAddress, Prefix } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import { eventually } from '../../support/netns.ts';
+import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
+
+const prefix = (text: string): Prefix => text as Prefix;
+const dataplane = (changes: Partial<DataplaneIntent> = {}): DataplaneIntent => ({
+  blocks: [prefix('10.60.1.0/26')],
+  nodeAddresses: { ipv4: '192.0.2.1' as IpAddress, ipv6: undefined },
+  natOutgoing: [],
+  poolPrefixes: [],
+  ...changes,
+});
+
+describe('the gate of pods', () => {
+  const intent: NodeIntent = {
+    bgp: undefined,
+    dataplane: dataplane(),
+    pods: { ipam: { pools: [], reserved: [] }, nodeAddresses: { ipv4: undefined, ipv6: undefined }, mtu: undefined },
+  };
+  test('nothing known yet: no session, nothing announced', () => {
+    assert.deepEqual(podsGateOf(intent, {}), { anySession: false, announcedBlocks: [] });
+  });
+  test('a block that was written to a session is announced', () => {
+    assert.deepEqual(podsGateOf(intent, { bgp: bgpFacts([peerFacts('a')]) }), {
+      anySession: true,
+      announcedBlocks: ['10.60.1.0/26'],
+    });
+  });
+  test('what is announced and no block of ours does not count; a block written to nobody neither', () => {
+    const bgp = {
+      ...bgpFacts([peerFacts('a')]),
+      announced: [
+        { prefix: prefix('10.9.0.0/16'), peers: ['a'] },
+        { prefix: prefix('10.60.1.0/26'), peers: [] },
+      ],
+    };
+    assert.deepEqual(podsGateOf(intent, { bgp }), { anySession: true, announcedBlocks: [] });
+  });
+});
+
+describe('who holds the lock', () => {
+  test('an agent is named by pid', () => {
+    assert.match(
+      lockedText({ holder: { pid: process.pid, uid: 0, gid: 0 } }),
+      new RegExp(`an agent already runs here: pid ${process.pid} \\(.*node.*\\) holds the lock @flatroute-agent`),
+    );
+  });
+  test('another user is named as such', () => {
+    assert.match(
+      lockedText({ holder: { pid: 999_999_999, uid: 1000, gid: 1000 } }),
+      /pid 999999999 of user 1000, which is not root, .* it is no agent/,
+    );
+  });
+  test('a process of another container has no pid here', () => {
+    assert.match(lockedText({ holder: { pid: 0, uid: 0, gid: 0 } }), /a process outside this container/);
+  });
+  test('one that does not answer', () => assert.match(lockedText({ holder: undefined }), /does not answer/));
+});
+
+describe('changes of host ends', () => {
+  const link = (changes: object, kind: PodLinkChange['kind'] = 'changed'): PodLinkChange => ({
+    kind,
+    link: {
+      index: 7,
+      name: 'fr1',
+      group: LINK_GROUP.live,
+      alias: 'a',
+      flags: 0x10041,
+      mtu: 1500,
+      operationalState: 6,
+      ...changes,
+    } as unknown as PodLinkChange['link'],
+  });
+  test('a link that becomes live is our own doing', () => {
+    const watch = new PodLinkWatch();
+    assert.deepEqual(watch.learn([link({ group: LINK_GROUP.building }), link({})]), []);
+  });
+  test('a live link that loses its alias is looked at again, one that dies by our order is not', () => {
+    const watch = new PodLinkWatch();
+    watch.learn([link({})]);
+    assert.deepEqual(watch.learn([link({ alias: undefined })]), [{ kind: 'lookAgain' }]);
+    watch.learn([link({})]);
+    assert.deepEqual(watch.learn([link({ group: LINK_GROUP.dying })]), []);
+  });
+  test('links that are gone are named together', () => {
+    const watch = new PodLinkWatch();
+    assert.deepEqual(watch.learn([link({}, 'removed'), link({ index: 8 }, 'removed')]), [
+      { kind: 'linksGone', indexes: [7, 8] },
+    ]);
+  });
+});
+
+describe('rules of natOutgoing', () => {
+  test('the same intent twice runs nft once; a new one while it runs is applied after it', async () => {
+    const applied: DataplaneIntent[] = [];
+    const gates: (() => void)[] = [];
+    const rules = new OutgoingRules({ changed: () => undefined }, async (intent) => {
+      applied.push(intent);
+      await new Promise<void>((resolve) => {
+        gates.push(resolve);
+      });
+    });
+    const second = dataplane({ natOutgoing: [prefix('10.60.0.0/16')] });
+    rules.set(dataplane());
+    rules.set(dataplane());
+    rules.set(second);
+    gates.shift()?.();
+    await eventually('the second run', () => applied.length === 2);
+    gates.shift()?.();
+    rules.set(second);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(applied, [dataplane(), second]);
+    rules.stop();
+  });
+  test('a failure is a problem until a run succeeds', async () => {
+    let fails = true;
+    let changes = 0;
+    const rules = new OutgoingRules(
+      {
+        changed: () => {
+          changes += 1;
+        },
+      },
+      () =>
+        fails ? Promise.reject(new AppError('OS_NFT_MISSING', 'the nft program cannot be run')) : Promise.resolve(),
+    );
+    rules.set(dataplane());
+    await eventually('the problem', () => rules.problems.length === 1);
+    assert.match(rules.problems[0]?.text ?? '', /not in force: the nft program cannot be run/);
+    fails = false;
+    rules.set(dataplane());
+    await eventually('no problem any more', () => rules.problems.length === 0);
+    assert.equal(changes, 2);
+    rules.stop();
+  });
+});
+
+test('the node is checked at the start and when an uplink changes, not when pods come; stop waits for the check', async () => {
+  let checks = 0;
+  let finish: (() => void) | undefined;
+  const watch = new NodeWatch({
+    check: async () => {
+      checks += 1;
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      return { made: [], problems: [{ code: 'X', text: `check ${checks}` }] };
+    },
+    changed: () => undefined,
+    log: () => undefined,
+  });
+  const face = (name: string, pod: boolean) => ({ index: 1, name, up: true, mtu: 1500, pod, addresses: [] });
+  watch.view({ interfaces: [face('eth0', false)], routes: [] });
+  watch.start();
+  await eventually('the first check', () => checks === 1);
+  finish?.();
+  await eventually('its answer', () => watch.problems.length === 1);
+  watch.view({ interfaces: [face('eth0', false), face('fr1', true)], routes: [] });
+  watch.view({ interfaces: [face('eth0', false), face('eth1', false)], routes: [] });
+  await eventually('the check after eth1 came', () => checks === 2);
+  const stopped = watch.stop();
+  finish?.();
+  await stopped;
+  assert.deepEqual(
+    watch.problems.map((problem) => problem.text),
+    ['check 1'],
+    'what comes after the stop is not told',
+  );
+});
