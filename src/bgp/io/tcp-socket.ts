@@ -3,7 +3,7 @@
  * The descriptor is made by hand, because Node has no words for these options, and given to `net` unconnected.
  * Fail closed: a key that cannot be set means no socket. RFC 2385, RFC 5482; ip(7), tcp(7).
  */
-import { Socket, type Server } from 'node:net';
+import { Socket } from 'node:net';
 import { type IpAddress, familyOf } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import type { Duration } from '#lib/time.ts';
@@ -99,8 +99,8 @@ export function adoptTcp(socket: Socket, target: TcpTarget): Result<void, Sessio
   return ok(undefined);
 }
 
-/** The descriptor behind a socket or server; `undefined` when it is closed. Node has no public word for it. */
-export function descriptorOf(socket: Socket | Server): number | undefined {
+/** The descriptor behind a socket; `undefined` when it is closed. Node has no public word for it. */
+export function descriptorOf(socket: Socket): number | undefined {
   const fd = (socket as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd;
   return fd === undefined || fd < 0 ? undefined : fd;
 }
