@@ -14,7 +14,7 @@ import type { Labels } from '#resources/selector.ts';
 import type { Condition } from './node-intent.ts';
 import type { Complaint } from './node.ts';
 
-export interface Block {
+interface Block {
   readonly cidr: Prefix;
   readonly pool: string;
   readonly announced: boolean;

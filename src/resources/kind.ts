@@ -5,8 +5,7 @@ import { oneOf, string } from './scalars.ts';
 import { defaulted, object, optional, required } from './schema.ts';
 import type { Field, Infer, Rule, Schema, Values } from './schema.ts';
 
-export const apiGroup = 'flatroute.io';
-export const apiVersion = 'flatroute.io/v1alpha1';
+const apiVersion = 'flatroute.io/v1alpha1';
 /** Namespace of the Secrets that `secretKeyRef` names, and of a Secret manifest that names none. */
 export const secretNamespace = 'flatroute-system';
 
@@ -53,7 +52,7 @@ export const namespacedMetadata = object(
   { ignored: serverMetadata },
 );
 
-export type Metadata = Infer<typeof clusterMetadata>;
+type Metadata = Infer<typeof clusterMetadata>;
 
 interface ResourceFields<M, S> {
   readonly apiVersion: Field<string>;

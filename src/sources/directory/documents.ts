@@ -14,7 +14,7 @@ import { invalid, shown } from '#resources/schema.ts';
 import type { FieldProblem, Path } from '#resources/schema.ts';
 
 /** More objects than one file of a node's configuration ever has; bounds the work that a wrong file can cause. */
-export const documentsLimit = 1000;
+const documentsLimit = 1000;
 /** Problems reported of one object; the rest is more of the same. */
 const problemsLimit = 10;
 /** Times that aliases may repeat a value: enough for anchors, too few to grow a file without end. */
@@ -188,7 +188,7 @@ function unknownKind(record: Readonly<Record<string, unknown>>): { readonly text
 }
 
 /** `spec.filters[2]`, `metadata.annotations["flatroute.io/as-number"]`. */
-export function fieldName(path: Path): string {
+function fieldName(path: Path): string {
   let name = '';
   for (const step of path) {
     if (typeof step === 'number') name += `[${step}]`;
