@@ -5,7 +5,10 @@
 import type { Family, IpAddress } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
 import type { SessionState } from '../engine.ts';
+import type { SessionDown } from '../session/events.ts';
 import type { Capability, Reset, RouteRefreshMessage, UpdateMessage, WireContext } from '../wire/messages.ts';
+
+export type { SessionDown } from '../session/events.ts';
 
 export interface Negotiated {
   readonly context: WireContext;
@@ -19,17 +22,6 @@ export interface Negotiated {
   readonly routeRefresh: boolean;
   /** Present when both ends sent the capability (RFC 4724). */
   readonly gracefulRestart: Extract<Capability, { kind: 'gracefulRestart' }> | undefined;
-}
-
-/** Why an established session ended, or why one could not be established. */
-export interface SessionDown {
-  /** A stable code of docs/errors.md, SESSION_*. */
-  readonly code: string;
-  readonly text: string;
-  /** The peer's routes may be kept while it restarts: TCP ended without a NOTIFICATION (RFC 4724 §4.2), or RFC 8538 allows it. */
-  readonly keepRoutes: boolean;
-  /** The connection was replaced by a new OPEN of a restarted peer (RFC 4724 §5). */
-  readonly replaced: boolean;
 }
 
 export interface SessionHandlers {

@@ -45,7 +45,6 @@ export type SessionErrorCode =
   /** A message that does not belong into the state (RFC 6608). */
   | 'SESSION_UNEXPECTED_MESSAGE'
   | 'SESSION_MAXIMUM_PREFIXES'
-  | 'SESSION_COLLISION'
   /** A restarted peer opened again (RFC 4724 §5). */
   | 'SESSION_REPLACED'
   /** Reset from our side: by the operator, by a changed configuration, by BFD. */

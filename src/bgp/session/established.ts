@@ -4,7 +4,6 @@
  */
 import { assertNever } from '#lib/result.ts';
 import { after, between } from '#lib/time.ts';
-import type { SessionDown } from '../io/session-port.ts';
 import { NOTIFICATION_CODE, resetWith } from '../wire/codes.ts';
 import { MESSAGE_TYPE, type Reset } from '../wire/messages.ts';
 import { agree, holdTimeOf, keepsAfterNotification, keepsWhenLost } from './agree.ts';
@@ -18,7 +17,7 @@ import {
   unreadExtension,
 } from './config.ts';
 import { type SessionError, errorOfNotification, errorOfReset } from './errors.ts';
-import type { DeadlineReached, Effect, Event, OpenReceived } from './events.ts';
+import type { DeadlineReached, Effect, Event, OpenReceived, SessionDown } from './events.ts';
 import {
   type Moment,
   type Transition,

@@ -4,7 +4,6 @@
  * both connections and decides by itself. Events 12 and 20 belong to DelayOpen, which is optional and not used.
  */
 import type { Instant } from '#lib/time.ts';
-import type { SessionDown } from '../io/session-port.ts';
 import type {
   KeepaliveMessage,
   NotificationMessage,
@@ -140,6 +139,17 @@ export type Event =
   | MessageInvalid
   | MessageSent
   | SendQueue;
+
+/** Why an established session ended, or why one could not be established. */
+export interface SessionDown {
+  /** A stable code of docs/errors.md, SESSION_*. */
+  readonly code: string;
+  readonly text: string;
+  /** The peer's routes may be kept while it restarts: TCP ended without a NOTIFICATION (RFC 4724 §4.2), or RFC 8538 allows it. */
+  readonly keepRoutes: boolean;
+  /** The connection was replaced by a new OPEN of a restarted peer (RFC 4724 §5). */
+  readonly replaced: boolean;
+}
 
 export type Effect =
   | { readonly kind: 'openConnection'; readonly connection: ConnectionId }
