@@ -249,6 +249,7 @@ export class Host implements Endpoint {
     const running = [...this.#processes];
     // -1 reaches every process of the pid namespace but its init and the sender.
     await execute([...this.entryCommand(), 'sh', '-c', 'kill -9 -1']);
+    for (const one of running) one.kill('SIGKILL');
     await Promise.all(running.map((p) => p.exited));
   }
 
@@ -281,6 +282,7 @@ export class Host implements Endpoint {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
+    for (const running of this.#processes) running.kill('SIGKILL');
     await gone;
   }
 }

@@ -83,7 +83,10 @@ export class NodeAgent {
     await waitFor(
       `the agent of ${this.host.name} to answer`,
       async () => {
-        if (started.ended) throw new AppError('OS_LAB_AGENT', `it ended: ${await this.log()}`, {});
+        if (started.ended)
+          throw new AppError('OS_LAB_AGENT', `the agent of ${this.host.name} ended: ${await this.log()}`, {
+            retry: 'never',
+          });
         const answer = await this.host.exec(flatroute('status', '-o', 'json'));
         const running = answer.stdout.startsWith('{') && /"state":\s*"running"/.test(answer.stdout);
         return running ? found(undefined) : notYet((answer.stderr || answer.stdout).slice(0, 500));

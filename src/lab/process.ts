@@ -154,11 +154,12 @@ export class LabProcess {
     if (this.#ended) return;
     try {
       process.kill(this.pid, signal);
-      // nsenter stops itself when its child is stopped, and has to be woken as well.
-      if (signal === 'SIGCONT') this.#entry.kill('SIGCONT');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
+    // nsenter stops itself when its child is stopped. It has to be woken to reap the child, without which the init of
+    // the pid namespace would wait for ever.
+    if (signal === 'SIGCONT' || signal === 'SIGKILL') this.#entry.kill('SIGCONT');
   }
 
   /** Everything it has written so far, stdout and stderr as they came. */

@@ -20,7 +20,8 @@ export interface WaitOptions {
 }
 
 /**
- * Looks until the condition holds. An exception thrown by `look` counts as not yet and is quoted at the deadline.
+ * Looks until the condition holds. An exception thrown by `look` counts as not yet and is quoted at the deadline,
+ * unless it is an AppError that says that waiting is of no use (`retry: 'never'`).
  * Throws OS_LAB_DEADLINE: what was waited for, how long, and what was seen last.
  */
 export async function waitFor<T>(what: string, look: () => Promise<Look<T>>, options: WaitOptions): Promise<T> {
@@ -34,6 +35,7 @@ export async function waitFor<T>(what: string, look: () => Promise<Look<T>>, opt
       if (result.done) return result.value;
       seen = result.seen;
     } catch (error) {
+      if (error instanceof AppError && error.retry === 'never') throw error;
       seen = error instanceof Error ? error.message : String(error);
     }
     const waited = performance.now() - started;

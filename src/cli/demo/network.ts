@@ -157,8 +157,8 @@ export class DemoNetwork {
     const hops = (family: 'ipv4' | 'ipv6'): string =>
       routers.map((plan) => `nexthop via ${linkAddresses(plan.name, vm.name)[family]}1`).join(' ');
     await this.vm.ip([
-      `-4 route add default src ${vm.address.ipv4} ${hops('ipv4')}`,
-      `-6 route add default src ${vm.address.ipv6} ${hops('ipv6')}`,
+      `route add 0.0.0.0/0 src ${vm.address.ipv4} ${hops('ipv4')}`,
+      `route add ::/0 src ${vm.address.ipv6} ${hops('ipv6')}`,
     ]);
   }
 
@@ -166,8 +166,8 @@ export class DemoNetwork {
   async staticRoutes(router: string): Promise<void> {
     const { ipv4, ipv6 } = linkAddresses(router, vm.name);
     await this.host(router).ip([
-      `-4 route replace ${vm.address.ipv4}/32 via ${ipv4}2`,
-      `-6 route replace ${vm.address.ipv6}/128 via ${ipv6}2`,
+      `route replace ${vm.address.ipv4}/32 via ${ipv4}2`,
+      `route replace ${vm.address.ipv6}/128 via ${ipv6}2`,
     ]);
   }
 

@@ -88,7 +88,8 @@ export class BirdRouter implements LabRouter {
     await waitFor(
       `BIRD on ${this.host.name} to answer`,
       async () => {
-        if (this.speaker.ended) throw new AppError('OS_LAB_ROUTER', `bird ended: ${await this.log()}`, {});
+        if (this.speaker.ended)
+          throw new AppError('OS_LAB_ROUTER', `bird ended: ${await this.log()}`, { retry: 'never' });
         const answer = await this.host.exec(['birdc', '-r', '-s', CONTROL, 'show', 'status']);
         return answer.stdout.includes('Daemon is up') ? found(undefined) : notYet(answer.stdout + answer.stderr);
       },

@@ -120,7 +120,8 @@ export class FrrRouter implements LabRouter {
     await waitFor(
       `${program} on ${this.host.name} to answer`,
       async () => {
-        if (process.ended) throw new AppError('OS_LAB_ROUTER', `${program} ended: ${await process.log()}`, {});
+        if (process.ended)
+          throw new AppError('OS_LAB_ROUTER', `${program} ended: ${await process.log()}`, { retry: 'never' });
         const answer = await this.host.exec(['vtysh', '--vty_socket', DIRECTORY, '-d', program, '-c', command]);
         return answer.code === 0 ? found(undefined) : notYet(answer.stdout + answer.stderr);
       },
