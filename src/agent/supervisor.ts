@@ -5,14 +5,14 @@
  */
 import { MessageChannel } from 'node:worker_threads';
 import { threadEntry, type ThreadName, threadNames } from './entries.ts';
-import type { LogLevel, StopOrder, ThreadError, ThreadFacts } from './messages.ts';
+import type { Heartbeat, LogLevel, StopOrder, ThreadError, ThreadFacts } from './messages.ts';
 import { ThreadHandle } from './thread-handle.ts';
 
 /** Nice values; main has 0. BGP keepalives before all else, deletions after. Without CAP_SYS_NICE all run at 0. */
 const NICE: Readonly<Record<ThreadName, number>> = { bgp: -10, pods: -5, background: 5 };
 const DEATHS_SECONDS = 60;
 /** A call or a silence of this length is a thread that is stuck. */
-export const STUCK_SECONDS = 5;
+const STUCK_SECONDS = 5;
 const STOP_MILLISECONDS = 2300;
 
 const pairs: readonly (readonly [ThreadName, ThreadName])[] = [
@@ -46,6 +46,15 @@ export interface ThreadState {
   readonly delayP99Seconds: number;
   readonly delayMaxSeconds: number;
   readonly stuck: string | undefined;
+}
+
+/** What a thread hangs in, when it does: a call, or something that keeps it from its heartbeats. */
+export function stuckText(silenceSeconds: number, call: Heartbeat['oldestCall']): string | undefined {
+  if (silenceSeconds > STUCK_SECONDS) return `has said nothing for ${silenceSeconds.toFixed(0)} s`;
+  if (call !== undefined && call.seconds > STUCK_SECONDS) {
+    return `${call.name} has been running for ${call.seconds.toFixed(0)} s`;
+  }
+  return undefined;
 }
 
 export class Supervisor {
@@ -85,6 +94,7 @@ export class Supervisor {
         attached,
         facts: (value) => facts(name, value),
         died: (error) => this.#died(name, error),
+        hangs: (error) => this.#modules.giveUp(`thread ${name} died and does not end: ${error.message}`),
       },
     );
   }
@@ -154,12 +164,7 @@ export class Supervisor {
     const now = performance.now();
     return threadNames.map((name) => {
       const { beat, dead, lastBeat } = this.#threads[name];
-      const silence = (now - lastBeat) / 1000;
-      const call = beat?.oldestCall;
-      let stuck: string | undefined;
-      if (!dead && silence > STUCK_SECONDS) stuck = `has said nothing for ${silence.toFixed(0)} s`;
-      else if (call !== undefined && call.seconds > STUCK_SECONDS)
-        stuck = `${call.name} has been running for ${call.seconds.toFixed(0)} s`;
+      const stuck = dead ? undefined : stuckText((now - lastBeat) / 1000, beat?.oldestCall);
       return {
         name,
         state: dead ? 'dead' : beat === undefined ? 'starting' : 'running',

@@ -19,6 +19,8 @@ export interface ThreadListener<N extends ThreadName> {
   readonly attached: (seconds: number) => void;
   /** The thread has ended although nobody asked it to. */
   readonly died: (error: ThreadError) => void;
+  /** The thread died of this error and does not end. */
+  readonly hangs: (error: ThreadError) => void;
 }
 
 type Ask<N extends ThreadName, R extends keyof ThreadRequests[N]> = ThreadRequests[N][R] extends { ask: infer A }
@@ -27,6 +29,9 @@ type Ask<N extends ThreadName, R extends keyof ThreadRequests[N]> = ThreadReques
 type Answer<N extends ThreadName, R extends keyof ThreadRequests[N]> = ThreadRequests[N][R] extends { answer: infer B }
   ? B
   : never;
+
+/** From a thread's last words to its end. */
+const LAST_WORDS_MILLISECONDS = 2000;
 
 interface Waiting {
   readonly resolve: (value: unknown) => void;
@@ -97,6 +102,10 @@ export class ThreadHandle<N extends ThreadName> {
         return;
       case 'fatal':
         this.#lastWords = message.error;
+        // A read that is parked in the pool would keep the thread from ending; then only a new process helps.
+        setTimeout(() => {
+          if (!this.dead && !this.#ending) listener.hangs(message.error);
+        }, LAST_WORDS_MILLISECONDS).unref();
         return;
       case 'answer':
         this.#take(message.id)?.resolve(message.value);

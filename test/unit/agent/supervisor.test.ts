@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ThreadName } from '#agent/entries.ts';
-import { Supervisor } from '#agent/supervisor.ts';
+import { stuckText, Supervisor } from '#agent/supervisor.ts';
 import type { IpAddress } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { eventually } from '../../support/netns.ts';
@@ -82,4 +82,10 @@ test('the death of the background thread takes all through the same start', asyn
   assert.deepEqual(rebuilt, [['bgp', 'background', 'pods']]);
   assert.ok(supervisor.states().every((state) => state.restarts === 1));
   assert.equal(await supervisor.stop({ sessions: 'silent' }), true);
+});
+
+test('a thread hangs when it is silent, or in one call, for more than 5 s', () => {
+  assert.equal(stuckText(4.9, { name: 'routes', seconds: 4.9 }), undefined);
+  assert.equal(stuckText(6.2, undefined), 'has said nothing for 6 s');
+  assert.equal(stuckText(0.5, { name: 'routes', seconds: 7 }), 'routes has been running for 7 s');
 });
