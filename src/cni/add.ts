@@ -191,13 +191,14 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
 /** When only fenced addresses are left, the reaper is hurried and waited for: full means full for good. */
 async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult<readonly IpAddress[]>> {
   const wish = { pools: request.options.pools, addresses: request.options.addresses };
-  const signal = AbortSignal.any([request.gone, AbortSignal.timeout(request.deletionWaitMs)]);
+  let signal: AbortSignal | undefined;
   for (;;) {
     const taken = pods.allocator.assign(wish);
     if (taken.ok) return taken;
     const { error } = taken;
     const mayComeBack = (error.kind === 'full' && error.fenced > 0) || (error.kind === 'taken' && error.fenced);
     if (!mayComeBack) return { ok: false, error: addressFailure(error) };
+    signal ??= AbortSignal.any([request.gone, AbortSignal.timeout(request.deletionWaitMs)]);
     const removal = pods.registry.removal(signal);
     pods.hurryReaper();
     if (!(await removal)) return { ok: false, error: addressFailure(error) };

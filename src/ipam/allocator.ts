@@ -103,8 +103,8 @@ export class Allocator {
         const names = pools.value.filter((pool) => pool.blocks.some((block) => blocks.includes(block)));
         return fail({ kind: 'full', family, pools: names.map((pool) => pool.name), fenced: this.#fencedIn(blocks) });
       }
-      addresses.push(address);
-      this.adopt(address, 'used');
+      addresses.push(address.value);
+      this.#taken.set(address.value, { state: 'used', block: address.block });
     }
     if (addresses.length === 0) return fail({ kind: 'noPool' });
     for (const address of wish.addresses) this.adopt(address, 'used');
@@ -172,10 +172,10 @@ export class Allocator {
     return taken === undefined ? undefined : { kind: 'taken', address, fenced: taken.state === 'fenced' };
   }
 
-  #takeFrom(blocks: readonly Block[]): IpAddress | undefined {
+  #takeFrom(blocks: readonly Block[]): { readonly value: IpAddress; readonly block: Block } | undefined {
     for (const block of blocks) {
-      const address = block.take((candidate) => this.#taken.has(candidate));
-      if (address !== undefined) return address;
+      const value = block.take((candidate) => this.#taken.has(candidate));
+      if (value !== undefined) return { value, block };
     }
     return undefined;
   }

@@ -78,9 +78,10 @@ export class Block {
     this.#queue.delete(address);
   }
 
+  /** The address must be assignable. */
   release(address: IpAddress): void {
     this.#queue.delete(address);
-    if (this.assignable(address)) this.#queue.add(address);
+    this.#queue.add(address);
   }
 }
 

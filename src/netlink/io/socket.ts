@@ -59,18 +59,21 @@ const dumpAttempts = 8;
 
 export class NetlinkSocket {
   readonly #port: DatagramPort;
-  readonly #reader = new WireReader(new Uint8Array(receiveBytes));
+  readonly #reader: WireReader;
   readonly #request = new MessageBatch(4096);
   #sequence = 1;
 
-  /** Takes the port over and closes it with close(). */
-  constructor(port: DatagramPort) {
+  /** Takes the port over and closes it with close(). `buffer` bounds a datagram that can be read: dumps come in 32 KiB and more. */
+  constructor(port: DatagramPort, buffer = receiveBytes) {
     this.#port = port;
+    this.#reader = new WireReader(new Uint8Array(buffer));
   }
 
   /** Opens a NETLINK_ROUTE (or other) socket here or in another namespace. Errors: AppError `OS_*`. */
-  static open(options: { readonly namespace?: NamespaceTarget; readonly protocol?: number } = {}): NetlinkSocket {
-    return new NetlinkSocket(openDatagramPort(options.protocol ?? NETLINK_ROUTE, options.namespace));
+  static open(
+    options: { readonly namespace?: NamespaceTarget; readonly protocol?: number; readonly buffer?: number } = {},
+  ): NetlinkSocket {
+    return new NetlinkSocket(openDatagramPort(options.protocol ?? NETLINK_ROUTE, options.namespace), options.buffer);
   }
 
   /** Notifications caused by this socket's requests carry this port. */

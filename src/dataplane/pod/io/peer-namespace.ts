@@ -3,7 +3,7 @@
  * ours when one of us lives in a container, so it is walked below /proc/PID/root: an absolute symbolic link on the way
  * (/var/run → /run) means the caller's root too, where the kernel would take ours.
  */
-import { fstatSync, readlinkSync, statSync } from 'node:fs';
+import { fstatSync, lstatSync, readlinkSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import { closeNamespace, inNamespace, openNamespace } from '#linux/namespace.ts';
@@ -33,13 +33,12 @@ function withinRoot(root: string, path: string): string {
       if (resolved === '/' || resolved === '.') resolved = '';
       continue;
     }
-    let target: string | undefined;
-    try {
-      target = readlinkSync(`${root}${resolved}/${part}`);
-    } catch {
+    const here = `${root}${resolved}/${part}`;
+    if (lstatSync(here, { throwIfNoEntry: false })?.isSymbolicLink() !== true) {
       resolved = `${resolved}/${part}`;
       continue;
     }
+    const target = readlinkSync(here);
     links += 1;
     if (links > LONGEST_CHAIN) throw new AppError('OS_ELOOP', `too many symbolic links in ${path}`);
     if (target.startsWith('/')) resolved = '';

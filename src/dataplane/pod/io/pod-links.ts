@@ -47,6 +47,8 @@ export interface PodSide {
 
 /** The loopback interface is the first of every namespace. */
 const LOOPBACK_INDEX = 1;
+/** A pod's socket lives for one batch and reads nothing but acknowledgements; a dump's buffer would be most of the garbage of an ADD. */
+const ACKNOWLEDGEMENT_BYTES = 8192;
 /** Route look-ups are answered one by one; so many answers fit the receive buffer easily. */
 const LOOK_UPS_PER_REQUEST = 256;
 
@@ -119,7 +121,7 @@ export class PodLinks {
     namespaceFd: number,
     sysctl: readonly { readonly path: string; readonly value: string }[],
   ): KernelRefusal | undefined {
-    const pod = NetlinkSocket.open({ namespace: namespaceFd });
+    const pod = NetlinkSocket.open({ namespace: namespaceFd, buffer: ACKNOWLEDGEMENT_BYTES });
     try {
       let failure = this.#podBatch(pod, wiring, podIndex);
       if (
