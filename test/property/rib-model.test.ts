@@ -1,7 +1,7 @@
 // The RIB with its pools, slices and interning against a model of thirty lines that computes everything anew.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
 import type { Judgement } from '#bgp/policy/matcher.ts';
@@ -95,7 +95,17 @@ class Real {
   }));
   readonly nextHops = new NextHops();
   readonly fib = new FibOutput((update) => this.updates.push(update));
-  readonly rib = new FamilyRib('ipv4', { maximumPaths: 8, relax: true }, { ...this, decided: () => {} });
+  readonly rib = new FamilyRib(
+    'ipv4',
+    { maximumPaths: 8, relax: true },
+    {
+      adjacencies: this.adjacencies,
+      attributes: this.attributes,
+      nextHops: this.nextHops,
+      fib: this.fib,
+      decided: () => {},
+    },
+  );
   readonly peers = new Map<number, Adjacency>();
   readonly jobs: (() => boolean)[] = [];
   readonly refuseOdd = new Set<number>();
@@ -243,7 +253,10 @@ function model(steps: readonly Operation[]): Record<string, string[]> {
     );
     const best = usable.filter((r) => r.pref === Math.max(...usable.map((other) => other.pref)));
     if (best.length > 0)
-      kernel.push([prefix, [...new Set(best.map((r) => r.hop))].sort().map((hop) => hops[hop] as string)]);
+      kernel.push([
+        prefix,
+        [...new Set(best.map((r) => r.hop))].sort((a, b) => a - b).map((hop) => hops[hop] as string),
+      ]);
   });
   return Object.fromEntries(kernel.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

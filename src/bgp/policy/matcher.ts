@@ -83,6 +83,8 @@ export class PrefixSet<T> {
   readonly #table: PrefixTable;
   readonly #lengths: number[];
   readonly #values: (T | undefined)[] = [];
+  /** One bit per value of an address's first 16 bits: most routes are nowhere near the list and need no look-up. */
+  readonly #near = new Uint8Array(8192);
 
   constructor(family: Family, entries: readonly (readonly [Prefix, T])[]) {
     this.#table = new PrefixTable(family);
@@ -91,13 +93,19 @@ export class PrefixSet<T> {
       if (familyOf(prefix) !== family) continue;
       const id = this.#table.internPrefix(prefix);
       this.#values[id] = value;
-      lengths.add(this.#table.lengthOf(id));
+      const length = this.#table.lengthOf(id);
+      lengths.add(length);
+      const top = this.#table.word(id, 0) >>> 16;
+      const end = top + (1 << (16 - Math.min(length, 16)));
+      for (let at = top; at < end; at++) this.#near[at >> 3] = (this.#near[at >> 3] ?? 0) | (1 << (at & 7));
     }
     this.#lengths = [...lengths].sort((a, b) => b - a);
   }
 
   /** The value of the longest listed prefix that equals or covers the route. */
   covering(w0: number, w1: number, w2: number, w3: number, length: number): T | undefined {
+    const top = w0 >>> 16;
+    if (((this.#near[top >> 3] ?? 0) & (1 << (top & 7))) === 0) return undefined;
     for (const bits of this.#lengths) {
       if (bits > length) continue;
       const id = this.#table.find(

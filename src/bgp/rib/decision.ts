@@ -51,21 +51,33 @@ export interface Decision {
   readonly decidedBy: DecisionStep;
 }
 
-const lowest = (candidates: readonly Candidate[], value: (c: Candidate) => number): Candidate[] => {
+/** The very same array when nothing is eliminated, which is the common case. */
+function lowest(candidates: readonly Candidate[], value: (c: Candidate) => number): readonly Candidate[] {
   let least = Number.POSITIVE_INFINITY;
-  for (const candidate of candidates) least = Math.min(least, value(candidate));
-  return candidates.filter((candidate) => value(candidate) === least);
-};
+  let count = 0;
+  for (const candidate of candidates) {
+    const its = value(candidate);
+    if (its > least) continue;
+    count = its === least ? count + 1 : 1;
+    least = its;
+  }
+  return count === candidates.length ? candidates : candidates.filter((candidate) => value(candidate) === least);
+}
 
 /** RFC 4271 §9.1.2.2 c: MED counts between paths of one neighbour AS only. */
-function lowestMed(candidates: readonly Candidate[]): Candidate[] {
+function lowestMed(candidates: readonly Candidate[]): readonly Candidate[] {
+  const med = candidates[0]?.med;
+  if (candidates.every((candidate) => candidate.med === med)) return candidates;
   const least = new Map<number, number>();
-  for (const { neighborAsn, med } of candidates)
-    least.set(neighborAsn, Math.min(least.get(neighborAsn) ?? Number.POSITIVE_INFINITY, med));
+  for (const candidate of candidates)
+    least.set(
+      candidate.neighborAsn,
+      Math.min(least.get(candidate.neighborAsn) ?? Number.POSITIVE_INFINITY, candidate.med),
+    );
   return candidates.filter((candidate) => candidate.med === least.get(candidate.neighborAsn));
 }
 
-type Step = readonly [DecisionStep, (candidates: readonly Candidate[]) => Candidate[]];
+type Step = readonly [DecisionStep, (candidates: readonly Candidate[]) => readonly Candidate[]];
 
 /** Paths that are still together after these are equally good for the traffic. */
 const forwardingSteps: readonly Step[] = [
@@ -100,7 +112,6 @@ export function decide(candidates: readonly Candidate[], multipath: Multipath): 
   const first = rest[0];
   if (first === undefined) return undefined;
   if (rest.length === 1) return { best: first, multipath: rest, decidedBy };
-  let step = 0;
   const ordered = [...rest].sort((a, b) => {
     for (const compare of tieBreakers) {
       const order = compare(a, b);
@@ -110,7 +121,7 @@ export function decide(candidates: readonly Candidate[], multipath: Multipath): 
   });
   const best = ordered[0] ?? first;
   const second = ordered[1] ?? first;
-  step = tieBreakers.findIndex((compare) => compare(best, second) !== 0);
+  const step = tieBreakers.findIndex((compare) => compare(best, second) !== 0);
   const equal = multipath.relax ? ordered : ordered.filter((candidate) => candidate.asPathKey === best.asPathKey);
   return {
     best,

@@ -54,7 +54,7 @@ export class FamilyRib {
   /** How many adj-ribs-out have the prefix sent or queued; it keeps its id as long. */
   #holds = new Int32Array(1024);
   #bestCount = 0;
-  #local: ReadonlySet<Prefix> = new Set();
+  readonly #local = new Map<Prefix, number>();
 
   constructor(family: Family, multipath: Multipath, modules: RibModules) {
     this.family = family;
@@ -127,11 +127,16 @@ export class FamilyRib {
     }
   }
 
+  /** What this node announces itself, with the ids. */
+  get local(): ReadonlyMap<Prefix, number> {
+    return this.#local;
+  }
+
   /** What this node announces itself; it wins over every learned path and makes no FIB row. */
   setLocal(desired: ReadonlySet<Prefix>): void {
-    for (const prefix of this.#local) {
+    for (const [prefix, id] of this.#local) {
       if (desired.has(prefix)) continue;
-      const id = this.table.findPrefix(prefix);
+      this.#local.delete(prefix);
       this.#state[id] = (this.#state[id] as number) & ~LOCAL;
       this.#mark(id);
     }
@@ -139,10 +144,10 @@ export class FamilyRib {
       if (this.#local.has(prefix)) continue;
       const id = this.table.internPrefix(prefix);
       this.#ensure();
+      this.#local.set(prefix, id);
       this.#state[id] = (this.#state[id] as number) | LOCAL;
       this.#mark(id);
     }
-    this.#local = desired;
   }
 
   /** Every prefix of `nlri` with these accepted attributes; takes the references it needs. */

@@ -4,8 +4,8 @@
  * only, never a default route and never one that BGP put there (RFC 4271 §9.1.2.1 warns of such loops; the view has none of
  * ours). A changed view re-resolves the next hops, of which there are few, and names those whose answer changed.
  */
-import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
-import { addressBits, addressBytes, contains, familyOf, networkAddress, prefixLength } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { addressBits, addressBytes, familyOf, networkAddress, prefixLength } from '#lib/ip.ts';
 import type { NextHop } from '#dataplane/fib/route.ts';
 import type { KernelRoute, KernelView } from '#dataplane/kernel-view.ts';
 import type { MpNextHop } from '../wire/messages.ts';
@@ -15,8 +15,8 @@ export type Resolution =
   | { readonly ok: true; readonly hop: NextHop; readonly metric: number }
   | { readonly ok: false; readonly reason: string };
 
-const linkLocalRange = 'fe80::/10' as Prefix;
-export const isLinkLocal = (address: IpAddress): boolean => contains(linkLocalRange, address);
+/** fe80::/10, told by its canonical text because every received next hop is asked. */
+export const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(address);
 
 interface Entry {
   readonly address: IpAddress;

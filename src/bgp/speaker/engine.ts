@@ -345,7 +345,7 @@ export class Speaker implements BgpEngine {
 
   #publish(): void {
     if (this.#stopped) return;
-    const md5Failures = this.#modules.md5Failures ?? (() => 0);
+    const md5Failures = this.#modules.md5Failures?.() ?? 0;
     this.#modules.outputs.facts(
       factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, md5Failures),
     );

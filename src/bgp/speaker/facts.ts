@@ -2,7 +2,7 @@
  * What the engine says about itself. In: the peers and tables as they are; out: BgpFacts, at most ten a second while things
  * change and once more when they have come to rest.
  */
-import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Family } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { Clock, Instant } from '#lib/time.ts';
 import { after, milliseconds } from '#lib/time.ts';
@@ -49,7 +49,7 @@ const perFamily = (count: (family: Family) => number): Record<Family, number> =>
   ipv6: count('ipv6'),
 });
 
-function peerFacts(peer: Peer, md5Failures: (address: IpAddress) => number): PeerFacts {
+function peerFacts(peer: Peer, md5Failures: number): PeerFacts {
   const { intent, session, negotiated, adjacency, output } = peer;
   const restart = negotiated?.gracefulRestart;
   return {
@@ -69,7 +69,7 @@ function peerFacts(peer: Peer, md5Failures: (address: IpAddress) => number): Pee
     noNextHop: output?.noNextHop ?? [],
     flaps: peer.flaps,
     lastError: session?.lastError,
-    md5Failures: md5Failures(intent.address),
+    md5Failures,
     messages: session === undefined ? { received: 0, sent: 0 } : { ...session.messages },
     gracefulRestart:
       restart === undefined
@@ -90,12 +90,12 @@ export function factsOf(
   core: Core,
   peers: ReadonlyMap<string, Peer>,
   listener: Listener | undefined,
-  md5Failures: (address: IpAddress) => number,
+  md5Failures: number,
 ): BgpFacts {
   const all = [...peers.values()];
   const announced = (intent?.announcements ?? []).map(({ prefix }) => {
     const family = familyOf(prefix);
-    const id = core.ribs[family].table.findPrefix(prefix);
+    const id = core.ribs[family].local.get(prefix) ?? 0;
     return {
       prefix,
       peers: all

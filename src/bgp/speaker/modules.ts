@@ -1,5 +1,5 @@
 /** What the embedded engine is made with: facts about its start, and the parts of the world that it is given. */
-import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Family } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { BgpEngineOutputs } from '../engine.ts';
 import type { createListener as CreateListener } from '../io/listener.ts';
@@ -19,8 +19,8 @@ export interface SpeakerModules {
   /** 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number;
   readonly outputs: BgpEngineOutputs;
-  /** TCP MD5 mismatches that the kernel counted for connections with this peer; default: none are known. */
-  readonly md5Failures?: (peer: IpAddress) => number;
+  /** TCP MD5 mismatches in this namespace since the agent started; default: what the kernel counted since the engine was made. */
+  readonly md5Failures?: () => number;
   /** Lets the event loop look at sockets and timers between two slices of work; default `setImmediate`. */
   readonly defer?: (work: () => void) => void;
 }

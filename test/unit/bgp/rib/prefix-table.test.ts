@@ -45,7 +45,7 @@ for (const family of ['ipv4', 'ipv6'] as const) {
     const bytes =
       family === 'ipv4'
         ? [0, 25, 10, 1, 2, 255, 32, 192, 0, 2, 1]
-        : [0, 33, 0x20, 1, 0xd, 0xb8, 0xff, 128, ...new Array(15).fill(0), 9];
+        : [0, 33, 0x20, 1, 0xd, 0xb8, 0xff, 128, ...new Uint8Array(15), 9];
     const ids: number[] = [];
     eachNlri(family, Uint8Array.from(bytes), (w0, w1, w2, w3, length) =>
       ids.push(table.intern(w0, w1, w2, w3, length)),
