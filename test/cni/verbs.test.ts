@@ -1,5 +1,6 @@
 // Every verb through the real plugin, the real server and the real kernel.
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { createNamespace, eventually, type TestNamespace } from '../support/netns.ts';
 import { call } from '../support/pod-calls.ts';
@@ -347,6 +348,27 @@ describe('ADD and the routing protocol', () => {
     await node.tell({ do: 'gate', gate: { anySession: false, announcedBlocks: [] } });
     assert.equal((await call(node, 'ADD', one)).code, 0);
     await call(node, 'DEL', one);
+  });
+
+  test('is taken back when its caller is killed with the answer unread', async () => {
+    const one = await pod();
+    await node.tell({ do: 'gate', gate: { anySession: true, announcedBlocks: [] } });
+    let plugin: ChildProcess | undefined;
+    const killed = call(node, 'ADD', one, {
+      config: { requireAnnouncement: true },
+      onStart: (child) => {
+        plugin = child;
+      },
+    });
+    await eventually('the pod is being built', async () => (await node.rows()).some((row) => row.state === 'building'));
+    plugin?.kill('SIGSTOP');
+    await node.tell({ do: 'gate', gate: announced });
+    await eventually('the pod is live', async () => (await node.rows()).some((row) => row.state === 'live'));
+    plugin?.kill('SIGKILL');
+    await killed.catch(() => undefined);
+    await node.nothingLeft();
+    assert.ok(node.events.some((event) => event.name === 'pod_taken_back'));
+    await node.tell({ do: 'gate', gate: { anySession: false, announcedBlocks: [] } });
   });
 });
 
