@@ -1,7 +1,7 @@
 /** Properties of the BGP codec: round trips, no octets make it throw, and how a stream is cut does not matter. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { asPathLength, mergeAs4Path } from '#bgp/wire/as-path.ts';
 import { decodeAttributes, encodeAttributes } from '#bgp/wire/attributes.ts';
 import { MessageStream } from '#bgp/wire/framing.ts';
@@ -78,7 +78,7 @@ const pathAttributes: fc.Arbitrary<PathAttributes> = record({
 });
 
 /** Sequences in a row as one: the same path. */
-const joined = (path: readonly AsPathSegment[]): AsPathSegment[] => mergeAs4Path([], path);
+const joined = (path: readonly AsPathSegment[]): AsPathSegment[] => mergeAs4Path(path, path);
 
 /** What of `attributes` gets through to a peer of this kind. */
 function expected(attributes: PathAttributes, context: WireContext): PathAttributes {

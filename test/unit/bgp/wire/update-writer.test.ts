@@ -48,6 +48,31 @@ describe('UpdateWriter', () => {
     assert.equal(writer.take().length, 23);
   });
 
+  const sections: readonly (readonly [string, number, (writer: UpdateWriter) => unknown])[] = [
+    ['announced IPv4', 4096 - 23 - 7, (writer) => writer.beginReach(new Uint8Array(7), 'ipv4', undefined)],
+    [
+      'announced IPv6',
+      4096 - 23 - 4 - 21 - 7,
+      (writer) => writer.beginReach(new Uint8Array(7), 'ipv6', nextHopBytes('fe80::1' as IpAddress)),
+    ],
+    ['withdrawn IPv4', 4096 - 23, (writer) => writer.beginWithdraw('ipv4')],
+    ['withdrawn IPv6', 4096 - 23 - 7, (writer) => writer.beginWithdraw('ipv6')],
+  ];
+  for (const [name, room, begin] of sections) {
+    test(`fills a message of ${name} prefixes to the last octet, and begins a second one for one more`, () => {
+      const fill = (defaults: number): UpdateWriter => {
+        const writer = new UpdateWriter(external);
+        begin(writer);
+        for (let i = 0; i < defaults; i++) writer.prefix(new Uint8Array(0), 0, 0);
+        return writer;
+      };
+      const full = fill(room);
+      assert.equal(full.messages, 1);
+      assert.equal(full.take().length, 4096);
+      assert.equal(fill(room + 1).messages, 2);
+    });
+  }
+
   test('hands over its buffer: what comes later does not touch it', () => {
     const writer = new UpdateWriter(external);
     writer.endOfRib('ipv4');

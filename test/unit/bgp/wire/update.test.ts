@@ -271,4 +271,9 @@ describe('splitUpdate', () => {
       assert.deepEqual(update.ignored, [`${name}, which was not negotiated`]);
     });
   }
+
+  test('keeps the session when the attributes of routes that are left out are malformed', () => {
+    const update = split(body('', `${reach6()} 40 01 01 07`, ''), only4);
+    assert.deepEqual(update.reachable, []);
+  });
 });
