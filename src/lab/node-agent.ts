@@ -1,19 +1,21 @@
 /**
- * flatroute's agent on a host of a lab, in directory mode, and its command line: what people would type, with
- * `-o json`. The resources are written as files before the start and may be changed while it runs.
+ * flatroute's agent on a host of a lab, in directory mode. The resources are written as files before the start and may
+ * be changed while it runs. What it knows is asked for as people do, by the command line with `-o json`; who asks often
+ * can give another way, such as the admin API itself.
  */
 import type { LabProcess } from './process.ts';
 import type { Host } from './host.ts';
-import { rename, rm } from 'node:fs/promises';
+import { access, rename, rm } from 'node:fs/promises';
 import { AppError } from '#lib/result.ts';
 import type { Duration } from '#lib/time.ts';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 import { flatroute } from './program.ts';
 import { succeeded } from './process.ts';
 import { found, notYet, waitFor } from './wait.ts';
 
 export const RESOURCES = '/etc/flatroute/resources';
 const LOG = 'flatroute.log';
+export const ADMIN_SOCKET = '/run/flatroute/admin.sock';
 
 /** The fields of `flatroute peers -o json` that a lab looks at. */
 export interface PeerView {
@@ -46,12 +48,27 @@ export interface PodView {
   readonly state: string;
 }
 
+/** What a lab asks an agent. */
+export interface AgentQuestions {
+  /** `running` once everything is set up. */
+  state(): Promise<string>;
+  peers(): Promise<readonly PeerView[]>;
+  /** The best routes and those used beside them. */
+  routes(): Promise<readonly RouteView[]>;
+  pods(): Promise<readonly PodView[]>;
+}
+
+/** How the agent of a host is asked. */
+export type Asking = (host: Host) => AgentQuestions;
+
 export class NodeAgent {
   readonly host: Host;
+  readonly questions: AgentQuestions;
   #process: LabProcess | undefined;
 
-  constructor(host: Host) {
+  constructor(host: Host, asking: Asking = askByCommandLine) {
     this.host = host;
+    this.questions = asking(host);
   }
 
   get process(): LabProcess {
@@ -87,11 +104,12 @@ export class NodeAgent {
           throw new AppError('OS_LAB_AGENT', `the agent of ${this.host.name} ended: ${await this.log()}`, {
             retry: 'never',
           });
-        const answer = await this.host.exec(flatroute('status', '-o', 'json'));
-        const running = answer.stdout.startsWith('{') && /"state":\s*"running"/.test(answer.stdout);
-        return running ? found(undefined) : notYet((answer.stderr || answer.stdout).slice(0, 500));
+        // A look at the file costs nothing; the agent itself has better things to do while it starts.
+        await access(this.host.path(ADMIN_SOCKET));
+        const state = await this.questions.state();
+        return state === 'running' ? found(undefined) : notYet(`state ${state}`);
       },
-      { deadline },
+      { deadline, every: milliseconds(50) },
     );
   }
 
@@ -106,31 +124,28 @@ export class NodeAgent {
     return succeeded(this.host.name, ['flatroute', ...words], await this.host.exec(flatroute(...words)));
   }
 
-  async #json(...words: readonly string[]): Promise<unknown> {
-    const result = await this.host.exec(flatroute(...words, '-o', 'json'));
-    // Exit code 1 says that something is wrong which the answer names: the answer is wanted all the same.
-    if (result.stdout.trim() === '') succeeded(this.host.name, ['flatroute', ...words], result);
-    return JSON.parse(result.stdout);
-  }
-
-  async peers(): Promise<readonly PeerView[]> {
-    return listOf(await this.#json('peers'), 'peers') as readonly PeerView[];
-  }
-
-  async routes(...words: readonly string[]): Promise<readonly RouteView[]> {
-    return listOf(await this.#json('routes', ...words), 'routes') as readonly RouteView[];
-  }
-
-  async pods(): Promise<readonly PodView[]> {
-    return listOf(await this.#json('pods'), 'pods') as readonly PodView[];
-  }
-
   /** The end of its log. */
   async log(lines = 20): Promise<string> {
     const text = this.#process === undefined ? '' : await this.#process.log();
     return text.trimEnd().split('\n').slice(-lines).join('\n');
   }
 }
+
+/** `flatroute … -o json` in the host. */
+export const askByCommandLine: Asking = (host) => {
+  const json = async (...words: readonly string[]): Promise<unknown> => {
+    const result = await host.exec(flatroute(...words, '-o', 'json'));
+    // Exit code 1 says that something is wrong which the answer names: the answer is wanted all the same.
+    if (result.stdout.trim() === '') succeeded(host.name, ['flatroute', ...words], result);
+    return JSON.parse(result.stdout);
+  };
+  return {
+    state: async () => String(((await json('status')) as { readonly state?: unknown }).state),
+    peers: async () => listOf(await json('peers'), 'peers') as readonly PeerView[],
+    routes: async () => listOf(await json('routes'), 'routes') as readonly RouteView[],
+    pods: async () => listOf(await json('pods'), 'pods') as readonly PodView[],
+  };
+};
 
 /** An answer is a list, or an object with the list under its own name. */
 function listOf(answer: unknown, key: string): readonly unknown[] {

@@ -19,6 +19,8 @@ export interface FlowReport {
   readonly answered: number;
   /** Longest time between two answers, and how long before the end the last one came. */
   readonly longestGapMilliseconds: number;
+  /** When the longest gap began, since the flow did. */
+  readonly gapAtMilliseconds: number;
   readonly silentAtEndMilliseconds: number;
 }
 
@@ -52,8 +54,10 @@ interface Flow {
   readonly socket: ReturnType<typeof createSocket>;
   sent: number;
   answered: number;
+  readonly began: number;
   last: number;
   longest: number;
+  longestAt: number;
 }
 
 async function flows(
@@ -65,10 +69,14 @@ async function flows(
   const all: Flow[] = await Promise.all(
     addresses.map(async (address) => {
       const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
-      const flow: Flow = { address, socket, sent: 0, answered: 0, last: performance.now(), longest: 0 };
+      const began = performance.now();
+      const flow: Flow = { address, socket, sent: 0, answered: 0, began, last: began, longest: 0, longestAt: 0 };
       socket.on('message', () => {
         const now = performance.now();
-        flow.longest = Math.max(flow.longest, now - flow.last);
+        if (now - flow.last > flow.longest) {
+          flow.longest = now - flow.last;
+          flow.longestAt = flow.last - flow.began;
+        }
         flow.last = now;
         flow.answered++;
       });
@@ -98,6 +106,7 @@ async function flows(
           sent: flow.sent,
           answered: flow.answered,
           longestGapMilliseconds: Math.round(flow.longest),
+          gapAtMilliseconds: Math.round(flow.longestAt),
           silentAtEndMilliseconds: Math.max(0, Math.round(end - flow.last)),
         }),
       );

@@ -10,7 +10,7 @@ export interface Style {
 
 /** Columns of mark, time and the gaps around them. */
 const LEAD = 11;
-const TITLE = 30;
+const TITLE = 28;
 /** Narrower than this, the detail goes below the title. */
 const TWO_COLUMNS = 84;
 

@@ -16,6 +16,7 @@ import type { Pod } from '#lab/pod.ts';
 import { flatroute, labScript, referencePlugins } from '#lab/program.ts';
 import { makeRouter } from '#lab/routers/make.ts';
 import type { LabRouter, RouterDescription, RouterKind } from '#lab/routers/router.ts';
+import { askByAdminApi } from './ask.ts';
 import type { NodePlan, RouterPlan } from './topology.ts';
 import { linkAddresses, links, nodes, routers, vm } from './topology.ts';
 
@@ -182,7 +183,7 @@ export class DemoNetwork {
   async startRouters(): Promise<void> {
     await Promise.all(
       routers.map(async (plan) => {
-        const router = makeRouter(this.kind, this.host(plan.name), routerDescription(plan));
+        const router = makeRouter(this.kind, this.host(plan.name), routerDescription(plan), askByAdminApi);
         this.#routers.set(plan.name, router);
         await router.start();
       }),
@@ -192,7 +193,7 @@ export class DemoNetwork {
   async startAgents(): Promise<void> {
     await Promise.all(
       nodes.map(async (plan) => {
-        const agent = new NodeAgent(this.host(plan.name));
+        const agent = new NodeAgent(this.host(plan.name), askByAdminApi);
         this.#agents.set(plan.name, agent);
         await agent.write(nodeResources(plan));
         await agent.start();

@@ -7,6 +7,7 @@ import { familyOf, parsePrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { Host } from '../host.ts';
 import { bgpConfiguration, bgpPeer, node, passwords } from '../manifests.ts';
+import type { Asking } from '../node-agent.ts';
 import { NodeAgent } from '../node-agent.ts';
 import type { LabProcess } from '../process.ts';
 import type { LabRouter, RouterDescription, SessionRow, TableRow } from './router.ts';
@@ -49,9 +50,9 @@ export class FlatrouteRouter implements LabRouter {
   readonly agent: NodeAgent;
   #description: RouterDescription;
 
-  constructor(host: Host, description: RouterDescription) {
+  constructor(host: Host, description: RouterDescription, asking?: Asking) {
     this.host = host;
-    this.agent = new NodeAgent(host);
+    this.agent = new NodeAgent(host, asking);
     this.#description = description;
   }
 
@@ -92,7 +93,7 @@ export class FlatrouteRouter implements LabRouter {
   }
 
   async sessions(): Promise<readonly SessionRow[]> {
-    const peers = await this.agent.peers();
+    const peers = await this.agent.questions.peers();
     return this.#description.peers.map((peer) => {
       const row = peers.find((p) => p.name === peer.name);
       const error = row?.lastError === undefined ? '' : ` (${row.lastError.code}: ${row.lastError.text})`;
@@ -107,7 +108,7 @@ export class FlatrouteRouter implements LabRouter {
 
   async table(family: Family): Promise<readonly TableRow[]> {
     const rows = new Map<string, Set<string>>();
-    for (const route of await this.agent.routes()) {
+    for (const route of await this.agent.questions.routes()) {
       const prefix = parsePrefix(route.prefix);
       if (prefix === undefined || familyOf(prefix) !== family || !(route.best || route.multipath)) continue;
       const hops = rows.get(prefix) ?? new Set();

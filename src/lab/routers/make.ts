@@ -1,5 +1,6 @@
 /** Which program carries a router's description out. */
 import type { Host } from '../host.ts';
+import type { Asking } from '../node-agent.ts';
 import { BirdRouter } from './bird.ts';
 import { FlatrouteRouter } from './flatroute.ts';
 import { FrrRouter } from './frr.ts';
@@ -7,11 +8,9 @@ import type { LabRouter, RouterDescription, RouterKind } from './router.ts';
 
 export const routerKinds: readonly RouterKind[] = ['flatroute', 'bird', 'frr'];
 
-const programs: Readonly<Record<RouterKind, new (host: Host, description: RouterDescription) => LabRouter>> = {
-  flatroute: FlatrouteRouter,
-  bird: BirdRouter,
-  frr: FrrRouter,
-};
-
-export const makeRouter = (kind: RouterKind, host: Host, description: RouterDescription): LabRouter =>
-  new programs[kind](host, description);
+/** `asking`: how flatroute is asked; the daemons have command lines of their own. */
+export function makeRouter(kind: RouterKind, host: Host, description: RouterDescription, asking?: Asking): LabRouter {
+  if (kind === 'bird') return new BirdRouter(host, description);
+  if (kind === 'frr') return new FrrRouter(host, description);
+  return new FlatrouteRouter(host, description, asking);
+}

@@ -10,7 +10,7 @@ import { nodes, routers, vm } from '../topology.ts';
 import { allEstablished } from './network.ts';
 import type { Stage } from './play.ts';
 import type { TrafficReport } from './traffic.ts';
-import { lossText, Traffic } from './traffic.ts';
+import { flowsText, lossText, Traffic } from './traffic.ts';
 
 /** Traffic before and after the blow, so that the report speaks of both. */
 const BEFORE = milliseconds(500);
@@ -68,7 +68,7 @@ function expectGoesOn(report: TrafficReport, tolerated: number, way: string): vo
       silent === undefined ? '' : `; ${silent.address} was cut off for the last ${silent.silentAtEndMilliseconds} ms`;
     throw new Unexpected({
       expected: `all ${report.flows.length} flows to go on ${way}, no gap above ${tolerated} ms`,
-      seen: `${lossText(report)}${cut}`,
+      seen: `${lossText(report)}${cut}\n${flowsText(report)}`,
       command: `ip route get ${silent?.address ?? report.flows[0]?.address ?? ''} (on ${report.from})`,
     });
   }
@@ -144,7 +144,7 @@ export async function killTheAgent({ network, checks, screen }: Stage): Promise<
     if (report.lost > 0) {
       throw new Unexpected({
         expected: 'no packet lost while the agent was away',
-        seen: lossText(report),
+        seen: `${lossText(report)}\n${flowsText(report)}`,
         command: `flatroute routes --announced (on ${plan.name})`,
       });
     }
@@ -152,7 +152,7 @@ export async function killTheAgent({ network, checks, screen }: Stage): Promise<
   });
 
   await checks.check('same addresses as before', async () => {
-    const rows = await agent.pods();
+    const rows = await agent.questions.pods();
     for (const [pod, addresses] of before) {
       const now = await addressesInside(pod);
       const said = [...(rows.find((row) => row.pod === pod.name)?.addresses ?? [])].sort().join(' ');

@@ -29,7 +29,7 @@ export async function allEstablished(network: DemoNetwork): Promise<string> {
     async () => {
       const away: string[] = [];
       for (const plan of nodes) {
-        for (const peer of await network.agent(plan.name).peers()) {
+        for (const peer of await network.agent(plan.name).questions.peers()) {
           const why = peer.lastError === undefined ? '' : ` (${peer.lastError.text})`;
           if (peer.state !== 'Established') away.push(`${plan.name} → ${peer.name}: ${peer.state}${why}`);
         }

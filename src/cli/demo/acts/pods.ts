@@ -27,7 +27,7 @@ export async function attachPods({ network, checks, screen }: Stage): Promise<vo
   };
   const count = nodes.flatMap((plan) => plan.pods).length;
   await checks.check(`${count} pods attached`, attach, { needed: true });
-  await checks.check('addresses are of the node’s block', () => Promise.resolve(insideBlocks(network)));
+  await checks.check('addresses inside the blocks', () => Promise.resolve(insideBlocks(network)));
   for (const plan of nodes.slice(0, 1)) {
     screen.output(plan.name, 'flatroute pods', await network.agent(plan.name).text('pods'));
   }

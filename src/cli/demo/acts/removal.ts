@@ -20,14 +20,14 @@ export async function deletePods({ network, checks }: Stage): Promise<void> {
     return `${count} pods, DEL of the whole chain: ${((performance.now() - started) / count).toFixed(0)} ms a pod`;
   });
   for (const plan of nodes) {
-    await checks.check(`${plan.name} has nothing left of them`, async () => {
+    await checks.check(`nothing left on ${plan.name}`, async () => {
       const host = network.host(plan.name);
       await waitFor(
         `${plan.name} to be clean`,
         async () => {
           const left = [
             ...(await leftOn(host, plan)),
-            ...(await network.agent(plan.name).pods()).map((row) => `pod ${row.pod}`),
+            ...(await network.agent(plan.name).questions.pods()).map((row) => `pod ${row.pod}`),
           ];
           return left.length === 0 ? found(undefined) : notYet(left.join(', '));
         },

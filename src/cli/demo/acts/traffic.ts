@@ -66,3 +66,13 @@ export interface TrafficReport {
 
 export const lossText = (report: TrafficReport): string =>
   `${report.lost} of ${report.sent.toLocaleString('en')} packets lost in ${report.flows.length} flows, longest gap ${report.longestGap} ms`;
+
+/** What each flow that lost something went through. */
+export const flowsText = (report: TrafficReport): string =>
+  report.flows
+    .filter((flow) => flow.answered < flow.sent)
+    .map((flow) => {
+      const gap = `no answer for ${flow.longestGapMilliseconds} ms from ${(flow.gapAtMilliseconds / 1000).toFixed(1)} s on`;
+      return `${flow.address} from port ${flow.sourcePort}: ${flow.sent - flow.answered} of ${flow.sent} lost, ${gap}`;
+    })
+    .join('\n');
