@@ -10,4 +10,6 @@ export const main = (argv: readonly string[]): Promise<number> => withProcessIo(
 const started = process.argv[1];
 if (started !== undefined && realpathSync(started) === fileURLToPath(import.meta.url)) {
   process.exitCode = await main(process.argv.slice(2));
+  // Nothing should be left that keeps the process; if something is, it must not.
+  setTimeout(() => process.exit(), 1000).unref();
 }

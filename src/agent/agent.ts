@@ -63,6 +63,8 @@ class Agent {
   readonly #source: DirectorySource;
   readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
   readonly #ended = Promise.withResolvers<number>();
+  /** The background thread has put an intent into the kernel, and the gates have seen it. */
+  readonly #kernelApplied = Promise.withResolvers<void>();
   readonly #restarted: boolean;
   #http: HttpServer | undefined;
   #admin: AdminServer | undefined;
@@ -104,13 +106,14 @@ class Agent {
       restarted: this.#restarted,
     });
     if (metrics !== undefined) {
-      this.#http = await serveHttp(metrics, {
+      const opening = serveHttp(metrics, {
         metrics: this.#metrics,
         health: () => healthOf(this.#snapshot()),
         readiness: () => readinessOf(this.#snapshot()),
       });
+      this.#http = await this.#kept(opening);
     }
-    this.#admin = await serveAdmin(join(runDirectory, 'admin.sock'), {
+    const serving = serveAdmin(join(runDirectory, 'admin.sock'), {
       snapshot: () => this.#snapshot(),
       routes: (query): Promise<RouteAnswer> => this.#supervisor.bgp.ask('routes', query),
       lookup: (address) => this.#supervisor.background.ask('lookup', address),
@@ -119,6 +122,7 @@ class Agent {
       subscribe: (listener) => this.log.subscribe(listener),
       log: this.log.write,
     });
+    this.#admin = await this.#kept(serving);
     const read = this.#source
       .start((set, problems) => this.#loop.resources(set, problems))
       .then(() => this.#waitingFor.delete('resources'));
@@ -126,6 +130,14 @@ class Agent {
     await read;
     await Promise.all([this.#startPods(), this.#startBgp()]);
     this.log.write('info', 'agent.started', { seconds: (Date.now() - this.#startedAt) / 1000 });
+  }
+
+  /** What was opened while a stop came would outlive the agent. */
+  async #kept<T extends { readonly close: () => Promise<void> }>(opening: Promise<T>): Promise<T> {
+    const opened = await opening;
+    if (this.#stopping === undefined) return opened;
+    await opened.close();
+    throw new AppError('AGENT_STOPPED', 'the agent was stopped while it started');
   }
 
   async #startBackground(): Promise<void> {
@@ -139,6 +151,9 @@ class Agent {
   }
 
   async #startBgp(): Promise<void> {
+    // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
+    // back, and an End-of-RIB without them would make the peer forget them.
+    await this.#kernelApplied.promise;
     const inherited = this.#found?.inheritedRoutes;
     // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had an agent before.
     const forwardingPreserved = this.#restarted ? families.filter((family) => (inherited?.[family] ?? 0) > 0) : [];
@@ -169,6 +184,8 @@ class Agent {
   #learn<N extends ThreadName>(name: N, facts: ThreadFacts[N]): void {
     const key = name === 'background' ? 'kernel' : name;
     this.#loop.learn({ [key]: facts });
+    // Behind the decision that `learn` has put off to the same turn.
+    if (name === 'background' && facts.generation > 0) setImmediate(() => this.#kernelApplied.resolve());
     if (this.#firstSessionSeconds === undefined && name === 'bgp') {
       const { peers } = facts as ThreadFacts['bgp'];
       if (peers.some((peer) => peer.state === 'Established'))

@@ -22,6 +22,25 @@ import {
 } from '../support/agent-lab.ts';
 import { eventually } from '../support/netns.ts';
 
+/** Every change of routes on a node from now on, as the kernel tells it. */
+async function watchRoutes(node: TestNode): Promise<{ readonly deleted: () => Promise<readonly string[]> }> {
+  const name = `routes-${performance.now().toFixed(0)}.log`;
+  const monitor = await node.host.spawn(['ip', 'monitor', 'route'], { log: name });
+  await eventually('the monitor sees changes', async () => {
+    await node.host.run(['ip', 'route', 'replace', '198.51.100.0/24', 'dev', 'lo']);
+    await node.host.run(['ip', 'route', 'del', '198.51.100.0/24', 'dev', 'lo']);
+    return (await node.host.readFile(`/run/log/${name}`)).includes('198.51.100.0');
+  });
+  return {
+    deleted: async () => {
+      monitor.kill('SIGKILL');
+      await monitor.exited;
+      const lines = (await node.host.readFile(`/run/log/${name}`)).split('\n');
+      return lines.filter((line) => line.startsWith('Deleted') && !line.includes('198.51.100.0'));
+    },
+  };
+}
+
 describe('two agents that peer with each other', { timeout: 240_000 }, () => {
   let lab: Lab | undefined;
   let nodes: readonly [TestNode, TestNode];
@@ -213,6 +232,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
     const [agent] = agents;
     assert.ok(agent !== undefined);
     const routes = await ourRoutes(node);
+    const watched = await watchRoutes(other);
     const started = performance.now();
     agent.kill('SIGTERM');
     const { code, signal } = await agent.exited;
@@ -229,6 +249,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
     agents[0] = await startAgent(node);
     await untilStatus(node, 'the session is back', established);
     assert.deepEqual(await ourRoutes(node), routes, 'the same routes by the same groups');
+    assert.deepEqual(await watched.deleted(), [], 'the peer never deleted a route of ours, not even for a moment');
   });
 
   test('kill -9 and a new start lose no route, and the first start after it finds the socket and the lock free', async () => {
@@ -236,6 +257,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
     const [agent] = agents;
     assert.ok(agent !== undefined);
     const routes = await ourRoutes(node);
+    const watched = [await watchRoutes(node), await watchRoutes(other)];
     agent.kill('SIGKILL');
     await agent.exited;
     assert.deepEqual(await ourRoutes(node), routes);
@@ -249,6 +271,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
       (await ourRoutes(node)).map((line) => line.replace(/nhid \d+ /, '')),
       routes.map((line) => line.replace(/nhid \d+ /, '')),
     );
+    for (const { deleted } of watched) assert.deepEqual(await deleted(), [], 'no route went, not even for a moment');
   });
 
   test('--withdraw-on-stop takes our routes from the peer', async () => {
@@ -349,7 +372,7 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
 
   test('SIGTERM while it still starts ends it too', async () => {
     const [node] = nodes;
-    for (const wait of [0, 150, 400]) {
+    for (const wait of [0, 150, 300, 400, 500, 600, 800]) {
       const agent = await startAgent(node);
       await new Promise((resolve) => setTimeout(resolve, wait));
       const started = performance.now();

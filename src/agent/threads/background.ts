@@ -99,7 +99,8 @@ class Background {
     this.#blocks.set(intent.blocks);
     this.#fib.setPreferredSource(intent.nodeAddresses);
     this.#outgoing.set(intent);
-    this.#factsSoon();
+    // Announcements wait for the blackholes.
+    this.#sendFacts();
   }
 
   lookUp(address: Parameters<typeof lookUpInKernel>[0]): ReturnType<typeof lookUpInKernel> {
@@ -146,10 +147,13 @@ class Background {
   }
 
   #factsSoon(): void {
-    this.#factsTimer ??= setTimeout(() => {
-      this.#factsTimer = undefined;
-      this.#host.facts(this.#facts());
-    }, FACTS_MILLISECONDS);
+    this.#factsTimer ??= setTimeout(() => this.#sendFacts(), FACTS_MILLISECONDS);
+  }
+
+  #sendFacts(): void {
+    clearTimeout(this.#factsTimer);
+    this.#factsTimer = undefined;
+    this.#host.facts(this.#facts());
   }
 
   #facts(): KernelFacts {
