@@ -139,20 +139,8 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       routes: destinations(options, key.interfaceName, addresses.value),
       further: key.interfaceName !== FIRST_INTERFACE,
     };
-    const made = pods.links.create(wiring, namespaceFd);
-    if (!made.ok) {
-      if (made.error.errno !== EEXIST) return { ok: false, error: kernelFailure(made.error) };
-      return pods.links.linkByName(wiring.hostInterface) === undefined
-        ? cniFailure(
-            cniCode.kernel,
-            `the pod already has an interface ${key.interfaceName}`,
-            'another attachment or plugin made it',
-          )
-        : tryAgain(
-            `${wiring.hostInterface} exists on the node and is not known to be this attachment's; try again`,
-            '',
-          );
-    }
+    const made = await createPair(pods, request, wiring, namespaceFd);
+    if (!made.ok) return made;
     const { hostIndex, podIndex } = made.value;
     record = {
       attachment,
@@ -185,6 +173,44 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       pods.event('error', 'pod_undo_failed', failure instanceof Error ? failure.message : String(failure), {
         container: key.containerId,
       });
+  }
+}
+
+/**
+ * Makes the pair. An interface of that name inside the pod may be the end of a veth of ours that is on its way out, left
+ * by another container id in the same namespace: then its end is waited for.
+ */
+async function createPair(
+  pods: Pods,
+  request: AddRequest,
+  wiring: Wiring,
+  namespaceFd: number,
+): Promise<CniResult<{ readonly hostIndex: number; readonly podIndex: number }>> {
+  let signal: AbortSignal | undefined;
+  for (;;) {
+    const made = pods.links.create(wiring, namespaceFd);
+    if (made.ok) return made;
+    if (made.error.errno !== EEXIST) return { ok: false, error: kernelFailure(made.error) };
+    if (pods.links.linkByName(wiring.hostInterface) !== undefined)
+      return tryAgain(
+        `${wiring.hostInterface} exists on the node and is not known to be this attachment's; try again`,
+        '',
+      );
+    const inside = pods.links.observePod(namespaceFd, wiring.interfaceName).link;
+    const other = inside?.kind === 'veth' && inside.link !== undefined ? pods.registry.byIndex(inside.link) : undefined;
+    // One that was half made when an agent died has no record, hence no known MAC. Gone between the two looks: nothing stands in the way any more.
+    if (inside === undefined) continue;
+    if (other === undefined || other.state !== 'dying' || (other.mac !== '' && other.mac !== inside.address))
+      return cniFailure(
+        cniCode.kernel,
+        `the pod already has an interface ${wiring.interfaceName}`,
+        other === undefined ? 'another plugin made it' : `it belongs to container ${other.attachment.containerId}`,
+      );
+    signal ??= AbortSignal.any([request.gone, AbortSignal.timeout(request.deletionWaitMs)]);
+    const removal = pods.registry.removal(signal);
+    pods.hurryReaper();
+    if (!(await removal))
+      return tryAgain(`an earlier ${wiring.interfaceName} of this pod is still being deleted; try again`, '');
   }
 }
 
