@@ -29,6 +29,8 @@ import { Slices } from './slices.ts';
 /** Per step; a step takes about a millisecond, so a slice ends close to its time. */
 const pathsPerSweepStep = 8192;
 const decisionsPerStep = 1024;
+/** Peers that are written to in one step, 4096 prefixes each; with many peers they take turns. */
+const outputsPerStep = 2;
 
 /** Does a little; answers whether more is left. */
 type Job = () => boolean;
@@ -326,11 +328,25 @@ export class Speaker implements BgpEngine {
     for (const family of families) if (this.#core.ribs[family].decideSome(decisionsPerStep)) more = true;
     // A full update leaves by itself; the rest leaves when there is nothing to add to it.
     if (families.every((family) => this.#core.ribs[family].undecidedCount === 0)) this.#core.fib.flush(false);
-    for (const output of this.#outputs) if (output.run()) more = true;
+    if (this.#write()) more = true;
     if (more) return true;
     this.#completeStart();
     this.#facts.changed();
     return false;
+  }
+
+  /** Writes to the peers that have something to hear; whoever was served waits until the others were. */
+  #write(): boolean {
+    const served: PeerOutput[] = [];
+    for (const output of this.#outputs) {
+      if (output.run()) served.push(output);
+      if (served.length === outputsPerStep) break;
+    }
+    for (const output of served) {
+      // A send may have ended the session.
+      if (this.#outputs.delete(output)) this.#outputs.add(output);
+    }
+    return served.length > 0;
   }
 
   /** All that was heard is decided: the moment to say `complete`, if it is due. */

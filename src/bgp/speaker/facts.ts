@@ -22,6 +22,7 @@ export class FactsPacer {
   readonly #publish: () => void;
   #last: Instant | undefined;
   #cancel: (() => void) | undefined;
+  #stopped = false;
 
   constructor(clock: Clock, publish: () => void) {
     this.#clock = clock;
@@ -29,7 +30,7 @@ export class FactsPacer {
   }
 
   changed(): void {
-    if (this.#cancel !== undefined) return;
+    if (this.#cancel !== undefined || this.#stopped) return;
     const now = this.#clock.now();
     const due = this.#last === undefined ? now : after(this.#last, shortestInterval);
     this.#cancel = this.#clock.at(due > now ? due : now, () => {
@@ -40,6 +41,7 @@ export class FactsPacer {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#cancel?.();
   }
 }

@@ -168,9 +168,8 @@ export class PeerOutput {
   }
 
   #send(): void {
-    const bytes = this.#writer.take();
-    if (bytes.length === 0) return;
-    this.#raw(bytes);
+    if (this.#writer.messages === 0) return;
+    this.#raw(this.#writer.take());
     this.#context.changed();
   }
 

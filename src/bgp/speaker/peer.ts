@@ -131,7 +131,11 @@ export class Peer {
   async stop(how: 'silent' | Reset): Promise<void> {
     const { session } = this;
     this.session = undefined;
-    if (this.negotiated !== undefined) this.#leaveEstablished();
+    if (this.negotiated !== undefined) {
+      this.#leaveEstablished();
+      const text = how === 'silent' ? 'closed without a word, for a restart' : how.text;
+      this.#event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: false });
+    }
     this.#dropRoutes();
     await session?.stop(how);
   }

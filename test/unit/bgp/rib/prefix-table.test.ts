@@ -40,6 +40,17 @@ for (const family of ['ipv4', 'ipv6'] as const) {
     assert.ok(table.limit <= 3001, `${table.limit} ids for at most 3000 prefixes at a time`);
   });
 
+  test(`${family}: what is given back in the middle of a move is gone from both tables`, () => {
+    const table = new PrefixTable(family);
+    // The hash moves to larger slots from the 1025th prefix on, a few with each insertion.
+    for (let n = 0; n < 1030; n++) table.internPrefix(nth(n));
+    for (let n = 0; n < 1030; n += 2) table.release(table.findPrefix(nth(n)));
+    for (let n = 0; n < 1030; n++) assert.equal(table.findPrefix(nth(n)) !== 0, n % 2 === 1, `prefix ${n}`);
+    for (let n = 2000; n < 2600; n++) table.internPrefix(nth(n));
+    for (let n = 0; n < 1030; n++)
+      assert.equal(table.findPrefix(nth(n)) !== 0, n % 2 === 1, `prefix ${n} after the move`);
+  });
+
   test(`${family}: NLRI goes out as it came in, host bits cleared`, () => {
     const table = new PrefixTable(family);
     const bytes =

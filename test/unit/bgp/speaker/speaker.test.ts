@@ -217,7 +217,7 @@ test('learned routes go to transit peers only, with our AS in front and ourselve
       asn: asn(65002),
       routerId: ip('10.255.0.2'),
       peers: [
-        toNodePeer({ name: 'left' }),
+        toNodePeer({ name: 'left', transit }),
         toNodePeer({
           name: 'right',
           address: ip('203.0.113.1'),
