@@ -32,6 +32,8 @@ export interface Draft {
   origin: Origin | undefined;
   asPath: AsPathSegment[] | undefined;
   nextHop: IpAddress | undefined;
+  /** Judged only where the NEXT_HOP counts. */
+  nextHopProblem: string | undefined;
   med: number | undefined;
   localPref: number | undefined;
   atomicAggregate: boolean;

@@ -11,6 +11,7 @@ import type { AttributeRow } from './attribute-row.ts';
 import { asPathBytes, decodeAsPath, encodeAsPath, isConfederation } from './as-path.ts';
 import { UPDATE_ERROR } from './codes.ts';
 import type { Origin, PathAttributes, WireContext } from './messages.ts';
+import { nextHopProblem } from './next-hop.ts';
 import { twoOctetAs } from './open.ts';
 
 const WELL_KNOWN = FLAG.transitive;
@@ -122,7 +123,9 @@ export const attributeRows: readonly AttributeRow[] = [
     source: 'RFC 7606 §7.3',
     subcode: UPDATE_ERROR.invalidNextHop,
     decode: (bytes, at, end, _context, draft) => {
-      draft.nextHop = addressFromBytes(bytes.subarray(at, end));
+      const value = bytes.subarray(at, end);
+      draft.nextHop = addressFromBytes(value);
+      draft.nextHopProblem = nextHopProblem(value);
       return undefined;
     },
     encode: (attributes, _context, into) => {

@@ -5,7 +5,6 @@
  *
  *   flags (1) | code (1) | length (1, or 2 with Extended Length) | value
  */
-import { addressBytes } from '#lib/ip.ts';
 import { ByteWriter, readU16 } from '#lib/bytes.ts';
 import { AS_SEQUENCE, mergeAs4Path } from './as-path.ts';
 import { ATTRIBUTE, FLAG } from './attribute-row.ts';
@@ -13,7 +12,6 @@ import type { AttributeRow, Draft } from './attribute-row.ts';
 import { attributeRows } from './attribute-table.ts';
 import { AS_TRANS, HEADER_BYTES, MAXIMUM_MESSAGE_BYTES, NOTIFICATION_CODE, UPDATE_ERROR, resetWith } from './codes.ts';
 import type { AttributesVerdict, PathAttributes, Reset, WireContext } from './messages.ts';
-import { nextHopProblem } from './next-hop.ts';
 
 const rowByCode: (AttributeRow | undefined)[] = Array.from({ length: 256 }, (_unused, code) =>
   attributeRows.find((row) => row.code === code),
@@ -75,6 +73,7 @@ const newFindings = (): Findings => ({
     origin: undefined,
     asPath: undefined,
     nextHop: undefined,
+    nextHopProblem: undefined,
     med: undefined,
     localPref: undefined,
     atomicAggregate: false,
@@ -199,8 +198,8 @@ function complete(findings: Findings, context: WireContext, hasClassicNlri: bool
   if (draft.asPath === undefined) return missing('AS_PATH', ATTRIBUTE.asPath);
   if (hasClassicNlri) {
     if (draft.nextHop === undefined) return missing('NEXT_HOP', ATTRIBUTE.nextHop);
-    const problem = nextHopProblem(addressBytes(draft.nextHop));
-    if (problem !== undefined) return withdrawFor(`NEXT_HOP: ${problem} (RFC 4271 §6.3)`, UPDATE_ERROR.invalidNextHop);
+    if (draft.nextHopProblem !== undefined)
+      return withdrawFor(`NEXT_HOP: ${draft.nextHopProblem} (RFC 4271 §6.3)`, UPDATE_ERROR.invalidNextHop);
   }
   if (!context.external && draft.localPref === undefined) return missing('LOCAL_PREF', ATTRIBUTE.localPref);
   // RFC 6793 §4.2.3: an AGGREGATOR beside AS4_AGGREGATOR that does not say AS_TRANS shows that somebody on the way has
