@@ -6,7 +6,6 @@
 import { join } from 'node:path';
 import type { RouteAnswer } from '#bgp/engine.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
-import { families } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
@@ -154,9 +153,8 @@ class Agent {
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
     // back, and an End-of-RIB without them would make the peer forget them.
     await this.#kernelApplied.promise;
-    const inherited = this.#found?.inheritedRoutes;
     // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had an agent before.
-    const forwardingPreserved = this.#restarted ? families.filter((family) => (inherited?.[family] ?? 0) > 0) : [];
+    const forwardingPreserved = this.#restarted ? (this.#found?.inherited ?? []) : [];
     await this.#supervisor.bgp.ask('start', { restarted: this.#restarted, forwardingPreserved });
     this.#waitingFor.delete('the BGP speaker');
   }
@@ -251,6 +249,5 @@ class Agent {
     this.log.write('error', 'agent.killed', { reason: 'a thread did not end in time' });
     this.log.flush();
     process.kill(process.pid, 'SIGKILL');
-    throw new AppError('AGENT_STOP', 'a thread did not end in time');
   }
 }

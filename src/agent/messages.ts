@@ -84,8 +84,8 @@ export interface BgpStart {
 /** What the kernel held when the agent came. */
 export interface KernelFound {
   readonly view: KernelView;
-  /** Learned routes of an earlier life that still stand. */
-  readonly inheritedRoutes: Readonly<Record<Family, number>>;
+  /** Families of which routes of an earlier life still stand: learned ones, or the blackholes of blocks. */
+  readonly inherited: readonly Family[];
 }
 
 export type MainToThread<N extends ThreadName> =

@@ -325,6 +325,39 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
     }
   });
 
+  test('a node that learns nothing is missed by nobody while its agent is killed and started again', async () => {
+    const [node, other] = nodes;
+    const [bgp] = [manifests(1)['bgp.yaml'] ?? ''];
+    await writeFiles(node.host, { 'bgp.yaml': bgp.replace('importPolicy: All', 'importPolicy: None') });
+    let agent = await startAgent(node);
+    const peer = await startAgent(other);
+    try {
+      await untilStatus(node, 'the session is established', established);
+      await eventually(
+        'the peer has our block',
+        async () => (await ourRoutes(other)).some((line) => line.startsWith('10.60.1.0/26')),
+        10_000,
+      );
+      assert.ok(!(await ourRoutes(node)).some((line) => line.includes('10.60.2.0')), 'nothing was learned');
+      const watched = await watchRoutes(other);
+      agent.kill('SIGKILL');
+      await agent.exited;
+      agent = await startAgent(node);
+      await untilStatus(node, 'the session is back', established, 40_000);
+      await eventually(
+        'the peer heard End-of-RIB',
+        async () => (await json<{ peers: readonly PeerAnswer[] }>(other, 'peers')).peers[0]?.received.ipv6 === 1,
+        10_000,
+      );
+      assert.deepEqual(await watched.deleted(), []);
+    } finally {
+      for (const process of [agent, peer]) {
+        process.kill('SIGTERM');
+        await process.exited;
+      }
+    }
+  });
+
   test('a directory that is not there is a problem that the status names, and its files count once they come', async () => {
     const [node] = nodes;
     await node.host.run(['rm', '-rf', '/etc/flatroute/resources']);

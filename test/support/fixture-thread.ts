@@ -9,7 +9,7 @@ const { name } = workerData as ThreadData;
 runThread('background', (host) => ({
   command: () => undefined,
   requests: {
-    start: () => ({ view: { interfaces: [], routes: [] }, inheritedRoutes: { ipv4: 0, ipv6: 0 } }),
+    start: () => ({ view: { interfaces: [], routes: [] }, inherited: [] }),
     lookup: (address) => {
       host.log('info', 'fixture.lookup', { thread: name, address });
       if (address.startsWith('0.')) {
