@@ -94,10 +94,16 @@ export function sendDatagram(fd: number, bytes: Uint8Array, length: number): voi
   }
 }
 
-/** Sends one datagram to a netlink port of this namespace, one's own included. */
-export function sendToNetlinkPort(fd: number, bytes: Uint8Array, port: number): void {
+/**
+ * Sends one datagram to a netlink port of this namespace, one's own included. False: its queue is full, where a sender
+ * that may wait would wait for ever if the reader is itself.
+ */
+export function sendToNetlinkPort(fd: number, bytes: Uint8Array, port: number): boolean {
   const address = netlinkSocketAddress(port);
-  libc.checked(libc.sendto(fd, bytes, bytes.length, 0, address, address.length), 'sendto', `netlink port ${port}`);
+  if (libc.sendto(fd, bytes, bytes.length, MSG_DONTWAIT, address, address.length) >= 0) return true;
+  const errno = libc.lastErrno();
+  if (errno === EAGAIN) return false;
+  throw libc.osError('sendto', `netlink port ${port}`, errno);
 }
 
 /**

@@ -58,7 +58,10 @@ export interface OwnRouteChange {
 export interface KernelObserverCallbacks {
   /** The whole picture, each time something in it changed. */
   view(view: KernelView): void;
-  /** Pod interfaces that came, changed or went, in order. After lost notifications all that exist are told as changed. */
+  /**
+   * Pod interfaces that came, changed or went, in order. After lost notifications all that exist are told as changed. The
+   * kernel does not say when the group or the alias of an interface changes that is down.
+   */
   podLinks(changes: readonly PodLinkChange[]): void;
   ourRoutesChanged(change: OwnRouteChange): void;
   /** The monitor is broken and has stopped. */

@@ -111,6 +111,7 @@ export function openMonitorPort(options: MonitorOptions): MonitorPort {
         new Uint32Array(noop.buffer)[0] = 16;
         new Uint16Array(noop.buffer)[2] = NLMSG.NOOP;
         header.setUint32(12, 0);
+        // A full queue ends the parked read by itself.
         sendToNetlinkPort(fd, noop, portId);
       },
       close: () => closeDescriptor(fd),
