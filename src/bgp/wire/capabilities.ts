@@ -180,7 +180,7 @@ export function encodeCapability(capability: Capability, into: ByteWriter): void
   into.patchU8(lengthAt, length);
 }
 
-export const capabilityCode = (capability: Capability): number =>
+const capabilityCode = (capability: Capability): number =>
   capability.kind === 'unknown' ? capability.code : rowOf(capability).code;
 
 /** For people: `multiprotocol ipv4`, `graceful-restart 120s, ipv4 forwarding`, `add-path`, `capability 200`. */

@@ -65,14 +65,14 @@ const multiprotocol = (family: Family): Capability => ({
 });
 
 /** Families an OPEN offers. RFC 4760 §8: without the capability it is IPv4 unicast alone. */
-export function familiesOf(open: OpenMessage): Family[] {
+function familiesOf(open: OpenMessage): Family[] {
   const offered = open.capabilities.filter((c) => c.kind === 'multiprotocol');
   if (offered.length === 0) return ['ipv4'];
   return allFamilies.filter((family) => offered.some((c) => familyOfAfi(c.afi, c.safi) === family));
 }
 
 /** What must hold of the peer's OPEN. */
-export interface ExpectedOpen {
+interface ExpectedOpen {
   readonly peerAsn: Asn;
   readonly localAsn: Asn;
   /** Unsigned 32 bits. */
