@@ -6,8 +6,8 @@
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
 import type { FilterIntent } from '../engine.ts';
-import type { AcceptedAttributes } from '../rib/attribute-store.ts';
-import { defaultLocalPref } from '../rib/attribute-store.ts';
+import type { AcceptedAttributes } from './accepted-attributes.ts';
+import { defaultLocalPref } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
 

@@ -6,7 +6,7 @@
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { addressBytes } from '#lib/ip.ts';
 import type { ImportPolicy, PeerIntent } from '../engine.ts';
-import type { AcceptedAttributes } from '../rib/attribute-store.ts';
+import type { AcceptedAttributes } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
 

@@ -5,7 +5,8 @@
 import type { Family, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { FilterIntent, FilterRule } from '../engine.ts';
-import { PrefixTable, maskWord, prefixWords } from '../rib/prefix-table.ts';
+import type { Words } from './words.ts';
+import { maskWord, prefixWords } from './words.ts';
 
 /** What policy says about one route; the sentence is for `RouteRow.reason`. */
 export interface Judgement {
@@ -78,45 +79,38 @@ export function compileFilters(
   };
 }
 
-/** Answers which prefix of a list equals or covers a route, in one look-up per distinct length of the list. */
+/** Answers which prefix of a list equals or covers a route. */
 export class PrefixSet<T> {
-  readonly #table: PrefixTable;
-  readonly #lengths: number[];
-  readonly #values: (T | undefined)[] = [];
-  /** One bit per value of an address's first 16 bits: most routes are nowhere near the list and need no look-up. */
+  /** The longest first. */
+  readonly #entries: { readonly words: Words; readonly length: number; readonly value: T }[] = [];
+  /** One bit per value of an address's first 16 bits: most routes are nowhere near the list and cost one look. */
   readonly #near = new Uint8Array(8192);
 
   constructor(family: Family, entries: readonly (readonly [Prefix, T])[]) {
-    this.#table = new PrefixTable(family);
-    const lengths = new Set<number>();
     for (const [prefix, value] of entries) {
       if (familyOf(prefix) !== family) continue;
-      const id = this.#table.internPrefix(prefix);
-      this.#values[id] = value;
-      const length = this.#table.lengthOf(id);
-      lengths.add(length);
-      const top = this.#table.word(id, 0) >>> 16;
+      const { words, length } = prefixWords(prefix);
+      this.#entries.push({ words, length, value });
+      const top = words[0] >>> 16;
       const end = top + (1 << (16 - Math.min(length, 16)));
       for (let at = top; at < end; at++) this.#near[at >> 3] = (this.#near[at >> 3] ?? 0) | (1 << (at & 7));
     }
-    this.#lengths = [...lengths].sort((a, b) => b - a);
+    this.#entries.sort((a, b) => b.length - a.length);
   }
 
   /** The value of the longest listed prefix that equals or covers the route. */
   covering(w0: number, w1: number, w2: number, w3: number, length: number): T | undefined {
     const top = w0 >>> 16;
     if (((this.#near[top >> 3] ?? 0) & (1 << (top & 7))) === 0) return undefined;
-    for (const bits of this.#lengths) {
-      if (bits > length) continue;
-      const id = this.#table.find(
-        maskWord(w0, bits),
-        maskWord(w1, bits - 32),
-        maskWord(w2, bits - 64),
-        maskWord(w3, bits - 96),
-        bits,
-      );
-      if (id !== 0) return this.#values[id];
-    }
+    for (const { words, length: bits, value } of this.#entries)
+      if (
+        bits <= length &&
+        maskWord(w0, bits) === words[0] &&
+        maskWord(w1, bits - 32) === words[1] &&
+        maskWord(w2, bits - 64) === words[2] &&
+        maskWord(w3, bits - 96) === words[3]
+      )
+        return value;
     return undefined;
   }
 }

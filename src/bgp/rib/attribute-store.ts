@@ -6,27 +6,9 @@
  * Entries are counted: one reference per path. A latin1 string of the bytes as key of a Map is as fast as a hash written
  * in JavaScript (measured).
  */
-import type { AttributesVerdict, PathAttributes, WireContext } from '../wire/messages.ts';
-
-/** RFC 1997 §2, unsigned. */
-const NO_EXPORT = 0xffffff01;
-const NO_ADVERTISE = 0xffffff02;
-const NO_EXPORT_SUBCONFED = 0xffffff03;
-
-/** RFC 4271 §9.1.1: what a path without LOCAL_PREF counts as. */
-export const defaultLocalPref = 100;
-
-export interface AcceptedAttributes {
-  readonly value: PathAttributes;
-  readonly localPref: number;
-  readonly asPathLength: number;
-  /** First AS of the path, 0 for a path that began in our own AS. */
-  readonly neighborAsn: number;
-  /** Equal for equal AS paths. */
-  readonly asPathKey: string;
-  readonly noAdvertise: boolean;
-  readonly noExport: boolean;
-}
+import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
+import { summarize } from '../policy/accepted-attributes.ts';
+import type { AttributesVerdict, WireContext } from '../wire/messages.ts';
 
 export interface StoredAttributes {
   /** From 1; given to another set only after this one was freed. */
@@ -139,37 +121,4 @@ export class AttributeStore {
     this.#byId[entry.id] = undefined;
     this.#free.push(entry.id);
   }
-}
-
-function summarize(value: PathAttributes): AcceptedAttributes {
-  let asPathLength = 0;
-  for (const segment of value.asPath) {
-    // RFC 4271 §9.1.2.2 a: a set counts as 1; RFC 5065 §5.3: confederation segments count as nothing.
-    if (segment.type === 2) asPathLength += segment.asns.length;
-    else if (segment.type === 1) asPathLength += 1;
-  }
-  const first = value.asPath.find((segment) => segment.type === 1 || segment.type === 2);
-  return {
-    value,
-    localPref: value.localPref ?? defaultLocalPref,
-    asPathLength,
-    neighborAsn: first?.type === 2 ? (first.asns[0] ?? 0) : 0,
-    asPathKey: asPathText(value),
-    noAdvertise: value.communities.includes(NO_ADVERTISE),
-    // Without confederations NO_EXPORT_SUBCONFED means the same (RFC 1997 §2).
-    noExport: value.communities.includes(NO_EXPORT) || value.communities.includes(NO_EXPORT_SUBCONFED),
-  };
-}
-
-/** Opening, separator and closing of each kind of segment, for people. */
-const segmentMarks = { 1: ['{', ',', '}'], 2: ['', ' ', ''], 3: ['(', ' ', ')'], 4: ['[', ',', ']'] } as const;
-
-/** AS_PATH for people: sequences as numbers, sets in braces, confederation segments in parentheses and brackets. */
-export function asPathText(attributes: PathAttributes): string {
-  return attributes.asPath
-    .map(({ type, asns }) => {
-      const [open, separator, close] = segmentMarks[type];
-      return `${open}${asns.join(separator)}${close}`;
-    })
-    .join(' ');
 }

@@ -9,7 +9,7 @@ import { addressBits, addressBytes, familyOf, networkAddress, prefixLength } fro
 import type { NextHop } from '#dataplane/fib/route.ts';
 import type { KernelRoute, KernelView } from '#dataplane/kernel-view.ts';
 import type { MpNextHop } from '../wire/messages.ts';
-import { addressWords, maskWord } from './prefix-table.ts';
+import { addressWords, maskWord } from '../policy/words.ts';
 
 export type Resolution =
   | { readonly ok: true; readonly hop: NextHop; readonly metric: number }

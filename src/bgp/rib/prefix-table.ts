@@ -7,7 +7,8 @@
  * with each insertion, and until it is done a lookup asks both tables.
  */
 import type { Family, Prefix } from '#lib/ip.ts';
-import { prefixFromBytes, prefixParts } from '#lib/ip.ts';
+import { prefixFromBytes } from '#lib/ip.ts';
+import { maskWord, prefixWords } from '../policy/words.ts';
 
 /** Slots of the smaller table that move with each insertion. At least 2, or the larger one fills before the move ends. */
 const movesPerInsertion = 8;
@@ -26,10 +27,6 @@ export function grownUint8(column: Uint8Array, capacity: number): Uint8Array<Arr
   grown.set(column);
   return grown;
 }
-
-/** `word` with everything behind `bits` bits cleared; bits outside 0 to 32 keep nothing or all. */
-export const maskWord = (word: number, bits: number): number =>
-  bits >= 32 ? word | 0 : bits <= 0 ? 0 : word & (-1 << (32 - bits));
 
 export class PrefixTable {
   readonly family: Family;
@@ -280,20 +277,6 @@ export class PrefixTable {
   private findId(id: number): number {
     return this.find(this.word(id, 0), this.word(id, 1), this.word(id, 2), this.word(id, 3), this.lengthOf(id));
   }
-}
-
-export type Words = readonly [number, number, number, number];
-
-/** The signed 32-bit words of 4 or 16 address bytes. */
-export function addressWords(bytes: Uint8Array): Words {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const word = (i: number): number => (4 * i < bytes.length ? view.getInt32(4 * i) : 0);
-  return [word(0), word(1), word(2), word(3)];
-}
-
-export function prefixWords(prefix: Prefix): { readonly words: Words; readonly length: number } {
-  const parts = prefixParts(prefix);
-  return { words: addressWords(parts.bytes), length: parts.length };
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Family } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
 import type { Negotiated } from '../io/session-port.ts';
 import { compileExport } from '../policy/export.ts';
-import { ownNextHop } from '../policy/own-next-hop.ts';
+import { ownNextHop } from '../rib/own-next-hop.ts';
 import { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { MpNextHop } from '../wire/messages.ts';

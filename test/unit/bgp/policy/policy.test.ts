@@ -6,11 +6,10 @@ import type { FilterIntent, FilterRule, ImportPolicy, PeerIntent } from '#bgp/en
 import { compileExport, exportedAttributes, prepend } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { compileFilters } from '#bgp/policy/matcher.ts';
-import { ownNextHop } from '#bgp/policy/own-next-hop.ts';
-import type { AcceptedAttributes } from '#bgp/rib/attribute-store.ts';
-import { prefixWords } from '#bgp/rib/prefix-table.ts';
+import type { AcceptedAttributes } from '#bgp/policy/accepted-attributes.ts';
+import { prefixWords } from '#bgp/policy/words.ts';
 import type { PathAttributes } from '#bgp/wire/messages.ts';
-import { asn, ip, kernelView, peerIntent } from '../speaker/network.ts';
+import { asn, ip, peerIntent } from '../speaker/network.ts';
 
 const prefix = (text: string): Prefix => text as Prefix;
 const match = (
@@ -244,46 +243,3 @@ test('a full or foreign first segment gets a new one in front', () => {
   ]);
   assert.deepEqual(prepend([], asn(9)), [{ type: 2, asns: [9] }]);
 });
-
-const nextHopRows: readonly (readonly [string, Family, string, string, readonly string[], string | undefined])[] = [
-  ['the local address', 'ipv4', '192.0.2.1', '192.0.2.2', ['192.0.2.1/24'], '192.0.2.1'],
-  [
-    'the other family of the interface',
-    'ipv6',
-    '192.0.2.1',
-    '192.0.2.2',
-    ['192.0.2.1/24', '2001:db8::1/64'],
-    '2001:db8::1',
-  ],
-  [
-    'link-local beside it on link',
-    'ipv6',
-    '192.0.2.1',
-    '192.0.2.2',
-    ['192.0.2.1/24', '2001:db8::1/64', 'fe80::1/64'],
-    '2001:db8::1 fe80::1',
-  ],
-  [
-    'no link-local for a peer behind a router',
-    'ipv6',
-    '2001:db8::1',
-    '2001:db8:9::2',
-    ['2001:db8::1/64', 'fe80::1/64'],
-    '2001:db8::1',
-  ],
-  ['nothing of the family', 'ipv6', '192.0.2.1', '192.0.2.2', ['192.0.2.1/24', 'fe80::1/64'], undefined],
-  ['never a mapped address', 'ipv6', '192.0.2.1', '192.0.2.2', ['192.0.2.1/24', '::ffff:c000:201/128'], undefined],
-  ['an interface that is not known', 'ipv6', '192.0.2.5', '192.0.2.2', ['192.0.2.1/24', '2001:db8::1/64'], undefined],
-  ['the local address even then', 'ipv4', '192.0.2.5', '192.0.2.2', ['192.0.2.1/24'], '192.0.2.5'],
-];
-
-for (const [name, family, localAddress, remoteAddress, addresses, expected] of nextHopRows)
-  test(`own next hop: ${name}`, () => {
-    const found = ownNextHop(
-      family,
-      { localAddress: ip(localAddress), remoteAddress: ip(remoteAddress) },
-      kernelView([addresses]),
-    );
-    const text = found === undefined ? undefined : [found.global, found.linkLocal].filter(Boolean).join(' ');
-    assert.equal(text, expected);
-  });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Prefix } from '#lib/ip.ts';
 import { addressFromBigInt, prefixOf } from '#lib/ip.ts';
-import { PrefixTable, eachNlri, maskWord } from '#bgp/rib/prefix-table.ts';
+import { maskWord } from '#bgp/policy/words.ts';
+import { PrefixTable, eachNlri } from '#bgp/rib/prefix-table.ts';
 
 for (const family of ['ipv4', 'ipv6'] as const) {
   const nth = (n: number): Prefix =>

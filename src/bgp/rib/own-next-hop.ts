@@ -6,7 +6,7 @@ import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { contains, familyOf, prefixOf } from '#lib/ip.ts';
 import type { KernelInterface, KernelView } from '#dataplane/kernel-view.ts';
 import type { MpNextHop } from '../wire/messages.ts';
-import { isLinkLocal } from '../rib/next-hops.ts';
+import { isLinkLocal } from './next-hops.ts';
 
 const notGlobal = ['127.0.0.0/8', '169.254.0.0/16', '::/8', 'fe80::/10', '::ffff:0:0/96'] as Prefix[];
 const isGlobal = (address: IpAddress): boolean => !notGlobal.some((range) => contains(range, address));
