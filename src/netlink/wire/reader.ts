@@ -104,17 +104,19 @@ export interface Acknowledgement {
 /** Reads NLMSG_ERROR; `undefined` when it is cut. */
 export function decodeError(reader: WireReader, message: MessageHeader): Acknowledgement | undefined {
   if (message.end - message.payload < 20) return undefined;
-  const errno = -reader.i32(message.payload);
+  // The kernel writes -errno; 0 - 0 is 0 where -0 would not be.
+  const errno = 0 - reader.i32(message.payload);
   const quotedLength = reader.u32(message.payload + 4);
   // With NLM_F_CAPPED only the header of our request is quoted, otherwise all of it when it failed.
-  const quoted = (message.flags & NLM_F.CAPPED) === 0 && errno !== 0 ? Math.max(quotedLength, 16) : 16;
+  const quoted =
+    (message.flags & NLM_F.CAPPED) === 0 && errno !== 0 ? Math.max(Math.min(quotedLength, message.end), 16) : 16;
   return { errno, ...extendedAck(reader, message, message.payload + 4 + ((quoted + 3) & ~3)) };
 }
 
 /** Reads NLMSG_DONE, which carries the errno of a dump that broke off; `undefined` when it is cut. */
 export function decodeDone(reader: WireReader, message: MessageHeader): Acknowledgement | undefined {
   if (message.end - message.payload < 4) return undefined;
-  return { errno: -Math.min(reader.i32(message.payload), 0), ...extendedAck(reader, message, message.payload + 4) };
+  return { errno: 0 - Math.min(reader.i32(message.payload), 0), ...extendedAck(reader, message, message.payload + 4) };
 }
 
 function extendedAck(
