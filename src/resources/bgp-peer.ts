@@ -67,8 +67,9 @@ const spec = object(
         'How long the session lives without a sign of the peer; the smaller of both ends counts, and a third of it is the keepalive interval. 0s: neither is watched.',
       reset: 'reset',
     }),
-    connectTime: defaulted(duration({ from: 1, to: 65535 }), '120s', {
-      description: 'Time between two tries to connect (ConnectRetryTime of RFC 4271).',
+    connectTime: defaulted(duration({ from: 1, to: 65535 }), '10s', {
+      description:
+        'Time between two tries to connect (ConnectRetryTime; RFC 4271 suggests 120 s, which a rack would wait for its router).',
       reset: 'reset',
     }),
     passive: defaulted(boolean, false, {

@@ -160,7 +160,8 @@ test('foreign-function calls and third-party types stay in the first folder they
 
 test('pure rooms use no clock, no socket, no file and no process', () => {
   const pure = /^(intent|ipam|bgp\/(wire|session|rib|policy)|netlink\/wire|resources\/(?!generate))/;
-  const worldly = /from 'node:(?!assert|buffer)|\bDate\.now\(|performance\.now\(|\bsetTimeout\(|\bsetInterval\(|Math\.random\(|process\.(?!emitWarning)/;
+  const worldly =
+    /from 'node:(?!assert|buffer)|\bDate\.now\(|performance\.now\(|\bsetTimeout\(|\bsetInterval\(|Math\.random\(|process\.(?!emitWarning)/;
   const broken: string[] = [];
   for (const file of files.filter((name) => pure.test(name))) {
     const hit = worldly.exec(readFileSync(join(src, file), 'utf8').replaceAll(/^\s*(\/\/|\*|\/\*).*$/gm, ''));

@@ -30,6 +30,7 @@ import {
   ignored,
   inputOf,
   isDue,
+  listenAfterLoss,
   sayOpen,
   sendKeepalive,
   stopped,
@@ -37,7 +38,7 @@ import {
   unfinished,
   waiting,
 } from './moves.ts';
-import type { ConnectionId, Established, OpenConfirm, OpenSent, Opening, Second } from './state.ts';
+import type { ConnectionId, Established, History, OpenConfirm, OpenSent, Opening, Second, State } from './state.ts';
 
 export function established(config: SessionConfig, state: Established, event: Event): Transition {
   switch (event.kind) {
@@ -73,7 +74,14 @@ export function established(config: SessionConfig, state: Established, event: Ev
     case 'tcpFails':
       if (event.connection === state.id)
         // RFC 4271 §8.2.2, Event 18; RFC 4724 §4.2: without a NOTIFICATION the routes may stay.
-        return leave(config, state, event, downWith(event.error, keepsWhenLost(state.agreement)), [abort(state.id)]);
+        return leave(
+          config,
+          state,
+          event,
+          downWith(event.error, keepsWhenLost(state.agreement)),
+          [abort(state.id)],
+          listenAfterLoss,
+        );
       return onSecond(state, event.connection, ({ connection }) => dropSecond(state, [abort(connection.id)]));
     case 'openReceived':
       if (event.connection === state.id) return unexpected(config, state, event, MESSAGE_TYPE.OPEN, 'OPEN');
@@ -147,13 +155,15 @@ function leave(
   moment: Moment,
   reason: SessionDown,
   ending: readonly Effect[],
+  next: (config: SessionConfig, history: History, moment: Moment) => State = (_, history) =>
+    idleAfterFailure(history, moment),
 ): Transition {
   const effects: Effect[] = [...ending, { kind: 'sessionDown', reason }];
   const oscillations = between(state.since, moment.at) >= stableTime ? 0 : state.oscillations;
   const history = { oscillations, attempts: state.attempts };
-  if (state.second === undefined) return { state: idleAfterFailure(history, moment), effects };
-  const next = continueWith(config, history, state.second.connection, moment);
-  return { state: { ...next, oscillations: oscillations + 1 }, effects };
+  if (state.second === undefined) return { state: next(config, history, moment), effects };
+  const continued = continueWith(config, history, state.second.connection, moment);
+  return { state: { ...continued, oscillations: oscillations + 1 }, effects };
 }
 
 function continueWith(

@@ -3,8 +3,8 @@
  * time and chance come in with the event; sockets and routes are effects that the runner carries out in order.
  *
  * One machine holds both connections of a peer (state.ts). Where it differs from the letter of RFC 4271 §8.2.2: a
- * connection that could not be made leads to Active, and to the next try after ConnectRetryTime, instead of Idle,
- * because Idle would refuse the peer's own connection. DelayOpen, which is optional, is not there.
+ * connection that could not be made, or an established one that was lost without a NOTIFICATION, leads to Active instead
+ * of Idle, because Idle would refuse the peer's own connection. DelayOpen, which is optional, is not there.
  */
 import { assertNever } from '#lib/result.ts';
 import type { SessionConfig } from './config.ts';

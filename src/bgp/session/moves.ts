@@ -10,7 +10,18 @@ import { cease } from '../wire/notification.ts';
 import { holdTimeOf } from './agree.ts';
 import { type SessionConfig, holdTimerAt, idleHoldTime, jittered, keepaliveAt, openHoldTime } from './config.ts';
 import type { Effect, PendingInput, TcpAccepted, TcpConnected } from './events.ts';
-import type { Active, Agreement, Connect, ConnectionId, History, Idle, OpenConfirm, OpenSent, State } from './state.ts';
+import type {
+  Active,
+  Agreement,
+  Connect,
+  ConnectionId,
+  History,
+  Idle,
+  OpenConfirm,
+  Opening,
+  OpenSent,
+  State,
+} from './state.ts';
 
 export interface Transition {
   readonly state: State;
@@ -130,6 +141,22 @@ export const idleAfterFailure = (history: History, { at, random }: Moment): Idle
   startAt: after(at, idleHoldTime(history.oscillations, random)),
   oscillations: history.oscillations + 1,
   attempts: history.attempts,
+});
+
+/**
+ * The peer went away without a word: it is restarting, or its machine is. Where RFC 4271 §8.2.2 says Idle, the session
+ * listens at once, because Idle would refuse the restarted peer's connection, and a graceful restart would wait for a
+ * timer. Only our own next try is damped like any other failure.
+ */
+export const listenAfterLoss = (config: SessionConfig, history: History, { at, random }: Moment): Opening => ({
+  kind: 'Opening',
+  oscillations: history.oscillations + 1,
+  attempts: history.attempts,
+  outgoing: {
+    kind: 'Active',
+    connectRetryAt: config.passive ? undefined : after(at, idleHoldTime(history.oscillations, random)),
+  },
+  incoming: undefined,
 });
 
 /** RFC 4271 §8.2.2: ManualStop sets ConnectRetryCounter to zero. */

@@ -97,7 +97,7 @@ async function startAgent(lab: Lab): Promise<{ readonly node: Host; readonly age
     `router id 192.0.2.1;
 protocol device {}
 protocol kernel { ipv4 { export all; }; }
-protocol bgp node { local 192.0.2.1 as 65100; neighbor 192.0.2.11 as 65001; ipv4 { import all; }; ipv6 { import all; }; }
+protocol bgp node { local 192.0.2.1 as 65100; neighbor 192.0.2.11 as 65001; ipv4 { import all; export none; }; ipv6 { import all; export none; }; }
 `,
   );
   await tor.spawn(['bird', '-f', '-c', '/run/bird.conf', '-s', '/run/bird.ctl', '-P', '/run/bird.pid']);
@@ -154,14 +154,14 @@ async function measure(
   if (verb === 'DEL') {
     await waitFor(
       'every host end to be gone',
-      async () => (hostEnds(node) <= 1 ? found(true) : notYet(`${hostEnds(node)}`)),
+      async () => (hostEnds(node) === 0 ? found(true) : notYet(`${hostEnds(node)}`)),
       {
         deadline: seconds(60),
       },
     );
     goneMs = performance.now() - started;
-  } else if (hostEnds(node) !== pods + 1) {
-    throw new Error(`${who.name}: ${pods} pods were added, but there are ${hostEnds(node) - 1} host ends`);
+  } else if (hostEnds(node) !== pods) {
+    throw new Error(`${who.name}: ${pods} pods were added, but there are ${hostEnds(node)} host ends`);
   }
   const agentCpu = who.pid === undefined ? 0 : cpuSeconds(who.pid) - before;
   return { ...answer, cpuSeconds: answer.cpuSeconds + agentCpu, who: who.name, verb, at, goneMs };

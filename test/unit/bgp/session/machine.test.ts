@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe as suite, test } from 'node:test';
 import type { Asn } from '#lib/ip.ts';
-import { after, between, instant, milliseconds, seconds } from '#lib/time.ts';
+import { after, instant, milliseconds, seconds } from '#lib/time.ts';
 import { survivor } from '#bgp/session/collision.ts';
 import { idleHoldTime, jittered, keepaliveAt, openHoldTime, sendHoldTime } from '#bgp/session/config.ts';
 import type { Effect, Event } from '#bgp/session/events.ts';
@@ -195,9 +195,18 @@ suite('timers', () => {
     for (const [stood, held] of rows) {
       const time = after(now, milliseconds(stood));
       const { state } = transition(config, establishedWith({ oscillations: 4 }), at(lost, time));
-      assert.ok(state.kind === 'Idle' && state.startAt !== undefined);
-      assert.equal(between(time, state.startAt), held);
+      assert.equal(sessionStateOf(state), 'Active');
+      assert.equal(nextDeadline(state), after(time, milliseconds(held)));
     }
+  });
+
+  test('a peer that was lost is let in at once, however often the session broke before', () => {
+    const lost: Step = { kind: 'tcpFails', connection: 'out-1', error: { code: 'SESSION_CONNECTION_LOST', text: '' } };
+    const { state } = run(establishedWith({ oscillations: 9 }), [
+      lost,
+      { kind: 'tcpAccepted', connection: 'in-1', open: ourOpen },
+    ]);
+    assert.equal(sessionStateOf(state), 'OpenSent');
   });
 
   test('an OPEN is awaited for four minutes', () => {

@@ -267,7 +267,7 @@ export const singleStates = {
       sent: 'Established out-1',
       'blocked out': 'Established out-1, send hold',
       'drained out': 'Established out-1',
-      'tcp fails on out': 'Idle for 875 ms; abort out-1; down SESSION_CONNECTION_LOST keep',
+      'tcp fails on out': 'Active; abort out-1; down SESSION_CONNECTION_LOST keep',
       'open on out': 'Idle for 875 ms; NOTIFICATION 5/3 out-1; close out-1; down SESSION_UNEXPECTED_MESSAGE',
       'open of another AS on out':
         'Idle for 875 ms; NOTIFICATION 5/3 out-1; close out-1; down SESSION_UNEXPECTED_MESSAGE',
@@ -302,7 +302,7 @@ export const singleStates = {
       sent: 'Established out-1',
       'blocked out': 'Established out-1',
       'drained out': 'Established out-1',
-      'tcp fails on out': 'Idle for 875 ms; abort out-1; down SESSION_CONNECTION_LOST keep',
+      'tcp fails on out': 'Active; abort out-1; down SESSION_CONNECTION_LOST keep',
       'open on out': 'Idle for 875 ms; NOTIFICATION 5/3 out-1; close out-1; down SESSION_UNEXPECTED_MESSAGE',
       'open of another AS on out':
         'Idle for 875 ms; NOTIFICATION 5/3 out-1; close out-1; down SESSION_UNEXPECTED_MESSAGE',
