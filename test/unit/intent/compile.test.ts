@@ -47,7 +47,7 @@ test('the whole intent of a node with one router', () => {
           sourceAddress: '192.0.2.11',
           passive: false,
           holdTime: 90_000,
-          connectRetryTime: 120_000,
+          connectRetryTime: 10_000,
           ebgpMultihop: 1,
           importPolicy: 'None',
           filters: [],
