@@ -4,7 +4,8 @@
  */
 import { NLM_F, NLMSG } from './constants.ts';
 
-const NLA_TYPE_MASK = 0x3fff;
+/** The upper two bits of an attribute's type are flags (nested, byte order). */
+export const NLA_TYPE_MASK = 0x3fff;
 const decoder = new TextDecoder();
 
 /** Memory that datagrams are received into; multi-byte numbers are read through DataView, so any position will do. */

@@ -6,7 +6,7 @@ import { addressBytes, type IpAddress, type Prefix, prefixFromBytes, prefixParts
 import { readAddress } from './address.ts';
 import type { MessageBatch } from './batch.ts';
 import { AF, NLM_F, RT_SCOPE, RT_TABLE, RTA, RTM, RTN, RTNH_F } from './constants.ts';
-import { eachAttribute, type MessageHeader, type WireReader } from './reader.ts';
+import { eachAttribute, type MessageHeader, NLA_TYPE_MASK, type WireReader } from './reader.ts';
 
 export interface RouteHop {
   readonly gateway: IpAddress | undefined;
@@ -301,7 +301,7 @@ export function decodePackedRoute(reader: WireReader, message: MessageHeader, ou
   while (end - at >= 4) {
     const size = reader.u16(at);
     if (size < 4 || at + size > end) return false;
-    const type = reader.u16(at + 2);
+    const type = reader.u16(at + 2) & NLA_TYPE_MASK;
     if (type === RTA.DST && size === 4 + out.size) out.addressAt = at + 4;
     else if (type === RTA.PREFSRC && size === 4 + out.size) out.preferredSourceAt = at + 4;
     else if (size >= 8) {

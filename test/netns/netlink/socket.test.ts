@@ -33,7 +33,7 @@ import {
   decodeNexthop,
 } from '#netlink/wire/nexthop.ts';
 import { appendDelRoute, appendDumpRoutes, appendNewRoute, decodeRoute, type Route } from '#netlink/wire/route.ts';
-import { createNamespace, type TestNamespace } from '../../support/netns.ts';
+import { createNamespace, eventually, type TestNamespace } from '../../support/netns.ts';
 
 const address = (text: string): IpAddress => text as IpAddress;
 const prefix = (text: string): Prefix => text as Prefix;
@@ -124,8 +124,8 @@ describe('NetlinkSocket on the real kernel', () => {
     appendSetLink(batch, { name: 'eth0' }, { up: true });
     assert.deepEqual(podSocket.execute(batch).failures, []);
     podSocket.close();
-    const shown = link('h0');
-    assert.ok(shown !== undefined);
+    // The kernel works out the operational state on its own time.
+    const shown = await eventually('carrier', () => [link('h0')].find((one) => one?.operationalState === 6));
     const { flags, operationalState, link: peer, linkNamespace, ...rest } = shown;
     assert.deepEqual(rest, {
       index: host,
