@@ -14,7 +14,7 @@ export interface OptionSpec {
   readonly help: string;
 }
 
-export interface ArgumentSpec {
+interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
   readonly help: string;
@@ -138,7 +138,7 @@ export function parseArguments(spec: CommandSpec, argv: readonly string[]): Resu
   return ok({ values, switches, words, help });
 }
 
-export function usageLine(spec: CommandSpec): string {
+function usageLine(spec: CommandSpec): string {
   const parts = ['flatroute', spec.name];
   for (const argument of spec.arguments) parts.push(argument.required ? argument.name : `[${argument.name}]`);
   if (spec.options.length > 0) parts.push('[options]');

@@ -52,7 +52,7 @@ export interface StatusAnswer {
   readonly problems: readonly ConditionAnswer[];
 }
 
-export interface ThreadAnswer {
+interface ThreadAnswer {
   readonly name: string;
   readonly state: 'starting' | 'running' | 'dead';
   readonly restarts: number;

@@ -37,7 +37,7 @@ const collections: Readonly<Record<string, string>> = {
   Node: 'node',
 };
 
-export const objectName = (kind: string, name: string): string => `${collections[kind] ?? kind.toLowerCase()}/${name}`;
+const objectName = (kind: string, name: string): string => `${collections[kind] ?? kind.toLowerCase()}/${name}`;
 
 const order: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
 

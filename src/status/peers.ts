@@ -1,6 +1,5 @@
 /** What is answered about sessions. PURE. */
 import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
-import { families } from '#lib/ip.ts';
 import { toSeconds } from '#lib/time.ts';
 import type { ConditionAnswer, FamilyCounts, PeerAnswer } from './answers.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -69,5 +68,3 @@ export function nextRestart(
   }
   return { hitless: true, text: `hitless (peer keeps routes ${keeps} s${needed})` };
 }
-
-export const sumFamilies = (counts: FamilyCounts): number => families.reduce((sum, family) => sum + counts[family], 0);

@@ -4,7 +4,7 @@ import type { KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts } from '#ipam/intent.ts';
 import type { ConditionAnswer } from './answers.ts';
 
-export interface ThreadStatus {
+interface ThreadStatus {
   readonly name: string;
   readonly state: 'starting' | 'running' | 'dead';
   readonly restarts: number;

@@ -7,8 +7,8 @@ import { flatroute } from '#lab/program.ts';
 import type { StatusAnswer } from '#status/answers.ts';
 import { eventually } from './netns.ts';
 
-export const RESOURCES = '/etc/flatroute/resources';
-export const METRICS_PORT = 9179;
+const RESOURCES = '/etc/flatroute/resources';
+const METRICS_PORT = 9179;
 
 export interface TestNode {
   readonly host: Host;

@@ -43,7 +43,7 @@ export interface ThreadWork<N extends ThreadName> {
   readonly release: () => void;
 }
 
-export function threadError(error: unknown): ThreadError {
+function threadError(error: unknown): ThreadError {
   if (error instanceof AppError) return { code: error.code, message: error.message, stack: error.stack };
   if (error instanceof Error) return { code: 'BUG_UNEXPECTED', message: error.message, stack: error.stack };
   return { code: 'BUG_UNEXPECTED', message: String(error), stack: undefined };

@@ -7,7 +7,7 @@ import type { Colour } from '../output/text.ts';
 const sum = (counts: FamilyCounts): number => counts.ipv4 + counts.ipv6;
 const up = (peer: PeerAnswer): boolean => peer.state === 'Established';
 
-export function stateColour(peer: PeerAnswer): Colour {
+function stateColour(peer: PeerAnswer): Colour {
   if (up(peer)) return 'green';
   return peer.enabled ? 'red' : 'dim';
 }
@@ -36,7 +36,7 @@ export function showPeers(peers: readonly PeerAnswer[], now: number, options: Ta
 }
 
 /** Why a session is not up, or what is wrong although it is. */
-export function peerNotes(peer: PeerAnswer): readonly Note[] {
+function peerNotes(peer: PeerAnswer): readonly Note[] {
   const notes: Note[] = peer.conditions
     .filter((condition) => condition.severity !== 'info')
     .map((condition) => ({

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { type AdminServer, serveAdmin } from '#agent/admin/server.ts';
 import type { RouteQuery } from '#bgp/engine.ts';
 import { type AgentClient, connectAgent } from '#cli/client.ts';
+import { runCommandLine } from '#cli/command-line.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { EventAnswer } from '#status/answers.ts';
@@ -19,12 +20,15 @@ const path = join(directory, 'admin.sock');
 const queries: RouteQuery[] = [];
 const resets: string[] = [];
 const listeners = new Set<(event: EventAnswer) => void>();
+let later = false;
+let answers = 0;
 let server: AdminServer;
 let client: AgentClient;
 
 before(async () => {
   server = await serveAdmin(path, {
-    snapshot: () => snapshot(),
+    // Each answer differs from the last, as uptime does.
+    snapshot: () => snapshot({ now: snapshot().now + (later ? 1000 * answers++ : 0) }),
     routes: (query) => {
       queries.push(query);
       return Promise.resolve({
@@ -128,6 +132,30 @@ test('resets arrive with their kind; an unknown peer is refused', async () => {
   await client.reset('tor-a', true);
   await assert.rejects(client.reset('tor-z', false), refused(/no peer is called tor-z/));
   assert.deepEqual(resets, ['tor-a soft', 'tor-z hard']);
+});
+
+test('--watch prints again what changed, one JSON line each, until it is interrupted', async () => {
+  const stop = new AbortController();
+  const lines: string[] = [];
+  let time = 0;
+  later = true;
+  const code = await runCommandLine(['status', '--watch', '-o', 'json', '--socket', path], {
+    out: (text) => {
+      lines.push(text);
+      if (lines.length === 2) stop.abort();
+    },
+    err: () => undefined,
+    terminal: false,
+    columns: () => undefined,
+    environment: {},
+    now: () => time++,
+    signal: stop.signal,
+  });
+  later = false;
+  assert.equal(code, 0, 'the last answer was fine');
+  assert.equal(lines.length, 2);
+  for (const line of lines) assert.equal((JSON.parse(line) as { node: string }).node, 'node-1');
+  assert.ok(lines.every((line) => line.trimEnd().split('\n').length === 1));
 });
 
 test('events stream until the reader goes, and the subscription goes with it', async () => {
