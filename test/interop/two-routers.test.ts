@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
+import { askByCommandLine } from '#lab/node-agent.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import {
   asn,
@@ -9,13 +10,13 @@ import {
   established,
   expectKernel,
   expectTable,
-  HOLD_SECONDS,
   left,
   linkAddress,
   pairs,
   prefixes,
   right,
   sessionDown,
+  SHORT_HOLD_SECONDS,
   twoRouters,
   withPeer,
 } from './two-routers.ts';
@@ -35,9 +36,10 @@ async function expectOnlyOwn(routers: TwoRouters): Promise<void> {
 }
 
 for (const kinds of pairs) {
-  void describe(`${kinds[0]} with ${kinds[1]}`, { skip: cannotRun(...kinds), concurrency: false }, () => {
-    void test('carries both families over one session, into table and kernel', async (t) => {
-      const routers = await twoRouters(t, kinds);
+  describe(`${kinds[0]} with ${kinds[1]}`, { skip: cannotRun(...kinds), concurrency: 2 }, () => {
+    test('carries both families over one session, into table and kernel', async (t) => {
+      // What `flatroute peers -o json` and `flatroute routes -o json` print.
+      const routers = await twoRouters(t, kinds, { asking: askByCommandLine });
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
       await expectKernel(routers.left, 'ipv4', { '10.2.0.0/24': [linkAddress(1, 2)] });
@@ -45,7 +47,7 @@ for (const kinds of pairs) {
       await expectKernel(routers.left, 'ipv6', { 'fd02::/64': [linkAddress(1, 2, 'ipv6')] });
     });
 
-    void test('a withdrawn route leaves table and kernel, a new one comes, the rest stays', async (t) => {
+    test('a withdrawn route leaves table and kernel, a new one comes, the rest stays', async (t) => {
       const routers = await twoRouters(t, kinds);
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
@@ -60,7 +62,7 @@ for (const kinds of pairs) {
     });
 
     for (const side of ['left', 'right'] as const) {
-      void test(`a reset by ${side} ends the session, and it comes back with all routes`, async (t) => {
+      test(`a reset by ${side} ends the session, and it comes back with all routes`, async (t) => {
         const routers = await twoRouters(t, kinds);
         await established(routers.left, routers.right);
         await expectEverythingLearned(routers);
@@ -70,44 +72,44 @@ for (const kinds of pairs) {
       });
     }
 
-    void test('the same MD5 password on both ends opens the session', async (t) => {
+    test('the same MD5 password on both ends opens the session', async (t) => {
       const routers = await twoRouters(t, kinds, { left: { password: 'same' }, right: { password: 'same' } });
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
     });
 
-    void test('a wrong MD5 password keeps the session down until both ends are given a new one', async (t) => {
+    test('a wrong MD5 password keeps the session down until both ends are given a new one', async (t) => {
       const routers = await twoRouters(t, kinds, { left: { password: 'one' }, right: { password: 'other' } });
-      await neverEstablished(routers, 4);
+      await neverEstablished(routers, 3);
       await routers.left.reconfigure(withPeer(routers.left, { password: 'rotated' }));
       await routers.right.reconfigure(withPeer(routers.right, { password: 'rotated' }));
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
     });
 
-    void test('a password on one end only keeps the session down', async (t) => {
+    test('a password on one end only keeps the session down', async (t) => {
       const routers = await twoRouters(t, kinds, { left: { password: 'one' } });
-      await neverEstablished(routers, 4);
+      await neverEstablished(routers, 3);
     });
 
-    void test('a peer with another AS than configured is refused', async (t) => {
+    test('a peer with another AS than configured is refused', async (t) => {
       const routers = await twoRouters(t, kinds, { left: { asn: asn(65009) } });
-      await neverEstablished(routers, 4);
+      await neverEstablished(routers, 3);
       await routers.left.reconfigure(withPeer(routers.left, { asn: right.asn }));
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
     });
 
-    void test('a daemon that is frozen loses its session by the hold timer, and is taken back', async (t) => {
-      const routers = await twoRouters(t, kinds);
+    test('a daemon that is frozen loses its session by the hold timer, and is taken back', async (t) => {
+      const routers = await twoRouters(t, kinds, { holdTimeSeconds: SHORT_HOLD_SECONDS });
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
       const frozenAt = performance.now();
       routers.right.speaker.kill('SIGSTOP');
       // BIRD looks at its hold timer up to a third late.
-      await sessionDown(routers.left, 2 * HOLD_SECONDS + 2);
+      await sessionDown(routers.left, 2 * SHORT_HOLD_SECONDS + 4);
       const tookSeconds = (performance.now() - frozenAt) / 1000;
-      assert.ok(tookSeconds > HOLD_SECONDS / 2, `it was dropped after ${tookSeconds.toFixed(1)} s already`);
+      assert.ok(tookSeconds > SHORT_HOLD_SECONDS / 2, `it was dropped after ${tookSeconds.toFixed(1)} s already`);
       // BIRD keeps the routes of a peer that offered graceful restart even when the hold timer has expired.
       if (kinds[0] !== 'bird') await expectOnlyOwn(routers);
       routers.right.speaker.kill('SIGCONT');

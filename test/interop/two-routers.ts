@@ -9,7 +9,9 @@ import { families } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
-import { makeRouter } from '#lab/routers/make.ts';
+import { askByAdminApi } from '#cli/demo/ask.ts';
+import type { Asking } from '#lab/node-agent.ts';
+import { makeRouter as makeRouterAsking } from '#lab/routers/make.ts';
 import type { LabRouter, RouterDescription, RouterKind, RouterPeer } from '#lab/routers/router.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 
@@ -24,13 +26,15 @@ export const pairs: readonly (readonly [left: RouterKind, right: RouterKind])[] 
   ['bird', 'frr'],
 ];
 
-export const HOLD_SECONDS = 3;
+/** A busy machine keeps such a session; the scenario of a frozen daemon takes the least that BGP allows. */
+const HOLD_SECONDS = 9;
+export const SHORT_HOLD_SECONDS = 3;
 
 /** Why this machine cannot run a program as a router, or false: FRR changes to users of its own. */
 export const cannotRun = (...kinds: readonly RouterKind[]): string | false =>
   kinds.includes('frr') && process.env['FLATROUTE_ROOT'] === 'user-namespace' ? 'FRR needs root' : false;
 
-interface Side {
+export interface Side {
   readonly asn: Asn;
   readonly routerId: IpAddress;
   readonly announce: readonly Prefix[];
@@ -59,12 +63,19 @@ export const peerOf = (
   more: Partial<RouterPeer> = {},
 ): RouterPeer => ({ name, address: linkAddress(n, end), asn: peerAsn, families, ...more });
 
-export const description = (side: Side, peers: readonly RouterPeer[]): RouterDescription => ({
-  ...side,
-  peers,
-  holdTimeSeconds: HOLD_SECONDS,
-  multipath: true,
-});
+export const description = (
+  side: Side,
+  peers: readonly RouterPeer[],
+  holdTimeSeconds: number = HOLD_SECONDS,
+): RouterDescription => ({ ...side, peers, holdTimeSeconds, multipath: true });
+
+/** A router that is asked without a process for each look; the daemons' own command lines cost little. */
+export const makeRouter = (
+  kind: RouterKind,
+  host: Host,
+  described: RouterDescription,
+  asking: Asking = askByAdminApi,
+): LabRouter => makeRouterAsking(kind, host, described, asking);
 
 /** A host that has its router id as its own address. */
 export async function addRouterHost(lab: Lab, name: string, side: Side): Promise<Host> {
@@ -92,7 +103,12 @@ export interface TwoRouters {
 export async function twoRouters(
   t: TestContext,
   kinds: readonly [RouterKind, RouterKind],
-  more: { readonly left?: Partial<RouterPeer>; readonly right?: Partial<RouterPeer> } = {},
+  more: {
+    readonly left?: Partial<RouterPeer>;
+    readonly right?: Partial<RouterPeer>;
+    readonly holdTimeSeconds?: number;
+    readonly asking?: Asking;
+  } = {},
 ): Promise<TwoRouters> {
   const lab = await Lab.create('interop');
   t.after(async () => await lab.dispose());
@@ -100,8 +116,18 @@ export async function twoRouters(
   await linkHosts(lab, 1, a, b);
   const made: TwoRouters = {
     lab,
-    left: makeRouter(kinds[0], a, description(left, [peerOf(1, 2, 'right', right.asn, more.left)])),
-    right: makeRouter(kinds[1], b, description(right, [peerOf(1, 1, 'left', left.asn, more.right)])),
+    left: makeRouter(
+      kinds[0],
+      a,
+      description(left, [peerOf(1, 2, 'right', right.asn, more.left)], more.holdTimeSeconds),
+      more.asking,
+    ),
+    right: makeRouter(
+      kinds[1],
+      b,
+      description(right, [peerOf(1, 1, 'left', left.asn, more.right)], more.holdTimeSeconds),
+      more.asking,
+    ),
   };
   await Promise.all([made.left.start(), made.right.start()]);
   return made;

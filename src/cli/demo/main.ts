@@ -21,6 +21,7 @@ import { Screen } from './screen.ts';
 import { drawing, links, nodes, routers } from './topology.ts';
 
 const EXIT_INTERRUPTED = 130;
+const LAB_TITLE = 'demo';
 
 export const demoSpec: CommandSpec = {
   name: 'demo',
@@ -87,7 +88,7 @@ async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
   screen.lines(drawing(screen.style.width));
   screen.act('The network');
   const checks = new Checks(screen);
-  const lab = await Lab.create('demo', { keepable: keep });
+  const lab = await Lab.create(LAB_TITLE, { keepable: keep });
   const interrupted = new Promise<'interrupted'>((resolve) => {
     if (io.signal.aborted) resolve('interrupted');
     io.signal.addEventListener('abort', () => resolve('interrupted'), { once: true });
@@ -147,7 +148,7 @@ function remove(io: CliIo): number {
 
 /** A shell in the namespaces of a host of the kept lab that was found last. */
 async function enter(host: string, io: CliIo): Promise<number> {
-  const kept = findHolders().filter((holder) => holder.state !== 'orphaned');
+  const kept = findHolders().filter((holder) => holder.state !== 'orphaned' && holder.lab.startsWith(`${LAB_TITLE}-`));
   const holder = kept.findLast((candidate) => candidate.host === host);
   if (holder === undefined) {
     const known = [...new Set(kept.map((candidate) => candidate.host))];

@@ -9,7 +9,7 @@ import { checkLines, outputLines, secondsText } from './format.ts';
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MILLISECONDS = 80;
 /** Width when the output is no terminal. */
-const PLAIN_WIDTH = 110;
+const PLAIN_WIDTH = 120;
 
 export class Screen implements Show {
   readonly #io: CliIo;

@@ -65,9 +65,8 @@ export async function compareTables({ network, checks, screen }: Stage): Promise
   }
   const [router] = routers;
   if (router !== undefined) {
-    const [command, ...words] = tableCommand[network.kind];
-    const text = await network.host(router.name).run([...(command === undefined ? [] : [command]), ...words]);
-    screen.output(router.name, tableCommand[network.kind].join(' ').replace('/run/bin/', ''), text, 16);
+    const { shown, argv } = tableCommand[network.kind];
+    screen.output(router.name, shown, await network.host(router.name).run(argv), 24);
   }
   for (const plan of nodes) {
     await checks.check(`${plan.name} uses both routers`, async () => await bothPaths(network, plan.name));
@@ -79,10 +78,10 @@ export async function compareTables({ network, checks, screen }: Stage): Promise
 }
 
 /** The router's own command that shows its table. */
-const tableCommand: Readonly<Record<RouterKind, readonly string[]>> = {
-  flatroute: ['/run/bin/flatroute', 'routes'],
-  bird: ['birdc', '-s', '/run/bird/bird.ctl', 'show', 'route', 'table', 'master4'],
-  frr: ['vtysh', '--vty_socket', '/run/frr', '-d', 'bgpd', '-c', 'show bgp ipv4 unicast'],
+const tableCommand: Readonly<Record<RouterKind, { readonly shown: string; readonly argv: readonly string[] }>> = {
+  flatroute: { shown: 'flatroute routes', argv: ['/run/bin/flatroute', 'routes'] },
+  bird: { shown: 'birdc show route', argv: ['birdc', 'show', 'route'] },
+  frr: { shown: "vtysh -c 'show bgp ipv4 unicast'", argv: ['vtysh', '-c', 'show bgp ipv4 unicast'] },
 };
 
 async function learned(router: LabRouter): Promise<string> {
@@ -105,7 +104,7 @@ async function learned(router: LabRouter): Promise<string> {
       throw new Unexpected({
         expected: [...expected].map(([prefix, hop]) => `${prefix} via ${hop}`).join(', '),
         seen: error instanceof Error ? error.message : String(error),
-        command: tableCommand[router.kind].join(' '),
+        command: `${tableCommand[router.kind].shown} (on ${router.host.name})`,
       });
     });
     if (family === 'ipv4') said.push(...nodes.map((plan) => `${plan.block.ipv4} via ${plan.name}`));
