@@ -57,7 +57,7 @@ export function conditionAnswers(
     }),
   );
   const fromObjects = conditions
-    .filter(({ reason }) => reason !== 'Invalid')
+    .filter(({ reason }) => reason !== 'Invalid' && reason !== 'FileRefused')
     .map(
       (condition): ConditionAnswer => ({
         object: objectName(condition.kind, condition.name),

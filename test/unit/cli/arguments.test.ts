@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type CommandSpec, editDistance, nearest, parseArguments, usageText } from '#cli/arguments.ts';
+import { editDistance, nearest } from '#lib/nearest.ts';
+import { type CommandSpec, parseArguments, usageText } from '#cli/arguments.ts';
 
 const spec: CommandSpec = {
   name: 'routes',

@@ -302,7 +302,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
     [
       'misspelt field of a Node',
       'apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRS: [10.60.1.0/26]}',
-      ['4: spec.podCIDRS: unknown field; write podCIDR'],
+      ['4: spec.podCIDRS: unknown field; write podCIDRs'],
     ],
     [
       'two podCIDRs of one family',
