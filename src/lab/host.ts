@@ -68,7 +68,6 @@ const BASE_SYSCTLS: Readonly<Record<string, string>> = {
   'ipv6/conf/all/accept_dad': '0',
   'ipv6/conf/default/accept_dad': '0',
   'ipv6/conf/default/accept_ra': '0',
-  'ipv4/ping_group_range': '0 2147483647',
 };
 const FORWARDING_SYSCTLS: Readonly<Record<string, string>> = {
   'ipv4/ip_forward': '1',

@@ -45,6 +45,8 @@ export class Lab implements AsyncDisposable {
   readonly #keepable: boolean;
   readonly #hosts = new Map<string, Host>();
   readonly #links: Link[] = [];
+  /** Hosts under way: whoever disposes of the lab meanwhile waits for them. */
+  readonly #making = new Set<Promise<Host>>();
   #disposed: Promise<void> | undefined;
   #kept = false;
   #nextIndex = FIRST_INDEX;
@@ -72,7 +74,9 @@ export class Lab implements AsyncDisposable {
   /** Throws OS_LAB_SETUP when the namespaces cannot be made. */
   async addHost(name: string, options: HostOptions = {}): Promise<Host> {
     if (this.#disposed !== undefined) throw new AppError('OS_LAB_SETUP', `lab ${this.name} was disposed of`, {});
-    const host = await Host.create(this.name, name, this.#keepable, options);
+    const making = Host.create(this.name, name, this.#keepable, options);
+    this.#making.add(making);
+    const host = await making.finally(() => this.#making.delete(making));
     if (this.#disposed !== undefined || this.#hosts.has(name)) {
       await host.dispose();
       throw new AppError('OS_LAB_SETUP', `lab ${this.name}: no place for host ${name}`, {});
@@ -128,8 +132,14 @@ export class Lab implements AsyncDisposable {
   /** Ends every process and takes every namespace away; resolves when all is gone. Any number of calls. */
   async dispose(): Promise<void> {
     if (this.#kept) return;
-    this.#disposed ??= Promise.all(this.hosts.map((host) => host.dispose())).then(() => undefined);
+    this.#disposed ??= this.#end();
     await this.#disposed;
+  }
+
+  async #end(): Promise<void> {
+    const late = await Promise.allSettled(this.#making);
+    const made = late.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    await Promise.all([...new Set([...this.hosts, ...made])].map((host) => host.dispose()));
   }
 
   /** Like dispose, of a lab that was kept. */
