@@ -6,9 +6,6 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
 
-export const addressFamily = (address: IpAddress): typeof AF_INET | typeof AF_INET6 =>
-  address.includes(':') ? AF_INET6 : AF_INET;
-
 /** sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes); `scopeId` is the interface index of a link-local address. */
 export function internetSocketAddress(address: IpAddress, port: number, scopeId = 0): Buffer {
   const bytes = addressBytes(address);

@@ -4,7 +4,7 @@
  */
 import { type Family, type IpAddress, addressBits, familyOf } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
-import { ENODATA, ENOENT, ENOPROTOOPT, EPERM } from './errno.ts';
+import { ENOPROTOOPT, EPERM } from './errno.ts';
 import * as libc from './libc.ts';
 import { internetSocketAddress, readNative32, readNative64, writeNative16, writeNative32 } from './socket-address.ts';
 
@@ -205,7 +205,3 @@ const netlinkOptionNames: ReadonlyMap<number, string> = new Map([
 export function setNetlinkOption(fd: number, option: number, value: number): void {
   setNumber(fd, SOL_NETLINK, option, value, netlinkOptionNames.get(option) ?? `netlink option ${option}`);
 }
-
-/** Errors of a removal that mean that there was nothing to remove. */
-export const isAbsent = (error: unknown): boolean =>
-  error instanceof AppError && (error.data['errno'] === ENOENT || error.data['errno'] === ENODATA);

@@ -23,7 +23,6 @@ const SOCK_STREAM = 1;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
-const MSG_PEEK = 2;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 
@@ -111,15 +110,7 @@ export function sendToNetlinkPort(fd: number, bytes: Uint8Array, port: number): 
  * cut; `undefined` when there is none (with `wait`: none within the socket's receive timeout).
  */
 export function receiveDatagram(fd: number, buffer: Uint8Array, wait: boolean): number | undefined {
-  return receive(fd, buffer, MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-}
-
-/** The true length of the next datagram, which stays in the queue. */
-export function peekDatagramLength(fd: number, buffer: Uint8Array, wait: boolean): number | undefined {
-  return receive(fd, buffer, MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-}
-
-function receive(fd: number, buffer: Uint8Array, flags: number): number | undefined {
+  const flags = MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT);
   for (;;) {
     const length = libc.recv(fd, buffer, buffer.length, flags);
     if (length >= 0) return length;

@@ -28,6 +28,11 @@ export interface BlockRouteFacts {
   readonly problems: readonly { readonly code: string; readonly text: string }[];
 }
 
+const unreadable = {
+  code: 'RoutingTableUnreadable',
+  text: 'The routing table changes too often to be read whole; blackholes of blocks wait until it is quieter',
+};
+
 const request = (prefix: Prefix) => ({
   prefix,
   protocol: ROUTE_PROTOCOL,
@@ -45,6 +50,8 @@ export class BlockRoutes {
   #observed: ReadonlySet<Prefix> = new Set();
   readonly #conflicts = new Map<Prefix, number>();
   readonly #refused = new Map<Prefix, string>();
+  /** The table changed again and again while it was read; the next observation tries again. */
+  #unreadable = false;
   #repairs = 0;
 
   constructor(modules: { readonly socket: NetlinkSocket }, callbacks: { readonly changed: () => void }) {
@@ -72,10 +79,13 @@ export class BlockRoutes {
       blackholes: [...this.#observed].filter((prefix) => this.#desired?.has(prefix) === true),
       routeConflicts: [...this.#conflicts].map(([prefix, protocol]) => ({ prefix, protocol })),
       repairs: { blackhole: this.#repairs },
-      problems: [...this.#refused].map(([prefix, text]) => ({
-        code: 'BlackholeRefused',
-        text: `The block ${prefix} is not announced: the kernel refuses its blackhole route: ${text}`,
-      })),
+      problems: [
+        ...[...this.#refused].map(([prefix, text]) => ({
+          code: 'BlackholeRefused',
+          text: `The block ${prefix} is not announced: the kernel refuses its blackhole route: ${text}`,
+        })),
+        ...(this.#unreadable ? [unreadable] : []),
+      ],
     };
   }
 
@@ -88,11 +98,8 @@ export class BlockRoutes {
     const found = new Set<Prefix>();
     for (const family of families) {
       const routes = this.#dump({ family, table: RT_TABLE.MAIN, protocol: ROUTE_PROTOCOL, type: RTN.BLACKHOLE });
+      this.#unreadable = routes === undefined;
       if (routes === undefined) {
-        this.#refused.set(
-          `${family === 'ipv4' ? '0.0.0.0' : '::'}/0` as Prefix,
-          'the routing table changes too often to be read',
-        );
         this.#changed();
         return false;
       }

@@ -88,7 +88,7 @@ export class FibWriter {
     if (options.preferredSource !== undefined) this.#routes.setPreferredSource(options.preferredSource);
   }
 
-  /** Reads what an earlier life left in the kernel: it stays until a row names it or `complete` comes. */
+  /** Reads what an earlier life left in the kernel: it stays until a row names it or `complete` comes. Errors: AppError `OS_*`. */
   start(): void {
     this.#observe();
     this.#kick();

@@ -2,7 +2,7 @@
  * Datagrams from the kernel read without copies and without throwing: lengths that do not fit end the reading, and the
  * caller is told. A WireReader is one datagram with views of every width in the machine's byte order.
  */
-import { NLM_F, NLMSG } from './constants.ts';
+import { NLM_F } from './constants.ts';
 
 /** The upper two bits of an attribute's type are flags (nested, byte order). */
 export const NLA_TYPE_MASK = 0x3fff;
@@ -135,6 +135,3 @@ function extendedAck(
   }
   return { text, offset };
 }
-
-export const isControl = (type: number): boolean => type < 16;
-export const isAcknowledgement = (type: number): boolean => type === NLMSG.ERROR;
