@@ -2,6 +2,7 @@
  * ADD: joins a pod to its node. Each step leaves something that the next failure takes back; nothing is answered before
  * all of it stands. Readiness is looked at before an address is taken.
  */
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Family, familyOf, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { ok } from '#lib/result.ts';
 import { closeNamespace } from '#linux/namespace.ts';
@@ -42,6 +43,10 @@ export interface Added {
 
 /** The interface that a runtime gives a pod first; further ones get no default route unless they ask for it. */
 export const FIRST_INTERFACE = 'eth0';
+/** Looks at the pod's IPv6 that cost a turn of the event loop each, before a millisecond is slept between two. */
+const EAGER_LOOKS = 10;
+/** The kernel's work queue waits for RTNL, which a group of deletions holds for 40 ms; longer is somebody else's trouble. */
+const LONGEST_IPV6_WAIT_MS = 2000;
 const everything = ['0.0.0.0/0', '::/0'] as Prefix[];
 
 const tryAgain = (
@@ -151,12 +156,13 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       state: 'building',
     };
     pods.registry.add(record);
-    const inside = pods.links.configurePod(wiring, podIndex, namespaceFd, options.sysctl);
-    if (inside !== undefined) return { ok: false, error: kernelFailure(inside) };
     const outside = pods.links.configureHost(wiring, hostIndex, alias.value, pods.node);
     // Whatever became of it: the reaper deletes only a link that carries what we say it carries.
     record.alias = outside === undefined ? alias.value : (pods.links.link(hostIndex)?.alias ?? '');
     if (outside !== undefined) return { ok: false, error: kernelFailure(outside) };
+    const inside = pods.links.configurePod(wiring, podIndex, namespaceFd, options.sysctl);
+    if (inside !== undefined) return { ok: false, error: kernelFailure(inside) };
+    await waitForIpv6(pods, request, addresses.value, namespaceFd);
     const announced = await waitForAnnouncement(pods, request, addresses.value);
     if (!announced.ok) return announced;
     if (request.gone.aborted) return tryAgain('the caller is gone', '');
@@ -228,6 +234,20 @@ async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult
     const removal = pods.registry.removal(signal);
     pods.hurryReaper();
     if (!(await removal)) return { ok: false, error: addressFailure(error) };
+  }
+}
+
+/** What is sent to the pod right after the answer must not be lost; usually the kernel is ready within a millisecond. */
+async function waitForIpv6(
+  pods: Pods,
+  request: AddRequest,
+  addresses: readonly IpAddress[],
+  namespaceFd: number,
+): Promise<void> {
+  const deadline = performance.now() + LONGEST_IPV6_WAIT_MS;
+  for (let looks = 0; !pods.links.answersIpv6(namespaceFd, addresses); looks++) {
+    if (request.gone.aborted || performance.now() > deadline) return;
+    await (looks < EAGER_LOOKS ? setImmediate() : setTimeout(1));
   }
 }
 

@@ -50,6 +50,22 @@ after(async () => {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** What there is to see when a pod does not answer: both ends, the way there, and what the agents said of it. */
+async function describeLoss(namespace: TestNamespace, containerId: string, target: string): Promise<string> {
+  const seen = await Promise.all([
+    node.exec(['ping', '-c', '2', '-W', '1', target]),
+    node.exec(['ip', 'route', 'get', target]),
+    node.exec(['ip', '-d', 'link']),
+    node.exec(['ip', 'neigh']),
+    node.exec(['nft', 'list', 'ruleset']),
+    namespace.exec(['ip', 'addr']),
+    namespace.exec(['ip', '-6', 'route']),
+    namespace.exec(['ip', 'neigh']),
+  ]);
+  const said = node.events.filter((event) => event.data['container'] === containerId);
+  return [...seen.map(({ stdout, stderr }) => stdout + stderr), JSON.stringify(said)].join('\n---\n');
+}
+
 test(`${kills} kills at random moments (SEED=${seed})`, async (t) => {
   t.diagnostic(`SEED=${seed}`);
   const random = randomFrom(seed);
@@ -77,11 +93,12 @@ test(`${kills} kills at random moments (SEED=${seed})`, async (t) => {
         for (let looks = Math.floor(own() * 4); looks > 0; looks--) {
           await pause(own() * 60);
           const target = added.addresses[looks % 2] ?? '';
-          assert.equal(
-            (await node.exec(['ping', '-c', '1', '-W', '2', target])).code,
-            0,
-            `${containerId} lost ${target}`,
-          );
+          const asked = performance.now();
+          const answer = await node.exec(['ping', '-D', '-c', '1', '-W', '2', target]);
+          if (answer.code !== 0)
+            assert.fail(
+              `${containerId} lost ${target}: ${answer.code} after ${Math.round(performance.now() - asked)} ms, ${answer.stdout}${answer.stderr}\n${await describeLoss(namespace, containerId, target)}`,
+            );
           counts.pings += 1;
         }
         for (const address of added.addresses) owners.delete(address);
@@ -101,7 +118,7 @@ test(`${kills} kills at random moments (SEED=${seed})`, async (t) => {
 
   async function killer(): Promise<void> {
     try {
-      for (let i = 0; i < kills; i++) {
+      for (let i = 0; i < kills && !over; i++) {
         const starting = node.startAgent(small);
         if (random() < 0.2) {
           await pause(random() * 250);
@@ -124,7 +141,15 @@ test(`${kills} kills at random moments (SEED=${seed})`, async (t) => {
     }
   }
 
-  await Promise.all([killer(), ...namespaces.map((namespace, i) => slot(i, namespace))]);
+  const ends = await Promise.allSettled([
+    killer(),
+    ...namespaces.map((namespace, i) =>
+      slot(i, namespace).finally(() => {
+        over = true;
+      }),
+    ),
+  ]);
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
   await node.nothingLeft();
   for (const namespace of namespaces) assert.equal((await namespace.exec(['ip', 'link', 'show', 'eth0'])).code, 1);
   t.diagnostic(JSON.stringify(counts));

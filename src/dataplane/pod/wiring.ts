@@ -1,6 +1,6 @@
 /**
  * PURE: the messages that join a pod to its node, and those that part them. One function fills one batch, which goes out
- * by one sendmsg: create, the pod's side, the host's side, live. What follows the create goes by the index that the
+ * by one sendmsg: create, the host's side, the pod's side, live. What follows the create goes by the index that the
  * kernel answered it with, so that a create that failed can never configure somebody else's interface.
  */
 import { addressBits, type Family, familyOf, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';

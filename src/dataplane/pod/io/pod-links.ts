@@ -1,5 +1,5 @@
 /**
- * Pod veths in the kernel: attach in four requests, detach in one, observe and repair. It decides nothing: what it is told
+ * Pod veths in the kernel: attach in four requests (create, host's side, pod's side, live), detach in one, observe and repair. It decides nothing: what it is told
  * it does, and what the kernel says it answers. Every request is synchronous, so nothing can come between two of them.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { EACCES, EEXIST, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
 import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
-import { IFF, RTM } from '#netlink/wire/constants.ts';
+import { IFF, RTM, RTN } from '#netlink/wire/constants.ts';
 import { appendDumpLinks, appendGetLink, appendSetLink, decodeLink, type Link } from '#netlink/wire/link.ts';
 import { appendLookUpRoute } from '#netlink/wire/lookup.ts';
 import { appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
@@ -161,6 +161,27 @@ export class PodLinks {
     return pod.execute(this.#batch).failures.find((failure) => failure.errno !== EEXIST);
   }
 
+  /**
+   * Whether the pod answers for its IPv6 addresses already. The kernel makes an address's local route in a work item that
+   * waits for RTNL, duplicate address detection or not; until then what is sent to the address is lost.
+   */
+  answersIpv6(namespaceFd: number, addresses: readonly IpAddress[]): boolean {
+    const wanted = addresses.filter(isIpv6);
+    if (wanted.length === 0) return true;
+    const pod = NetlinkSocket.open({ namespace: namespaceFd, buffer: ACKNOWLEDGEMENT_BYTES });
+    try {
+      this.#batch.clear();
+      for (const address of wanted) appendLookUpRoute(this.#batch, address);
+      let local = 0;
+      pod.execute(this.#batch, (_, reader, message) => {
+        if (message.type === RTM.NEWROUTE && decodeRoute(reader, message)?.type === RTN.LOCAL) local += 1;
+      });
+      return local === wanted.length;
+    } finally {
+      pod.close();
+    }
+  }
+
   configureHost(wiring: Wiring, hostIndex: number, alias: string, node: NodeAddresses): KernelRefusal | undefined {
     this.#batch.clear();
     const withoutIpv6 = appendHostSide(this.#batch, wiring, hostIndex, alias, node);
@@ -171,8 +192,13 @@ export class PodLinks {
       : { step: `configure ${wiring.hostInterface} on the node`, errno: failure.errno, text: describe(failure) };
   }
 
+  /**
+   * The last step, after both ends are up. The end that came up first sends nothing before the kernel's link watch has run,
+   * which waits for RTNL and so for everybody else's work; asking for a link makes it run at once (Linux 6.8 and later).
+   */
   makeLive(hostIndex: number): KernelRefusal | undefined {
     this.#batch.clear();
+    appendGetLink(this.#batch, { index: hostIndex });
     appendGroup(this.#batch, hostIndex, LINK_GROUP.live);
     const failure = this.#host.execute(this.#batch).failures[0];
     return failure === undefined
