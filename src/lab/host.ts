@@ -85,6 +85,7 @@ export class Host implements Endpoint {
   readonly #entry: ChildProcess;
   readonly #processes = new Set<LabProcess>();
   #links: string[] = [];
+  #disposed = false;
 
   private constructor(name: string, pid: number, entry: ChildProcess) {
     this.name = name;
@@ -155,7 +156,13 @@ export class Host implements Endpoint {
     return ['nsenter', `--target=${this.pid}`, '--mount', '--uts', '--pid', net, '--'];
   }
 
+  /** Throws OS_LAB_GONE, which ends every waiting, when the host was disposed of. */
+  expectAlive(): void {
+    if (this.#disposed) throw new AppError('OS_LAB_GONE', `${this.name} was disposed of`, { retry: 'never' });
+  }
+
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<CommandResult> {
+    this.expectAlive();
     return await execute([...this.entryCommand(), ...argv], options);
   }
 
@@ -173,6 +180,7 @@ export class Host implements Endpoint {
     argv: readonly string[],
     options: SpawnOptions,
   ): Promise<LabProcess> {
+    this.expectAlive();
     const log = this.path(`/run/log/${options.log ?? (argv[0] ?? 'process').split('/').at(-1) ?? 'process'}`);
     mkdirSync(dirname(log), { recursive: true });
     const file = openSync(log, 'a');
@@ -271,6 +279,7 @@ export class Host implements Endpoint {
 
   /** Ends the holder and with it everything; resolves when the last process is gone. */
   async dispose(): Promise<void> {
+    this.#disposed = true;
     const entry = this.#entry;
     const gone =
       entry.exitCode !== null || entry.signalCode !== null

@@ -100,6 +100,7 @@ export class NodeAgent {
     await waitFor(
       `the agent of ${this.host.name} to answer`,
       async () => {
+        this.host.expectAlive();
         if (started.ended)
           throw new AppError('OS_LAB_AGENT', `the agent of ${this.host.name} ended: ${await this.log()}`, {
             retry: 'never',

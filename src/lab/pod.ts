@@ -75,6 +75,7 @@ export class Pod implements Endpoint {
   }
 
   async exec(argv: readonly string[], options: ExecOptions = {}): Promise<CommandResult> {
+    this.host.expectAlive();
     return await execute([...this.host.entryCommand(this.name), ...argv], options);
   }
 

@@ -10,6 +10,7 @@ import { connectAgent } from '../client.ts';
 export const askByAdminApi: Asking = (host) => {
   // A connection for each question: the agent behind the socket may be another one the next time.
   const ask = async <T>(question: (client: AgentClient) => Promise<T>): Promise<T> => {
+    host.expectAlive();
     const client = await connectAgent(host.path(ADMIN_SOCKET));
     try {
       return await question(client);

@@ -107,6 +107,7 @@ async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
     const outcome = await Promise.race([played, interrupted]);
     if (outcome === 'interrupted') {
       screen.line('interrupted: removing everything');
+      screen.mute();
       await lab.dispose();
       return EXIT_INTERRUPTED;
     }

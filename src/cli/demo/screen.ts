@@ -15,6 +15,7 @@ export class Screen implements Show {
   readonly #io: CliIo;
   readonly #began = performance.now();
   #timer: NodeJS.Timeout | undefined;
+  #muted = false;
 
   constructor(io: CliIo) {
     this.#io = io;
@@ -24,7 +25,14 @@ export class Screen implements Show {
     return { width: Math.max(40, this.#io.columns() ?? PLAIN_WIDTH), colour: tableOptions(this.#io).colour };
   }
 
+  /** Nothing more is shown: what is under way will fail, and nobody wants to read it. */
+  mute(): void {
+    this.#clear();
+    this.#muted = true;
+  }
+
   line(text = ''): void {
+    if (this.#muted) return;
     this.#clear();
     this.#io.out(`${text}\n`);
   }
@@ -46,7 +54,7 @@ export class Screen implements Show {
 
   begin(title: string): void {
     this.#clear();
-    if (!this.#io.terminal) return;
+    if (!this.#io.terminal || this.#muted) return;
     let frame = 0;
     const draw = (): void => {
       const elapsed = secondsText(performance.now() - this.#began).padStart(6);
