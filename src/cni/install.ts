@@ -28,7 +28,7 @@ export interface Installed {
 }
 
 /** The first name in the alphabet wins with every runtime. */
-const CONFIG_FILE = '10-flatroute.conflist';
+const CONFIG_FILE = '05-flatroute.conflist';
 export const PLUGIN_NAME = 'flatroute';
 
 /** 1.0.0, because the portmap of most machines does not know 1.1.0. */

@@ -110,7 +110,7 @@ test('install() writes plugin and list by a rename in the same directory, again 
     assert.notEqual(statSync(first.binary).ino, inode);
     assert.equal(statSync(first.binary).mode & 0o777, 0o755);
     assert.deepEqual(readFileSync(first.binary), readFileSync(pluginPath));
-    assert.deepEqual(readdirSync(options.configDirectory), ['10-flatroute.conflist']);
+    assert.deepEqual(readdirSync(options.configDirectory), ['05-flatroute.conflist']);
     const list = JSON.parse(readFileSync(first.config ?? '', 'utf8')) as {
       cniVersion: string;
       plugins: { type: string; mtu?: number }[];

@@ -34,7 +34,7 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
     for (const node of nodes) {
       agents.push(await startAgent(node));
       await node.host.run(flatroute('cni', 'install', '--bin-dir', '/run/cni/bin', '--conf-dir', '/run/cni/net.d'));
-      const conflist = JSON.parse(await node.host.readFile('/run/cni/net.d/10-flatroute.conflist')) as Conflist;
+      const conflist = JSON.parse(await node.host.readFile('/run/cni/net.d/05-flatroute.conflist')) as Conflist;
       const others = referencePlugins();
       assert.ok(others !== undefined, 'the reference plugins are installed');
       runners.push(new ConflistRunner(node.host, conflist, ['/run/cni/bin', others]));

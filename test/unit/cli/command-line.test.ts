@@ -130,7 +130,7 @@ test('cni install writes plugin and conflist, and says where', async () => {
     assert.equal(code, 0);
     assert.equal(out.split('\n').filter((line) => line.startsWith('installed ')).length, 2);
     assert.equal(statSync(join(directory, 'bin/flatroute')).mode & 0o777, 0o755);
-    const conflist = JSON.parse(readFileSync(join(directory, 'net.d/10-flatroute.conflist'), 'utf8')) as {
+    const conflist = JSON.parse(readFileSync(join(directory, 'net.d/05-flatroute.conflist'), 'utf8')) as {
       name: string;
       plugins: { mtu?: number }[];
     };
