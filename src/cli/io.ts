@@ -6,7 +6,7 @@ export interface CliIo {
   readonly err: (text: string) => void;
   /** stdout is a terminal. */
   readonly terminal: boolean;
-  /** Columns of the terminal; `undefined` when stdout is none. */
+  /** Columns of the terminal, or what COLUMNS says where stdout is none; `undefined` when nobody says. */
   readonly columns: () => number | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Wall clock, milliseconds since the epoch. */
@@ -16,9 +16,12 @@ export interface CliIo {
 }
 
 export const tableOptions = (io: CliIo): TableOptions => ({
-  width: io.terminal ? io.columns() : undefined,
+  width: io.columns(),
   colour: io.terminal && (io.environment['NO_COLOR'] ?? '') === '' && io.environment['TERM'] !== 'dumb',
 });
+
+const positive = (text: string | undefined): number | undefined =>
+  text !== undefined && /^[1-9]\d{0,3}$/.test(text) ? Number(text) : undefined;
 
 /** The process's own terminal. Its signal handlers exist only while `run` runs. */
 export async function withProcessIo<T>(run: (io: CliIo) => Promise<T>): Promise<T> {
@@ -36,7 +39,7 @@ export async function withProcessIo<T>(run: (io: CliIo) => Promise<T>): Promise<
       out: (text) => process.stdout.write(text),
       err: (text) => process.stderr.write(text),
       terminal: process.stdout.isTTY,
-      columns: () => process.stdout.columns,
+      columns: () => (process.stdout.isTTY ? process.stdout.columns : positive(process.env['COLUMNS'])),
       environment: process.env,
       now: () => Date.now(),
       signal: interrupted.signal,

@@ -120,9 +120,14 @@ export class NodeAgent {
     await this.process.exited;
   }
 
-  /** A table as people see it; throws OS_LAB_COMMAND when the exit code says wrong use or no answer. */
-  async text(...words: readonly string[]): Promise<string> {
-    return succeeded(this.host.name, ['flatroute', ...words], await this.host.exec(flatroute(...words)));
+  /** A table as people see it in so many columns; throws OS_LAB_COMMAND unless the exit code is 0. */
+  async text(words: readonly string[], columns?: number): Promise<string> {
+    const environment = columns === undefined ? {} : { COLUMNS: String(columns) };
+    return succeeded(
+      this.host.name,
+      ['flatroute', ...words],
+      await this.host.exec(flatroute(...words), { environment }),
+    );
   }
 
   /** The end of its log. */

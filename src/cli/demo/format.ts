@@ -13,6 +13,8 @@ const LEAD = 11;
 const TITLE = 28;
 /** Narrower than this, the detail goes below the title. */
 const TWO_COLUMNS = 84;
+/** Columns before the output of a command. */
+export const OUTPUT_INDENT = 4;
 
 export const secondsText = (ms: number): string => {
   const value = ms / 1000;
@@ -76,7 +78,7 @@ export function outputLines(
   const shown = all.slice(0, limit);
   return [
     `    ${paint('dim', `${where}$ ${command}`, style.colour)}`,
-    ...shown.map((line) => `    ${truncate(printable(line), style.width - 4)}`),
+    ...shown.map((line) => `    ${truncate(printable(line), style.width - OUTPUT_INDENT)}`),
     ...(all.length > limit ? [`    ${paint('dim', `… ${all.length - limit} more lines`, style.colour)}`] : []),
   ];
 }

@@ -12,13 +12,14 @@ import type { CommandSpec, Parsed } from '../arguments.ts';
 import { parseArguments, usageText } from '../arguments.ts';
 import { EXIT_FINE, EXIT_USAGE, EXIT_WRONG } from '../command.ts';
 import type { CliIo } from '../io.ts';
+import { wrap } from '../output/text.ts';
 import { play } from './acts/play.ts';
 import { Checks, DemoStopped } from './checks.ts';
 import { summaryLines } from './format.ts';
 import { machineState, whatIsLeft } from './machine.ts';
 import { DemoNetwork } from './network.ts';
 import { Screen } from './screen.ts';
-import { drawing, links, nodes, routers } from './topology.ts';
+import { drawing, links } from './topology.ts';
 
 const EXIT_INTERRUPTED = 130;
 const LAB_TITLE = 'demo';
@@ -81,9 +82,8 @@ async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
   }
   const before = await machineState();
   const screen = new Screen(io);
-  screen.line(
-    `flatroute demo · ${routers.length} racks, ${routers.length} routers, ${nodes.length} nodes, one legacy VM · routers: ${router} · IPv4 + IPv6`,
-  );
+  const title = `flatroute demo · two racks, two routers, two nodes, one legacy VM · routers: ${router} · IPv4 + IPv6`;
+  screen.lines(wrap(title, screen.style.width));
   screen.line();
   screen.lines(drawing(screen.style.width));
   screen.act('The network');

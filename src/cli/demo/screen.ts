@@ -1,10 +1,10 @@
 /** Shows the demo as it goes: lines on any output, and on a terminal a moving mark beside what is under way. */
 import type { CliIo } from '../io.ts';
 import { tableOptions } from '../io.ts';
-import { paint } from '../output/text.ts';
+import { paint, wrap } from '../output/text.ts';
 import type { CheckResult, Show } from './checks.ts';
 import type { Style } from './format.ts';
-import { checkLines, outputLines, secondsText } from './format.ts';
+import { checkLines, OUTPUT_INDENT, outputLines, secondsText } from './format.ts';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MILLISECONDS = 80;
@@ -23,6 +23,11 @@ export class Screen implements Show {
 
   get style(): Style {
     return { width: Math.max(40, this.#io.columns() ?? PLAIN_WIDTH), colour: tableOptions(this.#io).colour };
+  }
+
+  /** Columns that the output of a command has. */
+  get outputWidth(): number {
+    return this.style.width - OUTPUT_INDENT;
   }
 
   /** Nothing more is shown: what is under way will fail, and nobody wants to read it. */
@@ -44,7 +49,7 @@ export class Screen implements Show {
   /** A heading between the acts. */
   act(title: string): void {
     this.line();
-    this.line(paint('bold', title, this.style.colour));
+    for (const line of wrap(title, this.style.width)) this.line(paint('bold', line, this.style.colour));
   }
 
   /** What a real command printed. */

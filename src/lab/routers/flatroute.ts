@@ -89,7 +89,7 @@ export class FlatrouteRouter implements LabRouter {
   async resetSession(peer: IpAddress): Promise<void> {
     const known = this.#description.peers.find((p) => p.address === peer);
     if (known === undefined) throw new AppError('BUG_LAB_ROUTER', `${peer} is no peer of ${this.host.name}`, {});
-    await this.agent.text('reset', known.name);
+    await this.agent.text(['reset', known.name]);
   }
 
   async sessions(): Promise<readonly SessionRow[]> {

@@ -173,5 +173,5 @@ export async function killTheAgent({ network, checks, screen }: Stage): Promise<
     }
     return `${before.size} pods, ${before.size * families.length} addresses; the new agent knows them from the kernel`;
   });
-  screen.output(plan.name, 'flatroute pods', await agent.text('pods'));
+  screen.output(plan.name, 'flatroute pods', await agent.text(['pods'], screen.outputWidth));
 }

@@ -51,7 +51,7 @@ export async function establishSessions({ network, checks, screen }: Stage): Pro
   await checks.check(`${count} BGP sessions established`, async () => await allEstablished(network), { needed: true });
   const [first] = nodes;
   if (first === undefined) return;
-  screen.output(first.name, 'flatroute peers', await network.agent(first.name).text('peers'));
+  screen.output(first.name, 'flatroute peers', await network.agent(first.name).text(['peers'], screen.outputWidth));
 }
 
 /** Next hops of each node's block at a router: the node itself, over the link between them. */
@@ -66,7 +66,12 @@ export async function compareTables({ network, checks, screen }: Stage): Promise
   const [router] = routers;
   if (router !== undefined) {
     const { shown, argv } = tableCommand[network.kind];
-    screen.output(router.name, shown, await network.host(router.name).run(argv), 24);
+    screen.output(
+      router.name,
+      shown,
+      await network.host(router.name).run(argv, { environment: { COLUMNS: String(screen.outputWidth) } }),
+      24,
+    );
   }
   for (const plan of nodes) {
     await checks.check(`${plan.name} uses both routers`, async () => await bothPaths(network, plan.name));

@@ -29,7 +29,7 @@ export async function attachPods({ network, checks, screen }: Stage): Promise<vo
   await checks.check(`${count} pods attached`, attach, { needed: true });
   await checks.check('addresses inside the blocks', () => Promise.resolve(insideBlocks(network)));
   for (const plan of nodes.slice(0, 1)) {
-    screen.output(plan.name, 'flatroute pods', await network.agent(plan.name).text('pods'));
+    screen.output(plan.name, 'flatroute pods', await network.agent(plan.name).text(['pods'], screen.outputWidth));
   }
   await checks.check('a witness runs in every pod', async () => await startWitnesses(network), { needed: true });
 }
