@@ -168,13 +168,15 @@ class Real {
       }
       case 'restart': {
         const adjacency = this.peer(step.peer);
-        this.rib.sweepNow({ kind: 'stale', adjacency });
+        this.sweep({ kind: 'stale', adjacency, life: adjacency.life.ipv4 });
         adjacency.life.ipv4 = (adjacency.life.ipv4 + 1) & 255;
         break;
       }
-      case 'endOfRib':
-        this.rib.sweepNow({ kind: 'stale', adjacency: this.peer(step.peer) });
+      case 'endOfRib': {
+        const adjacency = this.peer(step.peer);
+        this.sweep({ kind: 'stale', adjacency, life: adjacency.life.ipv4 });
         break;
+      }
       case 'policy': {
         if (step.refuseOdd) this.refuseOdd.add(step.peer);
         else this.refuseOdd.delete(step.peer);

@@ -33,10 +33,13 @@ export interface RibModules {
 /** Which paths a sweep removes or looks at again. */
 export type Sweep =
   | { readonly kind: 'dead'; readonly adjacency: Adjacency }
-  /** Paths that were not announced again in the adjacency's present life. */
-  | { readonly kind: 'stale'; readonly adjacency: Adjacency }
+  /** Paths of the lives before `life`. The adjacency may have begun another one since the sweep was ordered. */
+  | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly life: number }
   | { readonly kind: 'rejudge'; readonly adjacency: Adjacency }
   | { readonly kind: 'nextHops'; readonly changed: ReadonlySet<number> };
+
+/** Lives are counted modulo 256, and those of an adjacency's paths are never far apart. */
+const isBefore = (life: number, other: number): boolean => life !== other && ((other - life) & 255) < 128;
 
 export class FamilyRib {
   readonly family: Family;
@@ -232,14 +235,9 @@ export class FamilyRib {
       const { adjacency } = sweep;
       if (paths.slot[path] !== adjacency.slot) continue;
       if (sweep.kind === 'rejudge') this.#rejudge(path, adjacency);
-      else if (sweep.kind === 'dead' || paths.life[path] !== adjacency.life[this.family]) this.#remove(path, adjacency);
+      else if (sweep.kind === 'dead' || isBefore(paths.life[path] as number, sweep.life)) this.#remove(path, adjacency);
     }
     return end >= paths.limit ? 0 : end;
-  }
-
-  /** The whole sweep at once; for what must be over before anything else is learned. */
-  sweepNow(sweep: Sweep): void {
-    this.sweep(sweep, 1, this.paths.limit);
   }
 
   #rejudge(path: number, adjacency: Adjacency): void {

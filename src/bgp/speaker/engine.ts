@@ -296,8 +296,10 @@ export class Speaker implements BgpEngine {
 
   #sweep(sweep: PeerSweep): void {
     const { adjacency } = sweep;
-    if (sweep.kind === 'stale') this.#sweepFamily(sweep.family, { kind: 'stale', adjacency });
-    else for (const family of families) this.#sweepFamily(family, { kind: sweep.kind, adjacency });
+    if (sweep.kind === 'stale') {
+      const { family } = sweep;
+      this.#sweepFamily(family, { kind: 'stale', adjacency, life: adjacency.life[family] });
+    } else for (const family of families) this.#sweepFamily(family, { kind: sweep.kind, adjacency });
     if (sweep.kind === 'dead')
       this.#jobs.push(() => {
         this.#core.adjacencies.close(adjacency);

@@ -25,6 +25,8 @@ interface FamilyOutput {
   endOfRib: boolean;
   /** RFC 7313: the end marker of a refresh is due when all is said again. */
   endOfRefresh: boolean;
+  /** ROUTE-REFRESH came and was not begun yet. */
+  refreshWanted: boolean;
 }
 
 export class PeerOutput {
@@ -103,7 +105,7 @@ export class PeerOutput {
       core.encoded,
       this.#context.mayAnnounceLearned(),
     );
-    this.#outputs.set(family, { ribOut, nextHop, endOfRib: true, endOfRefresh: false });
+    this.#outputs.set(family, { ribOut, nextHop, endOfRib: true, endOfRefresh: false, refreshWanted: false });
   }
 
   /** Our address of the family is gone: what was announced with it is withdrawn. */
@@ -128,10 +130,16 @@ export class PeerOutput {
     }
   }
 
+  /** The peer wants everything again; asked for often before the next slice, it gets it once. */
   refresh(family: Family): void {
     const output = this.#outputs.get(family);
-    if (output === undefined) return;
-    if (this.#peer.enhancedRefresh && !output.endOfRefresh) {
+    if (output !== undefined) output.refreshWanted = true;
+  }
+
+  #beginRefresh(family: Family, output: FamilyOutput): void {
+    output.refreshWanted = false;
+    // RFC 7313 §4: no beginning before the End-of-RIB.
+    if (this.#peer.enhancedRefresh && !output.endOfRefresh && !output.endOfRib) {
       this.#raw(encodeRouteRefresh({ afi: AFI[family], safi: SAFI_UNICAST, subtype: 1 }));
       output.endOfRefresh = true;
     }
@@ -145,6 +153,7 @@ export class PeerOutput {
     for (const family of families) {
       const output = this.#outputs.get(family);
       if (output === undefined) continue;
+      if (output.refreshWanted) this.#beginRefresh(family, output);
       if (output.ribOut.run(this.#writer, prefixesPerRun)) worked = true;
       this.#markers(family, output);
       if (this.blocked) return false;

@@ -178,8 +178,7 @@ export class Peer {
     this.negotiated = negotiated;
     this.seen = true;
     this.since = this.#context.modules.wallClock();
-    this.#cancelStaleTimer?.();
-    this.#cancelStaleTimer = undefined;
+    this.#cancelStale();
     this.#scopes = {
       classic: core.attributes.scope(context, true),
       mp: core.attributes.scope(context, false),
@@ -222,9 +221,14 @@ export class Peer {
     if (this.#stale.size > 0) this.#armStaleTimer(stalePathTime);
   }
 
+  #cancelStale(): void {
+    this.#cancelStaleTimer?.();
+    this.#cancelStaleTimer = undefined;
+  }
+
   #armStaleTimer(wait: Duration): void {
     const { clock } = this.#context.modules;
-    this.#cancelStaleTimer?.();
+    this.#cancelStale();
     this.#cancelStaleTimer = clock.at(after(clock.now(), wait), () => {
       this.#cancelStaleTimer = undefined;
       this.#event('warn', 'session.staleRoutesRemoved', { families: [...this.#stale] });
@@ -233,8 +237,10 @@ export class Peer {
     });
   }
 
+  /** Removes what was not said again since the family became stale; nothing to do for one that is not. */
   #flush(family: Family): void {
-    this.#stale.delete(family);
+    if (!this.#stale.delete(family)) return;
+    if (this.#stale.size === 0) this.#cancelStale();
     if (this.adjacency !== undefined) this.#context.sweep({ kind: 'stale', adjacency: this.adjacency, family });
   }
 
@@ -254,6 +260,11 @@ export class Peer {
     this.#context.wake();
   }
 
+  #beginLife(adjacency: Adjacency, family: Family): void {
+    adjacency.life[family] = (adjacency.life[family] + 1) & 255;
+    this.#stale.add(family);
+  }
+
   #restartFamilies(negotiated: Negotiated): Family[] {
     return (negotiated.gracefulRestart?.families ?? []).flatMap(({ afi, safi }) => familyOfAfi(afi, safi) ?? []);
   }
@@ -261,9 +272,8 @@ export class Peer {
   #keepRoutes(adjacency: Adjacency, kept: readonly Family[], negotiated: Negotiated): void {
     for (const family of families) {
       // RFC 4724 §4.2: what is stale since an earlier restart goes when the next one begins.
-      if (this.#stale.has(family)) this.#context.core.ribs[family].sweepNow({ kind: 'stale', adjacency });
-      adjacency.life[family] = (adjacency.life[family] + 1) & 255;
-      this.#stale.add(family);
+      this.#flush(family);
+      this.#beginLife(adjacency, family);
       if (!kept.includes(family)) this.#flush(family);
     }
     this.#armStaleTimer(seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0));
@@ -279,8 +289,7 @@ export class Peer {
   }
 
   #dropRoutes(): void {
-    this.#cancelStaleTimer?.();
-    this.#cancelStaleTimer = undefined;
+    this.#cancelStale();
     this.#stale.clear();
     const { adjacency } = this;
     this.adjacency = undefined;
@@ -354,10 +363,6 @@ export class Peer {
   #endOfRib(family: Family): void {
     this.#awaited.delete(family);
     this.#flush(family);
-    if (this.#stale.size === 0) {
-      this.#cancelStaleTimer?.();
-      this.#cancelStaleTimer = undefined;
-    }
     if (this.#awaited.size === 0) this.#context.heard(this);
   }
 
@@ -369,10 +374,13 @@ export class Peer {
     if (message.subtype === 0) {
       this.#event('debug', 'session.refreshRequested', { family });
       this.output?.refresh(family);
+    } else if (negotiated.gracefulRestart !== undefined && this.#awaited.has(family)) {
+      // RFC 7313 §4: markers of a peer with graceful restart are ignored before its End-of-RIB.
+      this.#event('debug', 'session.refreshIgnored', { family, subtype: message.subtype });
+      return;
     } else if (message.subtype === 1) {
-      // RFC 7313 §4: what is not said again until the end of the refresh is gone.
-      adjacency.life[family] = (adjacency.life[family] + 1) & 255;
-      this.#stale.add(family);
+      // RFC 7313 §4: what is not said again until the end of the refresh is gone. A second beginning is the first one's.
+      if (!this.#stale.has(family)) this.#beginLife(adjacency, family);
       this.#armStaleTimer(stalePathTime);
     } else if (message.subtype === 2) this.#flush(family);
     this.#context.wake();

@@ -5,6 +5,7 @@
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { comparePrefixes, contains, families, familyOf, hostPrefix, prefixLength } from '#lib/ip.ts';
 import type { RouteAnswer, RouteQuery, RouteRow } from '../engine.ts';
+import type { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { DecisionStep } from '../rib/decision.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
 import { LOCAL_PATH } from '../rib/family-rib.ts';
@@ -182,6 +183,12 @@ const localRow = (prefix: Prefix): RouteRow => ({
   stale: false,
 });
 
+/** Between a change and the decision the best path may be gone already, and its number may mean another. */
+const announcedBecause = (rib: FamilyRib, id: number, ribOut: AdjRibOut): string =>
+  rib.isUndecided(id)
+    ? 'announced: to be decided again'
+    : (ribOut.group.judge(rib, id, ribOut.slot)?.reason ?? 'announced: to be withdrawn');
+
 function* announcedRows(rib: FamilyRib, id: number, core: Core, peers: ReadonlyMap<string, Peer>): Generator<RouteRow> {
   for (const [name, peer] of peers) {
     const ribOut = peer.output?.ribOut(rib.family);
@@ -194,7 +201,7 @@ function* announcedRows(rib: FamilyRib, id: number, core: Core, peers: ReadonlyM
       nextHop: encoded.nextHop,
       ...describe(encoded.value),
       accepted: true,
-      reason: ribOut.group.judge(rib, id, ribOut.slot)?.reason ?? 'announced: to be withdrawn',
+      reason: announcedBecause(rib, id, ribOut),
       best: true,
       multipath: false,
       stale: false,

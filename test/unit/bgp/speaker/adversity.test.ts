@@ -1,0 +1,247 @@
+// What a peer, the kernel or an operator can do at the wrong moment: in the middle of a sweep, before a decision, too often.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Asn, Family } from '#lib/ip.ts';
+import type { BgpIntent, PeerIntent } from '#bgp/engine.ts';
+import type { SessionDown } from '#bgp/io/session-port.ts';
+import { AdjRibOut } from '#bgp/rib/adj-rib-out.ts';
+import { FamilyRib } from '#bgp/rib/family-rib.ts';
+import { encodeAttributes } from '#bgp/wire/attributes.ts';
+import { encodeRouteRefresh } from '#bgp/wire/message.ts';
+import type { WireContext } from '#bgp/wire/messages.ts';
+import { UpdateWriter } from '#bgp/wire/update-writer.ts';
+import type { Node } from './network.ts';
+import { type FakeSession, Network, asn, intent, ip, kernelView, peerIntent } from './network.ts';
+
+const context: WireContext = {
+  fourOctetAs: true,
+  external: true,
+  families: ['ipv4', 'ipv6'],
+  maximumMessageBytes: 4096,
+  peerAsn: 65002 as Asn,
+};
+
+/** UPDATEs that announce /32s from `first`, `count` of them; `set` makes the attributes differ. */
+function announce(first: number, count: number, set = 0): Uint8Array {
+  const writer = new UpdateWriter(context);
+  const attributes = encodeAttributes(
+    {
+      origin: 0,
+      asPath: [{ type: 2, asns: [65002, 100 + set] }],
+      nextHop: ip('192.0.2.2'),
+      med: undefined,
+      localPref: undefined,
+      atomicAggregate: false,
+      aggregator: undefined,
+      communities: [],
+      originatorId: undefined,
+      clusterList: [],
+      extendedCommunities: [],
+      largeCommunities: [],
+      unknown: [],
+    },
+    context,
+  );
+  writer.beginReach(attributes, 'ipv4', undefined);
+  for (let i = first; i < first + count; i++) writer.prefix4((0x14000000 + i) >>> 0, 32);
+  return writer.take();
+}
+
+function withdraw(first: number, count: number): Uint8Array {
+  const writer = new UpdateWriter(context);
+  writer.beginWithdraw('ipv4');
+  for (let i = first; i < first + count; i++) writer.prefix4((0x14000000 + i) >>> 0, 32);
+  return writer.take();
+}
+
+function endOfRib(family: Family): Uint8Array {
+  const writer = new UpdateWriter(context);
+  writer.endOfRib(family);
+  return writer.take();
+}
+
+const refresh = (subtype: number): Uint8Array => encodeRouteRefresh({ afi: 1, safi: 1, subtype });
+
+/** Gives the bytes of a peer to a session at once, without letting the engine work in between. */
+function hear(session: FakeSession, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) {
+    const length = ((bytes[at + 16] as number) << 8) | (bytes[at + 17] as number);
+    session.receive(bytes.slice(at, at + length));
+    at += length;
+  }
+}
+
+const lost: SessionDown = { code: 'SESSION_CONNECTION_CLOSED', text: 'closed', keepRoutes: true, replaced: false };
+
+const view = kernelView([['192.0.2.1/24'], ['203.0.113.1/24']]);
+
+/** A node with a played peer `router`, whose bytes the test makes, and a real one, `other`, that is told everything. */
+async function transitNode(
+  options: { readonly router?: Partial<PeerIntent>; readonly other?: Partial<PeerIntent> } = {},
+): Promise<{ network: Network; node: Node; router: FakeSession; other: Node; nodeIs: BgpIntent }> {
+  const network = new Network();
+  network.mute.add(ip('192.0.2.2'));
+  const node = network.node('node');
+  const router = network.node('router');
+  const other = network.node('other');
+  const peers = [
+    peerIntent({ name: 'router', maxPrefixes: 1e6, ...options.router }),
+    peerIntent({
+      name: 'other',
+      address: ip('203.0.113.2'),
+      sourceAddress: ip('203.0.113.1'),
+      peerAsn: asn(65003),
+      transit: true,
+      ...options.other,
+    }),
+  ];
+  const nodeIs = intent({ peers });
+  node.speaker.setKernelView(view);
+  node.speaker.apply(nodeIs, 1);
+  router.speaker.setKernelView(kernelView([['192.0.2.2/24']]));
+  router.speaker.apply(
+    intent({
+      asn: asn(65002),
+      routerId: ip('10.255.0.2'),
+      peers: [
+        peerIntent({
+          name: 'node',
+          address: ip('192.0.2.1'),
+          sourceAddress: ip('192.0.2.2'),
+          localAsn: asn(65002),
+          peerAsn: asn(65001),
+        }),
+      ],
+    }),
+    1,
+  );
+  other.speaker.setKernelView(kernelView([['203.0.113.2/24']]));
+  other.speaker.apply(
+    intent({
+      asn: asn(65003),
+      routerId: ip('10.255.0.3'),
+      peers: [
+        peerIntent({
+          name: 'node',
+          address: ip('203.0.113.1'),
+          sourceAddress: ip('203.0.113.2'),
+          localAsn: asn(65003),
+          peerAsn: asn(65001),
+          maxPrefixes: 1e6,
+        }),
+      ],
+    }),
+    1,
+  );
+  await network.settle();
+  return { network, node, router: node.session('router'), other, nodeIs };
+}
+
+test('announced routes can be asked for while their prefixes wait for a decision', async () => {
+  const { network, node, router, other } = await transitNode();
+  hear(router, announce(0, 10));
+  await network.settle();
+  assert.equal(other.kernel.size, 10);
+  hear(router, withdraw(0, 10));
+  assert.deepEqual([...new Set(node.rows('announced').map((row) => row.reason))], ['announced: to be decided again']);
+  await network.settle();
+  assert.equal(node.rows('announced').length, 0);
+});
+
+test('a session that is lost while a sweep of stale routes is under way keeps its routes', async () => {
+  const { network, node, router } = await transitNode();
+  const count = 30_000;
+  hear(router, announce(0, count));
+  await network.settle();
+  const { kernel } = node;
+  assert.equal(kernel.size, count);
+  // First restart: half of the routes come again, End-of-RIB begins the sweep of the rest.
+  network.cut(router, lost);
+  await network.settle();
+  const second = node.session('router');
+  hear(second, announce(0, count / 2));
+  hear(second, endOfRib('ipv4'));
+  // Before the sweep gets its turn the session is lost again.
+  network.cut(second, lost);
+  await network.settle();
+  assert.equal(kernel.size, count / 2, 'what was said again is kept over the second loss, the rest is gone');
+  const rows = node.fib.length;
+  hear(node.session('router'), announce(0, count / 2));
+  hear(node.session('router'), endOfRib('ipv4'));
+  await network.settle();
+  assert.equal(kernel.size, count / 2);
+  assert.deepEqual(
+    node.fib.slice(rows).map(({ groupIds }) => groupIds.length),
+    [],
+    'and the kernel hears nothing',
+  );
+});
+
+test('what is stale since an earlier restart goes when the next one begins, and not what came between', async () => {
+  const { network, node, router } = await transitNode();
+  hear(router, announce(0, 10));
+  await network.settle();
+  network.cut(router, lost);
+  await network.settle();
+  const second = node.session('router');
+  hear(second, announce(0, 4));
+  await network.settle();
+  assert.equal(node.kernel.size, 10);
+  network.cut(second, lost);
+  await network.settle();
+  assert.equal(node.kernel.size, 4);
+});
+
+test('End-of-RIB again and again sweeps nothing', async (t) => {
+  const { network, node, router } = await transitNode();
+  hear(router, announce(0, 100));
+  await network.settle();
+  const sweep = t.mock.method(FamilyRib.prototype, 'sweep');
+  for (let i = 0; i < 1000; i++) hear(router, endOfRib('ipv4'));
+  await network.settle();
+  assert.equal(sweep.mock.callCount(), 0);
+  assert.equal(node.kernel.size, 100);
+});
+
+test('a flood of ROUTE-REFRESH is answered once, when it is over', async (t) => {
+  const { network, node, router } = await transitNode();
+  hear(router, announce(0, 2000));
+  await network.settle();
+  const told = node.session('other');
+  const before = told.sentBytes;
+  const resend = t.mock.method(AdjRibOut.prototype, 'resendAll');
+  for (let i = 0; i < 1000; i++) hear(told, refresh(0));
+  await network.settle();
+  assert.equal(resend.mock.callCount(), 1);
+  assert.ok(told.sentBytes - before < 2 * before, `${told.sentBytes - before} octets after ${before}`);
+  assert.deepEqual(told.refreshesSent, [1, 2]);
+});
+
+test('a refresh that is asked for before our End-of-RIB has no markers of its own', async () => {
+  const { network, node, router } = await transitNode();
+  network.cut(node.session('other'), { ...lost, keepRoutes: false });
+  hear(router, announce(0, 9000));
+  const told = node.session('other');
+  await network.step(() => told.state === 'Established');
+  hear(told, refresh(0));
+  await network.settle();
+  assert.deepEqual(told.refreshesSent, []);
+  assert.equal(node.rows('announced').length, 9000);
+});
+
+test('the beginning of a refresh before End-of-RIB is ignored, a second one changes nothing', async () => {
+  const { network, node, router } = await transitNode();
+  hear(router, refresh(1));
+  hear(router, announce(0, 4));
+  hear(router, refresh(2));
+  await network.settle();
+  assert.deepEqual([node.kernel.size, node.events.some(({ event }) => event === 'session.refreshIgnored')], [4, true]);
+  hear(router, endOfRib('ipv4'));
+  hear(router, refresh(1));
+  hear(router, announce(0, 2));
+  hear(router, refresh(1));
+  hear(router, announce(2, 1));
+  hear(router, refresh(2));
+  await network.settle();
+  assert.equal(node.kernel.size, 3);
+});
