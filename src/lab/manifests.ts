@@ -3,6 +3,7 @@
  * directory mode. Each function gives the text of one file.
  */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { familyOf } from '#lib/ip.ts';
 
 export interface ConfigurationManifest {
   readonly asn: Asn;
@@ -41,6 +42,7 @@ export interface PeerManifest {
   readonly transit?: boolean;
   readonly allowedLocalAsns?: number;
   readonly maxPrefixes?: number;
+  readonly filters?: readonly string[];
 }
 
 export function bgpPeer(it: PeerManifest): string {
@@ -60,7 +62,28 @@ export function bgpPeer(it: PeerManifest): string {
     it.passive === true ? '  passive: true' : undefined,
     it.transit === true ? '  transit: true' : undefined,
     it.allowedLocalAsns === undefined ? undefined : `  numAllowedLocalASNumbers: ${it.allowedLocalAsns}`,
+    it.filters === undefined ? undefined : `  filters: [${it.filters.join(', ')}]`,
     it.maxPrefixes === undefined ? undefined : `  maxPrefixes: { limit: ${it.maxPrefixes} }`,
+  );
+}
+
+/** Accepts these prefixes and what lies inside them, nothing else; what is announced is not touched. */
+export function bgpFilter(name: string, accept: readonly Prefix[]): string {
+  const rules = (family: Family): readonly string[] => {
+    const prefixes = accept.filter((prefix) => familyOf(prefix) === family);
+    return [
+      `  import${family === 'ipv4' ? 'V4' : 'V6'}:`,
+      ...prefixes.map((prefix) => `    - { action: Accept, matchOperator: In, cidr: ${JSON.stringify(prefix)} }`),
+      '    - { action: Reject }',
+    ];
+  };
+  return lines(
+    'apiVersion: flatroute.io/v1alpha1',
+    'kind: BGPFilter',
+    `metadata: { name: ${name} }`,
+    'spec:',
+    ...rules('ipv4'),
+    ...rules('ipv6'),
   );
 }
 

@@ -1,4 +1,4 @@
-// Two routers above one node, and two nodes of one AS beside one router: what a rack with two top-of-rack routers does.
+// Two routers above one node, and two speakers of one AS beside another's: what a rack with two top-of-rack routers does.
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Lab } from '#lab/lab.ts';
@@ -87,47 +87,58 @@ for (const kind of routerKinds) {
       await expectOver(node, [1, 2]);
     });
 
-    test('nodes of one AS hear of each other only where their own AS is allowed', async (t) => {
-      const lab = await Lab.create('one-as');
-      t.after(async () => await lab.dispose());
-      const far: Side = { asn: left.asn, routerId: other.routerId, announce: prefixes('10.3.0.0/24', 'fd03::/64') };
-      const [a, b, c] = await Promise.all([
-        addRouterHost(lab, 'node', left),
-        addRouterHost(lab, 'router', right),
-        addRouterHost(lab, 'far-node', far),
-      ]);
-      await Promise.all([linkHosts(lab, 1, a, b), linkHosts(lab, 2, b, c)]);
-      const node = makeRouter('flatroute', a, description(left, [peerOf(1, 2, 'router', right.asn)]));
-      const router = makeRouter(
-        kind,
-        b,
-        description(right, [peerOf(1, 1, 'node', left.asn), peerOf(2, 2, 'far-node', left.asn)]),
-      );
-      const farNode = makeRouter(
-        'flatroute',
-        c,
-        description(far, [peerOf(2, 1, 'router', right.asn, { allowedOwnAsns: 1 })]),
-      );
-      await Promise.all([node.start(), router.start(), farNode.start()]);
-      await established(node, router, farNode);
-      const fromRouter = { '10.2.0.0/24': [linkAddress(2, 1)] };
-      await expectTable(farNode, 'ipv4', {
-        ...fromRouter,
-        '10.1.0.0/24': [linkAddress(2, 1)],
-        '10.3.0.0/24': ['local'],
+    const sides: readonly (readonly [RouterKind, RouterKind])[] =
+      kind === 'flatroute'
+        ? [[kind, kind]]
+        : [
+            ['flatroute', kind],
+            [kind, 'flatroute'],
+          ];
+    for (const [ends, middle] of sides) {
+      test(`${ends} of one AS beside ${middle} hears of its like only where its own AS is allowed`, async (t) => {
+        const { near, far } = await twoOfOneAs(t, ends, middle);
+        await expectTable(far, 'ipv4', {
+          '10.2.0.0/24': [linkAddress(2, 1)],
+          '10.1.0.0/24': [linkAddress(2, 1)],
+          '10.3.0.0/24': ['local'],
+        });
+        await expectTable(near, 'ipv4', { '10.2.0.0/24': [linkAddress(1, 2)], '10.1.0.0/24': ['local'] });
+        await near.reconfigure(description(left, [peerOf(1, 2, 'middle', right.asn, { allowedOwnAsns: 1 })]));
+        await expectTable(near, 'ipv4', {
+          '10.2.0.0/24': [linkAddress(1, 2)],
+          '10.3.0.0/24': [linkAddress(1, 2)],
+          '10.1.0.0/24': ['local'],
+        });
+        await expectTable(near, 'ipv6', {
+          'fd02::/64': [linkAddress(1, 2, 'ipv6')],
+          'fd03::/64': [linkAddress(1, 2, 'ipv6')],
+          'fd01::/64': ['local'],
+        });
       });
-      await expectTable(node, 'ipv4', { '10.2.0.0/24': [linkAddress(1, 2)], '10.1.0.0/24': ['local'] });
-      await node.reconfigure(description(left, [peerOf(1, 2, 'router', right.asn, { allowedOwnAsns: 1 })]));
-      await expectTable(node, 'ipv4', {
-        '10.2.0.0/24': [linkAddress(1, 2)],
-        '10.3.0.0/24': [linkAddress(1, 2)],
-        '10.1.0.0/24': ['local'],
-      });
-      await expectTable(node, 'ipv6', {
-        'fd02::/64': [linkAddress(1, 2, 'ipv6')],
-        'fd03::/64': [linkAddress(1, 2, 'ipv6')],
-        'fd01::/64': ['local'],
-      });
-    });
+    }
   });
+}
+
+/** Two speakers of one AS on either side of another's; only the far one lets its own AS pass. */
+async function twoOfOneAs(
+  t: TestContext,
+  ends: RouterKind,
+  middleKind: RouterKind,
+): Promise<{ near: LabRouter; far: LabRouter }> {
+  const lab = await Lab.create('one-as');
+  t.after(async () => await lab.dispose());
+  const farSide: Side = { asn: left.asn, routerId: other.routerId, announce: prefixes('10.3.0.0/24', 'fd03::/64') };
+  const [a, b, c] = await Promise.all([
+    addRouterHost(lab, 'near', left),
+    addRouterHost(lab, 'middle', right),
+    addRouterHost(lab, 'far', farSide),
+  ]);
+  await Promise.all([linkHosts(lab, 1, a, b), linkHosts(lab, 2, b, c)]);
+  const near = makeRouter(ends, a, description(left, [peerOf(1, 2, 'middle', right.asn)]));
+  const peers = [peerOf(1, 1, 'near', left.asn), peerOf(2, 2, 'far', left.asn)];
+  const middle = makeRouter(middleKind, b, description(right, peers));
+  const far = makeRouter(ends, c, description(farSide, [peerOf(2, 1, 'middle', right.asn, { allowedOwnAsns: 1 })]));
+  await Promise.all([near.start(), middle.start(), far.start()]);
+  await established(near, middle, far);
+  return { near, far };
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
+import { FlatrouteRouter } from '#lab/routers/flatroute.ts';
 import { askByCommandLine } from '#lab/node-agent.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import {
@@ -95,9 +96,50 @@ for (const kinds of pairs) {
     test('a peer with another AS than configured is refused', async (t) => {
       const routers = await twoRouters(t, kinds, { left: { asn: asn(65009) } });
       await neverEstablished(routers, 3);
+      const { left: refused } = routers;
+      if (refused instanceof FlatrouteRouter) {
+        const [peer] = await refused.agent.questions.peers();
+        assert.equal(peer?.lastError?.code, 'SESSION_BAD_PEER_AS');
+        assert.match(peer?.lastError?.text ?? '', new RegExp(`${right.asn}`));
+      }
       await routers.left.reconfigure(withPeer(routers.left, { asn: right.asn }));
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
+    });
+
+    test('only what the peer may announce is accepted', async (t) => {
+      const routers = await twoRouters(t, kinds, {
+        left: { accept: prefixes('10.2.0.0/16', 'fd02::/32') },
+        right: { accept: prefixes('fd01::/64') },
+      });
+      await established(routers.left, routers.right);
+      const announce = prefixes('10.2.0.0/24', '10.2.128.0/17', '10.9.0.0/24', 'fd02::/64', 'fd09::/64');
+      await routers.right.reconfigure({ ...routers.right.description, announce });
+      await expectTable(routers.left, 'ipv4', {
+        '10.1.0.0/24': ['local'],
+        '10.2.0.0/24': [linkAddress(1, 2)],
+        '10.2.128.0/17': [linkAddress(1, 2)],
+      });
+      await expectTable(routers.left, 'ipv6', { 'fd01::/64': ['local'], 'fd02::/64': [linkAddress(1, 2, 'ipv6')] });
+      await expectTable(routers.right, 'ipv6', {
+        'fd01::/64': [linkAddress(1, 1, 'ipv6')],
+        'fd02::/64': ['local'],
+        'fd09::/64': ['local'],
+      });
+    });
+
+    test('more prefixes than the limit end the session', async (t) => {
+      const routers = await twoRouters(t, kinds, { left: { maxPrefixes: 4 } });
+      await established(routers.left, routers.right);
+      await expectEverythingLearned(routers);
+      const announce = prefixes('10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24', '10.5.0.0/24', '10.6.0.0/24');
+      await routers.right.reconfigure({ ...routers.right.description, announce });
+      await sessionDown(routers.left, 10);
+      await expectOnlyOwn(routers);
+      const { left: limited } = routers;
+      if (!(limited instanceof FlatrouteRouter)) return;
+      const [peer] = await limited.agent.questions.peers();
+      assert.equal(peer?.lastError?.code, 'SESSION_MAXIMUM_PREFIXES');
     });
 
     test('a daemon that is frozen loses its session by the hold timer, and is taken back', async (t) => {

@@ -19,6 +19,13 @@ const LOG = 'bird.log';
 /** A protocol's name: letters, digits and underscores. */
 const symbol = (peer: RouterPeer): string => peer.name.replaceAll('-', '_');
 
+function accepted(peer: RouterPeer, family: Family): string {
+  if (peer.accept === undefined) return 'all';
+  const prefixes = peer.accept.filter((prefix) => familyOf(prefix) === family);
+  // `+`: the prefix itself and everything inside it.
+  return prefixes.length === 0 ? 'none' : `where net ~ [ ${prefixes.map((prefix) => `${prefix}+`).join(', ')} ]`;
+}
+
 function peerBlock(router: RouterDescription, peer: RouterPeer): string {
   const limit = peer.maxPrefixes === undefined ? '' : ` import limit ${peer.maxPrefixes} action disable;`;
   return [
@@ -32,7 +39,9 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     ...(peer.passive === true ? ['  passive yes;'] : []),
     ...(peer.password === undefined ? [] : [`  password "${peer.password}";`]),
     ...(peer.allowedOwnAsns === undefined ? [] : [`  allow local as ${peer.allowedOwnAsns};`]),
-    ...peer.families.map((family) => `  ${family} { import all; export filter announce;${limit} };`),
+    ...peer.families.map(
+      (family) => `  ${family} { import ${accepted(peer, family)}; export filter announce;${limit} };`,
+    ),
     '}',
   ].join('\n');
 }
@@ -43,14 +52,14 @@ export function birdConfiguration(router: RouterDescription): string {
   const own = (family: Family): string =>
     router.announce
       .filter((prefix) => familyOf(prefix) === family)
-      .map((prefix) => `  route ${prefix} blackhole;`)
-      .join('\n');
+      .map((prefix) => `  route ${prefix} blackhole;\n`)
+      .join('');
   return `${[
     `router id ${router.routerId};`,
     'protocol device { scan time 1; }',
     // What is originated here is announced, the kernel's own route to it does the forwarding.
-    `protocol static own4 {\n  ipv4;\n${own('ipv4')}\n}`,
-    `protocol static own6 {\n  ipv6;\n${own('ipv6')}\n}`,
+    `protocol static own4 {\n  ipv4;\n${own('ipv4')}}`,
+    `protocol static own6 {\n  ipv6;\n${own('ipv6')}}`,
     'filter announce { if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }',
     `protocol kernel kernel4 { ipv4 { import none; export where source = RTS_BGP; };${merge} }`,
     `protocol kernel kernel6 { ipv6 { import none; export where source = RTS_BGP; };${merge} }`,

@@ -6,7 +6,7 @@ import type { Family, IpAddress } from '#lib/ip.ts';
 import { familyOf, parsePrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { Host } from '../host.ts';
-import { bgpConfiguration, bgpPeer, node, passwords } from '../manifests.ts';
+import { bgpConfiguration, bgpFilter, bgpPeer, node, passwords } from '../manifests.ts';
 import type { Asking } from '../node-agent.ts';
 import { NodeAgent } from '../node-agent.ts';
 import type { LabProcess } from '../process.ts';
@@ -38,7 +38,9 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       ...(peer.passive === undefined ? {} : { passive: peer.passive }),
       ...(peer.allowedOwnAsns === undefined ? {} : { allowedLocalAsns: peer.allowedOwnAsns }),
       ...(peer.maxPrefixes === undefined ? {} : { maxPrefixes: peer.maxPrefixes }),
+      ...(peer.accept === undefined ? {} : { filters: [`from-${peer.name}`] }),
     });
+    if (peer.accept !== undefined) files[`filter-${peer.name}.yaml`] = bgpFilter(`from-${peer.name}`, peer.accept);
   }
   if (Object.keys(keys).length > 0) files['passwords.yaml'] = passwords(keys);
   return files;
@@ -78,7 +80,7 @@ export class FlatrouteRouter implements LabRouter {
     this.#description = description;
     const files: Record<string, string | undefined> = this.configuration();
     for (const name of before) files[name] ??= undefined;
-    // The Secret first: a peer whose key is missing is held down, and that is not what is being tried.
+    // Secret and filters first: a peer whose key or filter is missing is held down, and that is not what is tried.
     await this.agent.write(Object.fromEntries(Object.entries(files).sort(([a], [b]) => rank(a) - rank(b))));
   }
 
@@ -124,4 +126,4 @@ export class FlatrouteRouter implements LabRouter {
   }
 }
 
-const rank = (file: string): number => (file === 'passwords.yaml' ? 0 : 1);
+const rank = (file: string): number => (file === 'passwords.yaml' || file.startsWith('filter-') ? 0 : 1);

@@ -4,7 +4,7 @@
  * by default and a lab has no policy; `bestpath as-path multipath-relax` because equal paths lead through different ASes.
  */
 import type { Family, IpAddress } from '#lib/ip.ts';
-import { families, familyOf, parsePrefix } from '#lib/ip.ts';
+import { addressBits, families, familyOf, parsePrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
@@ -26,7 +26,6 @@ function neighbourLines(peer: RouterPeer, holdTimeSeconds: number): string[] {
     ` neighbor ${peer.address} description ${peer.name}`,
     ` neighbor ${peer.address} timers ${keepalive} ${holdTimeSeconds}`,
     ` neighbor ${peer.address} timers connect 1`,
-    ` neighbor ${peer.address} advertisement-interval 0`,
     ...(peer.passive === true ? [` neighbor ${peer.address} passive`] : []),
     ...(peer.password === undefined ? [] : [` neighbor ${peer.address} password ${peer.password}`]),
   ];
@@ -43,6 +42,7 @@ function familyBlock(router: RouterDescription, family: Family): string[] {
         `  neighbor ${peer.address} activate`,
         ...(peer.allowedOwnAsns === undefined ? [] : [`  neighbor ${peer.address} allowas-in ${peer.allowedOwnAsns}`]),
         ...(peer.maxPrefixes === undefined ? [] : [`  neighbor ${peer.address} maximum-prefix ${peer.maxPrefixes}`]),
+        ...(peer.accept === undefined ? [] : [`  neighbor ${peer.address} prefix-list ${listName(peer)} in`]),
       ]),
     `  maximum-paths ${paths}`,
     `  maximum-paths ibgp ${paths}`,
@@ -50,9 +50,25 @@ function familyBlock(router: RouterDescription, family: Family): string[] {
   ];
 }
 
+const listName = (peer: RouterPeer): string => `from-${peer.name}`;
+
+/** The prefixes and everything inside them; a list that permits nothing of a family refuses all of it. */
+function prefixLists(peer: RouterPeer): string[] {
+  const { accept } = peer;
+  if (accept === undefined) return [];
+  return families.flatMap((family) => {
+    const word = family === 'ipv4' ? 'ip' : 'ipv6';
+    const prefixes = accept.filter((prefix) => familyOf(prefix) === family);
+    return prefixes.length === 0
+      ? [`${word} prefix-list ${listName(peer)} deny any`]
+      : prefixes.map((prefix) => `${word} prefix-list ${listName(peer)} permit ${prefix} le ${addressBits(family)}`);
+  });
+}
+
 /** bgpd.conf of one router. */
 export function frrConfiguration(router: RouterDescription): string {
   return `${[
+    ...router.peers.flatMap(prefixLists),
     `router bgp ${router.asn}`,
     ` bgp router-id ${router.routerId}`,
     ' bgp log-neighbor-changes',
