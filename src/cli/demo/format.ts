@@ -29,11 +29,10 @@ export function checkLines(result: CheckResult, style: Style): readonly string[]
   const lead = ` ${mark(result.passed, style.colour)} ${secondsText(result.atMilliseconds).padStart(6)}  `;
   if (!result.passed) return [`${lead}${paint('red', result.title, style.colour)}`, ...failureLines(result, style)];
   if (style.width < TWO_COLUMNS) {
-    const below = wrap(result.detail, Math.max(20, style.width - LEAD - 2));
-    return [
-      `${lead}${result.title}`,
-      ...below.map((line) => `${' '.repeat(LEAD + 2)}${paint('dim', line, style.colour)}`),
-    ];
+    const room = Math.max(20, style.width - LEAD - 2);
+    const [title = '', ...more] = wrap(result.title, room);
+    const below = wrap(result.detail, room).map((line) => paint('dim', line, style.colour));
+    return [`${lead}${title}`, ...[...more, ...below].map((line) => `${' '.repeat(LEAD + 2)}${line}`)];
   }
   const room = style.width - LEAD - TITLE - 2;
   const [first = '', ...rest] =
@@ -83,11 +82,14 @@ export function outputLines(
   ];
 }
 
+/** Everything in the table at the end but the titles. */
+const SUMMARY_COLUMNS = 25;
+
 /** The table at the end. */
 export function summaryLines(results: readonly CheckResult[], elapsed: number, style: Style): readonly string[] {
   const titleWidth = Math.min(
     Math.max(...results.map((result) => textWidth(result.title)), 5),
-    Math.max(20, style.width - 24),
+    Math.max(8, style.width - SUMMARY_COLUMNS),
   );
   const failed = results.filter((result) => !result.passed).length;
   const passed = results.length - failed;

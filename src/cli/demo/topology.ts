@@ -101,8 +101,9 @@ export function drawing(width: number): readonly string[] {
   if (a === undefined || b === undefined || n1 === undefined || n2 === undefined) return [];
   if (width < 66) {
     return [
-      `  ${a.name} (AS ${a.asn}) and ${b.name} (AS ${b.asn}) are joined.`,
-      '  Linked with both:',
+      `  ${a.name}  AS ${a.asn}  joined with`,
+      `  ${b.name}  AS ${b.asn}`,
+      '  linked with both:',
       ...nodes.map((n) => `  ${n.name}  AS ${n.asn}  ${n.block.ipv4}`),
       `  ${vm.name}  no BGP  ${vm.address.ipv4}`,
     ];
