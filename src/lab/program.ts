@@ -3,6 +3,9 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** A bundle has no files of the lab beside it that could be run. */
+export const runsFromSources = import.meta.url.endsWith('.ts');
+
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** `flatroute` with these words, by the Node that runs this program. */
@@ -20,8 +23,6 @@ export const labScript = (path: string, ...words: readonly string[]): readonly s
   join(root, 'src/lab', path),
   ...words,
 ];
-
-export const PLUGIN = join(root, 'build/flatroute-cni');
 
 /** Folders in which Debian, or an administrator, puts portmap and its like. */
 const PLUGIN_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];

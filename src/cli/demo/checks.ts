@@ -78,8 +78,3 @@ export class Checks {
     return performance.now() - this.#began;
   }
 }
-
-/** Throws Unexpected unless the two texts are equal. */
-export function expectEqual(expected: string, seen: string, command?: string): void {
-  if (expected !== seen) throw new Unexpected({ expected, seen, ...(command === undefined ? {} : { command }) });
-}
