@@ -3,9 +3,6 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** A bundle has no files of the lab beside it that could be run. */
-export const runsFromSources = import.meta.url.endsWith('.ts');
-
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** `flatroute` with these words, by the Node that runs this program. */

@@ -3,7 +3,6 @@
  * Exit code 0 when every check passed, 1 when one failed, 2 for wrong use, 130 after Ctrl-C.
  */
 import { spawn } from 'node:child_process';
-import { runsFromSources } from '#lab/program.ts';
 import { AppError } from '#lib/result.ts';
 import { Lab } from '#lab/lab.ts';
 import { findHolders, removeKept } from '#lab/leftovers.ts';
@@ -60,10 +59,6 @@ export async function runDemo(words: readonly string[], io: CliIo): Promise<numb
     return EXIT_FINE;
   }
   if (switches.has('remove')) return remove(io);
-  if (!runsFromSources) {
-    io.err('flatroute: the demo runs from the sources, because its pods run programs of it: npm run demo\n');
-    return EXIT_WRONG;
-  }
   const host = values.get('enter');
   if (host !== undefined) return await enter(host, io);
   return await demo(options(parsed.value), io);
