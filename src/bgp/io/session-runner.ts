@@ -7,10 +7,11 @@
 import type { Socket } from 'node:net';
 import { type Family, type IpAddress, parseAddress } from '#lib/ip.ts';
 import { assertNever } from '#lib/result.ts';
-import type { Instant } from '#lib/time.ts';
+import { type Instant, milliseconds } from '#lib/time.ts';
 import type { SessionState } from '../engine.ts';
 import { holdTimeOf } from '../session/agree.ts';
 import type { SessionConfig } from '../session/config.ts';
+import { replaces } from '../session/errors.ts';
 import type { Effect, Event } from '../session/events.ts';
 import { transition } from '../session/machine.ts';
 import {
@@ -121,7 +122,7 @@ class SessionRunner implements Session {
 
   pause(): void {
     this.paused = true;
-    for (const connection of this.connections.values()) connection.pause();
+    if (this.machine.kind === 'Established') this.connections.get(this.machine.id)?.pause();
   }
 
   resume(): void {
@@ -174,7 +175,6 @@ class SessionRunner implements Session {
       },
     });
     this.connections.set(id, connection);
-    if (this.paused) connection.pause();
     return connection;
   }
 
@@ -285,6 +285,7 @@ class SessionRunner implements Session {
       routeRefresh,
       gracefulRestart,
     };
+    if (this.paused) connection.pause();
     this.modules.handlers.established(negotiated);
   }
 
@@ -306,7 +307,10 @@ class SessionRunner implements Session {
   }
 
   private failed({ code, text }: { readonly code: string; readonly text: string }): void {
-    this.lastError = { code, text, at: this.modules.wallClock() };
+    const at = this.modules.wallClock();
+    const shown = this.lastError;
+    if (shown === undefined || replaces(code, shown.code, milliseconds(at - shown.at)))
+      this.lastError = { code, text, at };
     this.modules.handlers.changed();
   }
 

@@ -2,6 +2,7 @@
  * Why a session is not, or no longer, established: stable codes with one sentence for people. `docs/errors.md` has a row for
  * each. In: what was sent, received or reported by TCP. Out: a SessionError.
  */
+import { type Duration, seconds } from '#lib/time.ts';
 import { CEASE, NOTIFICATION_CODE, OPEN_ERROR } from '../wire/codes.ts';
 import type { NotificationMessage, Reset } from '../wire/messages.ts';
 import { describeNotification } from '../wire/notification.ts';
@@ -55,6 +56,22 @@ export interface SessionError {
   readonly code: SessionErrorCode;
   readonly text: string;
 }
+
+const symptoms: ReadonlySet<string> = new Set<SessionErrorCode>([
+  'SESSION_CONNECTION_CLOSED',
+  'SESSION_CONNECTION_LOST',
+  'SESSION_CONNECTION_REFUSED',
+]);
+
+/** How long an error that says why stands against mere symptoms: as long as peers commonly refuse after an error. */
+export const reasonStands = seconds(60);
+
+/**
+ * Whether `next` is to be shown instead of `shown`, which is `age` old. After an error, peers refuse or close every
+ * connection for a while; that must not hide what the error was.
+ */
+export const replaces = (next: string, shown: string, age: Duration): boolean =>
+  age >= reasonStands || !symptoms.has(next) || symptoms.has(shown);
 
 const openCodes: Readonly<Record<number, SessionErrorCode>> = {
   [OPEN_ERROR.unsupportedVersion]: 'SESSION_VERSION_UNSUPPORTED',
