@@ -281,6 +281,8 @@ export class Host implements Endpoint {
   async dispose(): Promise<void> {
     this.#disposed = true;
     const entry = this.#entry;
+    // That of a kept host does not hold this program up; waiting for its end has to.
+    entry.ref();
     const gone =
       entry.exitCode !== null || entry.signalCode !== null
         ? Promise.resolve()

@@ -63,8 +63,9 @@ export class Lab implements AsyncDisposable {
     return await Promise.resolve(new Lab(`${title}-${process.pid}-${count}`, options.keepable ?? false));
   }
 
+  /** By name. */
   get hosts(): readonly Host[] {
-    return [...this.#hosts.values()];
+    return [...this.#hosts.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   get links(): readonly Link[] {

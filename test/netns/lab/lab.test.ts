@@ -155,6 +155,22 @@ describe('a lab', { concurrency: false }, () => {
     }
   });
 
+  test('that was kept can be removed by its own owner', async () => {
+    const owner = spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', 'test/netns/lab/owner.ts', 'removed'],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const code = await new Promise((resolve) => owner.once('exit', resolve));
+    assert.equal(code, 0);
+    assert.deepEqual(
+      findHolders().filter((holder) => holder.lab.startsWith(`owner-${owner.pid}-`)),
+      [],
+    );
+  });
+
   test('waiting says what was waited for and what was seen last', async () => {
     await assert.rejects(
       waitFor('the moon', async () => await Promise.resolve(notYet('clouds')), { deadline: seconds(0.05) }),

@@ -1,10 +1,11 @@
-/** Owns a lab of one host until it is killed: `owner.ts tied|keepable|kept`; prints the lab's name. */
+/** Owns a lab of one host until it is killed, or keeps and removes it: `owner.ts tied|keepable|kept|removed`; prints its name. */
 import { Lab } from '#lab/lab.ts';
 
 const mode = process.argv[2];
 const lab = await Lab.create('owner', { keepable: mode !== 'tied' });
 const host = await lab.addHost('only');
 await host.spawn(['sleep', '1000']);
-if (mode === 'kept') await lab.keep();
+if (mode === 'kept' || mode === 'removed') await lab.keep();
 console.log(lab.name);
-setInterval(() => undefined, 1000);
+if (mode === 'removed') await lab.remove();
+else setInterval(() => undefined, 1000);
