@@ -6,7 +6,7 @@
 //   node scripts/bootstrap.mjs COMMAND [ARGUMENTS]      COMMAND: one of `commands` below
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,11 +20,20 @@ const installing = join(root, '.flatroute', 'installing');
 const debian = {
   ip: { test: () => onPath('ip'), package: 'iproute2', why: 'network namespaces, links and routes of the lab' },
   unshare: { test: () => onPath('unshare'), package: 'util-linux', why: 'namespaces of the lab' },
+  ps: { test: () => onPath('ps'), package: 'procps', why: 'to see that no process is left behind' },
   ping: { test: () => onPath('ping'), package: 'iputils-ping', why: 'to see who reaches whom' },
   traceroute: { test: () => onPath('traceroute'), package: 'traceroute', why: 'the trace of a path in the demo' },
   nft: { test: () => onPath('nft'), package: 'nftables', why: 'the rules against forged source addresses' },
-  iptables: { test: () => onPath('iptables'), package: 'iptables', why: 'the portmap plugin that runs behind flatroute' },
-  conntrack: { test: () => onPath('conntrack'), package: 'conntrack', why: 'to see that no connection outlives its pod' },
+  iptables: {
+    test: () => onPath('iptables'),
+    package: 'iptables',
+    why: 'the portmap plugin that runs behind flatroute',
+  },
+  conntrack: {
+    test: () => onPath('conntrack'),
+    package: 'conntrack',
+    why: 'to see that no connection outlives its pod',
+  },
   portmap: {
     test: () => existsSync('/usr/lib/cni/portmap') || existsSync('/opt/cni/bin/portmap'),
     package: 'containernetworking-plugins',
@@ -39,7 +48,7 @@ const debian = {
   frr: { test: () => existsSync('/usr/lib/frr/bgpd'), package: 'frr', why: 'a real router to talk to' },
 };
 
-const lab = ['ip', 'unshare', 'ping', 'traceroute', 'nft', 'iptables', 'conntrack', 'portmap', 'compiler'];
+const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'conntrack', 'portmap', 'compiler'];
 
 /**
  * What each command runs once all is installed. `debian`: what it needs of the machine; `namespaces`: it makes network
@@ -86,7 +95,8 @@ async function withInstallLock(action) {
         server.close();
       }
     }
-    if (Date.now() > deadline) stop('flatroute: another run has been installing in this folder for 15 minutes; end it, then try again.');
+    if (Date.now() > deadline)
+      stop('flatroute: another run has been installing in this folder for 15 minutes; end it, then try again.');
     if (!told) say('flatroute: another run is installing in this folder; waiting for it.');
     told = true;
     await new Promise((done) => setTimeout(done, 250));
@@ -94,7 +104,9 @@ async function withInstallLock(action) {
 }
 
 function lockHash() {
-  return createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
 }
 
 function installPackages() {
@@ -102,21 +114,30 @@ function installPackages() {
   const interrupted = existsSync(installing);
   if (!interrupted && existsSync(stamp) && readFileSync(stamp, 'utf8').trim() === wanted) return;
   const npm = onPath('npm') ? 'npm' : undefined;
-  if (npm === undefined) stop('flatroute: npm is missing. Install Node.js 18 or later together with npm, then run this again.');
-  say(`flatroute: installing npm packages (${interrupted ? 'the last install was interrupted' : existsSync(stamp) ? 'the lock file changed' : 'first run'}) ...`);
+  if (npm === undefined)
+    stop('flatroute: npm is missing. Install Node.js 18 or later together with npm, then run this again.');
+  say(
+    `flatroute: installing npm packages (${interrupted ? 'the last install was interrupted' : existsSync(stamp) ? 'the lock file changed' : 'first run'}) ...`,
+  );
   mkdirSync(dirname(installing), { recursive: true });
   writeFileSync(installing, wanted);
   // `install` changes only what differs, so that a run that is still going on keeps its packages. It follows the lock file to
   // the letter for what that lists; `ci` would also insist on builds for platforms that a mirror of the registry may not carry.
   if (interrupted) rmSync(modules, { recursive: true, force: true });
   const env = { ...process.env, NODE_ENV: '' };
-  const result = spawnSync(npm, ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-    env,
-  });
+  const result = spawnSync(
+    npm,
+    ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: root,
+      stdio: ['ignore', 2, 2],
+      env,
+    },
+  );
   if (result.status !== 0) {
-    stop(`flatroute: npm install failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`);
+    stop(
+      `flatroute: npm install failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`,
+    );
   }
   writeFileSync(stamp, `${wanted}\n`);
   rmSync(installing, { force: true });
@@ -124,13 +145,48 @@ function installPackages() {
 
 /** The Node that runs flatroute: of the packages, or this one where it is new enough and the packages have none. */
 function nodeBinary() {
-  const packaged = join(modules, '.bin', 'node');
-  if (existsSync(packaged) && spawnSync(packaged, ['-e', '0']).status === 0) return packaged;
+  const inPackage = join('node-linux-' + process.arch, 'bin', 'node');
+  const packaged = join(modules, inPackage);
+  let problem = 'there is no package for this processor';
+  if (existsSync(packaged)) {
+    // Not every npm links a program that is called node.
+    const link = join(modules, '.bin', 'node');
+    if (!existsSync(link)) symlinkSync(join('..', inPackage), link);
+    const run = () => spawnSync(packaged, ['-e', '0'], { encoding: 'utf8' });
+    let tried = run();
+    if (tried.status !== 0 && /libatomic/.test(tried.stderr ?? '') && process.getuid() === 0 && onPath('apt-get')) {
+      say('flatroute: installing the Debian package libatomic1, which Node 26 needs to run');
+      aptInstall(['libatomic1']);
+      tried = run();
+    }
+    if (tried.status === 0) return packaged;
+    problem = (tried.stderr || String(tried.error ?? `exit ${tried.status}`)).trim();
+  }
   if (Number(process.versions.node.split('.')[0]) >= 26) return process.execPath;
   return stop(
-    `flatroute: needs Node 26. The npm package that brings it has no build that runs here (${process.platform} ${process.arch}),`,
-    `and the Node of this machine is ${process.version}. Install Node 26 or later, then run this again.`,
+    `flatroute: needs Node 26. The npm package that brings it does not run here (${process.platform} ${process.arch}):`,
+    `  ${problem}`,
+    `and the Node of this machine is ${process.version}. Install what is missing, or Node 26 or later, then run this again.`,
   );
+}
+
+/** True when all of them are installed afterwards. */
+function aptInstall(packages) {
+  // The daemons are wanted as programs, not as services of this machine: policy-rc.d keeps their start scripts from running.
+  const policy = '/usr/sbin/policy-rc.d';
+  const ours = !existsSync(policy);
+  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = (...words) =>
+    spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=600', ...words], { stdio: ['ignore', 'ignore', 2], env })
+      .status === 0;
+  const install = () => apt('install', '-y', '--no-install-recommends', ...packages);
+  try {
+    // The lists of a new machine are often empty or old.
+    return install() || (apt('update') && install());
+  } finally {
+    if (ours) rmSync(policy, { force: true });
+  }
 }
 
 function installDebianPackages(names) {
@@ -149,20 +205,10 @@ function installDebianPackages(names) {
   }
   say('flatroute: installing Debian packages:');
   for (const line of list) say(line);
-  // The daemons are wanted as programs, not as services of this machine: policy-rc.d keeps their start scripts from running.
-  const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = (...words) =>
-    spawnSync('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=600', ...words], { stdio: ['ignore', 'ignore', 2], env }).status === 0;
-  const install = () => apt('install', '-y', '--no-install-recommends', ...packages);
-  try {
-    if (!install() && !(apt('update') && install())) {
-      stop('flatroute: apt-get could not install them; its own words are above. Install them by hand, then run this again.');
-    }
-  } finally {
-    if (ours) rmSync(policy, { force: true });
+  if (!aptInstall(packages)) {
+    stop(
+      'flatroute: apt-get could not install them; its own words are above. Install them by hand, then run this again.',
+    );
   }
   const still = names.filter((name) => !debian[name].test());
   if (still.length > 0) stop(`flatroute: installed, but still not found: ${still.join(', ')}`);
@@ -189,10 +235,24 @@ function userNamespace(command) {
       'Run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1 or user.max_user_namespaces).',
     );
   }
-  say('flatroute: not root, so this goes on inside a user namespace. FRR and real-time priority need root and are left out.');
+  say(
+    'flatroute: not root, so this goes on inside a user namespace. FRR and real-time priority need root and are left out.',
+  );
   // A run directory of its own, writable inside: `ip netns` and the daemons keep their files there.
-  return ['unshare', '--user', '--map-root-user', '--net', '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c',
-    'mount -t tmpfs tmpfs /run && mount -t proc proc /proc && mkdir -p /run/netns && ip link set lo up && exec "$@"', 'sh'];
+  return [
+    'unshare',
+    '--user',
+    '--map-root-user',
+    '--net',
+    '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    'sh',
+    '-c',
+    'mount -t tmpfs tmpfs /run && mount -t proc proc /proc && mkdir -p /run/netns && ip link set lo up && exec "$@"',
+    'sh',
+  ];
 }
 
 async function main() {
@@ -203,9 +263,12 @@ async function main() {
     process.exit(2);
   }
   if (process.platform !== 'linux') {
-    stop(`flatroute: this is ${process.platform}. flatroute programs the Linux kernel; run it on Linux 5.15 or later (a virtual machine will do).`);
+    stop(
+      `flatroute: this is ${process.platform}. flatroute programs the Linux kernel; run it on Linux 5.15 or later (a virtual machine will do).`,
+    );
   }
-  if (Number(process.versions.node.split('.')[0]) < 18) stop(`flatroute: the bootstrap needs Node 18 or later, this is ${process.version}.`);
+  if (Number(process.versions.node.split('.')[0]) < 18)
+    stop(`flatroute: the bootstrap needs Node 18 or later, this is ${process.version}.`);
   const router = command.router && args.includes('--router') ? args[args.indexOf('--router') + 1] : undefined;
   const isRoot = process.getuid() === 0;
   const needs = [...command.debian, ...(router === 'bird' || router === 'frr' ? [router] : [])];
@@ -222,7 +285,13 @@ async function main() {
     FLATROUTE_ROOT: isRoot ? 'root' : 'user-namespace',
   };
   if (command.plugin) {
-    const built = await withInstallLock(() => spawnSync(node, [join(root, 'scripts', 'build-plugin.mjs'), '--if-needed'], { cwd: root, stdio: ['ignore', 2, 2], env }));
+    const built = await withInstallLock(() =>
+      spawnSync(node, [join(root, 'scripts', 'build-plugin.mjs'), '--if-needed'], {
+        cwd: root,
+        stdio: ['ignore', 2, 2],
+        env,
+      }),
+    );
     if (built.status !== 0) stop('flatroute: the CNI plugin could not be built; the reason is above.');
   }
   const [entry, ...fixed] = command.run;
@@ -232,7 +301,8 @@ async function main() {
   const cwd = name === 'flatroute' ? process.cwd() : root;
   const child = spawn(line[0], line.slice(1), { cwd, stdio: 'inherit', env });
   // Ctrl-C reaches the whole foreground group; a signal sent to this process alone is passed on.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
   child.on('error', (error) => stop(`flatroute: cannot start ${line[0]}: ${error.message}`));
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (signal === 'SIGINT' ? 2 : 15)));
 }
