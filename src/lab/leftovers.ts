@@ -3,7 +3,7 @@
  * ends with its owner by itself; what can be left is a kept lab, or one whose owner was killed before it kept or
  * disposed of it. A living owner's lab is never touched.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** argv[0] of the holder's shell script; with it come lab, host, owner and mode. */
 const HOLDER_MARK = 'flatroute-lab';
@@ -22,7 +22,15 @@ export interface FoundHolder {
 
 /** What a holder's command line carries, so that it can be found and judged by any later run. */
 export function holderArguments(lab: string, host: string, mode: 'tied' | 'keepable'): readonly string[] {
-  return [HOLDER_MARK, lab, host, `${process.pid}/${startTime(process.pid) ?? '?'}`, mode];
+  return [HOLDER_MARK, lab, host, `${process.pid}/${startTime(process.pid) ?? '?'}/${pidNamespace()}`, mode];
+}
+
+/**
+ * Pids mean something in one pid namespace only. A lab of a container, or of a run without root, can be seen from
+ * outside, where its owner's pid is another's: it is left to those inside, and to the kernel when they are gone.
+ */
+function pidNamespace(): string {
+  return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '?';
 }
 
 /** Start time in clock ticks since boot: with the pid it names a process for good. */
@@ -36,8 +44,9 @@ function startTime(pid: number): string | undefined {
   }
 }
 
-/** Every holder that can be seen from here. */
+/** Every holder of this pid namespace. */
 export function findHolders(): readonly FoundHolder[] {
+  const here = pidNamespace();
   const holders: FoundHolder[] = [];
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
@@ -53,7 +62,8 @@ export function findHolders(): readonly FoundHolder[] {
     const at = words.indexOf(HOLDER_MARK);
     const [lab, host, owner = ''] = at < 0 ? [] : words.slice(at + 1);
     if (lab === undefined || host === undefined) continue;
-    const [ownerPid, ownerStart] = owner.split('/');
+    const [ownerPid, ownerStart, ownerNamespace] = owner.split('/');
+    if (ownerNamespace !== here) continue;
     const inside = Number(children.trim().split(' ')[0]);
     const owned = startTime(Number(ownerPid)) === ownerStart;
     const kept = existsSync(`/proc/${inside}/root${KEPT_FILE}`);

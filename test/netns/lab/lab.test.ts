@@ -155,6 +155,22 @@ describe('a lab', { concurrency: false }, () => {
     }
   });
 
+  test('of another pid namespace is not touched, though its owner looks dead from here', async (t) => {
+    const inside = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc', process.execPath];
+    const [command, ...args] = [...inside, '--disable-warning=ExperimentalWarning', 'test/netns/lab/owner.ts', 'tied'];
+    const owner = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => owner.kill('SIGKILL'));
+    const name = await new Promise<string>((resolve) => {
+      owner.stdout.setEncoding('utf8').once('data', (text: string) => resolve(text.trim()));
+    });
+    const marked = async (): Promise<boolean> =>
+      (await execute(['ps', '-e', '-o', 'args='])).stdout.includes(`flatroute-lab ${name} only 1/`);
+    assert.ok(await marked(), 'it can be seen from here');
+    assert.ok(!removeLeftovers().includes(name));
+    assert.deepEqual(removeKept(name), []);
+    assert.ok(await marked());
+  });
+
   test('that was kept can be removed by its own owner', async () => {
     const owner = spawn(
       process.execPath,
