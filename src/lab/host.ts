@@ -41,6 +41,7 @@ export interface LinkEnd {
 }
 
 // $1 lab, $2 host, $3 owner, $4 tied|keepable, then pairs of sysctl and value.
+// Where a container allows no overlay, /etc is a copy and /var/lib is empty.
 // SIGCHLD is ignored, which `cat` inherits: orphans of the pid namespace are reaped by the kernel.
 const HOLDER_SCRIPT = `
 set -e
@@ -52,7 +53,10 @@ mount -t tmpfs -o mode=755 run /run
 for d in /etc /var/lib; do
   o=/run/.overlay/$(basename $d)
   mkdir -p "$o/upper" "$o/work"
-  mount -t overlay -o "lowerdir=$d,upperdir=$o/upper,workdir=$o/work" overlay $d
+  if ! mount -t overlay -o "lowerdir=$d,upperdir=$o/upper,workdir=$o/work" overlay $d 2>/dev/null; then
+    [ $d = /var/lib ] || cp -a $d/. "$o/upper"
+    mount --bind "$o/upper" $d
+  fi
 done
 mkdir -p /run/log /run/netns
 mount -t sysfs sysfs /sys 2>/dev/null || true
