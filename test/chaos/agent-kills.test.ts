@@ -14,7 +14,7 @@ import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
 
-const kills = Number(process.env['FLATROUTE_KILLS'] ?? 30);
+const kills = Number(process.env['FLATROUTE_KILLS'] ?? 100);
 const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
 const podCount = 24;
 const workers = 4;
