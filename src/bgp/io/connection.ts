@@ -85,7 +85,7 @@ export class Connection {
   get pending(): PendingInput {
     return {
       connection: this.id,
-      unread: (this.paused && this.buffered > 0) || this.isReadable(),
+      unread: (this.paused && (this.buffered > 0 || this.socket.readableLength > 0)) || this.isReadable(),
       partialBytes: this.buffered,
     };
   }

@@ -51,7 +51,10 @@ export interface SessionModules {
 }
 
 export interface Session extends SessionPort {
-  /** Stops reading from the peer (TCP back-pressure); `update` is called no more until resume(). */
+  /**
+   * Stops reading the established connection (TCP back-pressure), now or when there is one; `update` is called no more until
+   * resume(). OPENs and KEEPALIVEs of connections on their way are read all the same.
+   */
   pause(): void;
   resume(): void;
   /** Puts another MD5 key on the listener and on live connections without ending them. */

@@ -39,6 +39,7 @@ export class FibOutput {
   #rowFamilies = new Uint8Array(fibRowsPerUpdate);
   #count = 0;
   readonly #unacknowledged = new Map<number, FibBatch>();
+  #unacknowledgedRows = 0;
 
   constructor(emit: (update: FibUpdate) => void) {
     this.#emit = emit;
@@ -51,6 +52,11 @@ export class FibOutput {
 
   get pendingRows(): number {
     return this.#count;
+  }
+
+  /** Rows that were sent and that the kernel does not have yet, as far as it said. */
+  get unacknowledgedRows(): number {
+    return this.#unacknowledgedRows;
   }
 
   /** The group of these resolved next hops; 0 for none. Order and repetition do not matter. */
@@ -121,6 +127,7 @@ export class FibOutput {
     }
     if (this.#idle.size > 0) this.#single.clear();
     this.#idle.clear();
+    this.#unacknowledgedRows += this.#count;
     this.#unacknowledged.set(this.#sequence, {
       family: this.#rowFamilies.slice(0, this.#count),
       prefixes: this.#rowIds.slice(0, this.#count),
@@ -147,6 +154,7 @@ export class FibOutput {
   acknowledge(sequence: number): FibBatch | undefined {
     const batch = this.#unacknowledged.get(sequence);
     this.#unacknowledged.delete(sequence);
+    this.#unacknowledgedRows -= batch?.prefixes.length ?? 0;
     return batch;
   }
 }

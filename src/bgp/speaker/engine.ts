@@ -32,6 +32,15 @@ const decisionsPerStep = 1024;
 /** Peers that are written to in one step, 4096 prefixes each; with many peers they take turns. */
 const outputsPerStep = 2;
 
+/**
+ * Rows on their way to the kernel beyond which nothing is decided: what changes meanwhile is decided once, by its last
+ * state, instead of waiting in a queue without end. Four full updates keep the kernel's side busy.
+ */
+const mostRowsUnacknowledged = 16_384;
+/** Prefixes that wait for their decision: above the first number sessions are not read, below the second they are again. */
+const pauseReadingAbove = 16_384;
+const resumeReadingBelow = 4096;
+
 /** Does a little; answers whether more is left. */
 type Job = () => boolean;
 
@@ -58,6 +67,9 @@ export class Speaker implements BgpEngine {
   #listener: Listener | undefined;
   #cancelStartTimer: (() => void) | undefined;
   #stopped = false;
+  /** False: established sessions are paused, so that TCP holds the peers back. */
+  #reading = true;
+  #isResuming = false;
 
   constructor(options: SpeakerOptions, modules: EngineModules) {
     this.#options = options;
@@ -74,7 +86,11 @@ export class Speaker implements BgpEngine {
       view: () => this.#view,
       gracefulRestart: (peer) => this.#gracefulRestart(peer),
       mayAnnounceLearned: () => this.#mayAnnounceLearned(),
-      wake: () => this.#slices.wake(),
+      isReading: () => this.#reading,
+      wake: () => {
+        this.#slices.wake();
+        this.#throttleReading();
+      },
       changed: () => this.#facts.changed(),
       sweep: (sweep) => this.#sweep(sweep),
       opened: (output) => this.#outputs.add(output),
@@ -327,14 +343,39 @@ export class Speaker implements BgpEngine {
     const job = this.#jobs[0];
     if (job !== undefined && !job()) this.#jobs.shift();
     let more = this.#jobs.length > 0;
-    for (const family of families) if (this.#core.ribs[family].decideSome(decisionsPerStep)) more = true;
+    const isKernelBehind = this.#core.fib.unacknowledgedRows >= mostRowsUnacknowledged;
+    if (!isKernelBehind)
+      for (const family of families) if (this.#core.ribs[family].decideSome(decisionsPerStep)) more = true;
+    this.#throttleReading();
     // A full update leaves by itself; the rest leaves when there is nothing to add to it.
-    if (families.every((family) => this.#core.ribs[family].undecidedCount === 0)) this.#core.fib.flush(false);
+    if (this.#undecided === 0) this.#core.fib.flush(false);
     if (this.#write()) more = true;
     if (more) return true;
+    // The kernel's next answer goes on with it.
+    if (isKernelBehind && this.#undecided > 0) return false;
     this.#completeStart();
     this.#facts.changed();
     return false;
+  }
+
+  get #undecided(): number {
+    return this.#core.ribs.ipv4.undecidedCount + this.#core.ribs.ipv6.undecidedCount;
+  }
+
+  /** Back-pressure: reading costs more than deciding saves, once this engine or its kernel is behind. */
+  #throttleReading(): void {
+    if (this.#isResuming) return;
+    if (this.#reading && this.#undecided > pauseReadingAbove) {
+      this.#reading = false;
+      for (const { session } of this.#peers.values()) session?.pause();
+    } else if (!this.#reading && this.#undecided < resumeReadingBelow) {
+      this.#reading = true;
+      // What a session has read already is heard in here; each gets its turn before any is paused again.
+      this.#isResuming = true;
+      for (const { session } of this.#peers.values()) session?.resume();
+      this.#isResuming = false;
+      this.#throttleReading();
+    }
   }
 
   /** Writes to the peers that have something to hear; whoever was served waits until the others were. */

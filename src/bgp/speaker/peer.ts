@@ -33,6 +33,8 @@ export interface PeerContext {
   /** Restarting state for our OPEN, and whether learned routes may be announced yet. */
   readonly gracefulRestart: (peer: Peer) => LocalGracefulRestart | undefined;
   readonly mayAnnounceLearned: () => boolean;
+  /** False: the engine is behind, and established sessions are not read. */
+  readonly isReading: () => boolean;
   /** There is work for the slices. */
   readonly wake: () => void;
   readonly changed: () => void;
@@ -124,6 +126,7 @@ export class Peer {
       },
     );
     this.session = session;
+    if (!this.#context.isReading()) session.pause();
     session.start();
   }
 

@@ -245,3 +245,52 @@ test('the beginning of a refresh before End-of-RIB is ignored, a second one chan
   await network.settle();
   assert.equal(node.kernel.size, 3);
 });
+
+test('a kernel that is slow bounds what is on its way to it, and the peer is not read while too much waits', async () => {
+  const { network, node, router } = await transitNode();
+  const rowsSent = (): number => node.fib.reduce((rows, { groupIds }) => rows + groupIds.length, 0);
+  node.confirms = false;
+  const count = 60_000;
+  hear(router, announce(0, 20_000));
+  await network.settle();
+  assert.ok(rowsSent() < 20_000, `${rowsSent()} rows are on their way`);
+  assert.equal(router.paused, false);
+  hear(router, announce(20_000, count - 20_000));
+  await network.settle();
+  assert.equal(router.paused, true);
+  const told = node.session('other').sentBytes;
+  // What flaps meanwhile is not written a hundred times.
+  for (let i = 0; i < 100; i++) {
+    hear(router, withdraw(0, 1000));
+    hear(router, announce(0, 1000, i));
+  }
+  await network.settle();
+  assert.ok(rowsSent() < 20_000, `${rowsSent()} rows are on their way`);
+  assert.equal(node.session('other').sentBytes, told);
+  node.confirms = true;
+  node.confirm();
+  await network.settle();
+  assert.equal(node.kernel.size, count);
+  assert.equal(router.paused, false);
+  assert.ok(rowsSent() < count + 2500, `${rowsSent()} rows`);
+  assert.equal(node.rows('announced').length, count);
+});
+
+test('a session that begins while the engine is behind is paused like the others, and goes on with them', async () => {
+  const { network, node, router } = await transitNode();
+  node.confirms = false;
+  hear(router, announce(0, 60_000));
+  await network.settle();
+  node.speaker.apply(
+    intent({
+      peers: [peerIntent({ name: 'router', maxPrefixes: 1e6 }), peerIntent({ name: 'late', address: ip('192.0.2.9') })],
+    }),
+    2,
+  );
+  await network.settle();
+  assert.deepEqual([router.paused, node.session('late').paused], [true, true]);
+  node.confirms = true;
+  node.confirm();
+  await network.settle();
+  assert.deepEqual([router.paused, node.session('late').paused], [false, false]);
+});

@@ -135,8 +135,14 @@ export class FakeSession implements Session {
     );
   }
 
-  pause(): void {}
-  resume(): void {}
+  paused = false;
+
+  pause(): void {
+    this.paused = true;
+  }
+  resume(): void {
+    this.paused = false;
+  }
   setPassword(): void {}
 }
 
