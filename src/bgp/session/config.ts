@@ -37,6 +37,13 @@ export const idleHoldLongest: Duration = seconds(60);
 /** A session that stood this long has ended an oscillation. */
 export const stableTime: Duration = seconds(60);
 
+/**
+ * A connection of the peer that is accepted this soon after the session came up was made before it: it waited in the
+ * backlog. Taken for a restart (RFC 4724 §5) it would cost both connections. A peer that really restarts within this time
+ * is refused once and connects again.
+ */
+export const lateCollisionTime: Duration = seconds(5);
+
 /** RFC 9687 §4: the greater of 8 minutes and twice the hold time; off when the hold time is zero. */
 export const sendHoldTime = (holdTime: Duration): Duration | undefined =>
   holdTime === 0 ? undefined : milliseconds(Math.max(480_000, 2 * holdTime));

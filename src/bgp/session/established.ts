@@ -11,6 +11,7 @@ import {
   type SessionConfig,
   holdTimerAt,
   keepaliveAt,
+  lateCollisionTime,
   sendHoldTime,
   stableTime,
   timerAt,
@@ -69,7 +70,8 @@ export function established(config: SessionConfig, state: Established, event: Ev
       // RFC 4271 §8.2.2: the second connection is followed until its OPEN; RFC 4724 §5 decides there.
       const earlier = state.second === undefined ? [] : end(state.second.connection.id, collided());
       const { connection, effect } = sayOpen(event);
-      return { state: { ...state, second: { connection, overlapped: false } }, effects: [...earlier, effect] };
+      const overlapped = between(state.since, event.at) < lateCollisionTime;
+      return { state: { ...state, second: { connection, overlapped } }, effects: [...earlier, effect] };
     }
     case 'tcpFails':
       if (event.connection === state.id)

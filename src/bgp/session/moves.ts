@@ -130,6 +130,7 @@ export function confirm(
       agreement,
       holdAt: holdTimerAt(at, holdTime),
       keepaliveAt: keepaliveAt(at, holdTime, random),
+      confirmed: false,
     },
     effect: sendKeepalive(id),
   };

@@ -4,6 +4,11 @@
  *
  * An error ends the connection it happened on. The session goes to Idle only when no other connection is under way, so
  * that a peer's failed attempt never costs ours.
+ *
+ * A collision never costs both connections. Once our KEEPALIVE is out on the one that is to lose, the peer may have taken it
+ * for the session before it saw our OPEN on the other, and then it closes that other one. So the loser is closed when the
+ * other is Established, and until then it waits, `confirmed` when the peer's KEEPALIVE came: if the other one ends, it is
+ * the session.
  */
 import { assertNever } from '#lib/result.ts';
 import { after, toSeconds } from '#lib/time.ts';
@@ -41,6 +46,22 @@ type Slot = 'outgoing' | 'incoming';
 type Live = { readonly slot: Slot; readonly connection: OpenSent | OpenConfirm };
 
 export function opening(config: SessionConfig, state: Opening, event: Event): Transition {
+  const answer = answerTo(config, state, event);
+  if (answer.state.kind !== 'Opening') return answer;
+  const { outgoing, incoming } = answer.state;
+  for (const [slot, connection, other] of [
+    ['outgoing', outgoing, incoming],
+    ['incoming', incoming, outgoing],
+  ] as const) {
+    if (connection?.kind !== 'OpenConfirm' || !connection.confirmed || other?.kind === 'OpenConfirm') continue;
+    // What it waited for is gone.
+    const up = establish(answer.state, slot, connection, event);
+    return { state: up.state, effects: [...answer.effects, ...up.effects] };
+  }
+  return answer;
+}
+
+function answerTo(config: SessionConfig, state: Opening, event: Event): Transition {
   switch (event.kind) {
     case 'start':
       // RFC 4271 §8.2.2: start events are ignored in Connect, Active, OpenSent and OpenConfirm.
@@ -73,16 +94,24 @@ export function opening(config: SessionConfig, state: Opening, event: Event): Tr
     case 'keepaliveReceived':
       return onLive(state, event.connection, (live) =>
         live.connection.kind === 'OpenConfirm'
-          ? establish(state, live.slot, live.connection, event)
+          ? keepaliveReceived(config, state, live.slot, live.connection, event)
           : unexpected(config, state, live, event, MESSAGE_TYPE.KEEPALIVE, 'KEEPALIVE'),
       );
     case 'updateReceived':
-      return onLive(state, event.connection, (live) =>
-        unexpected(config, state, live, event, MESSAGE_TYPE.UPDATE, 'UPDATE'),
+      return onLive(
+        state,
+        event.connection,
+        (live) =>
+          inSession(state, live, event, { kind: 'deliverUpdate', connection: event.connection, body: event.body }) ??
+          unexpected(config, state, live, event, MESSAGE_TYPE.UPDATE, 'UPDATE'),
       );
     case 'routeRefreshReceived':
-      return onLive(state, event.connection, (live) =>
-        unexpected(config, state, live, event, MESSAGE_TYPE.ROUTE_REFRESH, 'ROUTE-REFRESH'),
+      return onLive(
+        state,
+        event.connection,
+        (live) =>
+          inSession(state, live, event, { kind: 'deliverRouteRefresh', message: event.message }) ??
+          unexpected(config, state, live, event, MESSAGE_TYPE.ROUTE_REFRESH, 'ROUTE-REFRESH'),
       );
     case 'notificationReceived':
       return onLive(state, event.connection, (live) => notificationReceived(config, state, live, event));
@@ -167,26 +196,51 @@ function openReceived(config: SessionConfig, state: Opening, live: Live, event: 
   if (connection.kind === 'OpenConfirm') return unexpected(config, state, live, event, MESSAGE_TYPE.OPEN, 'OPEN');
   const agreed = agree(config, connection.offered, event.open);
   if (!agreed.ok) return refuse(config, state, live, event, agreed.error);
-  const effects: Effect[] = [];
-  let remaining = state;
-  const other = slot === 'outgoing' ? state.incoming : state.outgoing;
-  // RFC 4271 §6.8: the connections in OpenConfirm are examined when an OPEN comes. Event 23, OpenCollisionDump.
-  if (other?.kind === 'OpenConfirm') {
-    const stands = survivor(
-      { identifier: config.identifier, asn: config.localAsn },
-      { identifier: event.open.identifier, asn: config.peerAsn },
-    );
-    if (stands !== slot) return { state: without(config, state, slot, event), effects: end(connection.id, collided()) };
-    effects.push(...end(other.id, collided()));
-    remaining = without(config, state, slot === 'outgoing' ? 'incoming' : 'outgoing', event);
-  }
+  // RFC 4271 §6.8: the connections in OpenConfirm are examined when an OPEN comes. Event 23, OpenCollisionDump. Without our
+  // KEEPALIVE the peer cannot have taken this connection for the session, so it is closed at once if it is to lose.
+  if (otherOf(state, slot)?.kind === 'OpenConfirm' && stands(config, event.open.identifier) !== slot)
+    return { state: without(config, state, slot, event), effects: end(connection.id, collided()) };
   const confirmed = confirm(connection.id, agreed.value, event);
-  effects.push(confirmed.effect);
-  return { state: { ...remaining, [slot]: confirmed.connection }, effects };
+  return { state: { ...state, [slot]: confirmed.connection }, effects: [confirmed.effect] };
+}
+
+const otherOf = (state: Opening, slot: Slot): Opening['outgoing' | 'incoming'] =>
+  slot === 'outgoing' ? state.incoming : state.outgoing;
+
+const stands = (config: SessionConfig, peerIdentifier: number): Slot =>
+  survivor(
+    { identifier: config.identifier, asn: config.localAsn },
+    { identifier: peerIdentifier, asn: config.peerAsn },
+  );
+
+function keepaliveReceived(
+  config: SessionConfig,
+  state: Opening,
+  slot: Slot,
+  connection: OpenConfirm,
+  moment: Moment,
+): Transition {
+  const { agreement } = connection;
+  if (otherOf(state, slot)?.kind !== 'OpenConfirm' || stands(config, agreement.peerIdentifier) === slot)
+    return establish(state, slot, connection, moment);
+  const holdAt = holdTimerAt(moment.at, holdTimeOf(agreement));
+  return { state: { ...state, [slot]: { ...connection, holdAt, confirmed: true } }, effects: [] };
+}
+
+/** Only in a session are there messages like this: the peer has taken a connection that was to lose, and so do we. */
+function inSession(
+  state: Opening,
+  { slot, connection }: Live,
+  moment: Moment,
+  deliver: Effect,
+): Transition | undefined {
+  if (connection.kind !== 'OpenConfirm' || !connection.confirmed) return undefined;
+  const up = establish(state, slot, connection, moment);
+  return { state: up.state, effects: [...up.effects, deliver] };
 }
 
 function establish(state: Opening, slot: Slot, connection: OpenConfirm, moment: Moment): Transition {
-  const other = slot === 'outgoing' ? state.incoming : state.outgoing;
+  const other = otherOf(state, slot);
   const effects: Effect[] = [];
   if (other?.kind === 'Connect') effects.push(abort(other.id));
   if (other?.kind === 'OpenConfirm') effects.push(...end(other.id, collided()));

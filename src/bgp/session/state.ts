@@ -58,6 +58,8 @@ export interface OpenConfirm {
   readonly agreement: Agreement;
   readonly holdAt: Instant | undefined;
   readonly keepaliveAt: Instant | undefined;
+  /** The peer's KEEPALIVE came, and only the other connection, which is to stand, keeps this one from Established. */
+  readonly confirmed: boolean;
 }
 
 export interface Opening extends History {
@@ -69,7 +71,7 @@ export interface Opening extends History {
 /** A second connection beside an established session, followed until its OPEN (RFC 4271 §8.2.2). */
 export interface Second {
   readonly connection: OpenSent;
-  /** It was there before the session was: a late collision. Otherwise the peer made it afterwards: it has restarted. */
+  /** It was there before the session was, or hardly later: a collision. Otherwise the peer made it afterwards: it has restarted. */
   readonly overlapped: boolean;
 }
 

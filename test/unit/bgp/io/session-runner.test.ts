@@ -200,9 +200,10 @@ suite('collision over loopback', () => {
         await one.hears('4');
         two.send(peerOpen());
         const [winner, loser] = stands === 'ours' ? [ours, theirs] : [theirs, ours];
-        await loser.hears('3:6/7');
+        await winner.hears('4');
         winner.send(keepalive);
         await made.state('Established');
+        await loser.hears('3:6/7');
         assert.equal(made.session.lastError, undefined);
         theirs.socket.destroy();
       });
@@ -213,6 +214,7 @@ suite('collision over loopback', () => {
     const restart = { restartTimeSeconds: 120, restarted: false, notification: false, families: [] };
     const made = await begin({ restart });
     await establish(made, { restart: true });
+    made.clock.advance(seconds(5));
     const again = await dial(made.listener.listening ?? 0);
     await again.hears('1');
     again.send(peerOpen({ restart: true }), keepalive);

@@ -82,6 +82,7 @@ export const openConfirm = (id: ConnectionId, agreement = agreementOf()): OpenCo
   agreement,
   holdAt: later,
   keepaliveAt: later,
+  confirmed: false,
 });
 export const openingWith = (outgoing: Opening['outgoing'], incoming?: Opening['incoming']): Opening => ({
   kind: 'Opening',
@@ -120,6 +121,10 @@ export const states = {
   'OpenSent + OpenConfirm': openingWith(openSent('out-1'), openConfirm('in-1')),
   'OpenConfirm + OpenSent': openingWith(openConfirm('out-1'), openSent('in-1')),
   'OpenConfirm + OpenConfirm': openingWith(openConfirm('out-1'), openConfirm('in-1')),
+  'OpenConfirm, confirmed + OpenConfirm': openingWith(
+    { ...openConfirm('out-1'), confirmed: true },
+    openConfirm('in-1'),
+  ),
   Established: establishedWith(),
   'Established, hold time 0': establishedWith({ agreement: zeroHold, holdAt: undefined, keepaliveAt: undefined }),
   'Established + older second': establishedWith({ second: { connection: openSent('in-1'), overlapped: true } }),

@@ -315,7 +315,7 @@ suite('whether the peer’s routes may be kept', () => {
   }
 
   test('a restarted peer’s new OPEN replaces the session (RFC 4724 §5)', () => {
-    const { state, effects } = run(establishedWith(), [
+    const { state, effects } = run(establishedWith({ since: instant(now - 5000) }), [
       { kind: 'tcpAccepted', connection: 'in-1', open: ourOpen },
       { kind: 'openReceived', connection: 'in-1', open: openWith() },
       { kind: 'keepaliveReceived', connection: 'in-1' },
@@ -325,6 +325,15 @@ suite('whether the peer’s routes may be kept', () => {
     assert.ok(order.indexOf('sessionDown') < order.indexOf('sessionUp'));
     const down = effects.find((effect) => effect.kind === 'sessionDown')?.reason;
     assert.deepEqual([down?.keepRoutes, down?.replaced], [true, true]);
+  });
+
+  test('a connection that waited in the backlog while the session came up is a collision, not a restart', () => {
+    const { state, effects } = run(establishedWith({ since: instant(now - 4900) }), [
+      { kind: 'tcpAccepted', connection: 'in-1', open: ourOpen },
+      { kind: 'openReceived', connection: 'in-1', open: openWith() },
+    ]);
+    assert.equal(state.kind === 'Established' && state.id, 'out-1');
+    assert.equal(keepsRoutes(effects), undefined);
   });
 
   test('without graceful restart the new connection loses', () => {

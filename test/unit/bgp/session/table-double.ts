@@ -228,7 +228,7 @@ export const doubleStates = {
       'tcp fails on out': 'Active + OpenSent in-1; abort out-1; failed SESSION_CONNECTION_LOST',
       'tcp fails on in': 'OpenConfirm out-1; abort in-1; failed SESSION_CONNECTION_LOST',
       'open on out': 'Active + OpenSent in-1; NOTIFICATION 5/2 out-1; close out-1; failed SESSION_UNEXPECTED_MESSAGE',
-      'open on in': 'Active + OpenConfirm in-1; NOTIFICATION 6/7 out-1; close out-1; KEEPALIVE in-1',
+      'open on in': 'OpenConfirm out-1 + OpenConfirm in-1; KEEPALIVE in-1',
       'open of another AS on out':
         'Active + OpenSent in-1; NOTIFICATION 5/2 out-1; close out-1; failed SESSION_UNEXPECTED_MESSAGE',
       'open of another AS on in': 'OpenConfirm out-1; NOTIFICATION 2/2 in-1; close in-1; failed SESSION_BAD_PEER_AS',
@@ -266,7 +266,7 @@ export const doubleStates = {
         'Active + OpenConfirm in-1; NOTIFICATION 5/2 out-1; close out-1; failed SESSION_UNEXPECTED_MESSAGE',
       'open of another AS on in':
         'OpenConfirm out-1; NOTIFICATION 5/2 in-1; close in-1; failed SESSION_UNEXPECTED_MESSAGE',
-      'keepalive on out': 'Established out-1; NOTIFICATION 6/7 in-1; close in-1; up out-1',
+      'keepalive on out': 'OpenConfirm out-1 + OpenConfirm in-1',
       'keepalive on in': 'Established in-1; NOTIFICATION 6/7 out-1; close out-1; up in-1',
       'update on out':
         'Active + OpenConfirm in-1; NOTIFICATION 5/2 out-1; close out-1; failed SESSION_UNEXPECTED_MESSAGE',
@@ -281,6 +281,43 @@ export const doubleStates = {
       'bad header on out':
         'Active + OpenConfirm in-1; NOTIFICATION 1/1 out-1; close out-1; failed SESSION_HEADER_INVALID',
       'bad header on in': 'OpenConfirm out-1; NOTIFICATION 1/1 in-1; close in-1; failed SESSION_HEADER_INVALID',
+    },
+    ignored: ['start', 'no deadline reached', 'connected', 'sent', 'blocked out', 'drained out'],
+  },
+  'OpenConfirm, confirmed + OpenConfirm': {
+    answers: {
+      'stop, silent': 'Idle, stopped; close out-1; close in-1',
+      'stop with Cease': 'Idle, stopped; NOTIFICATION 6/2 out-1; close out-1; NOTIFICATION 6/2 in-1; close in-1',
+      reset:
+        'Idle for 875 ms; NOTIFICATION 6/2 out-1; close out-1; NOTIFICATION 6/2 in-1; close in-1; failed SESSION_RESET',
+      'all deadlines reached':
+        'Active + OpenConfirm in-1; NOTIFICATION 4/0 out-1; close out-1; failed SESSION_HOLD_TIMER_EXPIRED',
+      accepted: 'Established out-1 + in-2; NOTIFICATION 6/7 in-1; close in-1; OPEN in-2; up out-1',
+      'tcp fails on out': 'Active + OpenConfirm in-1; abort out-1; failed SESSION_CONNECTION_LOST',
+      'tcp fails on in': 'Established out-1; abort in-1; failed SESSION_CONNECTION_LOST; up out-1',
+      'open on out':
+        'Active + OpenConfirm in-1; NOTIFICATION 5/2 out-1; close out-1; failed SESSION_UNEXPECTED_MESSAGE',
+      'open on in': 'Established out-1; NOTIFICATION 5/2 in-1; close in-1; failed SESSION_UNEXPECTED_MESSAGE; up out-1',
+      'open of another AS on out':
+        'Active + OpenConfirm in-1; NOTIFICATION 5/2 out-1; close out-1; failed SESSION_UNEXPECTED_MESSAGE',
+      'open of another AS on in':
+        'Established out-1; NOTIFICATION 5/2 in-1; close in-1; failed SESSION_UNEXPECTED_MESSAGE; up out-1',
+      'keepalive on out': 'OpenConfirm out-1 + OpenConfirm in-1',
+      'keepalive on in': 'Established in-1; NOTIFICATION 6/7 out-1; close out-1; up in-1',
+      'update on out': 'Established out-1; NOTIFICATION 6/7 in-1; close in-1; up out-1; deliver update',
+      'update on in':
+        'Established out-1; NOTIFICATION 5/2 in-1; close in-1; failed SESSION_UNEXPECTED_MESSAGE; up out-1',
+      'refresh on out': 'Established out-1; NOTIFICATION 6/7 in-1; close in-1; up out-1; deliver refresh',
+      'refresh on in':
+        'Established out-1; NOTIFICATION 5/2 in-1; close in-1; failed SESSION_UNEXPECTED_MESSAGE; up out-1',
+      'notification 6/2 on out': 'Active + OpenConfirm in-1; close out-1; failed SESSION_NOTIFICATION_RECEIVED',
+      'notification 6/2 on in': 'Established out-1; close in-1; failed SESSION_NOTIFICATION_RECEIVED; up out-1',
+      'notification 6/7 on out': 'Active + OpenConfirm in-1; close out-1',
+      'notification 6/7 on in': 'Established out-1; close in-1; up out-1',
+      'bad header on out':
+        'Active + OpenConfirm in-1; NOTIFICATION 1/1 out-1; close out-1; failed SESSION_HEADER_INVALID',
+      'bad header on in':
+        'Established out-1; NOTIFICATION 1/1 in-1; close in-1; failed SESSION_HEADER_INVALID; up out-1',
     },
     ignored: ['start', 'no deadline reached', 'connected', 'sent', 'blocked out', 'drained out'],
   },
