@@ -21,6 +21,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'bgp/session': ['bgp/wire', 'bgp'],
   'bgp/policy': ['bgp/wire', 'bgp'],
   'bgp/rib': ['bgp/wire', 'bgp/policy', 'bgp', 'dataplane'],
+  'bgp/bfd': [],
+  'bgp/bfd/io': ['bgp/bfd', 'linux'],
   'bgp/io': ['bgp/wire', 'bgp/session', 'bgp', 'linux'],
   bgp: ['bgp/wire', 'bgp/session', 'bgp/policy', 'bgp/rib', 'bgp/io', 'dataplane'],
   dataplane: ['netlink', 'netlink/wire', 'linux', 'ipam'],
@@ -159,7 +161,7 @@ test('foreign-function calls and third-party types stay in the first folder they
 });
 
 test('pure rooms use no clock, no socket, no file and no process', () => {
-  const pure = /^(intent|ipam|bgp\/(wire|session|rib|policy)|netlink\/wire|resources\/(?!generate))/;
+  const pure = /^(intent|ipam|bgp\/(wire|session|rib|policy|bfd(?!\/io))|netlink\/wire|resources\/(?!generate))/;
   const worldly =
     /from 'node:(?!assert|buffer)|\bDate\.now\(|performance\.now\(|\bsetTimeout\(|\bsetInterval\(|Math\.random\(|process\.(?!emitWarning)/;
   const broken: string[] = [];
