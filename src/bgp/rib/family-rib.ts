@@ -91,6 +91,11 @@ export class FamilyRib {
     return this.#fibPending[prefix] !== 0;
   }
 
+  /** An adj-rib-out has the prefix sent or queued. */
+  isHeld(prefix: number): boolean {
+    return this.#holds[prefix] !== 0;
+  }
+
   hold(prefix: number): void {
     this.#holds[prefix] = (this.#holds[prefix] as number) + 1;
   }

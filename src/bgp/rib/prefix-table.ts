@@ -268,15 +268,6 @@ export class PrefixTable {
     const { words, length } = prefixWords(prefix);
     return this.find(words[0], words[1], words[2], words[3], length);
   }
-
-  /** Calls back for every live id below `limit`; slow, for people's questions. */
-  isLive(id: number): boolean {
-    return id > 0 && id < this.#limit && this.findId(id) === id;
-  }
-
-  private findId(id: number): number {
-    return this.find(this.word(id, 0), this.word(id, 1), this.word(id, 2), this.word(id, 3), this.lengthOf(id));
-  }
 }
 
 /**

@@ -3,13 +3,14 @@
  * the tables; out: rows. Reasons are not stored: policy is asked again, so they are always those of the policy in force.
  */
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
-import { comparePrefixes, contains, families, familyOf, hostPrefix, prefixLength } from '#lib/ip.ts';
+import { comparePrefixes, families, familyOf, hostPrefix, prefixLength } from '#lib/ip.ts';
 import type { RouteAnswer, RouteQuery, RouteRow } from '../engine.ts';
 import type { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { DecisionStep } from '../rib/decision.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
 import { LOCAL_PATH } from '../rib/family-rib.ts';
 import { PATH_FLAG } from '../rib/paths.ts';
+import { insideTest } from '../policy/matcher.ts';
 import { maskWord, prefixWords } from '../policy/words.ts';
 import { SENT_UNKNOWN } from '../rib/update-group.ts';
 import { asPathText, defaultLocalPref } from '../policy/accepted-attributes.ts';
@@ -57,13 +58,26 @@ const describe = (attributes: PathAttributes): Described => ({
   communities: communityTexts(attributes),
 });
 
-/** Ids of the prefixes that a query is about; a look-up per length for covering, a walk otherwise. */
+/**
+ * Ids of the prefixes that a query is about; a look-up per length for covering, a walk otherwise. The walk may pass a million
+ * prefixes that are not asked for, and keepalives wait for it, so it looks at numbers only.
+ */
 function* prefixIds(rib: FamilyRib, query: RouteQuery): Generator<number> {
   const { table } = rib;
   if (query.prefix === undefined || query.within === true) {
-    const outer = query.prefix;
-    for (let id = 1; id < table.limit; id++)
-      if (table.isLive(id) && (outer === undefined || contains(asPrefix(outer), table.prefix(id)))) yield id;
+    const isInside = query.prefix === undefined ? undefined : insideTest(asPrefix(query.prefix));
+    const isUsed =
+      query.direction === 'announced'
+        ? (id: number): boolean => rib.isHeld(id)
+        : (id: number): boolean => rib.paths.head(id) !== 0 || rib.isLocal(id);
+    for (let id = 1; id < table.limit; id++) {
+      if (!isUsed(id)) continue;
+      if (
+        isInside === undefined ||
+        isInside(table.word(id, 0), table.word(id, 1), table.word(id, 2), table.word(id, 3), table.lengthOf(id))
+      )
+        yield id;
+    }
     return;
   }
   const inner = asPrefix(query.prefix);
@@ -92,7 +106,6 @@ export function queryRoutes(query: RouteQuery, core: Core, peers: ReadonlyMap<st
   );
   for (const family of wanted) {
     for (const row of rowsOf(query, family, core, peers)) {
-      if (query.peer !== undefined && row.peer !== query.peer) continue;
       if (rows.length >= query.limit) return { rows: sorted(rows), more: true };
       rows.push(row);
     }
@@ -110,9 +123,10 @@ const sorted = (rows: RouteRow[]): RouteRow[] =>
 
 function* rowsOf(query: RouteQuery, family: Family, core: Core, peers: ReadonlyMap<string, Peer>): Generator<RouteRow> {
   const rib = core.ribs[family];
+  const told = [...peers].filter(([name]) => query.peer === undefined || name === query.peer);
   for (const id of prefixIds(rib, query)) {
-    if (query.direction === 'announced') yield* announcedRows(rib, id, core, peers);
-    else yield* pathRows(rib, id, core, query.direction);
+    if (query.direction === 'announced') yield* announcedRows(rib, id, core, told);
+    else yield* pathRows(rib, id, core, query.direction, query.peer);
   }
 }
 
@@ -121,18 +135,22 @@ function* pathRows(
   id: number,
   core: Core,
   direction: 'received' | 'accepted' | 'best',
+  peer: string | undefined,
 ): Generator<RouteRow> {
   const { table, paths, family } = rib;
-  const prefix = table.prefix(id);
   const local = rib.best(id) === LOCAL_PATH;
-  if (local && direction === 'best') yield localRow(prefix);
-  const decision = local ? undefined : rib.explain(id);
+  if (local && direction === 'best' && peer === undefined) yield localRow(table.prefix(id));
+  let explained = false;
+  let decision: ReturnType<FamilyRib['explain']>;
   for (let path = paths.head(id); path !== 0; path = paths.next[path] as number) {
     const adjacency = core.adjacencies.at(paths.slot[path] as number);
-    if (!adjacency.alive) continue;
+    if (!adjacency.alive || (peer !== undefined && adjacency.name !== peer)) continue;
     const accepted = paths.flags[path] === PATH_FLAG.accepted;
+    if (!accepted && direction !== 'received') continue;
+    if (!explained && !local) decision = rib.explain(id);
+    explained = true;
     const multipath = decision?.paths.includes(path) ?? false;
-    if ((direction === 'accepted' && !accepted) || (direction === 'best' && !multipath)) continue;
+    if (direction === 'best' && !multipath) continue;
     const attributes = core.attributes.accepted(paths.attributes[path] as number);
     const nextHop = paths.nextHop[path] as number;
     const best = decision?.paths[0] === path;
@@ -153,7 +171,7 @@ function* pathRows(
     else if (judgement.accepted && local) reason += '; not installed: this node announces the prefix itself';
     else if (judgement.accepted && !resolution.ok) reason += `; not installed: ${resolution.reason}`;
     yield {
-      prefix,
+      prefix: table.prefix(id),
       peer: adjacency.name,
       nextHop: core.nextHops.address(nextHop),
       ...describe(attributes.value),
@@ -189,7 +207,12 @@ const announcedBecause = (rib: FamilyRib, id: number, ribOut: AdjRibOut): string
     ? 'announced: to be decided again'
     : (ribOut.group.judge(rib, id, ribOut.slot)?.reason ?? 'announced: to be withdrawn');
 
-function* announcedRows(rib: FamilyRib, id: number, core: Core, peers: ReadonlyMap<string, Peer>): Generator<RouteRow> {
+function* announcedRows(
+  rib: FamilyRib,
+  id: number,
+  core: Core,
+  peers: readonly (readonly [string, Peer])[],
+): Generator<RouteRow> {
   for (const [name, peer] of peers) {
     const ribOut = peer.output?.ribOut(rib.family);
     const sent = ribOut?.sent(id) ?? 0;

@@ -294,3 +294,20 @@ test('a session that begins while the engine is behind is paused like the others
   await network.settle();
   assert.deepEqual([router.paused, node.session('late').paused], [false, false]);
 });
+
+test('a question costs what it is about, not what there is', async (t) => {
+  const { network, node, router } = await transitNode();
+  hear(router, announce(0, 1000));
+  await network.settle();
+  const explain = t.mock.method(FamilyRib.prototype, 'explain');
+  const asked = (query: object): [number, number] => {
+    explain.mock.resetCalls();
+    const { rows } = node.speaker.routes({ direction: 'received', limit: 10_000, ...query });
+    return [rows.length, explain.mock.callCount()];
+  };
+  assert.deepEqual(asked({}), [1000, 1000]);
+  assert.deepEqual(asked({ peer: 'other' }), [0, 0]);
+  assert.deepEqual(asked({ prefix: '20.0.0.0/29', within: true }), [8, 8]);
+  assert.deepEqual(asked({ direction: 'best', peer: 'nobody' }), [0, 0]);
+  assert.deepEqual(asked({ direction: 'announced', peer: 'other' }), [1000, 0]);
+});
