@@ -102,7 +102,10 @@ export interface PeerFacts {
   readonly noNextHop: readonly Family[];
   readonly flaps: number;
   readonly lastError: PeerError | undefined;
-  /** TCP MD5 mismatches that the kernel counted in this namespace since the agent started. */
+  /**
+   * Segments that the kernel dropped for their TCP MD5 signature since this peer was last up (or its session began), as far
+   * as they can be this peer's. The kernel counts by namespace: other peers with a key, or without one as this, count too.
+   */
   readonly md5Failures: number;
   readonly messages: { readonly received: number; readonly sent: number };
   readonly gracefulRestart:

@@ -11,10 +11,13 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
   const announced = gate(compiled.intent, facts).bgp?.announcements ?? [];
   const announcedFamilies = new Set(announced.map((it) => familyOf(it.prefix)));
   const observed = new Map((facts.bgp?.peers ?? []).map((peer) => [peer.name, peer]));
+  const suspects = suspectsOf(compiled, observed);
   return (compiled.intent.bgp?.peers ?? []).flatMap((peer, i): Condition[] => {
     const base = { kind: 'BGPPeer', name: peer.name };
     const session = observed.get(peer.name);
-    const found: Condition[] = [{ ...base, type: 'Established', ...established(peer, compiled.peers[i], session) }];
+    const found: Condition[] = [
+      { ...base, type: 'Established', ...established(peer, compiled.peers[i], session, suspects) },
+    ];
     if (peer.enabled && session?.state === 'Established') {
       found.push({ ...base, type: 'RoutesAccepted', ...routesAccepted(peer, session) });
       found.push({ ...base, type: 'RoutesAnnounced', ...routesAnnounced(session, announcedFamilies) });
@@ -23,7 +26,12 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
   });
 }
 
-function established(peer: PeerIntent, origin: PeerOrigin | undefined, session: PeerFacts | undefined): Verdict {
+function established(
+  peer: PeerIntent,
+  origin: PeerOrigin | undefined,
+  session: PeerFacts | undefined,
+  suspects: readonly Suspect[],
+): Verdict {
   if (!peer.enabled) {
     return origin?.heldDown === 'AdminDown'
       ? { status: 'False', reason: 'AdminDown', message: `spec.adminState is Down. Set it to Up to open the session.` }
@@ -38,11 +46,17 @@ function established(peer: PeerIntent, origin: PeerOrigin | undefined, session: 
   }
   const signatures = wrongSignatures(session, origin);
   if (signatures !== undefined) {
+    // The kernel does not say whose segments it dropped.
+    const others = suspects.filter((it) => it.name !== peer.name && it.hasPassword === (peer.password !== undefined));
+    const also =
+      others.length === 0
+        ? ''
+        : ` The kernel counts all peers together: it may also be ${others.map((it) => it.name).join(', ')} alone.`;
     const advice =
       origin?.password === undefined
         ? 'This peer has no password here: set spec.password, or remove it from the router.'
         : `Compare Secret ${origin.password.secret}, key ${origin.password.key}, with the router.`;
-    return { status: 'False', reason: 'AuthFailed', message: `${signatures} ${advice}` };
+    return { status: 'False', reason: 'AuthFailed', message: `${signatures}${also} ${advice}` };
   }
   const last =
     session.lastError === undefined ? '' : ` Last error: ${session.lastError.text} (${session.lastError.code}).`;
@@ -52,6 +66,21 @@ function established(peer: PeerIntent, origin: PeerOrigin | undefined, session: 
     reason: 'NotEstablished',
     message: `The session is ${session.state}.${last} Check that ${peer.address}${port} has this node as neighbour with AS ${peer.localAsn}.`,
   };
+}
+
+interface Suspect {
+  readonly name: string;
+  readonly hasPassword: boolean;
+}
+
+/** Peers of which each could be the one whose segments the kernel drops. */
+function suspectsOf(compiled: Compiled, observed: ReadonlyMap<string, PeerFacts>): Suspect[] {
+  return (compiled.intent.bgp?.peers ?? []).flatMap((peer, i) => {
+    const session = observed.get(peer.name);
+    if (!peer.enabled || session === undefined || session.state === 'Established') return [];
+    if (wrongSignatures(session, compiled.peers[i]) === undefined) return [];
+    return [{ name: peer.name, hasPassword: peer.password !== undefined }];
+  });
 }
 
 /** Errors that a peer also gives whose segments the kernel drops: silence. */
@@ -64,8 +93,8 @@ const silence: readonly (string | undefined)[] = [
 
 /**
  * What speaks for two different passwords. The session itself says so after a whole ConnectRetryTime; before that, and while
- * it only waits for the peer, the kernel's counter does. That one is the namespace's, not the peer's, so it counts only
- * for a silent peer with a password.
+ * it only waits for the peer, the kernel's counter does. That one is of all peers that have a password as well, so it counts
+ * only for a silent one.
  */
 function wrongSignatures(session: PeerFacts, origin: PeerOrigin | undefined): string | undefined {
   const { lastError, md5Failures } = session;

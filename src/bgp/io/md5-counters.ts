@@ -13,8 +13,11 @@ export interface Md5Counters {
   readonly failure: number;
 }
 
-export const md5Rejections = ({ notFound, unexpected, failure }: Md5Counters): number =>
-  notFound + unexpected + failure;
+export const noMd5Rejections: Md5Counters = { notFound: 0, unexpected: 0, failure: 0 };
+
+/** How many of them can be one peer's, which signs or not as we have a key for it or not. Others like it count too. */
+export const md5Rejections = ({ notFound, unexpected, failure }: Md5Counters, hasKey: boolean): number =>
+  hasKey ? notFound + failure : unexpected;
 
 /** Zero where the kernel has no such counter. */
 export function parseMd5Counters(netstat: string): Md5Counters {
@@ -33,6 +36,11 @@ export function parseMd5Counters(netstat: string): Md5Counters {
   };
 }
 
-/** Of the calling thread's network namespace. */
-export const readMd5Counters = (): Md5Counters =>
-  parseMd5Counters(readFileSync('/proc/thread-self/net/netstat', 'utf8'));
+/** Of the calling thread's network namespace. What cannot be read counts nothing: no session depends on it. */
+export function readMd5Counters(): Md5Counters {
+  try {
+    return parseMd5Counters(readFileSync('/proc/thread-self/net/netstat', 'utf8'));
+  } catch {
+    return noMd5Rejections;
+  }
+}

@@ -253,7 +253,7 @@ class SessionRunner implements Session {
   }
 
   private open(id: ConnectionId): void {
-    this.md5Before = md5Rejections(readMd5Counters());
+    this.md5Before = this.md5Rejections();
     const made = (this.modules.connect ?? connectTcp)(targetOf(this.options.peer, this.password));
     if (made.ok) this.attach(id, made.value);
     else this.dispatch({ kind: 'tcpFails', connection: id, error: made.error });
@@ -332,8 +332,12 @@ class SessionRunner implements Session {
     this.dispatch({
       kind: 'deadlineReached',
       input: [...this.connections.values()].map(({ pending }) => pending),
-      md5Rejections: isConnecting ? md5Rejections(readMd5Counters()) - this.md5Before : 0,
+      md5Rejections: isConnecting ? this.md5Rejections() - this.md5Before : 0,
     });
+  }
+
+  private md5Rejections(): number {
+    return md5Rejections(readMd5Counters(), this.password !== undefined);
   }
 }
 

@@ -9,6 +9,7 @@ import { AppError } from '#lib/result.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '../engine.ts';
 import type { Listener } from '../io/listener.ts';
+import { noMd5Rejections } from '../io/md5-counters.ts';
 import type { LocalGracefulRestart } from '../io/session-runner.ts';
 import type { NeverImported } from '../policy/import.ts';
 import { compileImport, neverImported, sameImport } from '../policy/import.ts';
@@ -404,10 +405,8 @@ export class Speaker implements BgpEngine {
 
   #publish(): void {
     if (this.#stopped) return;
-    const md5Failures = this.#modules.md5Failures?.() ?? 0;
-    this.#modules.outputs.facts(
-      factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, md5Failures),
-    );
+    const md5 = this.#modules.md5Counters?.() ?? noMd5Rejections;
+    this.#modules.outputs.facts(factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, md5));
   }
 
   routes(query: RouteQuery): RouteAnswer {

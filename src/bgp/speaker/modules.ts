@@ -2,6 +2,7 @@
 import type { Family } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { BgpEngineOutputs } from '../engine.ts';
+import type { Md5Counters } from '../io/md5-counters.ts';
 import type { createListener as CreateListener } from '../io/listener.ts';
 import type { createSession as CreateSession } from '../io/session-runner.ts';
 
@@ -19,8 +20,8 @@ export interface SpeakerModules {
   /** 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number;
   readonly outputs: BgpEngineOutputs;
-  /** TCP MD5 mismatches in this namespace since the agent started; default: what the kernel counted since the engine was made. */
-  readonly md5Failures?: () => number;
+  /** What the kernel dropped in this namespace for its TCP MD5 signature; default: what the kernel says. */
+  readonly md5Counters?: () => Md5Counters;
   /** Lets the event loop look at sockets and timers between two slices of work; default `setImmediate`. */
   readonly defer?: (work: () => void) => void;
 }

@@ -10,6 +10,8 @@ import { after, seconds } from '#lib/time.ts';
 import type { BgpIntent, PeerIntent } from '../engine.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
+import type { Md5Counters } from '../io/md5-counters.ts';
+import { md5Rejections, noMd5Rejections } from '../io/md5-counters.ts';
 import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-port.ts';
 import type { ImportRules } from '../policy/import.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
@@ -69,6 +71,7 @@ export class Peer {
   /** Families with routes of a life before. */
   readonly #stale = new Set<Family>();
   #cancelStaleTimer: (() => void) | undefined;
+  #md5Before: Md5Counters = noMd5Rejections;
 
   constructor(intent: PeerIntent, rules: ImportRules, context: PeerContext) {
     this.intent = intent;
@@ -126,8 +129,20 @@ export class Peer {
       },
     );
     this.session = session;
+    this.#countMd5FromNow();
     if (!this.#context.isReading()) session.pause();
     session.start();
+  }
+
+  /** Of all that the kernel dropped for its signature, what may be this peer's since it was last up. */
+  md5Failures(now: Md5Counters): number {
+    if (this.negotiated !== undefined) return 0;
+    const hasKey = this.intent.password !== undefined;
+    return md5Rejections(now, hasKey) - md5Rejections(this.#md5Before, hasKey);
+  }
+
+  #countMd5FromNow(): void {
+    this.#md5Before = this.#context.modules.md5Counters?.() ?? noMd5Rejections;
   }
 
   /** Ends the session and drops the peer's routes; resolves when the last byte is out. */
@@ -284,6 +299,7 @@ export class Peer {
 
   #leaveEstablished(): void {
     this.negotiated = undefined;
+    this.#countMd5FromNow();
     this.flaps++;
     this.since = this.#context.modules.wallClock();
     this.#awaited.clear();

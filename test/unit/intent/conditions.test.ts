@@ -8,7 +8,7 @@ import { conditions } from '#intent/conditions.ts';
 import { gate, heldBack } from '#intent/gate.ts';
 import type { Condition, Facts } from '#intent/node-intent.ts';
 import type { PodFacts } from '#ipam/intent.ts';
-import type { Prefix } from '#lib/ip.ts';
+import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import { nodeYaml, own, resources } from '../../support/resources.ts';
 import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
@@ -195,6 +195,31 @@ describe('a session', () => {
     assert.equal(found(list, 'BGPPeer tor-a', 'RoutesAccepted'), undefined);
     assert.equal(found(list, 'BGPPeer tor-a', 'RoutesAnnounced'), undefined);
   });
+});
+
+test('two silent peers with passwords: neither is accused without the other being named', () => {
+  const torB = own(
+    'BGPPeer',
+    'tor-b',
+    'peerIP: 192.0.2.2, asNumber: 65100, password: {secretKeyRef: {name: bgp, key: tor-a}}',
+  );
+  const message = (state: PeerFacts['state']): string =>
+    found(
+      decide(`${torALocked}---\n${torB}---\n${secret}`, {
+        bgp: bgpFacts([
+          peerFacts('tor-a', { state: 'Connect', md5Failures: 17 }),
+          peerFacts('tor-b', { state, address: '192.0.2.2' as IpAddress, md5Failures: state === 'Connect' ? 17 : 0 }),
+        ]),
+        kernel: kernel(),
+      }),
+      'BGPPeer tor-a',
+      'Established',
+    )?.message ?? '';
+  assert.match(
+    message('Connect'),
+    /192\.0\.2\.1 is silent\. The kernel counts all peers together: it may also be tor-b alone\./,
+  );
+  assert.match(message('Established'), /192\.0\.2\.1 is silent\. Compare Secret/);
 });
 
 describe('the node', () => {

@@ -311,3 +311,27 @@ test('a question costs what it is about, not what there is', async (t) => {
   assert.deepEqual(asked({ direction: 'best', peer: 'nobody' }), [0, 0]);
   assert.deepEqual(asked({ direction: 'announced', peer: 'other' }), [1000, 0]);
 });
+
+test('wrong signatures of before, or of peers that sign otherwise than this one should, are not laid at its door', async () => {
+  const { network, node, router, nodeIs } = await transitNode();
+  const failures = (): number[] => node.facts?.peers.map(({ md5Failures }) => md5Failures) ?? [];
+  const [first, second] = nodeIs.peers as [PeerIntent, PeerIntent];
+  node.md5 = { notFound: 3, unexpected: 0, failure: 4 };
+  node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, second] }, 2);
+  await network.advance(200);
+  network.broken.add('192.0.2.1|192.0.2.2').add('192.0.2.2|192.0.2.1');
+  network.cut(node.session('router'), lost);
+  network.broken.add('203.0.113.1|203.0.113.2').add('203.0.113.2|203.0.113.1');
+  network.cut(node.session('other'), lost);
+  await network.advance(200);
+  assert.deepEqual(failures(), [0, 0], 'all of that was before');
+  node.md5 = { notFound: 3, unexpected: 0, failure: 6 };
+  node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, second] }, 3);
+  await network.advance(200);
+  assert.deepEqual(failures(), [2, 0], 'two with a wrong key since; the second peer has no key');
+  node.md5 = { notFound: 3, unexpected: 5, failure: 6 };
+  node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, second] }, 4);
+  await network.advance(200);
+  assert.deepEqual(failures(), [2, 5]);
+  assert.equal(router.state, 'Idle');
+});

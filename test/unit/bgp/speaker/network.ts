@@ -172,6 +172,8 @@ export class Node {
   readonly events: { event: string; fields: Readonly<Record<string, unknown>> }[] = [];
   /** False: the kernel confirms nothing until `confirm`. */
   confirms = true;
+  /** What this node's kernel counts. */
+  md5 = { notFound: 0, unexpected: 0, failure: 0 };
   readonly sessions: FakeSession[] = [];
 
   constructor(network: Network, name: string, restart: { restarted: boolean; forwardingPreserved: readonly Family[] }) {
@@ -180,6 +182,7 @@ export class Node {
       clock: network.clock,
       wallClock: () => 1_700_000_000_000 + network.clock.now(),
       random: () => 0.5,
+      md5Counters: () => this.md5,
       defer: (work) => void network.deferred.push(work),
       outputs: {
         fib: (update) => {
