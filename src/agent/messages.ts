@@ -137,7 +137,10 @@ export type BackgroundToBgp =
   | { readonly kind: 'applied'; readonly sequence: number }
   | { readonly kind: 'view'; readonly view: KernelView };
 
-export type PodsToBackground = { readonly kind: 'reap'; readonly request: ReaperRequest };
+export type PodsToBackground =
+  | { readonly kind: 'reap'; readonly request: ReaperRequest }
+  /** What this netlink port does to routes of pods is the pods thread's own doing. */
+  | { readonly kind: 'self'; readonly netlinkPort: number };
 export type BackgroundToPods =
   | { readonly kind: 'reaped'; readonly report: ReaperReport }
   | { readonly kind: 'kernel'; readonly change: PodKernelChange };

@@ -20,7 +20,7 @@ const DEFAULT_CONNECTIONS = 256;
 const FACTS_DELAY_MS = 200;
 /** Changes in the kernel come in bursts. */
 const LOOK_AGAIN_DELAY_MS = 100;
-/** A safety net under lost notifications; at 1000 pods one look costs some 10 ms. */
+/** A safety net under lost notifications, and for rules that somebody flushed, which nobody tells. */
 const LOOK_AGAIN_INTERVAL_MS = 60_000;
 
 export class PodService implements PodServicePort {
@@ -64,6 +64,10 @@ export class PodService implements PodServicePort {
           reason,
         }),
     });
+  }
+
+  get netlinkPort(): number {
+    return this.#pods.links.portId;
   }
 
   async start(): Promise<void> {

@@ -7,7 +7,7 @@ import { contains, type IpAddress } from '#lib/ip.ts';
 import { AppError, type Result, ok } from '#lib/result.ts';
 import { bootMilliseconds } from '#linux/boot-clock.ts';
 import { type KernelRefusal, linkIsAdministrativelyUp, PodLinks } from '#dataplane/pod/io/pod-links.ts';
-import { applyPodRules } from '#dataplane/pod/io/nft.ts';
+import { applyPodRules, rulesetGeneration } from '#dataplane/pod/io/nft.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
 import { rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
@@ -41,6 +41,8 @@ export class Pods {
   #uplinkMtu = 0;
   #foreign: readonly string[] = [];
   #complained = new Set<string>();
+  /** Of all rules of the namespace, after ours were written last and nobody wrote others meanwhile. */
+  #rulesGeneration: number | undefined;
 
   constructor(modules: PodsModules) {
     this.#modules = modules;
@@ -225,7 +227,7 @@ export class Pods {
       );
       const down = link !== undefined && !linkIsAdministrativelyUp(link);
       if (link !== undefined && link.group !== LINK_GROUP.live)
-        this.#report(record, 'link group', this.links.makeLive(record.hostIndex));
+        this.#report(record, 'link group', this.links.regroup(record.hostIndex));
       if (!down && wrongRoutes.length === 0 && wrongNeighbours.length === 0) continue;
       const what = [
         down ? 'link' : '',
@@ -269,10 +271,14 @@ export class Pods {
     this.#node = { ipv4: usable(wanted.ipv4), ipv6: usable(wanted.ipv6) };
   }
 
-  /** The rules against spoofing, as they must be. */
+  /** The rules against spoofing, as they must be; written only when somebody has changed any rules since we did. */
   async putRules(): Promise<void> {
+    const before = rulesetGeneration();
+    if (before !== undefined && before === this.#rulesGeneration) return;
     try {
       await applyPodRules();
+      const now = rulesetGeneration();
+      this.#rulesGeneration = before !== undefined && now === before + 1 ? now : undefined;
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       this.event('error', 'pod_rules_failed', error.message, { code: error.code });

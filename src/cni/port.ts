@@ -45,6 +45,8 @@ export type PodKernelChange =
   | { readonly kind: 'lookAgain' };
 
 export interface PodServicePort {
+  /** Notifications of what the service itself changed in the node's namespace carry this port. */
+  readonly netlinkPort: number;
   /** Rebuilds everything from the kernel, drains the spool, then listens. Throws AppError (`OS_…`, `CNI_…`). */
   start(): Promise<void>;
   /** Stops listening, lets running calls end; pods stay as they are. */

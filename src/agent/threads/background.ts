@@ -116,8 +116,7 @@ class Background {
   }
 
   lookUp(address: Parameters<typeof lookUpInKernel>[0]): ReturnType<typeof lookUpInKernel> {
-    const names = new Map(this.#view.interfaces.map(({ index, name }) => [index, name]));
-    return lookUpInKernel(address, (index) => names.get(index) ?? `interface ${index}`);
+    return lookUpInKernel(address, (index) => this.#observer.interfaceName(index) ?? `interface ${index}`);
   }
 
   connectBgp(port: MessagePort): void {
@@ -131,7 +130,10 @@ class Background {
 
   connectPods(port: MessagePort): void {
     this.#pods = port;
-    port.on('message', (message: PodsToBackground) => this.#reaper.request(message.request));
+    port.on('message', (message: PodsToBackground) => {
+      if (message.kind === 'reap') this.#reaper.request(message.request);
+      else this.#observer.setPodPorts([message.netlinkPort]);
+    });
   }
 
   async stop(): Promise<void> {

@@ -12,12 +12,25 @@ import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
 
 function makePods(host: ThreadHost<'pods'>): ThreadWork<'pods'> {
   let background: MessagePort | undefined;
-  const unsent: ReaperRequest[] = [];
+  /** For a reaper that is not there yet, or for the end of this turn: a burst of DELs is one message. */
+  let unsent: ReaperRequest[] = [];
+  let sending: NodeJS.Immediate | undefined;
   const { runDirectory } = host.data;
 
+  const send = (): void => {
+    sending = undefined;
+    if (background === undefined || unsent.length === 0) return;
+    const request: ReaperRequest = {
+      kind: 'reap',
+      links: unsent.flatMap((one) => one.links),
+      urgent: unsent.some((one) => one.urgent),
+    };
+    unsent = [];
+    background.postMessage({ kind: 'reap', request } satisfies PodsToBackground);
+  };
   const reap = (request: ReaperRequest): void => {
-    if (background === undefined) unsent.push(request);
-    else background.postMessage({ kind: 'reap', request } satisfies PodsToBackground);
+    unsent.push(request);
+    sending ??= setImmediate(send);
   };
   const service = new PodService(
     { socketPath: join(runDirectory, 'cni.sock'), spoolDirectory: join(runDirectory, 'spool') },
@@ -45,6 +58,7 @@ function makePods(host: ThreadHost<'pods'>): ThreadWork<'pods'> {
       rows: () => service.rows(),
       stop: async () => {
         await service.stop();
+        send();
         background?.close();
         return undefined;
       },
@@ -52,11 +66,12 @@ function makePods(host: ThreadHost<'pods'>): ThreadWork<'pods'> {
     connect: (to, port) => {
       if (to !== 'background') throw new AppError('BUG_THREAD_CONNECT', `pods has nothing to say to ${to}`);
       background = port;
+      port.postMessage({ kind: 'self', netlinkPort: service.netlinkPort } satisfies PodsToBackground);
       port.on('message', (message: BackgroundToPods) => {
         if (message.kind === 'reaped') service.reaped(message.report);
         else service.kernelChanged(message.change);
       });
-      for (const request of unsent.splice(0)) reap(request);
+      send();
     },
     release: () => undefined,
   };

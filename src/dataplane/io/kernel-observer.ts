@@ -56,7 +56,7 @@ export interface OwnRouteChange {
 }
 
 export interface KernelObserverCallbacks {
-  /** The whole picture, each time something in it changed. */
+  /** The whole picture, each time something in it changed; pods that came and went by themselves at most once a second. */
   view(view: KernelView): void;
   /**
    * Pod interfaces that came, changed or went, in order. After lost notifications all that exist are told as changed. The
@@ -71,6 +71,11 @@ export interface KernelObserverCallbacks {
 const defaultSettle = milliseconds(20);
 /** Pods come and go in bursts, and nothing in the picture that waits for them is urgent. */
 const podSettle = milliseconds(100);
+/**
+ * A view that differs by pods alone is not told sooner after the one before: it has a row for every pod, and with a burst
+ * of pods each of them would be copied again and again for whoever reads views.
+ */
+const podViewRest = milliseconds(1000);
 /** A dump of routes is followed by this many times its length without one. */
 const dumpRest = 5;
 const nothing: OwnRouteChange = { learned: false, blocks: false, pods: false };
@@ -84,7 +89,7 @@ export class KernelObserver {
   readonly #callbacks: KernelObserverCallbacks;
   readonly #monitor: NetlinkMonitor;
   readonly #settle: Duration;
-  readonly #podPorts: ReadonlySet<number>;
+  #podPorts: ReadonlySet<number>;
   readonly #links = new Map<number, Link>();
   readonly #addresses = new Map<string, InterfaceAddress>();
   readonly #packed = emptyPackedRoute();
@@ -92,6 +97,8 @@ export class KernelObserver {
   #podChanges: PodLinkChange[] = [];
   #ownChange: OwnRouteChange = nothing;
   #viewChanged = false;
+  #podsOfViewChanged = false;
+  #podViewNotBefore: Instant;
   #routesStale = false;
   #allStale = false;
   #routesNotBefore: Instant;
@@ -105,6 +112,7 @@ export class KernelObserver {
     this.#settle = options.settle ?? defaultSettle;
     this.#podPorts = new Set(options.podPorts ?? []);
     this.#routesNotBefore = modules.clock.now();
+    this.#podViewNotBefore = modules.clock.now();
     this.#monitor = NetlinkMonitor.open(
       {
         groups: [
@@ -142,6 +150,15 @@ export class KernelObserver {
     this.#closed = true;
     this.#cancelTimer?.();
     return this.#monitor.close();
+  }
+
+  /** Netlink ports of those who make and remove pods from now on. */
+  setPodPorts(ports: readonly number[]): void {
+    this.#podPorts = new Set(ports);
+  }
+
+  interfaceName(index: number): string | undefined {
+    return this.#links.get(index)?.name;
   }
 
   /** Interfaces whose link group says that they are pods, as last seen. */
@@ -185,25 +202,19 @@ export class KernelObserver {
     else this.#links.set(link.index, link);
     const pod = isPodLink(link) || (before !== undefined && isPodLink(before));
     if (pod) this.#podChanges.push({ kind: removed ? 'removed' : 'changed', link });
-    const same =
-      !removed &&
-      before !== undefined &&
-      before.name === link.name &&
-      before.mtu === link.mtu &&
-      before.group === link.group &&
-      linkIsUp(before) === linkIsUp(link);
     if (removed) this.#forgetAddresses(link.index);
-    if (same) {
-      if (pod) this.#due(this.#settle);
+    if (pod) {
+      // Readers of the view want to know which interfaces are pods, not how those are.
+      if (removed || before === undefined || !isPodLink(before) || !isPodLink(link)) this.#podsOfViewChanged = true;
+      this.#due(podSettle);
       return;
     }
+    if (!removed && before !== undefined && sameLink(before, link)) return;
     this.#viewChanged = true;
-    if (!pod) {
-      this.#routesStale = true;
-      // A link that went down has taken nexthops and IPv4 routes with it in silence; one that is back brings none.
-      this.#own({ learned: true, blocks: false, pods: false });
-    }
-    this.#due(pod ? podSettle : this.#settle);
+    this.#routesStale = true;
+    // A link that went down has taken nexthops and IPv4 routes with it in silence; one that is back brings none.
+    this.#own({ learned: true, blocks: false, pods: false });
+    this.#due(this.#settle);
   }
 
   #forgetAddresses(interfaceIndex: number): void {
@@ -272,8 +283,17 @@ export class KernelObserver {
     this.#ownChange = nothing;
     if (podChanges.length > 0) this.#callbacks.podLinks(podChanges);
     if (ownChange.learned || ownChange.blocks || ownChange.pods) this.#callbacks.ourRoutesChanged(ownChange);
-    if (!this.#viewChanged) return;
+    const now = this.#modules.clock.now();
+    if (!this.#viewChanged) {
+      if (!this.#podsOfViewChanged) return;
+      if (now < this.#podViewNotBefore) {
+        this.#due(between(now, this.#podViewNotBefore));
+        return;
+      }
+    }
     this.#viewChanged = false;
+    this.#podsOfViewChanged = false;
+    this.#podViewNotBefore = after(now, podViewRest);
     this.#callbacks.view(this.#view());
   }
 
@@ -361,6 +381,12 @@ export class KernelObserver {
     return { interfaces, routes: this.#routes };
   }
 }
+
+const sameLink = (before: Link, link: Link): boolean =>
+  before.name === link.name &&
+  before.mtu === link.mtu &&
+  before.group === link.group &&
+  linkIsUp(before) === linkIsUp(link);
 
 const addressKey = (one: InterfaceAddress): string => `${one.interfaceIndex} ${one.address}/${one.prefixLength}`;
 

@@ -8,6 +8,10 @@ import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppError } from '#lib/result.ts';
+import { NETLINK_NETFILTER } from '#linux/socket.ts';
+import { NetlinkSocket } from '#netlink/io/socket.ts';
+import { MessageBatch } from '#netlink/wire/batch.ts';
+import { appendGetRulesetGeneration, decodeRulesetGeneration } from '#netlink/wire/ruleset.ts';
 import type { DataplaneIntent } from '../../intent.ts';
 import { outgoingRules, podRules, removeRules } from '../ruleset.ts';
 
@@ -47,6 +51,29 @@ export function applyRuleset(ruleset: object): Promise<void> {
       return reject(new AppError('OS_NFT_REFUSED', `nft refused the ruleset: ${words}`, { retry: 'backoff', data }));
     });
   }).finally(() => closeSync(stdin));
+}
+
+/**
+ * A number that every change of any rules in the calling thread's namespace makes one greater; `undefined` when the kernel
+ * does not tell. Costs a few system calls, where a look by the program costs a process.
+ */
+export function rulesetGeneration(): number | undefined {
+  let socket: NetlinkSocket | undefined;
+  try {
+    socket = NetlinkSocket.open({ protocol: NETLINK_NETFILTER });
+    const batch = new MessageBatch(64);
+    appendGetRulesetGeneration(batch);
+    let generation: number | undefined;
+    socket.execute(batch, (_, reader, message) => {
+      generation = decodeRulesetGeneration(reader, message) ?? generation;
+    });
+    return generation;
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return undefined;
+  } finally {
+    socket?.close();
+  }
 }
 
 /** The rules against spoofing; needed before the first pod is live. */
