@@ -2,6 +2,7 @@
  * Deletes the connection tracking entries of addresses that are about to be given to other pods: an established TCP entry
  * lives five days, and a translation in it would send a new pod's traffic where the old one's went. One pass over the table per call.
  */
+import { readFileSync } from 'node:fs';
 import { addressBytes, type Family, familyOf, type IpAddress } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { ENOENT } from '#linux/errno.ts';
@@ -15,6 +16,7 @@ import {
   decodeConntrack,
 } from '#netlink/wire/conntrack.ts';
 
+const CONNTRACK_COUNT = '/proc/sys/net/netfilter/nf_conntrack_count';
 const DELETES_PER_REQUEST = 500;
 /** EINVAL and friends of a kernel that has no ctnetlink: nothing is tracked that we could delete. */
 const absentCodes = new Set(['OS_EPROTONOSUPPORT', 'OS_EAFNOSUPPORT']);
@@ -40,6 +42,15 @@ export class Conntrack {
   close(): void {
     this.#socket?.close();
     this.#socket = undefined;
+  }
+
+  /** No connection at all is tracked in the calling thread's namespace; false where the kernel does not say. */
+  isEmpty(): boolean {
+    try {
+      return readFileSync(CONNTRACK_COUNT, 'utf8').trim() === '0';
+    } catch {
+      return false;
+    }
   }
 
   /** Deletes what has one of the addresses as source or destination in either direction; answers how many entries that were. */

@@ -1,14 +1,22 @@
 /**
  * Deletes the veths of pods that are gone, on the background thread. Deleting one waits 20 ms in the kernel, a group of 64
- * takes 43 (measured), so requests are collected for a moment. A group is: look at the links, move ours from *dying* to
- * *reaping*, delete that group by one request, forget the connections of their addresses, report. Only then may an address
- * come back.
+ * takes 43 (measured), so requests are collected for a moment. What has gathered is looked at once; then, group by group,
+ * ours are moved from *dying* to *reaping* and that group is deleted by one request. A link is reported once the
+ * connections of its addresses are forgotten too. Only then may an address come back.
  */
 import { AppError } from '#lib/result.ts';
 import { ENODEV } from '#linux/errno.ts';
 import { NetlinkSocket } from '#netlink/io/socket.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
-import { appendDelLink, appendDumpLinks, appendSetLink, decodeLink, type Link } from '#netlink/wire/link.ts';
+import { RTM } from '#netlink/wire/constants.ts';
+import {
+  appendDelLink,
+  appendDumpLinks,
+  appendGetLink,
+  appendSetLink,
+  decodeLink,
+  type Link,
+} from '#netlink/wire/link.ts';
 import { LINK_GROUP } from '../../kernel-names.ts';
 import { planReaping } from '../reap-plan.ts';
 import type { DyingLink, ReaperReport, ReaperRequest } from '../reaping.ts';
@@ -16,6 +24,8 @@ import { Conntrack } from './conntrack.ts';
 
 /** The knee of the measured curve: more per group saves little and holds the kernel's RTNL lock longer. */
 const GROUP_SIZE = 64;
+/** One look at the links serves so many groups; the last of them is deleted some 300 ms after it. */
+const GROUPS_PER_LOOK = 8;
 /** A burst of deletions is collected until it pauses this long … */
 const DEBOUNCE_MS = 30;
 /** … but nobody waits longer than this. */
@@ -36,8 +46,16 @@ export class Reaper {
   readonly #conntrack: Conntrack | undefined;
   readonly #batch = new MessageBatch(16384);
   readonly #queue = new Map<number, DyingLink>();
+  /** Looked at and ours; to be deleted, in order. */
+  #planned: readonly DyingLink[] = [];
+  #asGroup = false;
+  /** Deleted, but their connections may still be there. */
+  #removed: DyingLink[] = [];
+  /** Indexes of what is planned or removed. */
+  readonly #inHand = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #firstQueuedAt = 0;
+  #urgent = false;
   #stopped = false;
 
   /** Opens its sockets in the calling thread's namespace. Errors: AppError `OS_*`. */
@@ -51,10 +69,16 @@ export class Reaper {
   request(request: ReaperRequest): void {
     if (this.#stopped) return;
     if (this.#queue.size === 0) this.#firstQueuedAt = performance.now();
-    for (const link of request.links) this.#queue.set(link.index, link);
-    const waited = performance.now() - this.#firstQueuedAt;
-    const full = this.#queue.size >= this.#groupSize;
-    this.#arm(request.urgent || full ? 0 : Math.max(0, Math.min(DEBOUNCE_MS, LONGEST_WAIT_MS - waited)));
+    for (const link of request.links) if (!this.#inHand.has(link.index)) this.#queue.set(link.index, link);
+    this.#urgent ||= request.urgent;
+    // What comes while groups are under way waits for their end.
+    if (this.#inHand.size === 0 && this.#queue.size > 0) this.#arm(this.#collecting());
+  }
+
+  /** How long to wait for more, milliseconds. */
+  #collecting(): number {
+    if (this.#urgent || this.#queue.size >= this.#groupSize) return 0;
+    return Math.max(0, Math.min(DEBOUNCE_MS, this.#firstQueuedAt + LONGEST_WAIT_MS - performance.now()));
   }
 
   /** Deletes what is queued, then closes its sockets. */
@@ -62,7 +86,7 @@ export class Reaper {
     if (this.#stopped) return Promise.resolve();
     this.#stopped = true;
     clearTimeout(this.#timer);
-    while (this.#queue.size > 0) this.#reapGroup();
+    while (this.#queue.size > 0 || this.#inHand.size > 0) this.#step();
     this.#socket.close();
     this.#conntrack?.close();
     return Promise.resolve();
@@ -76,35 +100,66 @@ export class Reaper {
   /** One group a turn: what else this thread has to do comes between. */
   #run(): void {
     if (this.#stopped) return;
-    this.#reapGroup();
-    if (this.#queue.size > 0) this.#arm(0);
+    this.#step();
+    if (this.#inHand.size > 0) this.#arm(0);
+    else if (this.#queue.size > 0) this.#arm(this.#collecting());
   }
 
-  #reapGroup(): void {
-    const wanted = [...this.#queue.values()].slice(0, this.#groupSize);
-    for (const link of wanted) this.#queue.delete(link.index);
-    if (wanted.length === 0) return;
+  #step(): void {
+    if (this.#planned.length === 0)
+      this.#attempt([...this.#queue.values()].slice(0, GROUPS_PER_LOOK * this.#groupSize), (wanted) => {
+        for (const link of wanted) this.#queue.delete(link.index);
+        if (this.#queue.size === 0) this.#urgent = false;
+        this.#plan(wanted);
+      });
+    const group = this.#planned.slice(0, this.#groupSize);
+    this.#planned = this.#planned.slice(this.#groupSize);
+    this.#attempt(group, () => this.#delete(group));
+    // With connections to look through, one pass serves all groups of a look.
+    if (this.#planned.length > 0 && this.#conntrack?.isEmpty() === false) return;
+    const removed = this.#removed;
+    this.#removed = [];
+    this.#attempt(removed, () => {
+      if (this.#conntrack?.isEmpty() === false) this.#conntrack.forget(removed.flatMap((link) => link.addresses));
+      for (const link of removed) this.#inHand.delete(link.index);
+      this.#modules.report({ kind: 'reaped', links: removed });
+    });
+  }
+
+  /** What the environment refuses is reported as kept. */
+  #attempt(links: readonly DyingLink[], action: (links: readonly DyingLink[]) => void): void {
+    if (links.length === 0) return;
     try {
-      this.#reap(wanted);
+      action(links);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      this.#modules.report({ kind: 'kept', links: wanted, reason: error.message });
+      this.#keep(links, error.message);
     }
   }
 
-  #reap(wanted: readonly DyingLink[]): void {
-    const plan = planReaping(wanted, this.#links());
-    for (const { link, reason } of plan.keep) this.#modules.report({ kind: 'kept', links: [link], reason });
-    const stuck = plan.remove.length === 0 ? new Map<number, string>() : this.#remove(plan.remove, plan.asGroup);
-    const removed = plan.remove.filter((link) => !stuck.has(link.index));
-    for (const link of plan.remove) {
+  #keep(links: readonly DyingLink[], reason: string): void {
+    for (const link of links) this.#inHand.delete(link.index);
+    this.#modules.report({ kind: 'kept', links, reason });
+  }
+
+  #plan(wanted: readonly DyingLink[]): void {
+    const [only] = wanted.length === 1 ? wanted : [];
+    const plan = planReaping(wanted, only === undefined ? this.#links() : this.#link(only.index));
+    for (const { link, reason } of plan.keep) this.#keep([link], reason);
+    this.#planned = plan.remove;
+    this.#removed = [...plan.gone];
+    for (const link of [...plan.remove, ...plan.gone]) this.#inHand.add(link.index);
+    // A single link is cheaper to look at and to delete by itself than a look at all.
+    this.#asGroup = only === undefined && plan.asGroup;
+  }
+
+  #delete(group: readonly DyingLink[]): void {
+    const stuck = this.#remove(group, this.#asGroup);
+    for (const link of group) {
       const reason = stuck.get(link.index);
-      if (reason !== undefined) this.#modules.report({ kind: 'kept', links: [link], reason });
+      if (reason === undefined) this.#removed.push(link);
+      else this.#keep([link], reason);
     }
-    const links = [...removed, ...plan.gone];
-    if (links.length === 0) return;
-    this.#conntrack?.forget(links.flatMap((link) => link.addresses));
-    this.#modules.report({ kind: 'reaped', links });
   }
 
   #links(): readonly Link[] {
@@ -112,6 +167,23 @@ export class Reaper {
     if (!links.ok)
       throw new AppError('OS_NETLINK_DUMP', `the links cannot be read: ${links.error.kind}`, { retry: 'backoff' });
     return links.value;
+  }
+
+  /** Empty when there is no such link. */
+  #link(index: number): readonly Link[] {
+    this.#batch.clear();
+    appendGetLink(this.#batch, { index });
+    const found: Link[] = [];
+    const { failures } = this.#socket.execute(this.#batch, (_, reader, message) => {
+      const link = message.type === RTM.NEWLINK ? decodeLink(reader, message) : undefined;
+      if (link !== undefined) found.push(link);
+    });
+    const failure = failures.find((one) => one.errno !== ENODEV);
+    if (failure !== undefined)
+      throw new AppError('OS_NETLINK_DUMP', `a link cannot be read: ${failure.name}`, { retry: 'backoff' });
+    if (found.length === 0 && failures.length === 0)
+      throw new AppError('OS_NETLINK_DUMP', 'a link cannot be read: no answer', { retry: 'backoff' });
+    return found;
   }
 
   /** Answers the links that are still there, with the kernel's reason. */
