@@ -59,6 +59,11 @@ export interface MonitorPort {
 /** 8 MiB hold some ten thousand notifications: a burst of another routing daemon. */
 const defaultReceiveBufferBytes = 8 * 1024 * 1024;
 const datagramBytes = 64 * 1024;
+/**
+ * After a notification the socket rests so long before a read is parked again: in a burst each one would cost a thread of
+ * the pool and a turn of the event loop. The first one is delivered at once.
+ */
+const restMilliseconds = 10;
 /** Datagrams handled before other work of the thread gets its turn. */
 const burst = 2000;
 
@@ -128,6 +133,7 @@ export class NetlinkMonitor {
   readonly #reader = new WireReader(new Uint8Array(datagramBytes));
   #state: 'idle' | 'reading' | 'closing' | 'closed' = 'idle';
   #closed: (() => void) | undefined;
+  #resting: NodeJS.Timeout | undefined;
 
   /** Takes the port over and closes it with close(). */
   constructor(port: MonitorPort, callbacks: MonitorCallbacks) {
@@ -161,7 +167,8 @@ export class NetlinkMonitor {
       };
       if (this.#state === 'closing') return;
       this.#state = 'closing';
-      this.#port.wake();
+      if (this.#resting === undefined) this.#port.wake();
+      else this.#end();
     });
   }
 
@@ -184,8 +191,18 @@ export class NetlinkMonitor {
       } else if (length > 0) this.#deliver(length);
       this.#drain();
       if (this.#isClosing()) this.#end();
-      else this.#wait();
+      else this.#rest();
     });
+  }
+
+  #rest(): void {
+    this.#resting = setTimeout(() => {
+      this.#resting = undefined;
+      const some = this.#drain();
+      if (this.#isClosing()) this.#end();
+      else if (some) this.#rest();
+      else this.#wait();
+    }, restMilliseconds);
   }
 
   /** A callback may have closed us. */
@@ -193,13 +210,15 @@ export class NetlinkMonitor {
     return this.#state === 'closing';
   }
 
-  #drain(): void {
+  /** Answers whether there was anything. */
+  #drain(): boolean {
     for (let i = 0; i < burst && this.#state === 'reading'; i++) {
       const length = this.#port.next(this.#reader.bytes);
-      if (length === 'silent') return;
+      if (length === 'silent') return i > 0;
       if (length === 'overrun') this.#callbacks.observeAgain();
       else this.#deliver(length);
     }
+    return true;
   }
 
   #deliver(length: number): void {
@@ -212,6 +231,8 @@ export class NetlinkMonitor {
 
   #end(): void {
     this.#state = 'closed';
+    clearTimeout(this.#resting);
+    this.#resting = undefined;
     this.#port.close();
     this.#closed?.();
     this.#closed = undefined;

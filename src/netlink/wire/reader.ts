@@ -33,8 +33,15 @@ export class WireReader {
   /** Text up to the first NUL or the end. */
   text(at: number, length: number): string {
     let end = at;
-    while (end < at + length && this.bytes[end] !== 0) end++;
-    return decoder.decode(this.bytes.subarray(at, end));
+    let text = '';
+    let plain = end < at + length;
+    // Names are short and ASCII, for which the decoder would cost more than reading them here.
+    for (; end < at + length && this.bytes[end] !== 0; end++) {
+      const byte = this.bytes[end] as number;
+      if (byte > 0x7f) plain = false;
+      else if (plain) text += String.fromCharCode(byte);
+    }
+    return plain ? text : decoder.decode(this.bytes.subarray(at, end));
   }
   /** A copy. */
   slice(at: number, length: number): Uint8Array {
