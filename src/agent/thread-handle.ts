@@ -59,7 +59,9 @@ export class ThreadHandle<N extends ThreadName> {
       // Descriptors come from libc here, which Node has not seen opened.
       trackUnmanagedFds: false,
     });
-    this.#worker.on('message', (message: ThreadToMain<N>) => this.#receive(message, listener));
+    this.#worker.on('message', (messages: readonly ThreadToMain<N>[]) => {
+      for (const message of messages) this.#receive(message, listener);
+    });
     this.#worker.on('error', (error: unknown) => {
       this.#lastWords ??= {
         code: 'BUG_UNEXPECTED',

@@ -19,6 +19,8 @@ import type {
 } from '../messages.ts';
 
 const BEAT_MILLISECONDS = 1000;
+/** What nobody waits for is collected so long: a message of its own for each would cost more than what it tells. */
+const COLLECT_MILLISECONDS = 20;
 
 export interface ThreadHost<N extends ThreadName> {
   readonly data: ThreadData;
@@ -54,7 +56,24 @@ export function runThread<N extends ThreadName>(_name: N, make: (host: ThreadHos
   const port = parentPort;
   if (port === null) throw new TypeError('a thread entry was started as a program');
   const data = workerData as ThreadData;
-  const post = (message: ThreadToMain<N>): void => port.postMessage(message);
+  let collected: ThreadToMain<N>[] = [];
+  let collecting: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    clearTimeout(collecting);
+    collecting = undefined;
+    if (collected.length === 0) return;
+    port.postMessage(collected);
+    collected = [];
+  };
+  /** Keeps the order with what was collected before. */
+  const post = (message: ThreadToMain<N>): void => {
+    collected.push(message);
+    flush();
+  };
+  const collect = (message: ThreadToMain<N>): void => {
+    collected.push(message);
+    collecting ??= setTimeout(flush, COLLECT_MILLISECONDS);
+  };
   let work: ThreadWork<N> | undefined;
 
   const die = (error: unknown): void => {
@@ -62,6 +81,7 @@ export function runThread<N extends ThreadName>(_name: N, make: (host: ThreadHos
     try {
       work?.release();
     } finally {
+      flush();
       process.exit(1);
     }
   };
@@ -70,9 +90,9 @@ export function runThread<N extends ThreadName>(_name: N, make: (host: ThreadHos
 
   const host: ThreadHost<N> = {
     data,
-    log: (level, event, fields) => post({ kind: 'log', level, event, fields }),
+    log: (level, event, fields) => collect({ kind: 'log', level, event, fields }),
     facts: (facts) => post({ kind: 'facts', facts }),
-    attached: (seconds) => post({ kind: 'attached', seconds }),
+    attached: (seconds) => collect({ kind: 'attached', seconds }),
   };
   const priority = setThreadPriority(data.nice);
   if (!priority.set)
@@ -117,6 +137,7 @@ export function runThread<N extends ThreadName>(_name: N, make: (host: ThreadHos
     if (name === 'stop') {
       clearInterval(beat);
       delay.disable();
+      flush();
       port.close();
     }
   };
