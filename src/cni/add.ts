@@ -9,6 +9,7 @@ import { closeNamespace } from '#linux/namespace.ts';
 import { EEXIST } from '#linux/errno.ts';
 import { encodeAlias } from '#dataplane/pod/alias.ts';
 import { type Attachment, type AttachmentKey, hostInterfaceName, podMac } from '#dataplane/pod/attachment.ts';
+import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
 import type { Wiring } from '#dataplane/pod/wiring.ts';
@@ -146,7 +147,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
     };
     const made = await createPair(pods, request, wiring, namespaceFd);
     if (!made.ok) return made;
-    const { hostIndex, podIndex } = made.value;
+    const { hostIndex } = made.value;
     record = {
       attachment,
       hostInterface: wiring.hostInterface,
@@ -156,18 +157,12 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       state: 'building',
     };
     pods.registry.add(record);
-    const outside = pods.links.configureHost(wiring, hostIndex, alias.value, pods.node);
+    const outside = pods.links.recordHost(wiring, hostIndex, alias.value);
     // Whatever became of it: the reaper deletes only a link that carries what we say it carries.
     record.alias = outside === undefined ? alias.value : (pods.links.link(hostIndex)?.alias ?? '');
     if (outside !== undefined) return { ok: false, error: kernelFailure(outside) };
-    const inside = pods.links.configurePod(wiring, podIndex, namespaceFd, options.sysctl);
-    if (inside !== undefined) return { ok: false, error: kernelFailure(inside) };
-    await waitForIpv6(pods, request, addresses.value, namespaceFd);
-    const announced = await waitForAnnouncement(pods, request, addresses.value);
-    if (!announced.ok) return announced;
-    if (request.gone.aborted) return tryAgain('the caller is gone', '');
-    const live = pods.links.makeLive(hostIndex);
-    if (live !== undefined) return { ok: false, error: kernelFailure(live) };
+    const joined = await join(pods, request, wiring, made.value, namespaceFd);
+    if (!joined.ok) return joined;
     record.state = 'live';
     undo.commit();
     pods.changed();
@@ -237,17 +232,37 @@ async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult
   }
 }
 
-/** What is sent to the pod right after the answer must not be lost; usually the kernel is ready within a millisecond. */
-async function waitForIpv6(
+/**
+ * The pod's side, then the host's: with the host's end down nothing can be sent or received before all else stands. What
+ * is sent to the pod right after the answer must not be lost either, so its end is waited for; usually the kernel is ready
+ * within a millisecond.
+ */
+async function join(
   pods: Pods,
   request: AddRequest,
-  addresses: readonly IpAddress[],
+  wiring: Wiring,
+  { hostIndex, podIndex }: { readonly hostIndex: number; readonly podIndex: number },
   namespaceFd: number,
-): Promise<void> {
-  const deadline = performance.now() + LONGEST_IPV6_WAIT_MS;
-  for (let looks = 0; !pods.links.answersIpv6(namespaceFd, addresses); looks++) {
-    if (request.gone.aborted || performance.now() > deadline) return;
-    await (looks < EAGER_LOOKS ? setImmediate() : setTimeout(1));
+): Promise<CniResult<undefined>> {
+  const { links } = pods;
+  const socket = PodLinks.openPod(namespaceFd);
+  try {
+    const inside = links.configurePod(socket, wiring, podIndex, namespaceFd, request.options.sysctl);
+    if (inside !== undefined) return { ok: false, error: kernelFailure(inside) };
+    const announced = await waitForAnnouncement(pods, request, wiring.addresses);
+    if (!announced.ok) return announced;
+    if (request.gone.aborted) return tryAgain('the caller is gone', '');
+    const live = links.makeLive(wiring, hostIndex, pods.node);
+    if (live !== undefined) return { ok: false, error: kernelFailure(live) };
+    const deadline = performance.now() + LONGEST_IPV6_WAIT_MS;
+    for (let looks = 0; !links.answers(socket, podIndex, wiring.addresses); looks++) {
+      if (request.gone.aborted) return tryAgain('the caller is gone', '');
+      if (performance.now() > deadline) break;
+      await (looks < EAGER_LOOKS ? setImmediate() : setTimeout(1));
+    }
+    return ok(undefined);
+  } finally {
+    socket.close();
   }
 }
 

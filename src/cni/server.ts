@@ -20,6 +20,8 @@ import { cniCode, formatFailure } from './spec.ts';
 
 /** A plugin sends at once; one that does not is no plugin of ours. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Every call ends with an abort; without a reason of ours each would make an exception with a stack. */
+const CALLER_GONE = 'the caller is gone';
 const LARGEST_REQUEST = MAX_ENVIRONMENT_BYTES + MAX_STDIN_BYTES + 64;
 
 export interface Caller {
@@ -96,12 +98,12 @@ export class CniServer {
     socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy());
     socket.on('close', () => {
       this.#open.delete(socket);
-      gone.abort();
+      gone.abort(CALLER_GONE);
     });
     socket.on('error', () => gone.abort());
     // Node closes our half too when both are done; a plugin that closes while we work is gone.
     socket.on('end', () => {
-      gone.abort();
+      gone.abort(CALLER_GONE);
       if (!started) socket.end();
     });
     socket.on('data', (chunk: Buffer) => {

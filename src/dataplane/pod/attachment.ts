@@ -2,7 +2,7 @@
  * PURE: what one attachment is called. Network, container id and interface together name it (CNI specification,
  * "Attachment"); the host end's name and the pod's MAC come from their hash, so that a restarted agent knows both.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { IpAddress } from '#lib/ip.ts';
 import { INTERFACE_PREFIX } from '../kernel-names.ts';
 
@@ -25,7 +25,7 @@ export interface Attachment extends AttachmentKey {
   readonly pod: string;
 }
 
-const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
+const digest = (text: string): string => hash('sha256', text, 'hex');
 
 export const networkHash = (network: string): string => digest(network).slice(0, 12);
 
@@ -43,9 +43,9 @@ export const isHostInterfaceName = (name: string): boolean =>
 
 /** A locally administered unicast address. */
 export function podMac(key: AttachmentKey): string {
-  const hash = digest(`mac ${attachmentId(key)}`);
-  const first = (Number.parseInt(hash.slice(0, 2), 16) & 0xfc) | 0x02;
-  return [first.toString(16).padStart(2, '0'), ...[1, 2, 3, 4, 5].map((i) => hash.slice(2 * i, 2 * i + 2))].join(':');
+  const hex = digest(`mac ${attachmentId(key)}`);
+  const first = (Number.parseInt(hex.slice(0, 2), 16) & 0xfc) | 0x02;
+  return [first.toString(16).padStart(2, '0'), ...[1, 2, 3, 4, 5].map((i) => hex.slice(2 * i, 2 * i + 2))].join(':');
 }
 
 /** `aa:bb:cc:dd:ee:ff` in lower case for any usual spelling of a unicast MAC; `undefined` for anything else. */

@@ -1,6 +1,6 @@
 /**
  * PURE: the messages that join a pod to its node, and those that part them. One function fills one batch, which goes out
- * by one sendmsg: create, the host's side, the pod's side, live. What follows the create goes by the index that the
+ * by one sendmsg: create, the host's record, the pod's side, live. What follows the create goes by the index that the
  * kernel answered it with, so that a create that failed can never configure somebody else's interface.
  */
 import { addressBits, type Family, familyOf, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
@@ -127,21 +127,22 @@ function appendFurtherRoutes(
 }
 
 /** Answers the index of the message that asks for no link-local address, which a node without IPv6 refuses. */
-export function appendHostSide(
-  batch: MessageBatch,
-  wiring: Wiring,
-  hostIndex: number,
-  alias: string,
-  node: NodeAddresses,
-): number {
+export function appendHostRecord(batch: MessageBatch, hostIndex: number, alias: string): number {
   appendSetLink(batch, { index: hostIndex }, { alias, ipv4Settings: { [IPV4_DEVCONF.RP_FILTER]: 1 } });
-  const withoutIpv6 = appendSetLink(batch, { index: hostIndex }, { addressGeneration: IN6_ADDR_GEN_MODE.NONE });
+  return appendSetLink(batch, { index: hostIndex }, { addressGeneration: IN6_ADDR_GEN_MODE.NONE });
+}
+
+/**
+ * The group before the link comes up, in a message of its own: the kernel goes through its whole IPv6 table for every
+ * setting of a link that is up.
+ */
+export function appendHostLive(batch: MessageBatch, wiring: Wiring, hostIndex: number, node: NodeAddresses): void {
+  appendGroup(batch, hostIndex, LINK_GROUP.live);
   appendSetLink(batch, { index: hostIndex }, { up: true });
   for (const address of wiring.addresses) {
     appendHostNeighbour(batch, hostIndex, address, wiring.mac);
     appendHostRoute(batch, hostIndex, address, node);
   }
-  return withoutIpv6;
 }
 
 export function appendHostNeighbour(batch: MessageBatch, hostIndex: number, address: IpAddress, mac: string): void {

@@ -17,6 +17,9 @@ export type NamespaceFailure =
 
 const LONGEST_CHAIN = 40;
 
+/** The calling thread's own namespace; a thread never keeps another. */
+let own: { readonly ino: number; readonly dev: number } | undefined;
+
 /** `path` below `root` with the symbolic links of its directories followed inside `root`; the last part is left alone. */
 function withinRoot(root: string, path: string): string {
   let parts = posix
@@ -61,7 +64,7 @@ export function openPeerNamespace(peer: number, path: string): Result<number, Na
     return fail({ kind: 'absent', path, reason: error.code.replace(/^OS_/, '') });
   }
   try {
-    const own = statSync('/proc/thread-self/ns/net');
+    own ??= statSync('/proc/thread-self/ns/net');
     const there = fstatSync(fd);
     if (own.ino === there.ino && own.dev === there.dev) {
       closeNamespace(fd);

@@ -1,6 +1,6 @@
 /**
- * Pod veths in the kernel: attach in four requests (create, host's side, pod's side, live), detach in one, observe and repair. It decides nothing: what it is told
- * it does, and what the kernel says it answers. Every request is synchronous, so nothing can come between two of them.
+ * Pod veths in the kernel: attach in four requests (create, the host's record, the pod's side, live), detach in
+ * one, observe and repair. It decides nothing: what it is told it does, and what the kernel says it answers. Every request is synchronous, so nothing can come between two of them.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { addressBits, familyOf, hostPrefix, type IpAddress } from '#lib/ip.ts';
@@ -19,9 +19,10 @@ import { LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
 import {
   appendCreate,
   appendGroup,
+  appendHostLive,
   appendHostNeighbour,
+  appendHostRecord,
   appendHostRoute,
-  appendHostSide,
   appendPart,
   appendPodSide,
   gatewayOf,
@@ -36,6 +37,9 @@ export interface KernelRefusal {
   /** `EEXIST` and the like, with the kernel's own words when it has any. */
   readonly text: string;
 }
+
+/** Where requests inside one pod's namespace go during an ADD. */
+export type PodSocket = NetlinkSocket;
 
 /** The pod's side as CHECK and a repeated ADD look at it. */
 export interface PodSide {
@@ -64,6 +68,11 @@ export class PodLinks {
   /** Opens a netlink socket in the calling thread's namespace. Errors: AppError `OS_*`. */
   constructor() {
     this.#host = NetlinkSocket.open();
+  }
+
+  /** Notifications of what this object changed in the node's namespace carry this port. */
+  get portId(): number {
+    return this.#host.portId;
   }
 
   close(): void {
@@ -114,34 +123,35 @@ export class PodLinks {
     return getLink(this.#host, { name });
   }
 
+  /** One socket serves all requests inside a pod; the caller closes it. Errors: AppError `OS_*`. */
+  static openPod(namespaceFd: number): PodSocket {
+    return NetlinkSocket.open({ namespace: namespaceFd, buffer: ACKNOWLEDGEMENT_BYTES });
+  }
+
   /** Addresses, gateway, routes and sysctl settings inside the pod. */
   configurePod(
+    pod: PodSocket,
     wiring: Wiring,
     podIndex: number,
     namespaceFd: number,
     sysctl: readonly { readonly path: string; readonly value: string }[],
   ): KernelRefusal | undefined {
-    const pod = NetlinkSocket.open({ namespace: namespaceFd, buffer: ACKNOWLEDGEMENT_BYTES });
-    try {
-      let failure = this.#podBatch(pod, wiring, podIndex);
-      if (
-        failure !== undefined &&
-        (failure.errno === EACCES || failure.errno === EPERM) &&
-        wiring.addresses.some(isIpv6)
-      ) {
-        // The runtime switched IPv6 off in new namespaces; our pod has an address of it.
-        writeSysctl(namespaceFd, `net/ipv6/conf/${wiring.interfaceName}/disable_ipv6`, '0');
-        failure = this.#podBatch(pod, wiring, podIndex);
-      }
-      if (failure !== undefined)
-        return {
-          step: `configure ${wiring.interfaceName} inside the pod`,
-          errno: failure.errno,
-          text: describe(failure),
-        };
-    } finally {
-      pod.close();
+    let failure = this.#podBatch(pod, wiring, podIndex);
+    if (
+      failure !== undefined &&
+      (failure.errno === EACCES || failure.errno === EPERM) &&
+      wiring.addresses.some(isIpv6)
+    ) {
+      // The runtime switched IPv6 off in new namespaces; our pod has an address of it.
+      writeSysctl(namespaceFd, `net/ipv6/conf/${wiring.interfaceName}/disable_ipv6`, '0');
+      failure = this.#podBatch(pod, wiring, podIndex);
     }
+    if (failure !== undefined)
+      return {
+        step: `configure ${wiring.interfaceName} inside the pod`,
+        errno: failure.errno,
+        text: describe(failure),
+      };
     for (const { path, value } of sysctl) {
       const problem = writeSysctl(namespaceFd, path, value);
       if (problem !== undefined)
@@ -162,48 +172,51 @@ export class PodLinks {
   }
 
   /**
-   * Whether the pod answers for its IPv6 addresses already. The kernel makes an address's local route in a work item that
-   * waits for RTNL, duplicate address detection or not; until then what is sent to the address is lost.
+   * Whether the pod can talk, and answers for its IPv6 addresses already. Its end came up first, and such a one sends
+   * nothing before the kernel's link watch has run, which waits for RTNL and so for everybody else's work; asking for the
+   * link makes it run at once (Linux 6.8 and later). The kernel makes an address's local route in a work item that waits
+   * for RTNL too, duplicate address detection or not; until then what is sent to the address is lost.
    */
-  answersIpv6(namespaceFd: number, addresses: readonly IpAddress[]): boolean {
+  answers(pod: PodSocket, podIndex: number, addresses: readonly IpAddress[]): boolean {
     const wanted = addresses.filter(isIpv6);
-    if (wanted.length === 0) return true;
-    const pod = NetlinkSocket.open({ namespace: namespaceFd, buffer: ACKNOWLEDGEMENT_BYTES });
-    try {
-      this.#batch.clear();
-      for (const address of wanted) appendLookUpRoute(this.#batch, address);
-      let local = 0;
-      pod.execute(this.#batch, (_, reader, message) => {
-        if (message.type === RTM.NEWROUTE && decodeRoute(reader, message)?.type === RTN.LOCAL) local += 1;
-      });
-      return local === wanted.length;
-    } finally {
-      pod.close();
-    }
+    this.#batch.clear();
+    appendGetLink(this.#batch, { index: podIndex });
+    for (const address of wanted) appendLookUpRoute(this.#batch, address);
+    let local = 0;
+    pod.execute(this.#batch, (_, reader, message) => {
+      if (message.type === RTM.NEWROUTE && decodeRoute(reader, message)?.type === RTN.LOCAL) local += 1;
+    });
+    return local === wanted.length;
   }
 
-  configureHost(wiring: Wiring, hostIndex: number, alias: string, node: NodeAddresses): KernelRefusal | undefined {
+  /** What the host's end is told while it is down; its alias is what a restarted agent knows of the pod. */
+  recordHost(wiring: Wiring, hostIndex: number, alias: string): KernelRefusal | undefined {
     this.#batch.clear();
-    const withoutIpv6 = appendHostSide(this.#batch, wiring, hostIndex, alias, node);
+    const withoutIpv6 = appendHostRecord(this.#batch, hostIndex, alias);
     const needsIpv6 = wiring.addresses.some(isIpv6);
     const failure = this.#host.execute(this.#batch).failures.find((one) => needsIpv6 || one.index !== withoutIpv6);
     return failure === undefined
       ? undefined
-      : { step: `configure ${wiring.hostInterface} on the node`, errno: failure.errno, text: describe(failure) };
+      : { step: `record the pod in ${wiring.hostInterface}`, errno: failure.errno, text: describe(failure) };
   }
 
-  /**
-   * The last step, after both ends are up. The end that came up first sends nothing before the kernel's link watch has run,
-   * which waits for RTNL and so for everybody else's work; asking for a link makes it run at once (Linux 6.8 and later).
-   */
-  makeLive(hostIndex: number): KernelRefusal | undefined {
+  /** The last change: the host's end comes up, live, with neighbours and routes. */
+  makeLive(wiring: Wiring, hostIndex: number, node: NodeAddresses): KernelRefusal | undefined {
     this.#batch.clear();
-    appendGetLink(this.#batch, { index: hostIndex });
+    appendHostLive(this.#batch, wiring, hostIndex, node);
+    return this.#executed('let the pod talk');
+  }
+
+  /** Puts a live pod's host end back into its group. */
+  regroup(hostIndex: number): KernelRefusal | undefined {
+    this.#batch.clear();
     appendGroup(this.#batch, hostIndex, LINK_GROUP.live);
+    return this.#executed('put the veth back into its group');
+  }
+
+  #executed(step: string): KernelRefusal | undefined {
     const failure = this.#host.execute(this.#batch).failures[0];
-    return failure === undefined
-      ? undefined
-      : { step: 'let the pod talk', errno: failure.errno, text: describe(failure) };
+    return failure === undefined ? undefined : { step, errno: failure.errno, text: describe(failure) };
   }
 
   /** Fences the veth and removes its routes in one request; `gone`: there is no such link any more. */
@@ -255,10 +268,7 @@ export class PodLinks {
     if (missing.down) appendSetLink(this.#batch, { index: hostIndex }, { up: true });
     for (const address of missing.neighbours) appendHostNeighbour(this.#batch, hostIndex, address, mac);
     for (const address of missing.routes) appendHostRoute(this.#batch, hostIndex, address, node);
-    const failure = this.#host.execute(this.#batch).failures[0];
-    return failure === undefined
-      ? undefined
-      : { step: 'repair routes and neighbours', errno: failure.errno, text: describe(failure) };
+    return this.#executed('repair routes and neighbours');
   }
 
   /** What is inside the pod; a link that is not there leaves the rest empty. */
