@@ -13,53 +13,92 @@ export type Asn = number & { readonly __asn: unique symbol };
 export const families: readonly Family[] = ['ipv4', 'ipv6'];
 export const addressBits = (family: Family): 32 | 128 => (family === 'ipv4' ? 32 : 128);
 
-function parseIpv4(text: string): Uint8Array | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  const bytes = new Uint8Array(4);
-  for (let i = 0; i < 4; i++) {
-    const part = match[i + 1] ?? '';
+const ZERO = 0x30;
+const DOT = 0x2e;
+const COLON = 0x3a;
+
+/** Four numbers of text[from…] to its end into `bytes` from `at`; false when they are no IPv4 address. */
+function readIpv4(text: string, from: number, bytes: Uint8Array, at: number): boolean {
+  let part = 0;
+  let value = 0;
+  let digits = 0;
+  for (let i = from; i <= text.length; i++) {
+    const code = i < text.length ? text.charCodeAt(i) : DOT;
+    if (code === DOT) {
+      if (digits === 0 || part > 3) return false;
+      bytes[at + part] = value;
+      part += 1;
+      value = 0;
+      digits = 0;
+      continue;
+    }
+    const digit = code - ZERO;
     // A leading zero is octal to some readers and decimal to others: refused.
-    if (part.length > 1 && part.startsWith('0')) return undefined;
-    const value = Number(part);
-    if (value > 255) return undefined;
-    bytes[i] = value;
+    if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return false;
+    value = 10 * value + digit;
+    digits += 1;
+    if (value > 255) return false;
   }
-  return bytes;
+  return part === 4;
 }
 
+function parseIpv4(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(4);
+  return readIpv4(text, 0, bytes, 0) ? bytes : undefined;
+}
+
+function hexDigit(code: number): number {
+  if (code >= ZERO && code <= 0x39) return code - ZERO;
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+/** By hand, because it is called some ten times for each pod and for each route that is shown. */
 function parseIpv6(text: string): Uint8Array | undefined {
-  if (text.length > 45 || !/^[0-9a-fA-F:.]+$/.test(text)) return undefined;
-  let rest = text;
-  let tail: Uint8Array | undefined;
-  if (rest.includes('.')) {
-    const colon = rest.lastIndexOf(':');
-    tail = parseIpv4(rest.slice(colon + 1));
-    if (tail === undefined || colon < 0) return undefined;
-    rest = `${rest.slice(0, colon + 1)}${(((tail[0] ?? 0) << 8) | (tail[1] ?? 0)).toString(16)}:${(((tail[2] ?? 0) << 8) | (tail[3] ?? 0)).toString(16)}`;
-  }
-  const halves = rest.split('::');
-  if (halves.length > 2) return undefined;
-  const groups = (half: string): number[] | undefined => {
-    if (half === '') return [];
-    const values: number[] = [];
-    for (const part of half.split(':')) {
-      if (!/^[0-9a-fA-F]{1,4}$/.test(part)) return undefined;
-      values.push(Number.parseInt(part, 16));
-    }
-    return values;
-  };
-  const head = groups(halves[0] ?? '');
-  const end = halves.length === 2 ? groups(halves[1] ?? '') : [];
-  if (head === undefined || end === undefined) return undefined;
-  const missing = 8 - head.length - end.length;
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const all = [...head, ...Array.from({ length: halves.length === 2 ? missing : 0 }, () => 0), ...end];
   const bytes = new Uint8Array(16);
-  all.forEach((value, i) => {
-    bytes[2 * i] = value >> 8;
-    bytes[2 * i + 1] = value & 255;
-  });
+  /** Bytes written, and how many of them stand before the `::`. */
+  let at = 0;
+  let gap = -1;
+  let i = 0;
+  if (text.startsWith('::')) {
+    gap = 0;
+    i = 2;
+  }
+  while (i < text.length) {
+    if (at > 14) return undefined;
+    const start = i;
+    let value = 0;
+    let code = 0;
+    for (; i < text.length; i++) {
+      code = text.charCodeAt(i);
+      const digit = hexDigit(code);
+      if (digit < 0) break;
+      value = 16 * value + digit;
+    }
+    if (i < text.length && code === DOT) {
+      if (at > 12 || !readIpv4(text, start, bytes, at)) return undefined;
+      at += 4;
+      i = text.length;
+      break;
+    }
+    if (i === start || i - start > 4) return undefined;
+    bytes[at] = value >> 8;
+    bytes[at + 1] = value & 255;
+    at += 2;
+    if (i === text.length) break;
+    if (code !== COLON) return undefined;
+    i += 1;
+    if (text.charCodeAt(i) === COLON) {
+      if (gap >= 0) return undefined;
+      gap = at;
+      i += 1;
+    } else if (i === text.length) return undefined;
+  }
+  if (gap < 0) return at === 16 ? bytes : undefined;
+  // `::` stands for one group at least.
+  if (at > 14) return undefined;
+  bytes.copyWithin(16 - (at - gap), gap, at);
+  bytes.fill(0, gap, 16 - (at - gap));
   return bytes;
 }
 
