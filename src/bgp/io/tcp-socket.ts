@@ -94,7 +94,15 @@ export function adoptTcp(socket: Socket, target: TcpTarget): Result<void, Sessio
     const keyed = setKey(fd, target.address, target.password);
     if (!keyed.ok) return keyed;
   }
-  if (target.userTimeout > 0) setTcpUserTimeout(fd, target.userTimeout);
+  try {
+    if (target.userTimeout > 0) setTcpUserTimeout(fd, target.userTimeout);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return fail({
+      code: 'SESSION_CONNECTION_LOST',
+      text: `the connection was gone when it was accepted: ${error.message}`,
+    });
+  }
   socket.setNoDelay(true);
   return ok(undefined);
 }

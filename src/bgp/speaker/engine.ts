@@ -10,12 +10,13 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '../engine.ts';
 import type { Listener } from '../io/listener.ts';
 import { noMd5Rejections } from '../io/md5-counters.ts';
-import type { LocalGracefulRestart } from '../io/session-runner.ts';
+import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { NeverImported } from '../policy/import.ts';
 import { compileImport, neverImported, sameImport } from '../policy/import.ts';
 import type { FamilyRib, Sweep } from '../rib/family-rib.ts';
 import { CEASE } from '../wire/codes.ts';
 import { cease } from '../wire/notification.ts';
+import { BackPressure } from './back-pressure.ts';
 import { Core } from './core.ts';
 import { FactsPacer, factsOf } from './facts.ts';
 import type { EngineModules, SpeakerOptions } from './modules.ts';
@@ -38,9 +39,6 @@ const outputsPerStep = 2;
  * state, instead of waiting in a queue without end. Four full updates keep the kernel's side busy.
  */
 const mostRowsUnacknowledged = 16_384;
-/** Prefixes that wait for their decision: above the first number sessions are not read, below the second they are again. */
-const pauseReadingAbove = 16_384;
-const resumeReadingBelow = 4096;
 
 /** Does a little; answers whether more is left. */
 type Job = () => boolean;
@@ -52,6 +50,10 @@ export class Speaker implements BgpEngine {
   readonly #slices: Slices;
   readonly #facts: FactsPacer;
   readonly #start = new StartWatch();
+  readonly #backPressure = new BackPressure(
+    () => this.#undecided,
+    () => this.#sessions(),
+  );
   readonly #peers = new Map<string, Peer>();
   readonly #peerContext: PeerContext;
   /** Of established sessions. */
@@ -68,9 +70,6 @@ export class Speaker implements BgpEngine {
   #listener: Listener | undefined;
   #cancelStartTimer: (() => void) | undefined;
   #stopped = false;
-  /** False: established sessions are paused, so that TCP holds the peers back. */
-  #reading = true;
-  #isResuming = false;
 
   constructor(options: SpeakerOptions, modules: EngineModules) {
     this.#options = options;
@@ -87,10 +86,10 @@ export class Speaker implements BgpEngine {
       view: () => this.#view,
       gracefulRestart: (peer) => this.#gracefulRestart(peer),
       mayAnnounceLearned: () => this.#mayAnnounceLearned(),
-      isReading: () => this.#reading,
+      isReading: () => this.#backPressure.isReading,
       wake: () => {
         this.#slices.wake();
-        this.#throttleReading();
+        this.#backPressure.review();
       },
       changed: () => this.#facts.changed(),
       sweep: (sweep) => this.#sweep(sweep),
@@ -347,7 +346,7 @@ export class Speaker implements BgpEngine {
     const isKernelBehind = this.#core.fib.unacknowledgedRows >= mostRowsUnacknowledged;
     if (!isKernelBehind)
       for (const family of families) if (this.#core.ribs[family].decideSome(decisionsPerStep)) more = true;
-    this.#throttleReading();
+    this.#backPressure.review();
     // A full update leaves by itself; the rest leaves when there is nothing to add to it.
     if (this.#undecided === 0) this.#core.fib.flush(false);
     if (this.#write()) more = true;
@@ -363,20 +362,8 @@ export class Speaker implements BgpEngine {
     return this.#core.ribs.ipv4.undecidedCount + this.#core.ribs.ipv6.undecidedCount;
   }
 
-  /** Back-pressure: reading costs more than deciding saves, once this engine or its kernel is behind. */
-  #throttleReading(): void {
-    if (this.#isResuming) return;
-    if (this.#reading && this.#undecided > pauseReadingAbove) {
-      this.#reading = false;
-      for (const { session } of this.#peers.values()) session?.pause();
-    } else if (!this.#reading && this.#undecided < resumeReadingBelow) {
-      this.#reading = true;
-      // What a session has read already is heard in here; each gets its turn before any is paused again.
-      this.#isResuming = true;
-      for (const { session } of this.#peers.values()) session?.resume();
-      this.#isResuming = false;
-      this.#throttleReading();
-    }
+  *#sessions(): Generator<Session> {
+    for (const { session } of this.#peers.values()) if (session !== undefined) yield session;
   }
 
   /** Writes to the peers that have something to hear; whoever was served waits until the others were. */

@@ -16,12 +16,14 @@ import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-por
 import type { ImportRules } from '../policy/import.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
-import { AFI, CEASE, NOTIFICATION_CODE, SAFI_UNICAST, familyOfAfi, resetWith } from '../wire/codes.ts';
+import { AFI, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
 import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
+import { tooManyPrefixes } from '../wire/notification.ts';
 import { findCapability } from '../wire/capabilities.ts';
 import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
+import { PeerNews } from './peer-news.ts';
 import { PeerOutput } from './peer-output.ts';
 
 /** Longest time that a restarted peer may take to its End-of-RIB; RFC 4724 §4.2 asks for an upper bound, FRR's is the same. */
@@ -65,6 +67,7 @@ export class Peer {
   seen = false;
   since: number;
   readonly #context: PeerContext;
+  readonly #news: PeerNews;
   #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
   /** Families whose End-of-RIB is still to come in this session. */
   readonly #awaited = new Set<Family>();
@@ -77,6 +80,7 @@ export class Peer {
     this.intent = intent;
     this.rules = rules;
     this.#context = context;
+    this.#news = new PeerNews(intent.name, context.modules);
     this.since = context.modules.wallClock();
   }
 
@@ -152,7 +156,7 @@ export class Peer {
     if (this.negotiated !== undefined) {
       this.#leaveEstablished();
       const text = how === 'silent' ? 'closed without a word, for a restart' : how.text;
-      this.#event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: false });
+      this.#news.event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: false });
     }
     this.#dropRoutes();
     await session?.stop(how);
@@ -171,23 +175,8 @@ export class Peer {
     const family = families.find((f) => (adjacency?.received[f] ?? 0) > this.intent.maxPrefixes);
     if (family === undefined || adjacency === undefined) return undefined;
     const limit = this.intent.maxPrefixes;
-    // RFC 4486 §4: AFI, SAFI and the limit.
-    const data = new Uint8Array(7);
-    const view = new DataView(data.buffer);
-    view.setUint16(0, AFI[family]);
-    view.setUint8(2, SAFI_UNICAST);
-    view.setUint32(3, limit);
-    this.#event('warn', 'session.maximumPrefixes', { family, received: adjacency.received[family], limit });
-    return resetWith(
-      NOTIFICATION_CODE.cease,
-      CEASE.maximumPrefixes,
-      `${adjacency.received[family]} ${family} prefixes received, ${limit} allowed`,
-      data,
-    );
-  }
-
-  #event(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>>): void {
-    this.#context.modules.outputs.event(level, event, { peer: this.intent.name, ...fields });
+    this.#news.event('warn', 'session.maximumPrefixes', { family, received: adjacency.received[family], limit });
+    return tooManyPrefixes(family, adjacency.received[family], limit);
   }
 
   #established(negotiated: Negotiated): void {
@@ -217,7 +206,7 @@ export class Peer {
     for (const family of context.families) this.#awaited.add(family);
     this.output = new PeerOutput(this, negotiated, this.adjacency, this.#context);
     this.#context.opened(this.output);
-    this.#event('info', 'session.established', {
+    this.#news.event('info', 'session.established', {
       address: this.intent.address,
       peerAsn: this.intent.peerAsn,
       families: context.families,
@@ -249,7 +238,7 @@ export class Peer {
     this.#cancelStale();
     this.#cancelStaleTimer = clock.at(after(clock.now(), wait), () => {
       this.#cancelStaleTimer = undefined;
-      this.#event('warn', 'session.staleRoutesRemoved', { families: [...this.#stale] });
+      this.#news.event('warn', 'session.staleRoutesRemoved', { families: [...this.#stale] });
       if (this.negotiated === undefined) this.#dropRoutes();
       else for (const family of this.#stale) this.#flush(family);
     });
@@ -267,7 +256,7 @@ export class Peer {
     if (negotiated === undefined || adjacency === undefined) return;
     this.#leaveEstablished();
     const kept = reason.keepRoutes ? this.#restartFamilies(negotiated) : [];
-    this.#event('warn', 'session.down', {
+    this.#news.event('warn', 'session.down', {
       code: reason.code,
       text: reason.text,
       routesKept: kept.length > 0,
@@ -351,7 +340,7 @@ export class Peer {
         return undefined;
       }
       const loop = adjacency.rules.attributes(accepted);
-      if (loop !== undefined) this.#event('debug', 'route.refused', { reason: loop.reason });
+      if (loop !== undefined) this.#news.message('route.refused', { reason: loop.reason });
       for (const { nlri, nextHop } of message.reachable) {
         const global = nextHop?.global ?? accepted.value.nextHop;
         if (global === undefined) {
@@ -371,7 +360,7 @@ export class Peer {
 
   /** RFC 7606 §2. */
   #treatAsWithdraw(adjacency: Adjacency, message: UpdateMessage, text: string): void {
-    this.#event('debug', 'route.refused', { reason: `refused: ${text}` });
+    this.#news.message('route.refused', { reason: `refused: ${text}` });
     for (const { nlri } of message.reachable) this.#withdraw(adjacency, nlri);
   }
 
@@ -391,11 +380,11 @@ export class Peer {
     if (family === undefined || adjacency === undefined || negotiated?.context.families.includes(family) !== true)
       return;
     if (message.subtype === 0) {
-      this.#event('debug', 'session.refreshRequested', { family });
+      this.#news.message('session.refreshRequested', { family });
       this.output?.refresh(family);
     } else if (negotiated.gracefulRestart !== undefined && this.#awaited.has(family)) {
       // RFC 7313 §4: markers of a peer with graceful restart are ignored before its End-of-RIB.
-      this.#event('debug', 'session.refreshIgnored', { family, subtype: message.subtype });
+      this.#news.message('session.refreshIgnored', { family, subtype: message.subtype });
       return;
     } else if (message.subtype === 1) {
       // RFC 7313 §4: what is not said again until the end of the refresh is gone. A second beginning is the first one's.

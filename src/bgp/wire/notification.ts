@@ -4,7 +4,17 @@
  * 8538, 9384, 9687).
  */
 import { ByteWriter } from '#lib/bytes.ts';
-import { CEASE, MAXIMUM_MESSAGE_BYTES, HEADER_BYTES, NOTIFICATION_CODE, noData, resetWith } from './codes.ts';
+import type { Family } from '#lib/ip.ts';
+import {
+  AFI,
+  CEASE,
+  MAXIMUM_MESSAGE_BYTES,
+  HEADER_BYTES,
+  NOTIFICATION_CODE,
+  SAFI_UNICAST,
+  noData,
+  resetWith,
+} from './codes.ts';
 import { beginMessage, endMessage } from './header.ts';
 import { MESSAGE_TYPE } from './messages.ts';
 import type { NotificationMessage, Reset } from './messages.ts';
@@ -165,6 +175,16 @@ export const cease = (subcode: number, text: string): Reset =>
     text,
     subcode === CEASE.administrativeShutdown || subcode === CEASE.administrativeReset ? shutdownData(text) : noData,
   );
+
+/** RFC 4486 §4: AFI, SAFI and the limit go along. */
+export function tooManyPrefixes(family: Family, received: number, limit: number): Reset {
+  const data = new ByteWriter(7);
+  data.u16(AFI[family]);
+  data.u8(SAFI_UNICAST);
+  data.u32(limit);
+  const text = `${received} ${family} prefixes received, ${limit} allowed`;
+  return resetWith(NOTIFICATION_CODE.cease, CEASE.maximumPrefixes, text, data.take());
+}
 
 /** RFC 8538 §3.1: the same reset, but the peer's graceful restart does not keep the routes. */
 export function hardReset(inner: Reset): Reset {

@@ -335,3 +335,16 @@ test('wrong signatures of before, or of peers that sign otherwise than this one 
   assert.deepEqual(failures(), [2, 5]);
   assert.equal(router.state, 'Idle');
 });
+
+test('a thousand messages that are refused make one line a second', async () => {
+  const { network, node, router } = await transitNode();
+  const lines = (): unknown[] =>
+    node.events.filter(({ event }) => event === 'route.refused').map(({ fields }) => fields['unsaid'] ?? 0);
+  const looped = announce(0, 1, 65001 - 100);
+  for (let i = 0; i < 1000; i++) hear(router, looped);
+  await network.settle();
+  assert.deepEqual(lines(), [0]);
+  await network.advance(1000);
+  hear(router, looped);
+  assert.deepEqual(lines(), [0, 999]);
+});
