@@ -1,12 +1,11 @@
 /**
  * Does with a CNI conflist what libcni does in a container runtime: each plugin of the list in order for ADD, with the
- * previous result and the runtimeConfig of the capabilities that it declares, in reverse order for DEL. Executables
- * are looked for in the given folders of the host.
+ * previous result and the runtimeConfig of the capabilities that it declares, in reverse order for DEL. How a plugin is
+ * run is given; `HostConflistRunner` looks for executables in folders of a host.
  * CNI specification 1.0.0, sections 2 to 4; `disableCheck` and `cniVersions` are not needed here.
  */
 import { AppError } from '#lib/result.ts';
 import type { Host } from './host.ts';
-import type { CommandResult } from './process.ts';
 
 export interface PluginConfiguration {
   readonly type: string;
@@ -41,15 +40,26 @@ export interface CniResult {
 
 type Verb = 'ADD' | 'DEL' | 'CHECK';
 
-export class ConflistRunner {
-  readonly host: Host;
-  readonly conflist: Conflist;
-  readonly #folders: string;
+/** One run of one plugin: environment without CNI_PATH, and stdin. */
+export interface PluginCall {
+  readonly type: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly input: string;
+}
 
-  constructor(host: Host, conflist: Conflist, folders: readonly string[]) {
-    this.host = host;
+export interface PluginAnswer {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class ConflistRunner {
+  readonly conflist: Conflist;
+  readonly #exec: (call: PluginCall) => Promise<PluginAnswer>;
+
+  constructor(conflist: Conflist, exec: (call: PluginCall) => Promise<PluginAnswer>) {
     this.conflist = conflist;
-    this.#folders = folders.join(':');
+    this.#exec = exec;
   }
 
   async #call(
@@ -57,7 +67,7 @@ export class ConflistRunner {
     plugin: PluginConfiguration,
     attachment: Attachment,
     previous: CniResult | undefined,
-  ): Promise<CommandResult> {
+  ): Promise<PluginAnswer> {
     const { capabilities, ...configuration } = plugin;
     const wanted = Object.entries(attachment.runtimeConfig).filter(([key]) => capabilities?.[key] === true);
     const input = JSON.stringify({
@@ -72,14 +82,11 @@ export class ConflistRunner {
       CNI_CONTAINERID: attachment.containerId,
       CNI_NETNS: attachment.networkNamespace,
       CNI_IFNAME: attachment.interface,
-      CNI_PATH: this.#folders,
       CNI_ARGS: Object.entries(attachment.arguments)
         .map(([key, value]) => `${key}=${value}`)
         .join(';'),
     };
-    // A runtime finds the executable in the folders of CNI_PATH; so does the shell, without a process of its own.
-    const find = ['sh', '-c', 'PATH="$CNI_PATH:$PATH" exec "$0"', plugin.type];
-    return await this.host.exec(find, { input, environment });
+    return await this.#exec({ type: plugin.type, environment, input });
   }
 
   /** The result of the last plugin. Throws CNI_LAB_ADD with the plugin's own words; what was attached is undone first. */
@@ -88,7 +95,8 @@ export class ConflistRunner {
     for (const plugin of this.conflist.plugins) {
       const answer = await this.#call('ADD', plugin, attachment, result);
       if (answer.code !== 0) {
-        await this.del(attachment, result);
+        // A plugin that refuses its configuration may refuse DEL too; what ADD said is what counts.
+        await this.del(attachment, result).catch(() => undefined);
         throw refused('ADD', plugin, attachment, answer);
       }
       result = JSON.parse(answer.stdout) as CniResult;
@@ -116,9 +124,23 @@ export class ConflistRunner {
   }
 }
 
-function refused(verb: Verb, plugin: PluginConfiguration, attachment: Attachment, answer: CommandResult): AppError {
+function refused(verb: Verb, plugin: PluginConfiguration, attachment: Attachment, answer: PluginAnswer): AppError {
   const said = (answer.stdout.trim() || answer.stderr.trim() || 'no output').slice(0, 2000);
   return new AppError(`CNI_LAB_${verb}`, `${plugin.type} ${verb} of ${attachment.containerId}: ${said}`, {
     data: { plugin: plugin.type, verb, code: answer.code },
   });
+}
+
+/** Runs the plugins that lie in `folders` of a host. */
+export class HostConflistRunner extends ConflistRunner {
+  readonly host: Host;
+
+  constructor(host: Host, conflist: Conflist, folders: readonly string[]) {
+    super(conflist, async ({ type, environment, input }) => {
+      // A runtime finds the executable in the folders of CNI_PATH; so does the shell, without a process of its own.
+      const find = ['sh', '-c', 'PATH="$CNI_PATH:$PATH" exec "$0"', type];
+      return await host.exec(find, { input, environment: { ...environment, CNI_PATH: folders.join(':') } });
+    });
+    this.host = host;
+  }
 }

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { IpAddress } from '#lib/ip.ts';
 import { familyOf, parseAddress } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
-import type { Attachment, CniResult, ConflistRunner } from './conflist.ts';
+import type { Attachment, CniResult, HostConflistRunner } from './conflist.ts';
 import type { Endpoint, ExecOptions, SpawnOptions } from './endpoint.ts';
 import type { Host } from './host.ts';
 import { execute, succeeded } from './process.ts';
@@ -26,9 +26,15 @@ export class Pod implements Endpoint {
   readonly addresses: readonly IpAddress[];
   /** How long the whole ADD took, from the first plugin's start to the last one's end. */
   readonly attachMilliseconds: number;
-  readonly #runner: ConflistRunner;
+  readonly #runner: HostConflistRunner;
 
-  private constructor(name: string, runner: ConflistRunner, attachment: Attachment, result: CniResult, took: number) {
+  private constructor(
+    name: string,
+    runner: HostConflistRunner,
+    attachment: Attachment,
+    result: CniResult,
+    took: number,
+  ) {
     this.name = name;
     this.host = runner.host;
     this.#runner = runner;
@@ -41,7 +47,11 @@ export class Pod implements Endpoint {
   }
 
   /** Makes the namespace and runs ADD. Throws CNI_LAB_ADD; the namespace is taken away again then. */
-  static async attach(runner: ConflistRunner, name: string, portMappings: readonly PortMapping[] = []): Promise<Pod> {
+  static async attach(
+    runner: HostConflistRunner,
+    name: string,
+    portMappings: readonly PortMapping[] = [],
+  ): Promise<Pod> {
     const { host } = runner;
     const containerId = createHash('sha256').update(`${host.name}/${name}`).digest('hex');
     await host.run(['ip', 'netns', 'add', name]);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { conflist, install, uninstall } from '#cni/install.ts';
-import { type Attachment, type Conflist, ConflistRunner } from '../support/conflist-runner.ts';
+import { type Attachment, type Conflist, ConflistRunner } from '#lab/conflist.ts';
 import { createNamespace, eventually, type TestNamespace } from '../support/netns.ts';
 import { pluginPath, PodNode } from '../support/pod-node.ts';
 
@@ -26,15 +26,17 @@ after(async () => {
 
 const attachment = (): Attachment => ({
   containerId: 'chained',
-  interfaceName: 'eth0',
-  netns: pod.path,
-  args: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web',
-  capabilityArgs: {
+  interface: 'eth0',
+  networkNamespace: pod.path,
+  arguments: { IgnoreUnknown: '1', K8S_POD_NAMESPACE: 'default', K8S_POD_NAME: 'web' },
+  runtimeConfig: {
     portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
     bandwidth: { ingressRate: 8_000_000, ingressBurst: 8_000_000, egressRate: 8_000_000, egressBurst: 8_000_000 },
     'io.kubernetes.cri.pod-annotations': { 'flatroute.io/ip-pools': 'node' },
   },
 });
+
+const runnerOf = (list: Conflist): ConflistRunner => new ConflistRunner(list, (call) => node.plugin(call));
 
 async function reachesPort(): Promise<boolean> {
   // From inside the pod's own server to the node's port: portmap's rule for local traffic is enough to see it work.
@@ -45,13 +47,11 @@ async function reachesPort(): Promise<boolean> {
 
 test('flatroute + portmap: ADD, CHECK, traffic through the mapped port, DEL twice, nothing left', async () => {
   const list = conflist({}) as Conflist;
-  const runner = new ConflistRunner((call) => node.plugin(call));
-  const added = await runner.run('ADD', list, attachment());
-  assert.equal(added.code, 0, `${added.failed}: ${added.stdout}`);
+  const runner = runnerOf(list);
+  const result = await runner.add(attachment());
   // The portmap of containernetworking-plugins 1.1.1 looks for the rules of both families in each family's table, so its
   // own CHECK fails behind every plugin; ours gets the final result that portmap returned.
-  const checked = await runner.run('CHECK', { ...list, plugins: list.plugins.slice(0, 1) }, attachment());
-  assert.equal(checked.code, 0, `${checked.failed}: ${checked.stdout}`);
+  await runnerOf({ ...list, plugins: list.plugins.slice(0, 1) }).check(attachment(), result);
   const serve = "require('node:http').createServer((q, s) => s.end('hi')).listen(80, '0.0.0.0')";
   const server = spawn('ip', ['netns', 'exec', pod.name, process.execPath, '-e', serve], { stdio: 'ignore' });
   const ended = new Promise((resolve) => server.once('exit', resolve));
@@ -61,8 +61,8 @@ test('flatroute + portmap: ADD, CHECK, traffic through the mapped port, DEL twic
     server.kill();
     await ended;
   }
-  assert.equal((await runner.run('DEL', list, attachment())).code, 0);
-  assert.equal((await runner.run('DEL', list, { ...attachment(), netns: '' })).code, 0);
+  await runner.del(attachment(), result);
+  await runner.del({ ...attachment(), networkNamespace: '' }, undefined);
   await node.nothingLeft();
 });
 
@@ -72,12 +72,10 @@ test('flatroute + bandwidth: the host end is found and shaped', async () => {
     name: 'shaped',
     plugins: [{ type: 'flatroute' }, { type: 'bandwidth', capabilities: { bandwidth: true } }],
   };
-  const runner = new ConflistRunner((call) => node.plugin(call));
-  const added = await runner.run('ADD', list, attachment());
-  assert.equal(added.code, 0, `${added.failed}: ${added.stdout}`);
-  const result = runner.result(list, attachment()) as { interfaces: { name: string }[] };
-  assert.match(await node.run(['tc', 'qdisc', 'show', 'dev', result.interfaces[0]?.name ?? '']), /tbf/);
-  assert.equal((await runner.run('DEL', list, attachment())).code, 0);
+  const runner = runnerOf(list);
+  const result = await runner.add(attachment());
+  assert.match(await node.run(['tc', 'qdisc', 'show', 'dev', result.interfaces?.[0]?.name ?? '']), /tbf/);
+  await runner.del(attachment(), result);
   await node.nothingLeft();
 });
 
@@ -87,12 +85,7 @@ test("a list whose later plugin fails is undone by the runtime's DEL", async () 
     name: 'broken',
     plugins: [{ type: 'flatroute' }, { type: 'bandwidth', ingressRate: 8, ingressBurst: 0 }],
   };
-  const runner = new ConflistRunner((call) => node.plugin(call));
-  const added = await runner.run('ADD', list, attachment());
-  assert.notEqual(added.code, 0);
-  assert.equal(added.failed, 'bandwidth');
-  await runner.run('DEL', list, attachment());
-  await runner.run('DEL', { ...list, plugins: [{ type: 'flatroute' }] }, attachment());
+  await assert.rejects(runnerOf(list).add(attachment()), /^AppError: bandwidth ADD of chained: /);
   await node.nothingLeft();
 });
 

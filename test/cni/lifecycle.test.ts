@@ -244,7 +244,7 @@ describe('the plugin alone', () => {
   ];
   for (const { name, environment, stdin, code, says } of cases) {
     test(`says what is wrong with ${name}`, async () => {
-      const { code: exit, stdout } = await node.plugin({ type: 'flatroute', environment, stdin });
+      const { code: exit, stdout } = await node.plugin({ type: 'flatroute', environment, input: stdin });
       assert.equal(exit, 1);
       const error = JSON.parse(stdout) as { code: number; msg: string; details: string };
       assert.equal(error.code, code);

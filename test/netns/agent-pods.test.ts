@@ -2,7 +2,7 @@
 // agent touches them.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Conflist, ConflistRunner } from '#lab/conflist.ts';
+import { type Conflist, HostConflistRunner } from '#lab/conflist.ts';
 import type { Lab } from '#lab/lab.ts';
 import { Pod } from '#lab/pod.ts';
 import type { LabProcess } from '#lab/process.ts';
@@ -24,7 +24,7 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
   let lab: Lab | undefined;
   let nodes: readonly [TestNode, TestNode];
   const agents: LabProcess[] = [];
-  const runners: ConflistRunner[] = [];
+  const runners: HostConflistRunner[] = [];
   const pods: Pod[] = [];
 
   before(async () => {
@@ -37,7 +37,7 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
       const conflist = JSON.parse(await node.host.readFile('/run/cni/net.d/05-flatroute.conflist')) as Conflist;
       const others = referencePlugins();
       assert.ok(others !== undefined, 'the reference plugins are installed');
-      runners.push(new ConflistRunner(node.host, conflist, ['/run/cni/bin', others]));
+      runners.push(new HostConflistRunner(node.host, conflist, ['/run/cni/bin', others]));
     }
     for (const node of nodes) await untilStatus(node, 'the session is established', established);
     for (const [i, runner] of runners.entries()) pods.push(await Pod.attach(runner, `web-${i + 1}`));

@@ -69,13 +69,13 @@ export async function call(
     ...(options.args === undefined ? {} : { CNI_ARGS: options.args }),
   };
   const { code, stdout } = await node.plugin(
-    { type: 'flatroute', environment, stdin: options.stdin ?? JSON.stringify(config) },
+    { type: 'flatroute', environment, input: options.stdin ?? JSON.stringify(config) },
     options.onStart,
   );
   const json: unknown = stdout === '' ? {} : JSON.parse(stdout);
   const result = code === 0 && stdout !== '' ? (json as ResultJson) : empty.result;
   return {
-    code,
+    code: code ?? -1,
     stdout,
     result,
     error: code === 0 ? empty.error : (json as ErrorJson),

@@ -9,7 +9,7 @@ import { resolve } from 'node:path';
 import type { PodEvent } from '#cni/port.ts';
 import type { PodFacts, PodRow, PodsIntent } from '#ipam/intent.ts';
 import { parseAddress, parsePrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
-import type { PluginCall, PluginOutcome } from './conflist-runner.ts';
+import type { PluginAnswer, PluginCall } from '#lab/conflist.ts';
 import { createNamespace, eventually, execute, type TestNamespace } from './netns.ts';
 import type { AgentCommand, AgentMessage } from './pod-agent.ts';
 
@@ -170,11 +170,11 @@ export class PodNode {
   }
 
   /** Runs a plugin inside the node; `onStart` sees its process. */
-  plugin(call: PluginCall, onStart?: (child: ChildProcess) => void): Promise<PluginOutcome> {
+  plugin(call: PluginCall, onStart?: (child: ChildProcess) => void): Promise<PluginAnswer> {
     const path = call.type === 'flatroute' ? pluginPath : `/usr/lib/cni/${call.type}`;
     return new Promise((done, fail) => {
       const child = spawn('nsenter', this.#inside([path]), {
-        env: { PATH: process.env['PATH'] ?? '', ...call.environment },
+        env: { PATH: process.env['PATH'] ?? '', CNI_PATH: '/usr/lib/cni', ...call.environment },
         stdio: ['pipe', 'pipe', 'inherit'],
       });
       let stdout = '';
@@ -182,9 +182,9 @@ export class PodNode {
         stdout += chunk.toString();
       });
       child.once('error', fail);
-      child.once('close', (code) => done({ code: code ?? -1, stdout }));
+      child.once('close', (code) => done({ code: code ?? -1, stdout, stderr: '' }));
       child.stdin.on('error', () => undefined);
-      child.stdin.end(call.stdin);
+      child.stdin.end(call.input);
       onStart?.(child);
     });
   }

@@ -6,7 +6,7 @@ import type { IpAddress } from '#lib/ip.ts';
 import { families, hostPrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { Conflist } from '#lab/conflist.ts';
-import { ConflistRunner } from '#lab/conflist.ts';
+import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
 import type { Host } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
@@ -99,7 +99,7 @@ export class DemoNetwork {
   readonly #hosts = new Map<string, Host>();
   readonly #routers = new Map<string, LabRouter>();
   readonly #agents = new Map<string, NodeAgent>();
-  readonly #runners = new Map<string, ConflistRunner>();
+  readonly #runners = new Map<string, HostConflistRunner>();
   readonly pods: Pod[] = [];
 
   constructor(lab: Lab, kind: RouterKind) {
@@ -116,7 +116,7 @@ export class DemoNetwork {
   agent(name: string): NodeAgent {
     return here(this.#agents, name);
   }
-  runner(name: string): ConflistRunner {
+  runner(name: string): HostConflistRunner {
     return here(this.#runners, name);
   }
   pod(name: string): Pod {
@@ -214,7 +214,7 @@ export class DemoNetwork {
         const others = referencePlugins();
         this.#runners.set(
           plan.name,
-          new ConflistRunner(host, conflist, [PLUGIN_FOLDER, ...(others === undefined ? [] : [others])]),
+          new HostConflistRunner(host, conflist, [PLUGIN_FOLDER, ...(others === undefined ? [] : [others])]),
         );
         return conflist;
       }),
