@@ -8,7 +8,7 @@ import { ok } from '#lib/result.ts';
 import { closeNamespace } from '#linux/namespace.ts';
 import { EEXIST } from '#linux/errno.ts';
 import { encodeAlias } from '#dataplane/pod/alias.ts';
-import { type Attachment, type AttachmentKey, hostInterfaceName, podMac } from '#dataplane/pod/attachment.ts';
+import { type Attachment, type AttachmentKey, podMac } from '#dataplane/pod/attachment.ts';
 import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
@@ -21,6 +21,8 @@ import { Undo } from './undo.ts';
 
 export interface AddRequest {
   readonly key: AttachmentKey;
+  /** Follows from the key. */
+  readonly hostInterface: string;
   readonly options: AddOptions;
   readonly namespace: string;
   readonly pod: string;
@@ -84,7 +86,7 @@ async function settleEarlier(
   request: AddRequest,
   namespaceFd: number,
 ): Promise<CniResult<Added | undefined>> {
-  const name = hostInterfaceName(request.key);
+  const name = request.hostInterface;
   const earlier = pods.registry.get(name);
   if (earlier === undefined) return ok(undefined);
   if (earlier.state === 'live') {
@@ -137,7 +139,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
         `container id, interface and addresses need ${alias.error.needed} bytes, the kernel keeps 255`,
       );
     const wiring: Wiring = {
-      hostInterface: hostInterfaceName(key),
+      hostInterface: request.hostInterface,
       interfaceName: key.interfaceName,
       mac: options.mac ?? podMac(key),
       mtu: options.mtu ?? pods.mtu,

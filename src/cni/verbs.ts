@@ -132,8 +132,10 @@ export class Verbs {
     const runtime = config.json['runtimeConfig'];
     const hasRuntimeIps = typeof runtime === 'object' && runtime !== null && 'ips' in runtime;
     const hasRuntimeMac = typeof runtime === 'object' && runtime !== null && 'mac' in runtime;
+    const hostInterface = hostInterfaceName(key);
     const request: AddRequest = {
       key,
+      hostInterface,
       // CNI_ARGS stand over annotations and the file, capabilities over CNI_ARGS.
       options: {
         ...options.value,
@@ -150,7 +152,7 @@ export class Verbs {
       deletionWaitMs: this.#options.deletionWaitMs,
     };
     this.#pods.nameNetwork(key.networkHash, config.name);
-    const added = await this.#serial.run(hostInterfaceName(key), () => addPod(this.#pods, request));
+    const added = await this.#serial.run(hostInterface, () => addPod(this.#pods, request));
     if (!added.ok) return added;
     const stdout = formatAddResult(config.version, resultOf(added.value, call, options.value.dns));
     return ok(succeeded(stdout, (taken) => taken || this.#takeBack(added.value.record)));

@@ -25,6 +25,8 @@ interface Libc {
   recv(fd: number, bytes: Memory, length: number, flags: number): number;
   poll(fds: Memory, count: number, timeoutMs: number): number;
   setns(fd: number, type: number): number;
+  /** openat2 alone, which libc has no function for. */
+  syscall(number: number, directory: number, path: Memory, how: Memory, size: number): number;
   gettid(): number;
   getpriority(which: number, who: number): number;
   setpriority(which: number, who: number, priority: number): number;
@@ -46,6 +48,7 @@ export const sendto = foreign('sendto', 'int64', ['int', 'void *', 'size_t', 'in
 export const recv = foreign('recv', 'int64', ['int', 'void *', 'size_t', 'int']);
 export const poll = foreign('poll', 'int', ['void *', 'ulong', 'int']);
 export const setns = foreign('setns', 'int', ['int', 'int']);
+export const syscall = foreign('syscall', 'long', ['long', 'int', 'void *', 'void *', 'size_t']);
 export const gettid = foreign('gettid', 'int', []);
 export const getpriority = foreign('getpriority', 'int', ['int', 'uint32']);
 export const setpriority = foreign('setpriority', 'int', ['int', 'uint32', 'int']);

@@ -27,7 +27,13 @@ export interface Attachment extends AttachmentKey {
 
 const digest = (text: string): string => hash('sha256', text, 'hex');
 
-export const networkHash = (network: string): string => digest(network).slice(0, 12);
+/** A node has one network or a few, and calls that follow each other mostly name the same. */
+let lastNetwork = { name: '', hash: digest('').slice(0, 12) };
+
+export function networkHash(network: string): string {
+  if (network !== lastNetwork.name) lastNetwork = { name: network, hash: digest(network).slice(0, 12) };
+  return lastNetwork.hash;
+}
 
 /** One string for maps; the fields hold no blanks. */
 export const attachmentId = (key: AttachmentKey): string =>

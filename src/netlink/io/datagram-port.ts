@@ -37,15 +37,20 @@ const answerTimeoutMs = 10_000;
 const receiveBufferBytes = 4 * 1024 * 1024;
 const sendBufferBytes = 2 * 1024 * 1024;
 
-/** A kernel socket with short acknowledgements, the kernel's words in errors, and strictly checked dumps. Errors: AppError `OS_*`. */
-export function openDatagramPort(protocol: number, namespace?: NamespaceTarget): DatagramPort {
+/**
+ * A kernel socket with short acknowledgements, the kernel's words in errors, and strictly checked dumps. A `brief` one is
+ * for a few requests and keeps the system's buffers, which hold some hundred answers. Errors: AppError `OS_*`.
+ */
+export function openDatagramPort(protocol: number, namespace?: NamespaceTarget, brief = false): DatagramPort {
   const open = (): number => openNetlinkSocket(protocol);
   const fd = namespace === undefined ? open() : inNamespace(namespace, open);
   try {
     setNetlinkOption(fd, NETLINK_EXT_ACK, 1);
     setNetlinkOption(fd, NETLINK_CAP_ACK, 1);
-    setNetlinkOption(fd, NETLINK_GET_STRICT_CHK, 1);
-    setSocketBuffers(fd, receiveBufferBytes, sendBufferBytes);
+    if (!brief) {
+      setNetlinkOption(fd, NETLINK_GET_STRICT_CHK, 1);
+      setSocketBuffers(fd, receiveBufferBytes, sendBufferBytes);
+    }
     setReceiveTimeout(fd, answerTimeoutMs);
     const portId = bindNetlink(fd);
     return {

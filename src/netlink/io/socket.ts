@@ -54,26 +54,34 @@ export interface DumpSink {
 }
 
 const receiveBytes = 128 * 1024;
+const requestBytes = 4096;
+/** Acknowledgements, and the answer to a question about one link, which is the largest. */
+const briefReceiveBytes = 8192;
+const briefRequestBytes = 64;
 /** A dump that the table's changes interrupt is read again this often before the caller is told. */
 const dumpAttempts = 8;
 
 export class NetlinkSocket {
   readonly #port: DatagramPort;
   readonly #reader: WireReader;
-  readonly #request = new MessageBatch(4096);
+  readonly #request: MessageBatch;
   #sequence = 1;
 
   /** Takes the port over and closes it with close(). `buffer` bounds a datagram that can be read: dumps come in 32 KiB and more. */
-  constructor(port: DatagramPort, buffer = receiveBytes) {
+  constructor(port: DatagramPort, buffer = receiveBytes, request = requestBytes) {
     this.#port = port;
+    this.#request = new MessageBatch(request);
     this.#reader = new WireReader(new Uint8Array(buffer));
   }
 
   /** Opens a NETLINK_ROUTE (or other) socket here or in another namespace. Errors: AppError `OS_*`. */
-  static open(
-    options: { readonly namespace?: NamespaceTarget; readonly protocol?: number; readonly buffer?: number } = {},
-  ): NetlinkSocket {
-    return new NetlinkSocket(openDatagramPort(options.protocol ?? NETLINK_ROUTE, options.namespace), options.buffer);
+  static open(options: { readonly namespace?: NamespaceTarget; readonly protocol?: number } = {}): NetlinkSocket {
+    return new NetlinkSocket(openDatagramPort(options.protocol ?? NETLINK_ROUTE, options.namespace));
+  }
+
+  /** One for a few requests without dumps: cheaper to open, with little memory. Errors: AppError `OS_*`. */
+  static openBrief(namespace: NamespaceTarget): NetlinkSocket {
+    return new NetlinkSocket(openDatagramPort(NETLINK_ROUTE, namespace, true), briefReceiveBytes, briefRequestBytes);
   }
 
   /** Notifications caused by this socket's requests carry this port. */

@@ -196,7 +196,9 @@ export function hardwareAddressText(reader: WireReader, at: number, length: numb
 
 /** Six bytes of `02:00:00:00:00:01`. */
 export function hardwareAddressBytes(text: string): Uint8Array {
-  return Uint8Array.from(text.split(':'), (pair) => Number.parseInt(pair, 16));
+  const bytes = new Uint8Array((text.length + 1) / 3);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(3 * i, 3 * i + 2), 16);
+  return bytes;
 }
 
 /**

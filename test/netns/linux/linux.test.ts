@@ -1,12 +1,15 @@
 // The foreign calls on the real kernel: namespaces, options, priorities, the lock, sysctls.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import type { IpAddress } from '#lib/ip.ts';
 import { acquireLock, lockHolder } from '#linux/lock.ts';
-import { closeNamespace, inNamespace, openNamespace, warmThreadPool } from '#linux/namespace.ts';
+import { closeNamespace, inNamespace, openNamespace, openNamespaceWithin, warmThreadPool } from '#linux/namespace.ts';
 import { setThreadPriority, threadId, threadPriority } from '#linux/priority.ts';
 import {
   bindInternet,
@@ -79,6 +82,28 @@ describe('src/linux', () => {
   test('a path that is no namespace, or not there, is a coded error', () => {
     assert.throws(() => inNamespace('/etc/passwd', () => 1), { code: 'OS_EINVAL' });
     assert.throws(() => inNamespace('/run/netns/frt-no-such', () => 1), { code: 'OS_ENOENT' });
+  });
+
+  test('below another root, absolute links and .. stay inside it; what the kernel will not follow is undefined', () => {
+    const root = mkdtempSync(join(tmpdir(), 'frt-linux-root-'));
+    try {
+      mkdirSync(join(root, 'run/netns'), { recursive: true });
+      mkdirSync(join(root, 'var'));
+      writeFileSync(join(root, 'run/netns/a'), '');
+      symlinkSync('/run', join(root, 'var/run'));
+      symlinkSync('/proc/self/ns/net', join(root, 'outside'));
+      for (const path of ['/run/netns/a', '/var/run/netns/a', '/../../run/netns/a', '/var/../../var/run/netns/a']) {
+        const fd = openNamespaceWithin(root, path);
+        assert.ok(fd !== undefined, path);
+        assert.equal(readlinkSync(`/proc/self/fd/${fd}`), join(root, 'run/netns/a'));
+        closeNamespace(fd);
+      }
+      for (const path of ['/run/netns/b', '/outside']) assert.equal(openNamespaceWithin(root, path), undefined, path);
+      assert.equal(openNamespaceWithin('/', '/proc/self/ns/net'), undefined);
+      assert.equal(openNamespaceWithin(join(root, 'nowhere'), '/run/netns/a'), undefined);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
   });
 
   test('MD5: connections with the key come through, without it or with another they do not', async () => {

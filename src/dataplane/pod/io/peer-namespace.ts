@@ -6,7 +6,7 @@
 import { fstatSync, lstatSync, readlinkSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
-import { closeNamespace, inNamespace, openNamespace } from '#linux/namespace.ts';
+import { closeNamespace, inNamespace, openNamespace, openNamespaceWithin } from '#linux/namespace.ts';
 
 export type NamespaceFailure =
   /** No such file; the pod may be gone. */
@@ -58,7 +58,11 @@ export function openPeerNamespace(peer: number, path: string): Result<number, Na
   if (!path.startsWith('/')) return fail({ kind: 'absent', path, reason: 'not an absolute path' });
   let fd: number;
   try {
-    fd = openNamespace(peer > 0 ? withinRoot(`/proc/${peer}/root`, path) : path);
+    // What the kernel cannot or will not walk at once is walked step by step, which also says what is wrong with it.
+    fd =
+      peer > 0
+        ? (openNamespaceWithin(`/proc/${peer}/root`, path) ?? openNamespace(withinRoot(`/proc/${peer}/root`, path)))
+        : openNamespace(path);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     return fail({ kind: 'absent', path, reason: error.code.replace(/^OS_/, '') });

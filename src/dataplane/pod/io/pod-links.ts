@@ -51,8 +51,6 @@ export interface PodSide {
 
 /** The loopback interface is the first of every namespace. */
 const LOOPBACK_INDEX = 1;
-/** A pod's socket lives for one batch and reads nothing but acknowledgements; a dump's buffer would be most of the garbage of an ADD. */
-const ACKNOWLEDGEMENT_BYTES = 8192;
 /** Route look-ups are answered one by one; so many answers fit the receive buffer easily. */
 const LOOK_UPS_PER_REQUEST = 256;
 
@@ -125,7 +123,7 @@ export class PodLinks {
 
   /** One socket serves all requests inside a pod; the caller closes it. Errors: AppError `OS_*`. */
   static openPod(namespaceFd: number): PodSocket {
-    return NetlinkSocket.open({ namespace: namespaceFd, buffer: ACKNOWLEDGEMENT_BYTES });
+    return NetlinkSocket.openBrief(namespaceFd);
   }
 
   /** Addresses, gateway, routes and sysctl settings inside the pod. */
