@@ -21,6 +21,8 @@ export interface Adjacency {
   readonly life: Record<Family, number>;
   readonly received: Record<Family, number>;
   readonly accepted: Record<Family, number>;
+  /** Of all its paths together, as if each had its own: what it could cost if it wanted to. */
+  attributeOctets: number;
   rules: ImportRules;
 }
 
@@ -50,6 +52,7 @@ export class Adjacencies {
       life: { ipv4: 0, ipv6: 0 },
       received: { ipv4: 0, ipv6: 0 },
       accepted: { ipv4: 0, ipv6: 0 },
+      attributeOctets: 0,
       rules: peer.rules,
     };
     this.#bySlot[slot] = adjacency;

@@ -13,6 +13,8 @@ import type { AttributesVerdict, WireContext } from '../wire/messages.ts';
 export interface StoredAttributes {
   /** From 1; given to another set only after this one was freed. */
   readonly id: number;
+  /** As they came. */
+  readonly octets: number;
   readonly verdict: AttributesVerdict;
   /** `undefined` unless the verdict is accept. */
   readonly accepted: AcceptedAttributes | undefined;
@@ -82,7 +84,7 @@ export class AttributeStore {
     const verdict = this.#decode(bytes, scope.context, { hasClassicNlri: scope.hasClassicNlri });
     const id = this.#free.pop() ?? this.#byId.length;
     const accepted = verdict.kind === 'accept' ? summarize(verdict.attributes) : undefined;
-    const entry: Entry = { id, verdict, accepted, references: 0, key, scope };
+    const entry: Entry = { id, octets: bytes.length, verdict, accepted, references: 0, key, scope };
     this.#byId[id] = entry;
     scope.entries.set(key, entry);
     return entry;

@@ -175,11 +175,13 @@ export class FamilyRib {
         this.#modules.attributes.retain(attributes.id);
         this.#modules.nextHops.retain(nextHop);
         adjacency.received[this.family]++;
+        adjacency.attributeOctets += attributes.octets;
       } else {
         paths.life[path] = life;
         const unchanged = paths.attributes[path] === attributes.id && paths.nextHop[path] === nextHop;
         if (unchanged) return;
         wasAccepted = paths.flags[path] === PATH_FLAG.accepted;
+        adjacency.attributeOctets += attributes.octets - this.#octetsOf(path);
         this.#replace(path, attributes.id, nextHop);
       }
       const isAccepted = loopFree && adjacency.rules.prefix(this.family, w0, w1, w2, w3, length).accepted;
@@ -201,6 +203,10 @@ export class FamilyRib {
     this.#modules.nextHops.release(observedNextHop);
   }
 
+  #octetsOf(path: number): number {
+    return this.#modules.attributes.get(this.paths.attributes[path] as number)?.octets ?? 0;
+  }
+
   withdraw(adjacency: Adjacency, nlri: Uint8Array): void {
     eachNlri(this.family, nlri, (w0, w1, w2, w3, length) => {
       const prefix = this.table.find(w0, w1, w2, w3, length);
@@ -215,6 +221,7 @@ export class FamilyRib {
     const attributes = paths.attributes[path] as number;
     const nextHop = paths.nextHop[path] as number;
     adjacency.received[this.family]--;
+    adjacency.attributeOctets -= this.#octetsOf(path);
     if (paths.flags[path] === PATH_FLAG.accepted) {
       adjacency.accepted[this.family]--;
       this.#mark(prefix);

@@ -16,10 +16,10 @@ import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-por
 import type { ImportRules } from '../policy/import.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
-import { AFI, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
+import { AFI, CEASE, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
 import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
-import { tooManyPrefixes } from '../wire/notification.ts';
+import { cease, tooManyPrefixes } from '../wire/notification.ts';
 import { findCapability } from '../wire/capabilities.ts';
 import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
@@ -28,6 +28,13 @@ import { PeerOutput } from './peer-output.ts';
 
 /** Longest time that a restarted peer may take to its End-of-RIB; RFC 4724 §4.2 asks for an upper bound, FRR's is the same. */
 const stalePathTime = seconds(360);
+
+/**
+ * Octets of path attributes that one peer may make us hold. Real tables have about 100 a prefix; with extended messages a
+ * peer can make it 65,000, and ten thousand prefixes would take the memory of the whole agent.
+ */
+const attributeOctetsPerPrefix = 1024;
+const leastAttributeOctets = 16 * 1024 * 1024;
 
 /** What a peer needs of the engine. */
 export interface PeerContext {
@@ -169,11 +176,18 @@ export class Peer {
     this.#context.sweep({ kind: 'rejudge', adjacency: this.adjacency });
   }
 
-  /** The number of received prefixes is above the intent's limit in this family. */
+  /** The peer's prefixes are more than the intent allows, or their attributes more than we can hold. */
   overLimit(): Reset | undefined {
     const { adjacency } = this;
-    const family = families.find((f) => (adjacency?.received[f] ?? 0) > this.intent.maxPrefixes);
-    if (family === undefined || adjacency === undefined) return undefined;
+    if (adjacency === undefined) return undefined;
+    const octets = Math.max(leastAttributeOctets, attributeOctetsPerPrefix * this.intent.maxPrefixes);
+    if (adjacency.attributeOctets > octets) {
+      const text = `path attributes of ${adjacency.attributeOctets} octets received, ${octets} allowed`;
+      this.#news.event('warn', 'session.attributeMemory', { received: adjacency.attributeOctets, limit: octets });
+      return cease(CEASE.outOfResources, text);
+    }
+    const family = families.find((f) => adjacency.received[f] > this.intent.maxPrefixes);
+    if (family === undefined) return undefined;
     const limit = this.intent.maxPrefixes;
     this.#news.event('warn', 'session.maximumPrefixes', { family, received: adjacency.received[family], limit });
     return tooManyPrefixes(family, adjacency.received[family], limit);

@@ -11,7 +11,7 @@ import { encodeRouteRefresh } from '#bgp/wire/message.ts';
 import type { WireContext } from '#bgp/wire/messages.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import type { Node } from './network.ts';
-import { type FakeSession, Network, asn, intent, ip, kernelView, peerIntent } from './network.ts';
+import { type FakeSession, Network, asn, intent, ip, kernelView, peerIntent, prefix } from './network.ts';
 
 const context: WireContext = {
   fourOctetAs: true,
@@ -347,4 +347,92 @@ test('a thousand messages that are refused make one line a second', async () => 
   await network.advance(1000);
   hear(router, looped);
   assert.deepEqual(lines(), [0, 999]);
+});
+
+test('attributes that would fill the memory end the session with Cease/8', async () => {
+  const { network, node, router } = await transitNode({ router: { maxPrefixes: 10_000 } });
+  const attributes = (n: number, set: number): Uint8Array => {
+    const bytes = new Uint8Array(3800);
+    bytes.set([0x40, 1, 1, 0, 0x40, 2, 6, 2, 1, 0, 0, 0xfd, 0xea, 0x40, 3, 4, 192, 0, 2, 2]);
+    bytes.set([0xd0, 99, (3800 - 24) >> 8, (3800 - 24) & 255, n >> 8, n & 255, set], 20);
+    return bytes;
+  };
+  const large = (n: number, set = 0): Uint8Array => {
+    const writer = new UpdateWriter(context);
+    writer.beginReach(attributes(n, set), 'ipv4', undefined);
+    writer.prefix4((0x14000000 + n) >>> 0, 32);
+    return writer.take();
+  };
+  const reset = (): readonly [number, number] | undefined =>
+    router.lastReset && [router.lastReset.code, router.lastReset.subcode];
+  const enough = Math.floor((16 * 1024 * 1024) / 3800);
+  // Said again with other attributes, or withdrawn and said again, they count once.
+  for (const set of [0, 1]) for (let n = 0; n < enough; n++) hear(router, large(n, set));
+  hear(router, withdraw(0, 1));
+  hear(router, large(0));
+  assert.equal(reset(), undefined);
+  hear(router, large(enough));
+  await network.settle();
+  assert.deepEqual(reset(), [6, 8]);
+  assert.equal(node.received('router').length, 0);
+});
+
+test('what we announce ourselves wins over what a peer says, and the peer is used again when we stop', async () => {
+  const { network, node, router, nodeIs } = await transitNode();
+  hear(router, announce(0, 2));
+  await network.settle();
+  const announcements = [{ prefix: prefix('20.0.0.0/32'), source: 'advertise' as const }];
+  node.speaker.apply({ ...nodeIs, announcements }, 2);
+  await network.settle();
+  assert.deepEqual([...node.kernel.keys()], ['20.0.0.1/32']);
+  assert.equal(node.rows('announced', 'other').find((row) => row.prefix === '20.0.0.0/32')?.asPath, '65001');
+  node.speaker.apply(nodeIs, 3);
+  await network.settle();
+  assert.deepEqual([...node.kernel.keys()].sort(), ['20.0.0.0/32', '20.0.0.1/32']);
+  assert.equal(node.rows('announced', 'other').find((row) => row.prefix === '20.0.0.0/32')?.asPath, '65001 65002 100');
+});
+
+test('withdrawn and said again before the kernel has answered, in any order of its answers', async () => {
+  const { network, node, router } = await transitNode();
+  node.confirms = false;
+  hear(router, announce(0, 3));
+  await network.settle();
+  hear(router, withdraw(0, 2));
+  await network.settle();
+  hear(router, announce(1, 1, 5));
+  await network.settle();
+  assert.equal(node.rows('announced', 'other').length, 0, 'the kernel has none of them, as far as it said');
+  node.confirm();
+  await network.settle();
+  assert.deepEqual([...node.kernel.keys()].sort(), ['20.0.0.1/32', '20.0.0.2/32']);
+  assert.deepEqual(
+    node.rows('announced', 'other').map((row) => [row.prefix, row.asPath]),
+    [
+      ['20.0.0.1/32', '65001 65002 105'],
+      ['20.0.0.2/32', '65001 65002 100'],
+    ],
+  );
+});
+
+test('a next hop of ten thousand paths that goes and comes back is one row each way for each, and nothing else', async () => {
+  const { network, node, router } = await transitNode();
+  const count = 10_000;
+  hear(router, announce(0, count));
+  await network.settle();
+  const rows = (): number => node.fib.reduce((sum, { groupIds }) => sum + groupIds.length, 0);
+  const before = rows();
+  const down = { ...view, interfaces: view.interfaces.map((link) => ({ ...link, up: link.index !== 1 })) };
+  node.speaker.setKernelView(down);
+  // The next view comes before the sweep is over.
+  node.speaker.setKernelView(view);
+  await network.settle();
+  assert.deepEqual([rows(), node.kernel.size], [before, count], 'down and up at once is nothing');
+  node.speaker.setKernelView(down);
+  await network.settle();
+  assert.deepEqual([rows(), node.kernel.size, node.groups.size], [before + count, 0, 0]);
+  assert.equal(node.rows('announced', 'other').length, 0);
+  node.speaker.setKernelView(view);
+  await network.settle();
+  assert.deepEqual([rows(), node.kernel.size, node.groups.size], [before + 2 * count, count, 1]);
+  assert.equal(node.rows('announced', 'other').length, count);
 });
