@@ -1,17 +1,42 @@
-// `npm run bench -- NAME [OPTIONS]`: figures of flatroute beside its peers', taken in one interleaved run.
+// `npm run bench -- NAME [OPTIONS]`: figures of flatroute, beside its peers' where there are any, taken in one interleaved run.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { runFib } from './fib/fib.ts';
 import { runPods } from './pods/pods.ts';
 
-const benches: Readonly<
-  Record<string, { readonly run: (args: readonly string[]) => Promise<number>; readonly what: string }>
-> = {
+interface Bench {
+  readonly run: (args: readonly string[]) => Promise<number>;
+  readonly what: string;
+}
+
+/** A bench that needs a process of its own: for its memory, or for switches of Node. */
+const script =
+  (path: string, switches: readonly string[] = []): Bench['run'] =>
+  (args) => {
+    const words = ['--disable-warning=ExperimentalWarning', ...switches, join(import.meta.dirname, path), ...args];
+    return Promise.resolve(spawnSync(process.execPath, words, { stdio: 'inherit' }).status ?? 1);
+  };
+
+const benches: Readonly<Record<string, Bench>> = {
+  pods: {
+    run: runPods,
+    what: '[--pods 1000] [--at 8,…] [--rounds 3] [--alone]   ADD and DEL of pods, beside ptp + host-local',
+  },
   fib: {
     run: runFib,
     what: '[--routes 100000]   learned routes into the kernel and out of it, beside ip -batch',
   },
-  pods: {
-    run: runPods,
-    what: '[--pods 1000] [--at 8,…] [--rounds 3]   ADD and DEL of pods, beside ptp + host-local',
+  wire: {
+    run: script('bgp/wire.ts'),
+    what: '[PREFIXES] [ROUNDS]   the BGP codec on one thread',
+  },
+  learn: {
+    run: script('rib/learn.ts', ['--expose-gc']),
+    what: '[PREFIXES]   the RIB learns, decides and announces, without sockets; bytes per prefix',
+  },
+  session: {
+    run: script('rib/session.ts'),
+    what: '[PREFIXES] [ROUNDS]   a table through two engines over one TCP session',
   },
 };
 
@@ -19,7 +44,8 @@ const [name = '', ...args] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
 if (bench === undefined) {
   console.error('usage: npm run bench -- NAME [OPTIONS]');
-  for (const [known, { what }] of Object.entries(benches)) console.error(`  ${known} ${what}`);
+  const width = Math.max(...Object.keys(benches).map((known) => known.length));
+  for (const [known, { what }] of Object.entries(benches)) console.error(`  ${known.padEnd(width)} ${what}`);
   process.exit(2);
 }
 process.exit(await bench.run(args));

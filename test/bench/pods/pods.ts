@@ -1,6 +1,6 @@
 /**
  * Pods: ADD and DEL of many, flatroute (dual stack, behind a real BGP session) beside ptp + host-local (IPv4 only, its
- * faster form), in one node of a lab, interleaved. The load generator is a C program (driver.c). CPU counts everything
+ * faster form), interleaved, each in a node of its own: an agent that follows the other's interfaces would slow it down. The load generator is a C program (driver.c). CPU counts everything
  * involved: the plugin processes and, for flatroute, the whole agent.
  */
 import { spawnSync } from 'node:child_process';
@@ -27,6 +27,8 @@ interface Sample extends DriverAnswer {
   readonly at: number;
   /** Milliseconds from the start of the calls until no host end was left; DEL only. */
   readonly goneMs: number | undefined;
+  /** CPU of the agent alone, per thread. */
+  readonly threads: string;
 }
 
 const driver = resolve('build/bench-driver');
@@ -76,6 +78,17 @@ function buildDriver(): void {
 function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** CPU milliseconds of each named thread, to see where the time goes; the kernel cuts names to 15 characters. */
+function threadMilliseconds(pid: number): Map<string, number> {
+  const spent = new Map<string, number>();
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    const name = readFileSync(`/proc/${pid}/task/${task}/comm`, 'utf8').trim();
+    const [nanoseconds = ''] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ');
+    spent.set(name, (spent.get(name) ?? 0) + Number(nanoseconds) / 1e6);
+  }
+  return spent;
 }
 
 const hostEnds = (node: Host): number =>
@@ -131,14 +144,19 @@ async function drive(node: Host, words: readonly string[]): Promise<DriverAnswer
   return JSON.parse(out) as DriverAnswer;
 }
 
-async function measure(
-  node: Host,
-  who: { readonly name: string; readonly plugin: string; readonly conf: string; readonly pid: number | undefined },
-  verb: 'ADD' | 'DEL',
-  at: number,
-  pods: number,
-): Promise<Sample> {
+interface Contender {
+  readonly name: string;
+  readonly node: Host;
+  readonly plugin: string;
+  readonly conf: string;
+  /** Of the agent. */
+  readonly pid: number | undefined;
+}
+
+async function measure(who: Contender, verb: 'ADD' | 'DEL', at: number, pods: number): Promise<Sample> {
+  const { node } = who;
   const before = who.pid === undefined ? 0 : cpuSeconds(who.pid);
+  const threadsBefore = who.pid === undefined ? new Map<string, number>() : threadMilliseconds(who.pid);
   const started = performance.now();
   const answer = await drive(node, [
     'run',
@@ -164,7 +182,12 @@ async function measure(
     throw new Error(`${who.name}: ${pods} pods were added, but there are ${hostEnds(node)} host ends`);
   }
   const agentCpu = who.pid === undefined ? 0 : cpuSeconds(who.pid) - before;
-  return { ...answer, cpuSeconds: answer.cpuSeconds + agentCpu, who: who.name, verb, at, goneMs };
+  const threads = [...(who.pid === undefined ? [] : threadMilliseconds(who.pid))]
+    .map(([name, spent]) => ({ name, perPod: (spent - (threadsBefore.get(name) ?? 0)) / pods }))
+    .filter(({ perPod }) => perPod >= 0.005)
+    .map(({ name, perPod }) => `${name} ${perPod.toFixed(2)}`)
+    .join(', ');
+  return { ...answer, cpuSeconds: answer.cpuSeconds + agentCpu, who: who.name, verb, at, goneMs, threads };
 }
 
 const median = (values: readonly number[]): number =>
@@ -222,6 +245,7 @@ export async function runPods(args: readonly string[]): Promise<number> {
       pods: { type: 'string', default: '1000' },
       at: { type: 'string', default: '8' },
       rounds: { type: 'string', default: '3' },
+      alone: { type: 'boolean', default: false },
     },
   });
   const pods = Number(values.pods);
@@ -236,27 +260,31 @@ export async function runPods(args: readonly string[]): Promise<number> {
   await using lab = await Lab.create('bench-pods');
   const { node, agent } = await startAgent(lab);
   await node.writeFile('/run/flatroute.conf', flatrouteConf);
-  await node.writeFile('/run/ptp.conf', ptpConf);
-  await node.run([driver, 'make', String(pods), 'bench'], { timeout: seconds(60) });
-  const contenders = [
-    { name: 'flatroute', plugin, conf: '/run/flatroute.conf', pid: agent.pid },
-    { name: 'ptp + host-local', plugin: '/usr/lib/cni/ptp', conf: '/run/ptp.conf', pid: undefined },
-  ];
+  const contenders: Contender[] = [{ name: 'flatroute', node, plugin, conf: '/run/flatroute.conf', pid: agent.pid }];
+  if (!values.alone) {
+    const other = await lab.addHost('node-2', { forwarding: true });
+    await other.writeFile('/run/ptp.conf', ptpConf);
+    const name = 'ptp + host-local';
+    contenders.push({ name, node: other, plugin: '/usr/lib/cni/ptp', conf: '/run/ptp.conf', pid: undefined });
+  }
+  for (const who of contenders) await who.node.run([driver, 'make', String(pods), 'bench'], { timeout: seconds(60) });
   const samples: Sample[] = [];
   for (let round = 1; round <= rounds; round++) {
     for (const at of concurrencies) {
       for (const who of contenders) {
         for (const verb of ['ADD', 'DEL'] as const) {
-          const sample = await measure(node, who, verb, at, pods);
+          const sample = await measure(who, verb, at, pods);
           samples.push(sample);
           console.error(
-            `round ${round}/${rounds}  ${verb} at ${at}  ${who.name}: ${sample.wallMs.toFixed(0)} ms, ${sample.failed} failed`,
+            `round ${round}/${rounds}  ${verb} at ${at}  ${who.name}: ${sample.wallMs.toFixed(0)} ms, ${sample.failed} failed, ${((1000 * sample.cpuSeconds) / pods).toFixed(2)} ms CPU per pod${sample.threads === '' ? '' : `; agent: ${sample.threads}`}`,
           );
         }
       }
     }
   }
-  console.log(`${pods} pods, medians of ${rounds} interleaved rounds; flatroute dual stack, ptp IPv4 only\n`);
+  console.log(
+    `${pods} pods, medians of ${rounds} interleaved rounds; flatroute dual stack${values.alone ? '' : ', ptp IPv4 only'}\n`,
+  );
   console.log(table(samples, pods));
   return samples.some((sample) => sample.failed > 0) ? 1 : 0;
 }
