@@ -2,6 +2,7 @@
 import { release } from 'node:os';
 import { programVersion } from '#agent/entries.ts';
 import { agentSpec } from './agent.ts';
+import { bfdSpec } from './bfd.ts';
 import { type Command, EXIT_FINE } from './command.ts';
 import { cniInstall } from './cni-install.ts';
 import { questions } from './questions.ts';
@@ -22,7 +23,7 @@ const version: Command = {
   },
 };
 
-export const commands: readonly Command[] = [...questions, version, agentSpec, cniInstall];
+export const commands: readonly Command[] = [...questions, version, agentSpec, bfdSpec, cniInstall];
 /** Has options of its own; gets the words as they are. */
 export const demoSummary =
   'Two racks with routers, nodes, pods and a legacy VM in network namespaces, on this machine.';

@@ -24,10 +24,13 @@ export const GATEWAY_IPV6 = 'fe80::ecee:eeff:feee:eeee';
 export const NFT_TABLE = 'flatroute';
 /** Abstract unix socket that is the lock: one agent per network namespace. */
 export const LOCK_SOCKET = '\0flatroute-agent';
+/** The same for BFD's process. */
+export const BFD_LOCK_SOCKET = '\0flatroute-bfd';
 /** Where a node's plugin, admin API and spool live; 0700, root. */
 export const RUN_DIRECTORY = '/run/flatroute';
 export const CNI_SOCKET = '/run/flatroute/cni.sock';
 export const ADMIN_SOCKET = '/run/flatroute/admin.sock';
+export const BFD_SOCKET = '/run/flatroute/bfd.sock';
 export const SPOOL_DIRECTORY = '/run/flatroute/spool';
 /** The last valid resources, root only. */
 export const STATE_DIRECTORY = '/var/lib/flatroute';

@@ -21,6 +21,7 @@ const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_NETNS_COOKIE = 71;
 const IPPROTO_IP = 0;
+const IP_TOS = 1;
 const IP_TTL = 2;
 const IP_MINTTL = 21;
 const IPPROTO_TCP = 6;
@@ -32,6 +33,7 @@ const TCP_MD5SIG_FLAG_IFINDEX = 2;
 const IPPROTO_IPV6 = 41;
 const IPV6_UNICAST_HOPS = 16;
 const IPV6_V6ONLY = 26;
+const IPV6_TCLASS = 67;
 const IPV6_MINHOPCOUNT = 73;
 const SOL_NETLINK = 270;
 
@@ -67,6 +69,12 @@ export function bindToDevice(fd: number, interfaceName: string): void {
 export function setHopLimit(fd: number, family: Family, hops: number): void {
   if (family === 'ipv4') setNumber(fd, IPPROTO_IP, IP_TTL, hops, 'IP_TTL');
   else setNumber(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, hops, 'IPV6_UNICAST_HOPS');
+}
+
+/** DSCP and ECN of what is sent, as one octet; it sets the queueing priority of the socket with it. */
+export function setTrafficClass(fd: number, family: Family, octet: number): void {
+  if (family === 'ipv4') setNumber(fd, IPPROTO_IP, IP_TOS, octet, 'IP_TOS');
+  else setNumber(fd, IPPROTO_IPV6, IPV6_TCLASS, octet, 'IPV6_TCLASS');
 }
 
 /** Packets with a lower TTL or hop limit are dropped (RFC 5082 §3); 0 switches it off. */

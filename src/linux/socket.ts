@@ -20,6 +20,7 @@ import {
 } from './socket-address.ts';
 
 const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -36,6 +37,16 @@ export function openTcpSocket(family: Family): number {
     libc.socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     'socket',
     `TCP over ${family}`,
+  );
+}
+
+/** A UDP socket of the calling thread's namespace, non-blocking, closed on exec; not bound. */
+export function openUdpSocket(family: Family): number {
+  const domain = family === 'ipv4' ? AF_INET : AF_INET6;
+  return libc.checked(
+    libc.socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+    'socket',
+    `UDP over ${family}`,
   );
 }
 
@@ -91,6 +102,13 @@ export function sendDatagram(fd: number, bytes: Uint8Array, length: number): voi
     const errno = libc.lastErrno();
     if (errno !== EINTR) throw libc.osError('send', `netlink descriptor ${fd}, ${length} bytes`, errno);
   }
+}
+
+/** Sends one UDP datagram and waits for nothing: a full queue is `OS_EAGAIN`, no route `OS_ENETUNREACH`. */
+export function sendInternet(fd: number, bytes: Uint8Array, address: IpAddress, port: number): void {
+  const target = internetSocketAddress(address, port);
+  const sent = libc.sendto(fd, bytes, bytes.length, MSG_DONTWAIT, target, target.length);
+  libc.checked(sent, 'sendto', `${address} port ${port}`);
 }
 
 /**

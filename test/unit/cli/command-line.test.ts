@@ -42,6 +42,7 @@ test('no words: what can be asked, each subcommand once', async () => {
     'conditions',
     'version',
     'agent',
+    'bfd',
     'cni install',
     'reset',
     'demo',
@@ -73,6 +74,7 @@ describe('wrong use ends with 2 and says what is wrong', () => {
     [['agent', '--resources', '/x', '--node', 'Node_1'], /--node "Node_1" is not a name that a Node can have/],
     [['agent', '--resources', '/x', '--node', 'a', '--metrics', '9179'], /--metrics 9179 is not ADDRESS:PORT/],
     [['agent', '--resources', '/x', '--node', 'a', '--log-level', 'loud'], /--log-level loud is not known/],
+    [['bfd', '--log-level', 'loud'], /--log-level loud is not known/],
     [['cni', 'install', '--mtu', '900'], /--mtu 900 is not 1280 to 65535/],
     [['help', 'nothing'], /unknown subcommand nothing/],
   ];

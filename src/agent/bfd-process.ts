@@ -1,0 +1,108 @@
+/**
+ * The process that speaks BFD, apart from the agent so that its death and its upgrade are no failure of the path: it holds
+ * the sessions it was told last, whoever told them may be gone. One per network namespace. It ends when it is told to on
+ * its socket, or by SIGTERM, each with AdminDown to every neighbour (RFC 5882 §4.2: no neighbour takes that for a failure
+ * of the path); killing it is a failure.
+ */
+import { join } from 'node:path';
+import { BfdRunner } from '#bgp/bfd/io/runner.ts';
+import { type ControlServer, serveControl } from '#bgp/bfd/io/control-server.ts';
+import { systemUdp } from '#bgp/bfd/io/udp.ts';
+import type { DesiredBfdSession, FromBfd, ToBfd } from '#bgp/bfd/control-messages.ts';
+import { BFD_LOCK_SOCKET } from '#dataplane/kernel-names.ts';
+import { AppError } from '#lib/result.ts';
+import { systemClock } from '#lib/time.ts';
+import { acquireLock, type Lock } from '#linux/lock.ts';
+import { setThreadPriority } from '#linux/priority.ts';
+import { prepareRunDirectory } from './boot-identity.ts';
+import { programVersion } from './entries.ts';
+import { createLog } from './log.ts';
+import type { LogLevel } from './messages.ts';
+
+/** Ahead of everything that is not a kernel thread or a watchdog: late packets are a failed path. */
+const NICE = -19;
+
+export interface BfdProcessOptions {
+  readonly runDirectory: string;
+  readonly logLevel: LogLevel;
+}
+
+/** Answers the exit code. Throws AppError AGENT_BFD_LOCKED, AGENT_BFD_SOCKET, AGENT_RUN_DIRECTORY. */
+export async function runBfd(
+  { runDirectory, logLevel }: BfdProcessOptions,
+  modules: { readonly stop: AbortSignal },
+): Promise<number> {
+  prepareRunDirectory(runDirectory);
+  const lock = await takeBfdLock();
+  const log = createLog(logLevel, () => undefined);
+  const priority = setThreadPriority(NICE);
+  const ended = Promise.withResolvers<string>();
+  let server: ControlServer | undefined;
+  const states = new Map<string, string>();
+  const runner = new BfdRunner({
+    clock: systemClock,
+    now: () => Date.now(),
+    udp: systemUdp,
+    afterReading: (callback) => {
+      setImmediate(callback);
+    },
+    changed: (session) => {
+      const { name, remote, state, diagnostic, remoteState, detectionTimeMilliseconds, problem } = session;
+      const level = problem === undefined ? 'info' : 'warn';
+      const fields = { name, remote, state, diagnostic, remoteState, detectionTimeMilliseconds, problem };
+      // Whoever follows BFD closely asks for `debug`; every change of state is news for all.
+      log.write(states.get(name) === `${state} ${problem}` ? 'debug' : level, 'bfd.session.changed', fields);
+      states.set(name, `${state} ${problem}`);
+      server?.tell({ kind: 'changed', session });
+    },
+  });
+  const asked = (message: ToBfd): readonly FromBfd[] => {
+    if (message.kind === 'end') {
+      ended.resolve('told to');
+      return [];
+    }
+    if (message.kind === 'sessions') {
+      log.write('info', 'bfd.sessions', { sessions: message.sessions.map(described) });
+      states.clear();
+      runner.setSessions(message.sessions);
+    }
+    return [{ kind: 'observed', sessions: runner.observed() }];
+  };
+  try {
+    server = await serveControl(join(runDirectory, 'bfd.sock'), {
+      greeting: () => [
+        { kind: 'hello', program: programVersion(), pid: process.pid },
+        { kind: 'observed', sessions: runner.observed() },
+      ],
+      asked,
+    });
+    log.write('info', 'bfd.started', { version: programVersion(), pid: process.pid });
+    if (!priority.set) log.write('warn', 'bfd.priority', { reason: priority.reason });
+    const stopped = (): void => ended.resolve('signal');
+    if (modules.stop.aborted) stopped();
+    else modules.stop.addEventListener('abort', stopped, { once: true });
+    const reason = await ended.promise;
+    log.write('info', 'bfd.ending', { reason });
+    await runner.end();
+    log.write('info', 'bfd.ended', { discarded: Object.fromEntries(runner.discarded) });
+    return 0;
+  } finally {
+    await server?.close();
+    await lock.release();
+    log.flush();
+  }
+}
+
+const described = ({ name, remote, hops }: DesiredBfdSession): string => `${name} ${remote} ${hops}`;
+
+async function takeBfdLock(): Promise<Lock> {
+  const taken = await acquireLock(BFD_LOCK_SOCKET);
+  if (taken.ok) return taken.value;
+  const { holder } = taken.error;
+  const who = holder === undefined || holder.pid === 0 ? 'another process' : `pid ${holder.pid}`;
+  throw new AppError(
+    'AGENT_BFD_LOCKED',
+    `BFD already runs here: ${who} holds the lock @${BFD_LOCK_SOCKET.slice(1)} of this network namespace; there can be one`,
+    { data: { ...holder } },
+  );
+}

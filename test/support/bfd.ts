@@ -1,0 +1,85 @@
+/** BFD's process of ours in a host of a lab, and what a test asks of it. */
+import { connectControl, type ControlClient } from '#bgp/bfd/io/control-client.ts';
+import type { DesiredBfdSession, FromBfd, ObservedBfdSession } from '#bgp/bfd/control-messages.ts';
+import type { Host } from '#lab/host.ts';
+import type { LabProcess } from '#lab/process.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import type { IpAddress } from '#lib/ip.ts';
+import { type Duration, milliseconds, seconds } from '#lib/time.ts';
+
+export interface BfdHost {
+  readonly process: LabProcess;
+  readonly client: ControlClient;
+  /** Everything that was told, with the time of performance.now(). */
+  readonly told: readonly { readonly at: number; readonly message: FromBfd }[];
+  /** What is known of a session now. */
+  latest(name: string): ObservedBfdSession | undefined;
+  until(
+    name: string,
+    what: string,
+    fits: (s: ObservedBfdSession) => boolean,
+    deadline?: Duration,
+  ): Promise<ObservedBfdSession>;
+}
+
+const program = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** 50 ms x 3, single hop. */
+export const fastSession = (remote: string, changes: Partial<DesiredBfdSession> = {}): DesiredBfdSession => ({
+  name: 'router',
+  remote: remote as IpAddress,
+  local: undefined,
+  interface: undefined,
+  hops: 'single',
+  minimumTtl: 254,
+  desiredMinTxMicroseconds: 50_000,
+  requiredMinRxMicroseconds: 50_000,
+  detectMultiplier: 3,
+  passive: false,
+  administrativelyDown: false,
+  ...changes,
+});
+
+const startBfdProcess = (host: Host): Promise<LabProcess> =>
+  host.spawn([process.execPath, '--disable-warning=ExperimentalWarning', program, 'bfd'], { log: 'bfd.log' });
+
+export async function startBfd(host: Host): Promise<BfdHost> {
+  const child = await startBfdProcess(host);
+  return { process: child, ...(await connectBfd(host, child)) };
+}
+
+export async function connectBfd(host: Host, child: LabProcess): Promise<Omit<BfdHost, 'process'>> {
+  const told: { at: number; message: FromBfd }[] = [];
+  const sessions = new Map<string, ObservedBfdSession>();
+  const hear = (message: FromBfd): void => {
+    told.push({ at: performance.now(), message });
+    if (message.kind === 'changed') sessions.set(message.session.name, message.session);
+    if (message.kind === 'observed') {
+      sessions.clear();
+      for (const session of message.sessions) sessions.set(session.name, session);
+    }
+  };
+  const client = await waitFor(
+    `the socket of BFD on ${host.name}`,
+    async () => {
+      const answer = await connectControl(host.path('/run/flatroute/bfd.sock'), { told: hear, lost: () => undefined });
+      return answer.ok ? found(answer.value) : notYet(`${answer.error}\n${await child.log()}`);
+    },
+    { deadline: seconds(10), every: milliseconds(20) },
+  );
+  return {
+    client,
+    told,
+    latest: (name) => sessions.get(name),
+    until: (name, what, fits, deadline = seconds(10)) =>
+      waitFor(
+        `${host.name}: BFD ${name} ${what}`,
+        async () => {
+          const session = sessions.get(name);
+          if (session !== undefined && fits(session)) return found(session);
+          return notYet(`${JSON.stringify(session)}\n${(await child.log()).slice(-1500)}`);
+        },
+        { deadline, every: milliseconds(5) },
+      ),
+  };
+}
