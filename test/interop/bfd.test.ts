@@ -1,4 +1,4 @@
-// BFD of ours against FRR's bfdd and BIRD at 50 ms x 3, and against itself: up, a frozen neighbour, AdminDown, TTL, restarts.
+// BFD of ours against FRR's bfdd and BIRD at 50 ms x 3: up, a frozen neighbour, AdminDown, TTL, restarts.
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,114 +8,13 @@ import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import { type BfdHost, connectBfd, fastSession, startBfd } from '../support/bfd.ts';
+import { bfdDaemons, families, far, near, type Neighbour, twoHosts } from '../support/bfd-neighbours.ts';
 
-const families = ['ipv4', 'ipv6'] as const;
-type Family = (typeof families)[number];
-const near = { ipv4: '172.16.9.1', ipv6: 'fd99::1' } as const;
-const far = { ipv4: '172.16.9.2', ipv6: 'fd99::2' } as const;
-
-async function twoHosts(t: TestContext): Promise<readonly [Host, Host]> {
+async function hostsOf(t: TestContext): Promise<readonly [Host, Host]> {
   const lab = await Lab.create('frt-bfd');
   t.after(async () => await lab.dispose());
-  const a = await lab.addHost('a');
-  const b = await lab.addHost('b');
-  await lab.link({
-    a,
-    b,
-    names: ['up-a', 'up-b'],
-    addresses: [
-      [`${near.ipv4}/30`, `${far.ipv4}/30`],
-      [`${near.ipv6}/64`, `${far.ipv6}/64`],
-    ],
-  });
-  return [a, b];
+  return await twoHosts(lab);
 }
-
-interface Neighbour {
-  readonly speaker: LabProcess;
-  /** The neighbour's own word for the state of the session with us. */
-  state(): Promise<string>;
-}
-
-interface Daemon {
-  readonly name: string;
-  readonly up: string;
-  readonly adminDown: readonly string[];
-  /** TTL of its multi hop packets. */
-  readonly multiHopTtl: number;
-  start(host: Host, family: Family, hops: 'single' | 'multi'): Promise<Neighbour>;
-}
-
-const frr: Daemon = {
-  name: 'FRR',
-  up: 'up',
-  adminDown: ['down'],
-  multiHopTtl: 255,
-  async start(host, family, hops) {
-    const directory = '/run/frr';
-    const peer = hops === 'single' ? near[family] : `${near[family]} multihop local-address ${far[family]}`;
-    await host.writeFile(`${directory}/zebra.conf`, `hostname ${host.name}\n`);
-    await host.writeFile(
-      `${directory}/bfdd.conf`,
-      `bfd\n peer ${peer}\n  detect-multiplier 3\n  receive-interval 50\n  transmit-interval 50\n  no shutdown\n exit\nexit\n`,
-    );
-    await host.run(['chown', '-R', 'frr:frr', directory]);
-    const daemon = (program: string, more: readonly string[]): string[] => {
-      const files = ['-f', `${directory}/${program}.conf`, '-i', `${directory}/${program}.pid`];
-      const sockets = ['-z', `${directory}/zserv.api`, '--vty_socket', directory, '-P', '0'];
-      return [`/usr/lib/frr/${program}`, '-u', 'frr', '-g', 'frr', ...files, ...sockets, '--log', 'stdout', ...more];
-    };
-    const ask = async (program: string, command: string): Promise<string> =>
-      (await host.exec(['vtysh', '--vty_socket', directory, '-d', program, '-c', command])).stdout;
-    const zebra = await host.spawn(daemon('zebra', []), { log: 'zebra.log' });
-    await waitFor(
-      'zebra',
-      async () => ((await ask('zebra', 'show version')).includes('FRR') ? found(true) : notYet(await zebra.log())),
-      { deadline: seconds(15) },
-    );
-    const speaker = await host.spawn(daemon('bfdd', ['--bfdctl', `${directory}/bfdd.sock`]), { log: 'bfdd.log' });
-    return {
-      speaker,
-      state: async () => {
-        const text = await ask('bfdd', 'show bfd peers json');
-        if (!text.trimStart().startsWith('[')) return 'no answer';
-        const peers = JSON.parse(text) as readonly { readonly status?: string }[];
-        return peers[0]?.status ?? 'none';
-      },
-    };
-  },
-};
-
-const bird: Daemon = {
-  name: 'BIRD',
-  up: 'Up',
-  adminDown: ['Down', 'none'],
-  multiHopTtl: 64,
-  async start(host, family, hops) {
-    const options = 'min rx interval 50 ms; min tx interval 50 ms; idle tx interval 300 ms; multiplier 3;';
-    const neighbour =
-      hops === 'single' ? `${near[family]} dev "up-b"` : `${near[family]} local ${far[family]} multihop on`;
-    await host.writeFile(
-      '/run/bird/bird.conf',
-      [
-        'router id 10.9.9.9;',
-        'protocol device {}',
-        `protocol bfd { interface "up-b" { ${options} }; multihop { ${options} }; neighbor ${neighbour}; }`,
-        '',
-      ].join('\n'),
-    );
-    const control = '/run/bird/bird.ctl';
-    const speaker = await host.spawn(['bird', '-f', '-c', '/run/bird/bird.conf', '-s', control], { log: 'bird.log' });
-    return {
-      speaker,
-      state: async () => {
-        const { stdout } = await host.exec(['birdc', '-s', control, 'show bfd sessions']);
-        const row = stdout.split('\n').find((line) => line.startsWith(near[family]));
-        return row?.split(/\s+/)[2] ?? 'none';
-      },
-    };
-  },
-};
 
 async function neighbourIs(neighbour: Neighbour, wanted: readonly string[]): Promise<void> {
   await waitFor(
@@ -141,10 +40,10 @@ async function freeze(ours: BfdHost, speaker: LabProcess): Promise<number> {
   return (told?.at ?? Number.POSITIVE_INFINITY) - at;
 }
 
-for (const daemon of [frr, bird]) {
+for (const daemon of bfdDaemons) {
   for (const family of families) {
     test(`single hop with ${daemon.name} over ${family}: up at 50 ms x 3, stays up, a frozen router is seen within 250 ms, up again`, async (t) => {
-      const [a, b] = await twoHosts(t);
+      const [a, b] = await hostsOf(t);
       const neighbour = await daemon.start(b, family, 'single');
       const ours = await startBfd(a);
       ours.client.setSessions([fastSession(far[family])]);
@@ -162,7 +61,7 @@ for (const daemon of [frr, bird]) {
   }
 
   test(`multi hop with ${daemon.name}: up at 50 ms x 3, and a frozen router is seen within 250 ms`, async (t) => {
-    const [a, b] = await twoHosts(t);
+    const [a, b] = await hostsOf(t);
     const neighbour = await daemon.start(b, 'ipv4', 'multi');
     const ours = await startBfd(a);
     const local = fastSession(near.ipv4).remote;
@@ -179,7 +78,7 @@ for (const daemon of [frr, bird]) {
   });
 
   test(`${daemon.name} hears that an end is administrative, and comes up with the process that follows`, async (t) => {
-    const [a, b] = await twoHosts(t);
+    const [a, b] = await hostsOf(t);
     const neighbour = await daemon.start(b, 'ipv4', 'single');
     const ours = await startBfd(a);
     ours.client.setSessions([fastSession(far.ipv4)]);
@@ -195,7 +94,7 @@ for (const daemon of [frr, bird]) {
   });
 
   test(`with ${daemon.name}: who told us goes away and another comes, and nothing flaps`, async (t) => {
-    const [a, b] = await twoHosts(t);
+    const [a, b] = await hostsOf(t);
     const neighbour = await daemon.start(b, 'ipv4', 'single');
     const ours = await startBfd(a);
     ours.client.setSessions([fastSession(far.ipv4)]);
