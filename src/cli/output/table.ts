@@ -69,7 +69,7 @@ export function renderTable<Row>(
     if (excess <= 0) break;
     if (!shown.has(c)) continue;
     const least = Math.max(to, textWidth(columns[c]?.title ?? ''));
-    widths[c] = Math.max(least, (natural[c] ?? 0) - excess);
+    widths[c] = Math.min(natural[c] ?? 0, Math.max(least, (natural[c] ?? 0) - excess));
   }
 
   const order = columns.map((column, c) => ({ column, c })).filter(({ c }) => shown.has(c));

@@ -1,11 +1,21 @@
 /** `flatroute routes` for people: a table of many routes, or the explanation of one destination. PURE. */
 import type { KernelRouteAnswer, RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
 import { type Column, renderTable, type TableOptions } from '../output/table.ts';
-import { paint, printable, wrap } from '../output/text.ts';
+import { paint, printable, textWidth, wrap } from '../output/text.ts';
 
 export function showRoutes(answer: RoutesAnswer, direction: string, options: TableOptions): readonly string[] {
   if (answer.routes.length === 0) return [`no ${direction} routes`];
-  const columns: readonly Column<RouteAnswerRow>[] = [
+  const whole = renderTable(routeColumns('whole'), answer.routes, { ...options, width: undefined });
+  const fits = options.width === undefined || whole.every((line) => textWidth(line) <= (options.width ?? 0));
+  const lines = fits ? [...whole] : [...renderTable(routeColumns('short'), answer.routes, options)];
+  if (answer.more)
+    lines.push('', `more than ${answer.routes.length} routes match; ask for more with --limit N, or name a prefix`);
+  return lines;
+}
+
+/** `short` leaves out of a reason what the mark says already. */
+function routeColumns(reasons: 'whole' | 'short'): readonly Column<RouteAnswerRow>[] {
+  return [
     { title: '', value: mark },
     { title: 'PREFIX', value: (r) => r.prefix },
     { title: 'NEXT HOP', value: (r) => r.nextHop ?? '' },
@@ -16,17 +26,15 @@ export function showRoutes(answer: RoutesAnswer, direction: string, options: Tab
     { title: 'COMMUNITIES', value: (r) => r.communities.join(' '), drop: 5, shrinkTo: 14 },
     {
       title: 'REASON',
-      value: (r) => `${r.reason}${r.stale ? ' (stale: the peer restarts)' : ''}`,
+      value: (r) =>
+        `${reasons === 'short' ? r.reason.replace(markedReason, '') : r.reason}${r.stale ? ' (stale: the peer restarts)' : ''}`,
       colour: (r) => (r.accepted ? undefined : 'yellow'),
-      shrinkTo: 18,
+      shrinkTo: 20,
     },
   ];
-  const lines = [...renderTable(columns, answer.routes, options)];
-  if (answer.more)
-    lines.push('', `more than ${answer.routes.length} routes match; ask for more with --limit N, or name a prefix`);
-  return lines;
 }
 
+const markedReason = /^(?:best|multipath|announced|refused): /;
 const text = (value: number | undefined): string => (value === undefined ? '' : String(value));
 const mark = (row: RouteAnswerRow): string => {
   if (!row.accepted) return '✘';
@@ -52,7 +60,7 @@ export function explainRoute(
     lines.push(`${paint('bold', prefix, options.colour)}  ours, announced to ${printable(peers)}`);
   }
   if (lines.length === 0) lines.push(`${printable(asked)}  no peer has announced a route that covers it`);
-  if (received.kernel !== undefined) lines.push(`  kernel: ${kernelSentence(received.kernel)}`);
+  if (received.kernel !== undefined) lines.push(...indented(`kernel: ${kernelSentence(received.kernel)}`, options));
   return lines;
 }
 
@@ -92,6 +100,12 @@ function pathLines(path: RouteAnswerRow, options: TableOptions): readonly string
   const whole = `${words.map(printable).join('  ')}   ${ending}`;
   const room = options.width === undefined ? Number.POSITIVE_INFINITY : Math.max(20, options.width - 4);
   return wrapKeepingGaps(whole, room).map((line, i) => `${i === 0 ? `  ${sign} ` : '      '}${line}`);
+}
+
+/** Two columns in, further lines two more. */
+function indented(text: string, options: TableOptions): readonly string[] {
+  const room = options.width === undefined ? Number.POSITIVE_INFINITY : Math.max(20, options.width - 4);
+  return wrapKeepingGaps(text, room).map((line, i) => `${i === 0 ? '  ' : '    '}${line}`);
 }
 
 /** Lines that fit are left as they are, with their gaps. */

@@ -120,6 +120,25 @@ test('a table of routes marks what is best, multipath and refused, and says when
   assert.ok(lines.at(-1)?.includes('more than 3 routes'));
 });
 
+test('80 columns hold a table of routes with its reasons, and an explanation', () => {
+  const routes = [
+    path('tor-a', { best: true, localPref: 100, asPath: '65101 64602', reason: 'best: lowest router id' }),
+    path('tor-b', { localPref: 100, asPath: '65102 64602', reason: 'multipath: as good as the best' }),
+  ];
+  const narrow = { width: 80, colour: false };
+  assert.deepEqual(showRoutes({ routes, more: false }, 'received', narrow), [
+    '   PREFIX        NEXT HOP   PEER   AS PATH      PREF  MED  REASON',
+    '✔  10.60.2.0/26  192.0.2.1  tor-a  65101 64602   100    –  lowest router id',
+    '=  10.60.2.0/26  192.0.2.1  tor-b  65102 64602   100    –  as good as the best',
+  ]);
+  const lines = explainRoute('10.60.2.7', { routes, more: false, kernel }, [], narrow);
+  for (const line of lines) assert.ok(textWidth(line) <= 80, line);
+  assert.deepEqual(lines.slice(-2), [
+    '  kernel: 10.60.2.0/26 nhid 4 proto 179 metric 20 · packets to 10.60.2.7 leave',
+    '    by eth0 and eth1',
+  ]);
+});
+
 test('status names each problem in full and is not fine with one', () => {
   const fine = statusAnswer(snapshot());
   assert.equal(statusIsFine(fine), true);

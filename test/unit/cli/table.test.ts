@@ -36,6 +36,18 @@ test('where room is scarce the optional column goes first, then the long one is 
   ]);
 });
 
+test('a column that is narrower than the width it may be cut down to keeps its own width', () => {
+  const narrow: readonly Column<Row>[] = [
+    { title: 'NAME', value: (r) => r.name, shrinkTo: 12 },
+    { title: 'DETAIL', value: (r) => r.detail, shrinkTo: 8 },
+  ];
+  const row = { name: 'tor-a', count: '1', detail: 'first and second' };
+  assert.deepEqual(renderTable(narrow, [row], { width: 20, colour: false }), [
+    'NAME   DETAIL',
+    'tor-a  first and se…',
+  ]);
+});
+
 test('no line is wider than the terminal, at any width that the columns can shrink to', () => {
   for (let width = 13; width < 60; width++) {
     for (const line of renderTable(columns, rows, { width, colour: false }))
