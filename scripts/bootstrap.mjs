@@ -6,7 +6,16 @@
 //   node scripts/bootstrap.mjs COMMAND [ARGUMENTS]      COMMAND: one of `commands` below
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,10 +82,12 @@ function stop(...lines) {
   process.exit(1);
 }
 
-function onPath(program) {
+function whereIs(program) {
   const folders = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`.split(':');
-  return folders.some((folder) => folder !== '' && existsSync(join(folder, program)));
+  return folders.map((folder) => join(folder, program)).find((file) => file.startsWith('/') && existsSync(file));
 }
+
+const onPath = (program) => whereIs(program) !== undefined;
 
 /** Held until this process ends, however it ends: the kernel frees an abstract socket's name with its owner. */
 async function withInstallLock(action) {
@@ -124,21 +135,22 @@ function installPackages() {
   // `install` changes only what differs, so that a run that is still going on keeps its packages. It follows the lock file to
   // the letter for what that lists; `ci` would also insist on builds for platforms that a mirror of the registry may not carry.
   if (interrupted) rmSync(modules, { recursive: true, force: true });
-  const env = { ...process.env, NODE_ENV: '' };
-  const result = spawnSync(
-    npm,
-    ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
-    {
-      cwd: root,
-      stdio: ['ignore', 2, 2],
-      env,
-    },
-  );
-  if (result.status !== 0) {
-    stop(
-      `flatroute: npm install failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`,
-    );
-  }
+  const env = { ...process.env, NODE_ENV: '', NODE_NO_WARNINGS: '1' };
+  const words = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  const install = (program, ...before) => {
+    const result = spawnSync(program, [...before, ...words], { cwd: root, stdio: ['ignore', 2, 2], env });
+    if (result.status !== 0) {
+      stop(
+        `flatroute: npm install failed (exit ${result.status ?? result.signal}); its own words are above. Nothing was started.`,
+      );
+    }
+  };
+  install(npm);
+  // npm leaves out optional packages that the Node it runs on is too old for. Now that the packaged Node is there, npm runs on that.
+  const node = nodeBinary();
+  const script = realpathSync(whereIs('npm'));
+  if (node !== process.execPath && script.endsWith('.js')) install(node, script);
+  nodeBinary();
   writeFileSync(stamp, `${wanted}\n`);
   rmSync(installing, { force: true });
 }

@@ -20,10 +20,14 @@ for (const [program, ...args] of steps) {
   const started = Date.now();
   const result = spawnSync(program, args, { encoding: 'utf8' });
   const good = result.status === 0;
-  process.stdout.write(`${good ? '✔' : '✖'} ${program} ${args.join(' ')}  ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+  process.stdout.write(
+    `${good ? '✔' : '✖'} ${program} ${args.join(' ')}  ${((Date.now() - started) / 1000).toFixed(1)} s\n`,
+  );
   if (!good) {
     failed++;
-    process.stdout.write(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? `${result.error.message}\n` : ''}`);
+    process.stdout.write(
+      `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ? `${result.error.message}\n` : ''}`,
+    );
   }
 }
 process.exit(failed === 0 ? 0 : 1);
