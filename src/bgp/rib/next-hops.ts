@@ -1,8 +1,10 @@
 /**
  * Next hops of received paths, each a number, and where the kernel would send a packet for them. In: addresses and the
- * kernel's view; out: gateway, interface and metric, or a sentence why not. Resolution uses connected and static routes
- * only, never a default route and never one that BGP put there (RFC 4271 §9.1.2.1 warns of such loops; the view has none of
- * ours). A changed view re-resolves the next hops, of which there are few, and names those whose answer changed.
+ * kernel's view; out: gateway, interface and metric, or a sentence why not. A changed view re-resolves the next hops, of
+ * which there are few, and names those whose answer changed.
+ *
+ * DEVIATION: RFC 4271 §9.1.2.1 resolves by any route. Here by connected and static routes only, never a default route and
+ * never one that BGP put there (that section warns of such loops; the view has none of ours).
  */
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { addressBits, addressBytes, familyOf, networkAddress, prefixLength } from '#lib/ip.ts';

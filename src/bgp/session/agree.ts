@@ -1,6 +1,6 @@
 /**
  * From two OPENs to an agreement, or to the NOTIFICATION that refuses the peer; and what an agreement means for the
- * peer's routes when the session ends. RFC 4271 §6.2, RFC 4724 §4.2, RFC 8538 §2 and §4.
+ * peer's routes when the session ends. RFC 4271 §6.2, RFC 4724 §4.2, RFC 8538 §2, RFC 8538 §4.
  */
 import { type Result, fail, ok } from '#lib/result.ts';
 import { type Duration, seconds } from '#lib/time.ts';

@@ -26,7 +26,7 @@ export const openHoldTime: Duration = seconds(240);
 
 /**
  * How much longer a silent session lives when the hold timer ends and octets of the peer still lie unread: the delay is
- * ours, not the peer's. Costs this much detection time in that case only.
+ * ours, not the peer's. Costs this much detection time in that case only. DEVIATION: RFC 4271 §6.5 ends it at once.
  */
 export const unreadExtension: Duration = seconds(10);
 
@@ -39,8 +39,8 @@ export const stableTime: Duration = seconds(60);
 
 /**
  * A connection of the peer that is accepted this soon after the session came up was made before it: it waited in the
- * backlog. Taken for a restart (RFC 4724 §5) it would cost both connections. A peer that really restarts within this time
- * is refused once and connects again.
+ * backlog. Taken for a restart it would cost both connections. A peer that really restarts within this time is refused
+ * once and connects again. DEVIATION: RFC 4724 §5 has no such time.
  */
 export const lateCollisionTime: Duration = seconds(5);
 
@@ -55,7 +55,7 @@ export const jittered = (time: Duration, random: number): Duration => millisecon
 export const timerAt = (at: Instant, time: Duration | undefined): Instant | undefined =>
   time === undefined ? undefined : after(at, time);
 
-/** RFC 4271 §10: KeepaliveTime is a third of the hold time; zero hold time means none (§4.4). */
+/** RFC 4271 §10: KeepaliveTime is a third of the hold time; zero hold time means none (RFC 4271 §4.4). */
 export const keepaliveAt = (at: Instant, holdTime: Duration, random: number): Instant | undefined =>
   holdTime === 0 ? undefined : after(at, jittered(milliseconds(holdTime / 3), random));
 

@@ -2,7 +2,7 @@
  * The session machine of RFC 4271 §8: `transition(config, state, event)` answers the next state and what is to be done. Pure:
  * time and chance come in with the event; sockets and routes are effects that the runner carries out in order.
  *
- * One machine holds both connections of a peer (state.ts). Where it differs from the letter of RFC 4271 §8.2.2: a
+ * One machine holds both connections of a peer (state.ts). DEVIATION: RFC 4271 §8.2.2 has Idle where this has Active: a
  * connection that could not be made, or an established one that was lost without a NOTIFICATION, leads to Active instead
  * of Idle, because Idle would refuse the peer's own connection. DelayOpen, which is optional, is not there.
  */

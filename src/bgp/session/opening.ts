@@ -2,13 +2,13 @@
  * Connect, Active, OpenSent and OpenConfirm: everything between Idle and Established, for both connections of a peer, with
  * the collision of RFC 4271 §6.8. In: config, an `Opening` state, an event. Out: the next state and effects.
  *
- * An error ends the connection it happened on. The session goes to Idle only when no other connection is under way, so
- * that a peer's failed attempt never costs ours.
+ * DEVIATION: RFC 4271 §8.2.2. An error ends the connection it happened on. The session goes to Idle only when no other
+ * connection is under way, so that a peer's failed attempt never costs ours.
  *
- * A collision never costs both connections. Once our KEEPALIVE is out on the one that is to lose, the peer may have taken it
- * for the session before it saw our OPEN on the other, and then it closes that other one. So the loser is closed when the
- * other is Established, and until then it waits, `confirmed` when the peer's KEEPALIVE came: if the other one ends, it is
- * the session.
+ * DEVIATION: RFC 4271 §6.8. A collision never costs both connections. Once our KEEPALIVE is out on the one that is to
+ * lose, the peer may have taken it for the session before it saw our OPEN on the other, and then it closes that other
+ * one. So the loser is closed when the other is Established, and until then it waits, `confirmed` when the peer's
+ * KEEPALIVE came: if the other one ends, it is the session.
  */
 import { assertNever } from '#lib/result.ts';
 import { after, toSeconds } from '#lib/time.ts';

@@ -2,6 +2,9 @@
  * Our own start as a restarting speaker (RFC 4724 §4.1). In: which peers are expected, their End-of-RIB markers, time; out:
  * the moment from which stale kernel routes may go and learned routes may be announced. Pure: time comes in.
  *
+ * DEVIATION: RFC 4724 §4.1 defers the decision process itself; here it runs at once, and only what others would learn
+ * from us is deferred.
+ *
  * waiting     peers are still to tell us their routes; what they tell is installed at once, but not announced on
  * installing  all are heard, or their time is up: the last FibUpdate said `complete`
  * done        the kernel has it

@@ -19,7 +19,7 @@ function formatSegment({ type, asns }: AsPathSegment): string {
   return type === AS_CONFED_SEQUENCE ? `(${asns.join(' ')})` : `[${asns.join(',')}]`;
 }
 
-/** RFC 1997, 3765, 7611, 7999, 8326, 9494. */
+/** Names of RFC 1997, RFC 3765, RFC 7611, RFC 7999, RFC 8326, RFC 9494. */
 const wellKnownCommunities: ReadonlyMap<number, string> = new Map([
   [0xffff0000, 'graceful-shutdown'],
   [0xffff0001, 'accept-own'],

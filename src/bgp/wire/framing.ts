@@ -1,6 +1,6 @@
 /**
  * Cuts a byte stream into BGP messages. In: chunks as the socket gives them. Out: frames, each a view of the chunk it
- * came in. There are three answers, so that "not all there yet" is never taken for "wrong" (RFC 4271 §4.1, §6.1).
+ * came in. There are three answers, so that "not all there yet" is never taken for "wrong" (RFC 4271 §4.1, RFC 4271 §6.1).
  *
  * Octets are judged in the order in which they come, each as soon as it is there: the answer does not depend on how
  * the stream was cut into chunks, and garbage is answered without waiting for 19 octets of it.
@@ -31,7 +31,10 @@ export type Framing =
   | { readonly kind: 'incomplete'; readonly need: number }
   | { readonly kind: 'invalid'; readonly reset: Reset };
 
-/** Shortest message of each type (RFC 4271 §4.2 to §4.5, RFC 2918 §3); undefined: no such type. */
+/**
+ * Shortest message of each type (RFC 4271 §4.2, RFC 4271 §4.3, RFC 4271 §4.4, RFC 4271 §4.5, RFC 2918 §3); undefined: no
+ * such type.
+ */
 const shortest: readonly (number | undefined)[] = [undefined, 29, 23, 21, 19, 19];
 
 const headerReset = (subcode: number, text: string, data?: Uint8Array): Framing => ({

@@ -1,7 +1,8 @@
 /**
  * What two OPENs mean together. Pure: `checkOpen` says whether this peer is the one that was expected, `negotiate`
  * what both ends agreed upon. In: OpenMessages. Out: a NOTIFICATION to send or the terms of the session.
- * RFC 4271 §6.2 and §4.2, RFC 4724 §3, RFC 4760 §8, RFC 5492 §3, RFC 6286 §2.2, RFC 6793 §4.1, RFC 8654 §4, RFC 8950 §4.
+ * RFC 4271 §6.2, RFC 4271 §4.2, RFC 4724 §3, RFC 4760 §8, RFC 5492 §3, RFC 6286 §2.2, RFC 6793 §4.1, RFC 8654 §4,
+ * RFC 8950 §4.
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { addressFromBytes, families as allFamilies } from '#lib/ip.ts';
@@ -148,7 +149,7 @@ export function negotiate(
       fourOctetAs: both('fourOctetAs'),
       external: asnOfOpen(local) !== asnOfOpen(peer),
       families: familiesOf(local).filter((family) => offered.includes(family)),
-      // RFC 8654 §4 asks for the peer's offer alone; BIRD takes long messages only when both offered.
+      // DEVIATION: RFC 8654 §4 asks for the peer's offer alone; BIRD takes long messages only when both offered.
       maximumMessageBytes: both('extendedMessage') ? EXTENDED_MESSAGE_BYTES : MAXIMUM_MESSAGE_BYTES,
       peerAsn: asnOfOpen(peer) as Asn,
       extendedNextHop: viaIpv6(local) && viaIpv6(peer),

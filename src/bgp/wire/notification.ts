@@ -1,7 +1,7 @@
 /**
  * NOTIFICATION (RFC 4271 §4.5): bytes, the shutdown text inside (RFC 9003), and the names that people read.
- * In: code, subcode, data. Out: one sentence. The names are the registry's (RFC 4271 §4.5, 4486, 5492, 6608, 7313,
- * 8538, 9384, 9687).
+ * In: code, subcode, data. Out: one sentence. The names are the registry's (RFC 4271 §4.5, RFC 4486 §3, RFC 5492 §5,
+ * RFC 6608 §3, RFC 7313 §5, RFC 8538 §3, RFC 9384 §3, RFC 9687 §4).
  */
 import { ByteWriter } from '#lib/bytes.ts';
 import type { Family } from '#lib/ip.ts';

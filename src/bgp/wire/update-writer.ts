@@ -1,7 +1,7 @@
 /**
  * Writes UPDATEs, as many prefixes in each as fit, one message after another into one growing buffer. In: attribute octets
- * of `encodeAttributes`, prefixes as numbers or octets. Out: whole messages (RFC 4271 §4.3, RFC 4760 §3 and §4, RFC 4724
- * §2). MP_REACH_NLRI stands first, where RFC 7606 §5.1 wants it.
+ * of `encodeAttributes`, prefixes as numbers or octets. Out: whole messages (RFC 4271 §4.3, RFC 4760 §3, RFC 4760 §4,
+ * RFC 4724 §2). MP_REACH_NLRI stands first, where RFC 7606 §5.1 wants it.
  *
  * Use: beginReach or beginWithdraw, then prefixes, then the next begin; take() gives all that was written.
  */

@@ -1,11 +1,11 @@
 /**
- * The first step of reading an UPDATE (RFC 4271 §4.3, RFC 4760 §3 and §4): cuts it into validated NLRI of each family and
+ * The first step of reading an UPDATE (RFC 4271 §4.3, RFC 4760 §3, RFC 4760 §4): cuts it into validated NLRI of each family and
  * the other path attributes as raw octets, which the RIB interns. In: the octets after the header. Out: views of them, or
  * the NOTIFICATION to send. This is the hot path: nothing is copied but in one rare case (`without`).
  *
  *   withdrawn routes length (2) | withdrawn routes | total path attribute length (2) | path attributes | NLRI
  *
- * RFC 7606 wants NLRI to be found whatever else is broken; only where they cannot be, the session is reset (§3(j), §5.3).
+ * NLRI are found whatever else is broken; only where they cannot be, the session is reset (RFC 7606 §3(j), RFC 7606 §5.3).
  */
 import { addressBits } from '#lib/ip.ts';
 import type { Family } from '#lib/ip.ts';
