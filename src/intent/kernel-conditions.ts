@@ -38,7 +38,7 @@ export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] 
           type: 'KernelReady',
           status: 'False',
           reason: 'KernelProblem',
-          message: kernel.problems.map((it) => `${it.text} (${it.code})`).join(' '),
+          message: kernel.problems.map((it) => `${it.text.replace(/\.$/, '')} (${it.code}).`).join(' '),
         },
     conflicts.length === 0
       ? {
@@ -77,7 +77,11 @@ function blocksAnnounced(compiled: Compiled, facts: Facts): Condition[] {
   const written = new Set(facts.bgp.announced.filter((it) => it.peers.length > 0).map((it) => it.prefix));
   const missing = wanted.map((it) => it.prefix).filter((prefix) => !written.has(prefix));
   if (missing.length > 0) {
-    const message = `${some(missing)}: announced to no peer, so nobody outside this node reaches these pods. Look at condition Established of the BGPPeers of ${compiled.nodeName}.`;
+    const advice =
+      compiled.intent.bgp?.peers.length === 0
+        ? `No BGPPeer names ${compiled.nodeName}: add one, or correct its node or nodeSelector, or the labels of the Node.`
+        : `Look at condition Established of the BGPPeers of ${compiled.nodeName}.`;
+    const message = `${some(missing)}: announced to no peer, so nobody outside this node reaches these pods. ${advice}`;
     return [{ ...base, status: 'False', reason: 'NotAnnounced', message }];
   }
   const message = `${some(wanted.map((it) => it.prefix))}: announced to at least one peer.`;

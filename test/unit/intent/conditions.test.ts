@@ -238,10 +238,17 @@ describe('the node', () => {
     ['kernel fine', { kernel: kernel() }, 'KernelReady', 'True KernelReady', /./],
     [
       'kernel not fine',
-      { kernel: kernel({ problems: [{ code: 'OS_RP_FILTER', text: 'rp_filter of eth0 is strict.' }] }) },
+      {
+        kernel: kernel({
+          problems: [
+            { code: 'SettingRefused', text: 'rp_filter of eth0 is strict.' },
+            { code: 'KernelTooOld', text: 'Linux 5.4 is older than 5.15' },
+          ],
+        }),
+      },
       'KernelReady',
       'False KernelProblem',
-      /rp_filter of eth0 is strict\. \(OS_RP_FILTER\)/,
+      /^rp_filter of eth0 is strict \(SettingRefused\)\. Linux 5\.4 is older than 5\.15 \(KernelTooOld\)\.$/,
     ],
     ['routes in place', { kernel: kernel() }, 'RoutesInstalled', 'True RoutesInstalled', /3 IPv4 and 0 IPv6/],
     [
@@ -301,6 +308,13 @@ describe('the node', () => {
       assert.match(condition?.message ?? '', message);
     });
   }
+
+  test('blocks that no peer hears of because there is none say what to add', () => {
+    const facts = { bgp: bgp({ announced: [] }), kernel: kernel() };
+    const condition = found(decide(node, facts), 'Node node-1', 'BlocksAnnounced');
+    assert.equal(condition?.reason, 'NotAnnounced');
+    assert.match(condition?.message ?? '', /No BGPPeer names node-1: add one/);
+  });
 
   test('free addresses of a pool stand on the pool', () => {
     const list = decide(node + own('IPPool', 'p', 'cidr: 10.60.0.0/16'), { pods: pods(block(62, 62, 0, 'p')) });
