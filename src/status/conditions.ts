@@ -8,6 +8,8 @@ type Severity = ConditionAnswer['severity'];
 
 /** Reasons that are `False` and yet somebody's wish. */
 const wished: ReadonlySet<Reason> = new Set<Reason>(['AdminDown', 'NodeNotSelected', 'PoolDisabled', 'NoPeers']);
+/** What another condition of the same object says as well, with what to do. */
+const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted']);
 /** Reasons that want a look, while everything that is in force goes on working. */
 const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NothingReceived',
@@ -22,7 +24,7 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
 
 export function severityOf({ status, reason }: Pick<Condition, 'status' | 'reason'>): Severity {
   // What has not reported yet is said by readiness while the agent starts, and by health when it hangs.
-  if (status === 'True' || reason === 'Pending' || wished.has(reason)) return 'info';
+  if (status === 'True' || reason === 'Pending' || wished.has(reason) || saidElsewhere.has(reason)) return 'info';
   if (status === 'Unknown' || worthALook.has(reason)) return 'warning';
   return 'error';
 }

@@ -52,4 +52,4 @@ function peerNotes(peer: PeerAnswer): readonly Note[] {
 
 /** Exit code 1 when a session that should be up is not, or a peer has a condition that says error. */
 export const peersAreFine = (peers: readonly PeerAnswer[]): boolean =>
-  peers.every((peer) => !peer.enabled || (up(peer) && peer.conditions.every((c) => c.severity !== 'error')));
+  peers.every((peer) => (up(peer) || !peer.enabled) && peer.conditions.every((c) => c.severity !== 'error'));

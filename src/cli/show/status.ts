@@ -2,7 +2,9 @@
 import type { StatusAnswer } from '#status/answers.ts';
 import { age, shortSeconds } from '../output/age.ts';
 import { noteLines, type TableOptions } from '../output/table.ts';
-import { type Colour, paint, printable } from '../output/text.ts';
+import { type Colour, paint, printable, wrap } from '../output/text.ts';
+
+const ROW_INDENT = 12;
 
 export function showStatus(status: StatusAnswer, options: TableOptions): readonly string[] {
   const { bgp } = status;
@@ -16,7 +18,10 @@ export function showStatus(status: StatusAnswer, options: TableOptions): readonl
     '',
   ];
   const row = (name: string, text: string): void => {
-    lines.push(`  ${colour('dim', name.padEnd(9))} ${text}`);
+    const room = options.width === undefined ? Number.POSITIVE_INFINITY : Math.max(20, options.width - ROW_INDENT);
+    wrap(text, room).forEach((line, i) =>
+      lines.push(i === 0 ? `  ${colour('dim', name.padEnd(9))} ${line}` : `${' '.repeat(ROW_INDENT)}${line}`),
+    );
   };
 
   const sessions = `${bgp.established} of ${bgp.peers} sessions established`;
@@ -37,7 +42,7 @@ export function showStatus(status: StatusAnswer, options: TableOptions): readonl
     'kernel',
     repairs === 0 ? 'nothing repaired since the start' : `${repairs} repairs since the start (flatroute drift)`,
   );
-  row('threads', status.threads.map(threadWords).join(' · '));
+  row('threads', `p99 delay: ${status.threads.map(threadWords).join(' · ')}`);
 
   lines.push('');
   const problems = status.problems.filter((problem) => problem.severity !== 'info');

@@ -33,6 +33,15 @@ describe('peers', () => {
       true,
     );
   });
+  test('a session that is held down because its peer is refused is not fine, one that is switched off is', () => {
+    const [peer] = peerAnswers(snapshot());
+    assert.ok(peer);
+    const refused = { type: 'Accepted', status: 'False', reason: 'SecretMissing', message: 'Create it.' } as const;
+    const down = { ...peer, enabled: false, state: 'Idle', conditions: [] } as const;
+    assert.equal(peersAreFine([down]), true);
+    const condition = { ...refused, object: 'peers/tor-a', severity: 'error' } as const;
+    assert.equal(peersAreFine([{ ...down, conditions: [condition] }]), false);
+  });
 });
 
 const path = (peer: string, changes: Partial<RouteAnswerRow> = {}): RouteAnswerRow => ({
@@ -160,6 +169,12 @@ test('status names each problem in full and is not fine with one', () => {
   assert.equal(statusIsFine(wrong), false);
   const text = showStatus(wrong, plain).join('\n');
   assert.ok(text.includes('✘ peers.yaml:7  CONFIG_YAML_SYNTAX') && text.includes('broken at column 3'));
+});
+
+test('a status fits 80 columns', () => {
+  const lines = showStatus(statusAnswer(snapshot()), { width: 80, colour: false });
+  for (const line of lines) assert.ok(textWidth(line) <= 80, line);
+  assert.ok(lines.some((line) => line.startsWith('            ')));
 });
 
 test('pods, blocks, conditions and drift say so when there are none', () => {

@@ -176,6 +176,7 @@ describe('conditions', () => {
     ['True', 'Established', 'info'],
     ['False', 'NotEstablished', 'error'],
     ['False', 'AdminDown', 'info'],
+    ['False', 'NotAccepted', 'info'],
     ['False', 'NothingAccepted', 'warning'],
     ['Unknown', 'Pending', 'info'],
     ['Unknown', 'NotEstablished', 'warning'],
