@@ -87,6 +87,3 @@ export function outgoingRules(intent: DataplaneIntent): Json {
     ),
   };
 }
-
-/** Takes the whole table away, also when it is not there. */
-export const removeRules = (): Json => ({ nftables: [{ add: { table } }, { delete: { table } }] });

@@ -47,8 +47,11 @@ describe('BlockRoutes', () => {
     await ns.run(['ip', 'route', 'add', 'blackhole', '10.6.0.0/26', 'metric', '7', 'proto', '179']);
     const { routes } = open();
     routes.set(blocks.slice(0, 1));
-    const lines = (await shown()).map((line) => line.split(' ')[1]);
-    assert.deepEqual(lines.sort(), ['10.6.0.0/26', '10.7.0.0/26', '10.9.0.0/26']);
+    const lines = (await shown()).map((line) => line.split(' ')[1] ?? '');
+    assert.deepEqual(
+      lines.sort((a, b) => a.localeCompare(b)),
+      ['10.6.0.0/26', '10.7.0.0/26', '10.9.0.0/26'],
+    );
     assert.deepEqual(routes.facts().repairs, { blackhole: 0 }, 'a first look repairs nothing');
   });
 

@@ -42,10 +42,7 @@ test('a column that is narrower than the width it may be cut down to keeps its o
     { title: 'DETAIL', value: (r) => r.detail, shrinkTo: 8 },
   ];
   const row = { name: 'tor-a', count: '1', detail: 'first and second' };
-  assert.deepEqual(renderTable(narrow, [row], { width: 20, colour: false }), [
-    'NAME   DETAIL',
-    'tor-a  first and se…',
-  ]);
+  assert.deepEqual(renderTable(narrow, [row], { width: 20, colour: false }), ['NAME   DETAIL', 'tor-a  first and se…']);
 });
 
 test('no line is wider than the terminal, at any width that the columns can shrink to', () => {

@@ -49,8 +49,26 @@ for (const [text, expected] of canonical) {
 }
 
 const notAddresses = [
-  '', '1.2.3', '1.2.3.4.5', '1.2.3.256', '01.2.3.4', '1.2.3.4 ', ' 1.2.3.4', '0x1.2.3.4', ':', ':::', '1:2:3:4:5:6:7',
-  '1:2:3:4:5:6:7:8:9', '1::2::3', '12345::', 'fe80::1%eth0', '::1.2.3', '1.2.3.4::', 'g::', '1:2:3:4:5:6:7:8::', '::1:2:3:4:5:6:7:8',
+  '',
+  '1.2.3',
+  '1.2.3.4.5',
+  '1.2.3.256',
+  '01.2.3.4',
+  '1.2.3.4 ',
+  ' 1.2.3.4',
+  '0x1.2.3.4',
+  ':',
+  ':::',
+  '1:2:3:4:5:6:7',
+  '1:2:3:4:5:6:7:8:9',
+  '1::2::3',
+  '12345::',
+  'fe80::1%eth0',
+  '::1.2.3',
+  '1.2.3.4::',
+  'g::',
+  '1:2:3:4:5:6:7:8::',
+  '::1:2:3:4:5:6:7:8',
 ];
 for (const text of notAddresses) {
   test(`"${text}" is no address`, () => assert.equal(parseAddress(text), undefined));
@@ -67,7 +85,8 @@ test('a prefix that is too long for its family says what the longest is', () => 
 });
 
 for (const text of ['10.0.0.0', '10.0.0.0/', '10.0.0.0/x', '10.0.0.0/-1', '10.0.0.0/08', '/8', '10.0.0/8', '']) {
-  test(`"${text}" is no prefix`, () => assert.deepEqual(checkPrefix(text), { ok: false, error: { kind: 'notAPrefix' } }));
+  test(`"${text}" is no prefix`, () =>
+    assert.deepEqual(checkPrefix(text), { ok: false, error: { kind: 'notAPrefix' } }));
 }
 
 test('containment knows families, lengths and odd bit boundaries', () => {

@@ -13,7 +13,7 @@ import { NetlinkSocket } from '#netlink/io/socket.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
 import { appendGetRulesetGeneration, decodeRulesetGeneration } from '#netlink/wire/ruleset.ts';
 import type { DataplaneIntent } from '../../intent.ts';
-import { outgoingRules, podRules, removeRules } from '../ruleset.ts';
+import { outgoingRules, podRules } from '../ruleset.ts';
 
 const NFT_TIMEOUT_MS = 10_000;
 const LONGEST_COMPLAINT = 2000;
@@ -80,4 +80,3 @@ export function rulesetGeneration(): number | undefined {
 export const applyPodRules = (): Promise<void> => applyRuleset(podRules());
 /** natOutgoing; independent of the rules against spoofing. */
 export const applyOutgoingRules = (intent: DataplaneIntent): Promise<void> => applyRuleset(outgoingRules(intent));
-export const removeAllRules = (): Promise<void> => applyRuleset(removeRules());

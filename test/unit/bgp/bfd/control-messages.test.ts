@@ -21,6 +21,7 @@ const session = {
   interface: undefined,
   hops: 'single',
   minimumTtl: 254,
+  nexthops: [184_549_377],
   desiredMinTxMicroseconds: 50_000,
   requiredMinRxMicroseconds: 50_000,
   detectMultiplier: 3,
@@ -98,6 +99,7 @@ const wrong: readonly (readonly [string, unknown, RegExp])[] = [
   ['an interval of 0', { kind: 'sessions', sessions: [{ ...session, desiredMinTxMicroseconds: 0 }] }, /interval/],
   ['a multiplier of 256', { kind: 'sessions', sessions: [{ ...session, detectMultiplier: 256 }] }, /1 to 255/],
   ['a TTL of 0', { kind: 'sessions', sessions: [{ ...session, minimumTtl: 0 }] }, /minimumTtl/],
+  ['an id that is none', { kind: 'sessions', sessions: [{ ...session, nexthops: [1, -1] }] }, /no list of ids/],
   ['hops unsaid', { kind: 'sessions', sessions: [{ ...session, hops: undefined }] }, /neither single nor multi/],
 ];
 
@@ -119,6 +121,7 @@ test('what the process tells is read as it was told', () => {
     remoteDiagnostic: 0,
     remoteControlPlaneIndependent: true,
     since: 1,
+    failed: false,
     failures: 0,
     transmitIntervalMilliseconds: 50,
     detectionTimeMilliseconds: 150,

@@ -9,7 +9,8 @@ import type { BGPPeer } from '#resources/bgp-peer.ts';
 const peer = (name: string, asNumber: number | string): string =>
   `apiVersion: flatroute.io/v1alpha1\nkind: BGPPeer\nmetadata: {name: ${name}}\nspec: {peerIP: 192.0.2.1, asNumber: ${asNumber}}\n---\n`;
 
-type Files = Readonly<Record<string, string | 'UNREADABLE'>>;
+/** The text of each file; `UNREADABLE` stands for one that cannot be read. */
+type Files = Readonly<Record<string, string>>;
 
 const readings = (files: Files): FileReading[] =>
   Object.entries(files).map(([file, text]) =>
