@@ -1,7 +1,8 @@
 /**
  * The process that speaks BFD, apart from the agent so that its death and its upgrade are no failure of the path: it holds
- * the sessions it was told last, whoever told them may be gone. One per network namespace. It ends when it is told to on
- * its socket, or by SIGTERM, each with AdminDown to every neighbour (RFC 5882 §4.2: no neighbour takes that for a failure
+ * the sessions it was told last, whoever told them may be gone. When a path fails it takes the path's nexthops out of the
+ * kernel itself, so that traffic moves whether or not the agent lives. One per network namespace. It ends when it is told to on
+ * its socket, or by SIGTERM, each with AdminDown to every neighbour (RFC 5882 §3.2: no neighbour takes that for a failure
  * of the path); killing it is a failure.
  */
 import { join } from 'node:path';
@@ -15,6 +16,7 @@ import { systemClock } from '#lib/time.ts';
 import { acquireLock, type Lock } from '#linux/lock.ts';
 import { setThreadPriority } from '#linux/priority.ts';
 import { prepareRunDirectory } from './boot-identity.ts';
+import { FailedNexthops } from './failed-nexthops.ts';
 import { programVersion } from './entries.ts';
 import { createLog } from './log.ts';
 import type { LogLevel } from './messages.ts';
@@ -39,6 +41,7 @@ export async function runBfd(
   const ended = Promise.withResolvers<string>();
   let server: ControlServer | undefined;
   const states = new Map<string, string>();
+  const nexthops = new FailedNexthops(log.write);
   const runner = new BfdRunner({
     clock: systemClock,
     now: () => Date.now(),
@@ -46,6 +49,7 @@ export async function runBfd(
     afterReading: (callback) => {
       setImmediate(callback);
     },
+    failed: (session) => nexthops.remove(session),
     changed: (session) => {
       const { name, remote, state, diagnostic, remoteState, detectionTimeMilliseconds, problem } = session;
       const level = problem === undefined ? 'info' : 'warn';
@@ -88,6 +92,7 @@ export async function runBfd(
     return 0;
   } finally {
     await server?.close();
+    nexthops.close();
     await lock.release();
     log.flush();
   }

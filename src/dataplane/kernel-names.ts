@@ -11,6 +11,7 @@ export const LEARNED_ROUTE_METRIC = 20;
 export const BLACKHOLE_METRIC = 0xfffffffe;
 /** Ids of nexthop objects and groups: FIRST .. FIRST + 2^24 - 1 are ours. */
 export const NEXTHOP_ID_FIRST = 0x0b000000;
+export const NEXTHOP_ID_COUNT = 1 << 24;
 
 /** Link groups of pod veths. nftables rules match on them, so no rule is needed per pod. */
 export const LINK_GROUP = { building: 0x0b01, live: 0x0b02, dying: 0x0b03, reaping: 0x0b04 } as const;

@@ -32,6 +32,7 @@ export const fastSession = (remote: string, changes: Partial<DesiredBfdSession> 
   interface: undefined,
   hops: 'single',
   minimumTtl: 254,
+  nexthops: [],
   desiredMinTxMicroseconds: 50_000,
   requiredMinRxMicroseconds: 50_000,
   detectMultiplier: 3,

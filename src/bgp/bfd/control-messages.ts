@@ -30,6 +30,11 @@ export interface DesiredBfdSession extends BfdParameters {
   readonly hops: 'single' | 'multi';
   /** Least TTL of a packet of a multi hop neighbour, 1 to 255; a single hop has 255 (RFC 5881 §5). */
   readonly minimumTtl: number;
+  /**
+   * Ids of kernel nexthops that lead over this path. They are deleted when it fails, and when they are told while it is
+   * failed; nothing here ever makes one.
+   */
+  readonly nexthops: readonly number[];
 }
 
 export interface ObservedBfdSession {
@@ -44,7 +49,9 @@ export interface ObservedBfdSession {
   readonly remoteControlPlaneIndependent: boolean;
   /** Wall clock of the last change of state, milliseconds since the epoch. */
   readonly since: number;
-  /** How often it was Up and left it. */
+  /** The path was Up and failed, and is not Up again: RFC 5882 §3.2, an administrative end is no failure. */
+  readonly failed: boolean;
+  /** How often that happened. */
   readonly failures: number;
   readonly transmitIntervalMilliseconds: number;
   readonly detectionTimeMilliseconds: number;
@@ -146,6 +153,7 @@ function readDesired(row: unknown): Result<DesiredBfdSession, string> {
   const detectMultiplier = whole(row['detectMultiplier'], 1, 255);
   const minimumTtl = whole(row['minimumTtl'], 1, 255);
   const { hops, passive, administrativelyDown } = row;
+  const nexthops = readIds(row['nexthops'] ?? []);
   if (remote === undefined) return fail(`${name}: remote is no address`);
   if (row['local'] !== undefined && local === undefined) return fail(`${name}: local is no address`);
   if (local !== undefined && local.includes(':') !== remote.includes(':'))
@@ -157,6 +165,7 @@ function readDesired(row: unknown): Result<DesiredBfdSession, string> {
   if (detectMultiplier === undefined) return fail(`${name}: detectMultiplier is not 1 to 255`);
   if (minimumTtl === undefined) return fail(`${name}: minimumTtl is not 1 to 255`);
   if (hops !== 'single' && hops !== 'multi') return fail(`${name}: hops is neither single nor multi`);
+  if (nexthops === undefined) return fail(`${name}: nexthops is no list of ids`);
   return ok({
     name,
     remote,
@@ -164,12 +173,19 @@ function readDesired(row: unknown): Result<DesiredBfdSession, string> {
     interface: interfaceName,
     hops,
     minimumTtl,
+    nexthops,
     desiredMinTxMicroseconds,
     requiredMinRxMicroseconds,
     detectMultiplier,
     passive: passive === true,
     administrativelyDown: administrativelyDown === true,
   });
+}
+
+function readIds(value: unknown): number[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const ids = (value as readonly unknown[]).flatMap((id) => whole(id, 1, 0xffff_ffff) ?? []);
+  return ids.length === value.length ? ids : undefined;
 }
 
 /** A message of BFD's process, which is a program of ours: the frame was checked, the kinds are told apart. */
@@ -203,4 +219,5 @@ const isObserved = (value: unknown): value is ObservedBfdSession =>
   isState(value['state']) &&
   isState(value['remoteState']) &&
   typeof value['remoteControlPlaneIndependent'] === 'boolean' &&
+  typeof value['failed'] === 'boolean' &&
   numbers.every((key) => typeof value[key] === 'number');

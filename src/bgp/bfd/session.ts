@@ -125,6 +125,17 @@ export const nextDeadline = (session: BfdSession): Instant | undefined =>
 export const detectionDue = ({ detectAt }: BfdSession, at: Instant): boolean =>
   detectAt !== undefined && detectAt <= at;
 
+/**
+ * Whether this step was a failure of the path. RFC 5882 §3.2: what an end does on purpose (AdminDown, the neighbour's or
+ * ours) is none.
+ */
+export const pathFailed = (before: BfdSession, now: BfdSession): boolean =>
+  before.state === 'Up' && now.state === 'Down' && now.remote.state !== 'AdminDown';
+
+/** Whether a failure is over: Up again, or an end has said that it does not watch the path. */
+export const failureOver = ({ state, remote }: BfdSession): boolean =>
+  state === 'Up' || state === 'AdminDown' || remote.state === 'AdminDown';
+
 /** RFC 5880 §6.8.2, before jitter. */
 export const transmitInterval = ({ transmitBasisMicroseconds, remote }: BfdSession): Duration =>
   milliseconds(Math.max(transmitBasisMicroseconds, remote.minRxMicroseconds) / 1000);

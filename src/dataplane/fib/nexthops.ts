@@ -15,7 +15,7 @@ import {
   type Nexthop,
 } from '#netlink/wire/nexthop.ts';
 import { EEXIST, ENOENT } from '#linux/errno.ts';
-import { NEXTHOP_ID_FIRST, ROUTE_PROTOCOL } from '../kernel-names.ts';
+import { NEXTHOP_ID_COUNT, NEXTHOP_ID_FIRST, ROUTE_PROTOCOL } from '../kernel-names.ts';
 import type { NextHop, NextHopGroup } from './route.ts';
 
 interface Member {
@@ -42,9 +42,10 @@ export interface NexthopRepairs {
   readonly groups: number;
 }
 
-const idCount = 1 << 24;
 const isOurs = (nexthop: Nexthop): boolean =>
-  nexthop.protocol === ROUTE_PROTOCOL && nexthop.id >= NEXTHOP_ID_FIRST && nexthop.id < NEXTHOP_ID_FIRST + idCount;
+  nexthop.protocol === ROUTE_PROTOCOL &&
+  nexthop.id >= NEXTHOP_ID_FIRST &&
+  nexthop.id < NEXTHOP_ID_FIRST + NEXTHOP_ID_COUNT;
 const memberKey = (gateway: string, interfaceIndex: number): string => `${gateway}%${interfaceIndex}`;
 const sameIds = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((id) => b.includes(id));
@@ -88,7 +89,7 @@ export class Nexthops {
   /** Keeps count of the routes that point at an id: a group that is still pointed at is never deleted. */
   countRoutes(id: number, change: number): void {
     const at = id - NEXTHOP_ID_FIRST;
-    if (at >= 0 && at < idCount) this.#routes[at] = (this.#routes[at] ?? 0) + change;
+    if (at >= 0 && at < NEXTHOP_ID_COUNT) this.#routes[at] = (this.#routes[at] ?? 0) + change;
   }
 
   use(groups: readonly NextHopGroup[]): void {
@@ -182,7 +183,7 @@ export class Nexthops {
   }
 
   #advance(): void {
-    this.#nextId = this.#nextId + 1 < NEXTHOP_ID_FIRST + idCount ? this.#nextId + 1 : NEXTHOP_ID_FIRST;
+    this.#nextId = this.#nextId + 1 < NEXTHOP_ID_FIRST + NEXTHOP_ID_COUNT ? this.#nextId + 1 : NEXTHOP_ID_FIRST;
   }
 
   /** Looks at what the kernel has. Answers how many objects of ours had vanished or changed; `undefined`: the dump failed. */

@@ -164,6 +164,61 @@ test('who was kept from running reads what waits before it believes that a neigh
   assert.equal(right.latest('router')?.failures, 0);
 });
 
+test('the nexthops of a path that fails leave the kernel at once, with their routes moved and nothing else touched', async (t) => {
+  const [a, b] = await twoHosts(t);
+  const [left, right] = [await startBfd(a), await startBfd(b)];
+  const [ours, other, group, foreign] = [0x0b000001, 0x0b000002, 0x0b000003, 5];
+  const make = [
+    `nexthop add id ${ours} via ${addresses.ipv4[1]} dev up-a proto 179`,
+    `nexthop add id ${other} via 172.16.9.5 dev up-a onlink proto 179`,
+    `nexthop add id ${group} group ${ours}/${other} proto 179`,
+    `nexthop add id ${foreign} via ${addresses.ipv4[1]} dev up-a`,
+  ];
+  await a.ip([...make, `route add 10.99.0.0/16 nhid ${group} proto 179`]);
+  const ids = async (): Promise<readonly number[]> =>
+    (JSON.parse(await a.run(['ip', '-json', 'nexthop', 'show'])) as readonly { readonly id: number }[]).map(
+      ({ id }) => id,
+    );
+  const session = fastSession(addresses.ipv4[1], { nexthops: [ours, foreign] });
+  left.client.setSessions([session]);
+  right.client.setSessions([fastSession(addresses.ipv4[0])]);
+  const up = async () =>
+    await left.until('router', 'up', (s) => s.state === 'Up' && s.detectionTimeMilliseconds === 150);
+  assert.equal((await up()).failed, false);
+
+  // An end on purpose is no failure (RFC 5882 §3.2).
+  right.client.setSessions([fastSession(addresses.ipv4[0], { administrativelyDown: true })]);
+  const quiet = await left.until('router', 'down on purpose', (s) => s.remoteState === 'AdminDown');
+  assert.deepEqual([quiet.state, quiet.failed, quiet.failures], ['Down', false, 0]);
+  assert.deepEqual(await ids(), [foreign, ours, other, group]);
+  right.client.setSessions([fastSession(addresses.ipv4[0])]);
+  await up();
+
+  right.process.kill('SIGSTOP');
+  const down = await left.until('router', 'down', (s) => s.state === 'Down');
+  assert.deepEqual([down.failed, down.failures], [true, 1]);
+  assert.deepEqual(await ids(), [foreign, other, group], 'it was deleted before anybody was told');
+  assert.match(await a.run(['ip', 'route', 'get', '10.99.0.1']), /via 172\.16\.9\.5/);
+
+  // Whoever made it again did so too early.
+  await a.ip([make[0] ?? '']);
+  left.client.setSessions([{ ...session, detectMultiplier: 3 }]);
+  left.client.observe();
+  await waitFor(
+    'the nexthop to be deleted again',
+    async () => ((await ids()).includes(ours) ? notYet('it is there') : found(true)),
+    { deadline: seconds(5) },
+  );
+  right.process.kill('SIGCONT');
+  assert.equal((await up()).failed, false);
+  await a.ip([make[0] ?? '']);
+  left.client.setSessions([session]);
+  left.client.end();
+  await left.process.exited;
+  assert.deepEqual(await ids(), [foreign, ours, other, group], 'an end of ours touches nothing');
+  assert.match(await left.process.log(), /"bfd\.nexthops\.foreign","name":"router","ids":\[5\]/);
+});
+
 test('a port that another program has is told, and taken when it is free', async (t) => {
   const [a, b] = await twoHosts(t);
   const code = `require('node:dgram').createSocket('udp4').bind(3784, () => console.log('bound'));`;

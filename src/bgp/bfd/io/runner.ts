@@ -22,8 +22,10 @@ import {
   type BfdSession,
   detectionDue,
   detectionTime,
+  failureOver,
   newSession,
   nextDeadline,
+  pathFailed,
   step,
   transmitInterval,
 } from '../session.ts';
@@ -37,6 +39,8 @@ export interface RunnerModules {
   readonly udp: BfdUdp;
   /** Calls back when what waits in the sockets at this moment was handed over. */
   readonly afterReading: (callback: () => void) => void;
+  /** The path of this session failed, or is failed and its nexthops are others now. Before `changed`. */
+  readonly failed: (session: DesiredBfdSession) => void;
   readonly changed: (session: ObservedBfdSession) => void;
 }
 
@@ -56,6 +60,7 @@ interface Running {
   /** It is wanted no more and says AdminDown until then. */
   endsAt: Instant | undefined;
   since: number;
+  failed: boolean;
   failures: number;
   sent: number;
   received: number;
@@ -95,6 +100,7 @@ export class BfdRunner {
       if (running === undefined) this.#admit(session);
       else {
         running.desired = session;
+        if (running.failed) this.#modules.failed(session);
         if (!sameParameters(running.session.parameters, session))
           this.#step(running, { kind: 'configured', parameters: session, ...this.#moment() });
       }
@@ -139,6 +145,7 @@ export class BfdRunner {
       doubtful: false,
       endsAt: undefined,
       since: this.#modules.now(),
+      failed: false,
       failures: 0,
       sent: 0,
       received: 0,
@@ -176,7 +183,12 @@ export class BfdRunner {
     }
     if (session.state !== before.state) {
       running.since = this.#modules.now();
-      if (before.state === 'Up') running.failures += 1;
+    }
+    if (failureOver(session)) running.failed = false;
+    if (pathFailed(before, session)) {
+      running.failed = true;
+      running.failures += 1;
+      this.#modules.failed(running.desired);
     }
     if (hasNews(before, session)) this.#report(running);
     this.#arm(running);
@@ -286,7 +298,7 @@ export class BfdRunner {
   }
 
   #observe(running: Running): ObservedBfdSession {
-    const { desired, session, since, failures, sent, received } = running;
+    const { desired, session, since, failed, failures, sent, received } = running;
     const { remote } = session;
     const problem = this.#receivers.problem(familyOf(desired.remote), desired.hops) ?? running.sendProblem;
     return {
@@ -298,6 +310,7 @@ export class BfdRunner {
       remoteDiagnostic: remote.diagnostic,
       remoteControlPlaneIndependent: remote.controlPlaneIndependent,
       since,
+      failed,
       failures,
       transmitIntervalMilliseconds: transmitInterval(session),
       detectionTimeMilliseconds: detectionTime(session),
