@@ -267,6 +267,24 @@ function userNamespace(command) {
   ];
 }
 
+/** Options that npm takes for its own, and passes on as nothing but `npm_config_*`, where the `--` before them was forgotten. */
+const keptByNpm = {
+  demo: ['keep', 'remove', 'enter', 'router'],
+  flatroute: ['resources', 'metrics', 'withdraw-on-stop', 'received', 'accepted', 'announced', 'watch', 'output'],
+};
+
+function refuseWhatNpmKept(name, args) {
+  if (process.env.npm_lifecycle_event !== name) return;
+  const kept = (keptByNpm[name] ?? [])
+    .filter((option) => process.env[`npm_config_${option.replaceAll('-', '_')}`])
+    .map((option) => `--${option}`);
+  if (kept.length === 0) return;
+  const words = [...(name === 'flatroute' ? args.slice(0, 1) : []), ...kept];
+  say(`flatroute: npm kept ${kept.join(' and ')} for itself; write -- before the words for flatroute:`);
+  say(`  npm run ${name} -- ${words.join(' ')} ...`);
+  process.exit(2);
+}
+
 async function main() {
   const [name, ...args] = process.argv.slice(2);
   const command = Object.hasOwn(commands, name ?? '') ? commands[name] : undefined;
@@ -274,6 +292,7 @@ async function main() {
     say(`usage: node scripts/bootstrap.mjs ${Object.keys(commands).join(' | ')} [ARGUMENTS]`);
     process.exit(2);
   }
+  refuseWhatNpmKept(name, args);
   if (process.platform !== 'linux') {
     stop(
       `flatroute: this is ${process.platform}. flatroute programs the Linux kernel; run it on Linux 5.15 or later (a virtual machine will do).`,
@@ -310,7 +329,9 @@ async function main() {
   const words = [node, '--disable-warning=ExperimentalWarning', join(root, entry), ...fixed, ...args];
   if (command.namespaces && isRoot) checkNamespaces(name);
   const line = command.namespaces && !isRoot ? [...userNamespace(name), ...words] : words;
-  const cwd = name === 'flatroute' ? process.cwd() : root;
+  // npm goes to the folder of package.json; a relative path means the folder where its caller stands.
+  const called = process.env.npm_lifecycle_event === name ? process.env.INIT_CWD : undefined;
+  const cwd = name === 'flatroute' ? (called ?? process.cwd()) : root;
   const child = spawn(line[0], line.slice(1), { cwd, stdio: 'inherit', env });
   // Ctrl-C reaches the whole foreground group; a signal sent to this process alone is passed on.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])

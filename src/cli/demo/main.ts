@@ -126,11 +126,14 @@ async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
 /** Says how to look around; without root the network lives no longer than this program, so it waits. */
 async function lookAround(lab: Lab, inUserNamespace: boolean, io: CliIo, screen: Screen): Promise<void> {
   const hosts = lab.hosts.map((host) => host.name).join(', ');
+  const stays = `The network ${lab.name} stays up: ${links.length} links between ${hosts}.`;
+  screen.lines(['', ...wrap(stays, screen.style.width - 1).map((line) => ` ${line}`)]);
   screen.lines([
-    '',
-    ` The network ${lab.name} stays up: ${links.length} links between ${hosts}.`,
-    '   npm run demo -- --enter node-1      a shell there; then: flatroute peers, flatroute routes, ip route, ip netns',
+    '   npm run demo -- --enter node-1      a shell there; then for example:',
+    '                                       flatroute peers, flatroute routes,',
+    '                                       flatroute pods, ip route, ip netns',
     '   npm run demo -- --remove            takes it away',
+    ' The same shell without npm:',
   ]);
   for (const host of lab.hosts) {
     screen.line(`   nsenter -t ${String(host.pid).padEnd(8)} -n -m -u -p -- bash    ${host.name}`);
