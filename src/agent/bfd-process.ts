@@ -87,6 +87,9 @@ export async function runBfd(
     else modules.stop.addEventListener('abort', stopped, { once: true });
     const reason = await ended.promise;
     log.write('info', 'bfd.ending', { reason });
+    // Nobody may want something of a process that is saying goodbye; who asks later finds the next one.
+    await server.close();
+    server = undefined;
     await runner.end();
     log.write('info', 'bfd.ended', { discarded: Object.fromEntries(runner.discarded) });
     return 0;

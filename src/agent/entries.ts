@@ -22,6 +22,9 @@ const bundled = !here.endsWith('.ts');
 export const threadEntry = (name: ThreadName): URL =>
   new URL(bundled ? `./thread-${name}.js` : threadEntries[name], here);
 
+/** The `flatroute` command itself, for a process of its own. */
+export const mainProgram = (): string => fileURLToPath(new URL(bundled ? './main.js' : '../main.ts', here));
+
 /** Folder that holds `flatroute/agent/v1/agent.proto`. */
 export const protoFolder = (): URL => new URL(bundled ? './proto/' : '../../proto/', here);
 
