@@ -5,7 +5,7 @@
 import { type IpAddress, parseAddress } from '#lib/ip.ts';
 import { ok } from '#lib/result.ts';
 import { parseMac } from '#dataplane/pod/attachment.ts';
-import { type CniResult, type Verb, cniCode, cniFailure, verbs } from './spec.ts';
+import { type CniResult, type Verb, cniCode, cniFailure, quote, verbs } from './spec.ts';
 
 export interface CallArguments {
   readonly verb: Verb;
@@ -38,7 +38,7 @@ export function readCallArguments(environment: ReadonlyMap<string, string>): Cni
   const command = environment.get('CNI_COMMAND') ?? '';
   const verb = verbs.find((known) => known === command);
   if (verb === undefined)
-    return invalidEnvironment(`CNI_COMMAND ${JSON.stringify(command)} is unknown`, `known are ${verbs.join(', ')}`);
+    return invalidEnvironment(`CNI_COMMAND ${quote(command)} is unknown`, `known are ${verbs.join(', ')}`);
   const containerId = environment.get('CNI_CONTAINERID') ?? '';
   const interfaceName = environment.get('CNI_IFNAME') ?? '';
   const netns = environment.get('CNI_NETNS') ?? '';
@@ -53,11 +53,11 @@ export function readCallArguments(environment: ReadonlyMap<string, string>): Cni
   if (netns === '') return invalidEnvironment('CNI_NETNS is not set', `${verb} needs the pod's network namespace`);
   if (!containerIdPattern.test(containerId))
     return invalidEnvironment(
-      `CNI_CONTAINERID ${JSON.stringify(containerId)} is no container id`,
+      `CNI_CONTAINERID ${quote(containerId)} is no container id`,
       'letters, digits, _ . - and a letter or digit first',
     );
   const problem = interfaceNameProblem(interfaceName);
-  if (problem !== undefined) return invalidEnvironment(`CNI_IFNAME ${JSON.stringify(interfaceName)} ${problem}`);
+  if (problem !== undefined) return invalidEnvironment(`CNI_IFNAME ${quote(interfaceName)} ${problem}`);
   return ok(call);
 }
 
@@ -66,7 +66,7 @@ function readArgs(text: string): CniResult<Map<string, string>> {
   for (const pair of text.split(';')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
-    if (equals <= 0) return invalidEnvironment(`CNI_ARGS: ${JSON.stringify(pair)} is no KEY=VALUE`);
+    if (equals <= 0) return invalidEnvironment(`CNI_ARGS: ${quote(pair)} is no KEY=VALUE`);
     args.set(pair.slice(0, equals), pair.slice(equals + 1));
   }
   return ok(args);
@@ -103,7 +103,7 @@ export function readPodArguments(args: ReadonlyMap<string, string>): CniResult<P
   const macText = args.get('MAC');
   const mac = macText === undefined ? undefined : parseMac(macText);
   if (macText !== undefined && mac === undefined)
-    return invalidEnvironment(`CNI_ARGS MAC ${JSON.stringify(macText)} is no unicast MAC address`);
+    return invalidEnvironment(`CNI_ARGS MAC ${quote(macText)} is no unicast MAC address`);
   return ok({
     namespace: args.get('K8S_POD_NAMESPACE') ?? '',
     pod: args.get('K8S_POD_NAME') ?? '',
@@ -117,8 +117,7 @@ export function readAddresses(texts: readonly unknown[], where: string): CniResu
   const addresses: IpAddress[] = [];
   for (const text of texts) {
     const address = typeof text === 'string' ? parseAddress(text.trim().replace(/\/\d{1,3}$/, '')) : undefined;
-    if (address === undefined)
-      return cniFailure(cniCode.invalidConfig, `${where}: ${JSON.stringify(text)} is no IP address`);
+    if (address === undefined) return cniFailure(cniCode.invalidConfig, `${where}: ${quote(text)} is no IP address`);
     if (!addresses.includes(address)) addresses.push(address);
   }
   return ok(addresses);

@@ -8,7 +8,16 @@ import { ok } from '#lib/result.ts';
 import { parseMac } from '#dataplane/pod/attachment.ts';
 import { GATEWAY_IPV4, GATEWAY_IPV6 } from '#dataplane/kernel-names.ts';
 import { readAddresses } from './arguments.ts';
-import { type CniResult, type SpecVersion, cniCode, cniFailure, isSpecVersion, specVersions } from './spec.ts';
+import {
+  type CniResult,
+  type SpecVersion,
+  cniCode,
+  cniFailure,
+  isSpecVersion,
+  jsonText,
+  quote,
+  specVersions,
+} from './spec.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -45,7 +54,7 @@ export function readNetworkConfig(stdin: Buffer): CniResult<NetworkConfig> {
   if (typeof version !== 'string' || !isSpecVersion(version))
     return cniFailure(
       cniCode.incompatibleVersion,
-      `CNI version ${JSON.stringify(version)} is not supported`,
+      `CNI version ${quote(version)} is not supported`,
       `supported are ${specVersions.join(', ')}`,
     );
   const name = json['name'];
@@ -107,7 +116,7 @@ const unsupported = (
   value: unknown,
   why: string,
 ): { readonly ok: false; readonly error: { code: number; msg: string; details: string } } =>
-  cniFailure(cniCode.unsupportedField, `${key}: ${JSON.stringify(value)} is not supported`, why);
+  cniFailure(cniCode.unsupportedField, `${key}: ${quote(value)} is not supported`, why);
 
 /** The options of an ADD; what the runtime says of this pod stands over the file, annotations stand between. */
 export function readAddOptions(config: NetworkConfig, interfaceName: string): CniResult<AddOptions> {
@@ -138,17 +147,19 @@ export function readAddOptions(config: NetworkConfig, interfaceName: string): Cn
   const macText = runtime['mac'] ?? annotations[MAC_ANNOTATION];
   const mac = typeof macText === 'string' ? parseMac(macText) : undefined;
   if (macText !== undefined && mac === undefined)
-    return invalidConfig(`mac: ${JSON.stringify(macText)} is no unicast MAC address`);
+    return invalidConfig(`mac: ${quote(macText)} is no unicast MAC address`);
   const mtu = json['mtu'];
   if (
     mtu !== undefined &&
     !(typeof mtu === 'number' && Number.isInteger(mtu) && mtu >= SMALLEST_MTU && mtu <= LARGEST_MTU)
   )
-    return invalidConfig(`mtu: ${JSON.stringify(mtu)} is no whole number from ${SMALLEST_MTU} to ${LARGEST_MTU}`);
+    return invalidConfig(`mtu: ${quote(mtu)} is no whole number from ${SMALLEST_MTU} to ${LARGEST_MTU}`);
   const requireAnnouncement = json['requireAnnouncement'] ?? false;
   if (typeof requireAnnouncement !== 'boolean') return invalidConfig('requireAnnouncement: true or false is expected');
   const dns = json['dns'] ?? {};
   if (!isObject(dns)) return invalidConfig('dns: an object is expected');
+  // It goes into the answer as it is.
+  if (jsonText(dns) === undefined) return invalidConfig('dns: nested too deeply');
   const routes = readRoutes(json['routes']);
   if (!routes.ok) return routes;
   const sysctl = readSysctl(json['sysctl'], interfaceName);
@@ -183,7 +194,7 @@ function readPools(annotations: JsonObject, ipam: JsonObject): CniResult<string[
   const value = POOLS_ANNOTATION in annotations ? annotationWords(annotations[POOLS_ANNOTATION]) : ipam['pools'];
   if (value === undefined) return ok(undefined);
   if (!Array.isArray(value) || value.length === 0 || !value.every((name) => typeof name === 'string' && name !== ''))
-    return invalidConfig(`ipam.pools: ${JSON.stringify(value)} is no list of pool names`);
+    return invalidConfig(`ipam.pools: ${quote(value)} is no list of pool names`);
   return ok([...new Set(value as string[])]);
 }
 
@@ -213,7 +224,7 @@ function readRoutes(value: unknown): CniResult<PodRoute[] | undefined> {
     const checked = checkPrefix(typeof route['dst'] === 'string' ? route['dst'] : '');
     if (!checked.ok) {
       const meant = checked.error.kind === 'hostBits' ? `; ${checked.error.meant} is probably meant` : '';
-      return invalidConfig(`routes[${i}].dst: ${JSON.stringify(route['dst'])} is no prefix${meant}`);
+      return invalidConfig(`routes[${i}].dst: ${quote(route['dst'])} is no prefix${meant}`);
     }
     const gateway = route['gw'];
     if (gateway !== undefined) {

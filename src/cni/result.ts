@@ -6,7 +6,7 @@ import { type IpAddress, type Prefix, addressBits, familyOf, parseAddress } from
 import { ok } from '#lib/result.ts';
 import { GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from '#dataplane/kernel-names.ts';
 import { isObject } from './config.ts';
-import { type CniResult, type SpecVersion, atLeast, cniCode, cniFailure } from './spec.ts';
+import { type CniResult, type SpecVersion, atLeast, cniCode, cniFailure, quote } from './spec.ts';
 
 export interface AddResult {
   readonly hostInterface: string;
@@ -64,8 +64,7 @@ export function readPreviousResult(value: unknown, interfaceName: string): CniRe
     if (!isObject(entry) || (entry['interface'] !== undefined && entry['interface'] !== podAt)) continue;
     const text = entry['address'];
     const address = typeof text === 'string' ? parseAddress(text.replace(/\/\d{1,3}$/, '')) : undefined;
-    if (address === undefined)
-      return cniFailure(cniCode.invalidConfig, `prevResult: ${JSON.stringify(text)} is no address`);
+    if (address === undefined) return cniFailure(cniCode.invalidConfig, `prevResult: ${quote(text)} is no address`);
     addresses.push(address);
   }
   const mac = named[podAt]?.['mac'];

@@ -45,6 +45,24 @@ export const cniFailure = (
   error: { code, msg, details },
 });
 
+const LONGEST_QUOTE = 200;
+
+/** The value as JSON; `undefined` when it is nested so deeply that it cannot be written. */
+export function jsonText(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return undefined;
+  }
+}
+
+/** What a caller sent, as an error names it. Annotations come from whoever may create a pod: they may be large and deep. */
+export function quote(value: unknown): string {
+  const text = jsonText(value) ?? 'a value nested too deeply';
+  return text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}…` : text;
+}
+
 export const formatFailure = (version: string, failure: CniFailure): string =>
   `${JSON.stringify({ cniVersion: version, code: failure.code, msg: failure.msg, details: failure.details })}\n`;
 

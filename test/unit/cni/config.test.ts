@@ -12,6 +12,9 @@ function options(more: object, interfaceName = 'eth0'): ReturnType<typeof readAd
   return read.ok ? readAddOptions(read.value, interfaceName) : assert.fail(read.error.msg);
 }
 
+/** JSON that can be read and not be written again: objects with numbers as keys. */
+const deep = (levels: number): string => `${'{"0":'.repeat(levels)}1${'}'.repeat(levels)}`;
+
 describe('the network configuration', () => {
   const refused: readonly {
     readonly name: string;
@@ -151,6 +154,20 @@ describe('options of ADD', () => {
     { name: 'a sysctl above net', more: { sysctl: { 'kernel.panic': '1' } }, code: 2, says: /kernel\.panic/ },
     { name: 'a sysctl that climbs', more: { sysctl: { 'net/../kernel/panic': '1' } }, code: 2, says: /kernel/ },
     { name: 'a sysctl that is a number', more: { sysctl: { 'net.ipv4.ip_forward': 1 } }, code: 7, says: /ip_forward/ },
+    {
+      name: 'an annotation that is nested too deeply to be written',
+      more: {
+        runtimeConfig: { 'io.kubernetes.cri.pod-annotations': { 'flatroute.io/ip-addresses': `[${deep(20_000)}]` } },
+      },
+      code: 7,
+      says: /nested too deeply/,
+    },
+    {
+      name: 'an address of a hundred thousand letters, in a few words',
+      more: { ipam: { addresses: ['"'.repeat(100_000)] } },
+      code: 7,
+      says: /^.{1,300}$/,
+    },
     { name: 'requireAnnouncement as text', more: { requireAnnouncement: 'yes' }, code: 7, says: /requireAnnouncement/ },
   ];
   for (const { name, more, code, says } of refused) {
@@ -160,6 +177,21 @@ describe('options of ADD', () => {
       assert.equal(read.error.code, code);
       assert.match(read.error.msg, says);
     });
+  }
+});
+
+test('options that are nested too deeply to be written again are refused, not thrown', () => {
+  for (const [key, code] of [
+    ['ours', 2],
+    ['dns', 7],
+  ] as const) {
+    const config = readNetworkConfig(
+      Buffer.from(`{"cniVersion":"1.0.0","name":"net","type":"flatroute","${key}":${deep(20_000)}}`),
+    );
+    assert.ok(config.ok);
+    const read = readAddOptions(config.value, 'eth0');
+    assert.ok(!read.ok);
+    assert.equal(read.error.code, code);
   }
 });
 
