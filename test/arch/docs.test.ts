@@ -63,6 +63,18 @@ test('docs/errors.md explains every error code of the source, and no other', () 
   assert.deepEqual([...explained].filter((code) => !used.has(code)).sort(), [], 'explained, but not in the source');
 });
 
+test('docs/errors.md explains every problem of the kernel that the dataplane names', () => {
+  const explained = read('docs/errors.md');
+  const named = globSync('src/dataplane/**/*.ts').flatMap((file) =>
+    [...read(file).matchAll(/code: '([A-Z][A-Za-z]+)'/g)].map((match) => match[1] ?? ''),
+  );
+  assert.ok(named.length > 5);
+  assert.deepEqual(
+    named.filter((code) => !explained.includes(`\`${code}\``)),
+    [],
+  );
+});
+
 test('every link between pages leads to a file', () => {
   const broken: string[] = [];
   for (const page of globSync(['*.md', 'docs/**/*.md', 'src/**/*.md'])) {
