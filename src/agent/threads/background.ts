@@ -25,7 +25,7 @@ import { OutgoingRules } from './outgoing-rules.ts';
 import { PodLinkWatch } from './pod-link-watch.ts';
 import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
 
-/** A foreign route that stood in the way of a blackhole may be gone. */
+/** A foreign route that stood in the way of a blackhole may be gone, or somebody flushed the rules. */
 const BLOCKS_AGAIN_MILLISECONDS = 30_000;
 /** Facts change with every batch of routes; main needs them ten times a second at most. */
 const FACTS_MILLISECONDS = 100;
@@ -93,7 +93,10 @@ class Background {
     this.#observer.start();
     this.#fib.start();
     this.#node.start();
-    this.#blocksTimer = setInterval(() => this.#blocks.observeAgain(), BLOCKS_AGAIN_MILLISECONDS);
+    this.#blocksTimer = setInterval(() => {
+      this.#blocks.observeAgain();
+      this.#outgoing.lookAgain();
+    }, BLOCKS_AGAIN_MILLISECONDS);
     this.#factsSoon();
     return { view: this.#view, inherited: families.filter((family) => this.#inherits(family)) };
   }

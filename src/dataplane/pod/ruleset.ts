@@ -15,7 +15,7 @@ import { LINK_GROUP, NFT_TABLE } from '../kernel-names.ts';
 type Json = Readonly<Record<string, unknown>>;
 
 const PODS_CHAIN = 'pods';
-const OUTGOING_CHAIN = 'outgoing';
+export const OUTGOING_CHAIN = 'outgoing';
 /** NF_IP_PRI_RAW and NF_IP_PRI_NAT_SRC. */
 const RAW_PRIORITY = -300;
 const SRCNAT_PRIORITY = 100;

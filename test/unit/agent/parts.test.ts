@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { podsGateOf } from '#agent/intent-loop.ts';
 import { lockedText } from '#agent/lock.ts';
 import { NodeWatch } from '#agent/threads/node-watch.ts';
-import { OutgoingRules } from '#agent/threads/outgoing-rules.ts';
+import { type OutgoingDriver, OutgoingRules } from '#agent/threads/outgoing-rules.ts';
 import { PodLinkWatch } from '#agent/threads/pod-link-watch.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { PodLinkChange } from '#dataplane/io/kernel-observer.ts';
@@ -21,6 +21,12 @@ const dataplane = (changes: Partial<DataplaneIntent> = {}): DataplaneIntent => (
   natOutgoing: [],
   poolPrefixes: [],
   ...changes,
+});
+
+const kernel = (apply: (intent: DataplaneIntent) => Promise<void>): OutgoingDriver => ({
+  apply,
+  read: () => Promise.resolve('rules'),
+  generation: () => 1,
 });
 
 describe('the gate of pods', () => {
@@ -106,12 +112,15 @@ describe('rules of natOutgoing', () => {
   test('the same intent twice runs nft once; a new one while it runs is applied after it', async () => {
     const applied: DataplaneIntent[] = [];
     const gates: (() => void)[] = [];
-    const rules = new OutgoingRules({ changed: () => undefined }, async (intent) => {
-      applied.push(intent);
-      await new Promise<void>((resolve) => {
-        gates.push(resolve);
-      });
-    });
+    const rules = new OutgoingRules(
+      { changed: () => undefined },
+      kernel(async (intent) => {
+        applied.push(intent);
+        await new Promise<void>((resolve) => {
+          gates.push(resolve);
+        });
+      }),
+    );
     const second = dataplane({ natOutgoing: [prefix('10.60.0.0/16')] });
     rules.set(dataplane());
     rules.set(dataplane());
@@ -124,6 +133,51 @@ describe('rules of natOutgoing', () => {
     assert.deepEqual(applied, [dataplane(), second]);
     rules.stop();
   });
+  test('rules that somebody flushed are written again at the next look; what others change besides is only read', async () => {
+    let written = 0;
+    let read = 0;
+    let generation: number | undefined = 7;
+    let inKernel: string | undefined;
+    const rules = new OutgoingRules(
+      { changed: () => undefined },
+      {
+        apply: () => {
+          written += 1;
+          generation = (generation ?? 0) + 1;
+          inKernel = 'ours';
+          return Promise.resolve();
+        },
+        read: () => {
+          read += 1;
+          return Promise.resolve(inKernel);
+        },
+        generation: () => generation,
+      },
+    );
+    const turns = async (): Promise<void> => {
+      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    };
+    rules.lookAgain();
+    assert.equal(written, 0, 'nothing is written before there is an intent');
+    rules.set(dataplane());
+    await turns();
+    assert.deepEqual([written, read], [1, 1]);
+    rules.lookAgain();
+    await turns();
+    assert.deepEqual([written, read], [1, 1], 'nobody changed anything');
+    generation += 1;
+    rules.lookAgain();
+    await turns();
+    rules.lookAgain();
+    await turns();
+    assert.deepEqual([written, read], [1, 2], 'somebody changed rules of his own');
+    generation += 1;
+    inKernel = undefined;
+    rules.lookAgain();
+    await turns();
+    assert.deepEqual([written, inKernel], [2, 'ours']);
+    rules.stop();
+  });
   test('a failure is a problem until a run succeeds', async () => {
     let fails = true;
     let changes = 0;
@@ -133,8 +187,9 @@ describe('rules of natOutgoing', () => {
           changes += 1;
         },
       },
-      () =>
+      kernel(() =>
         fails ? Promise.reject(new AppError('OS_NFT_MISSING', 'the nft program cannot be run')) : Promise.resolve(),
+      ),
     );
     rules.set(dataplane());
     await eventually('the problem', () => rules.problems.length === 1);

@@ -13,7 +13,8 @@ import { NetlinkSocket } from '#netlink/io/socket.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
 import { appendGetRulesetGeneration, decodeRulesetGeneration } from '#netlink/wire/ruleset.ts';
 import type { DataplaneIntent } from '../../intent.ts';
-import { outgoingRules, podRules } from '../ruleset.ts';
+import { NFT_TABLE } from '../../kernel-names.ts';
+import { OUTGOING_CHAIN, outgoingRules, podRules } from '../ruleset.ts';
 
 const NFT_TIMEOUT_MS = 10_000;
 const LONGEST_COMPLAINT = 2000;
@@ -74,6 +75,23 @@ export function rulesetGeneration(): number | undefined {
   } finally {
     socket?.close();
   }
+}
+
+/** The chain of natOutgoing as nft prints it; `undefined` when it is not there. Errors: AppError `OS_NFT_MISSING`. */
+export function readOutgoingRules(): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const argv = ['list', 'chain', 'inet', NFT_TABLE, OUTGOING_CHAIN];
+    const child = spawn('nft', argv, { stdio: ['ignore', 'pipe', 'ignore'], timeout: NFT_TIMEOUT_MS });
+    let text = '';
+    child.stdout.setEncoding('utf8');
+    child.stdout.on('data', (chunk: string) => {
+      text += chunk;
+    });
+    child.once('error', (cause) =>
+      reject(new AppError('OS_NFT_MISSING', 'the nft program cannot be run; install nftables', { cause })),
+    );
+    child.once('close', (code) => resolve(code === 0 ? text : undefined));
+  });
 }
 
 /** The rules against spoofing; needed before the first pod is live. */
