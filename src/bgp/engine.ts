@@ -73,7 +73,34 @@ export interface FilterRule {
         readonly maxLength: number;
       }
     | undefined;
+  /** Kind of the session that the filter is used on. */
+  readonly peerType?: 'eBGP' | 'iBGP' | undefined;
+  /** Only what a peer announced, not what this node announces itself. */
+  readonly source?: 'RemotePeers' | undefined;
+  /** The path carries all of them. */
+  readonly communities?: readonly Community[] | undefined;
+  /** The AS_PATH matches all of them. */
+  readonly asPaths?: readonly PathPattern[] | undefined;
+  /** The path's local preference is this one. */
+  readonly localPref?: number | undefined;
+  /** In order, on what an Accept rule matched. */
+  readonly operations?: readonly RouteOperation[] | undefined;
 }
+
+/** A standard community (RFC 1997) as its unsigned number, a large one (RFC 8092) as its three. */
+export type Community = number | readonly [number, number, number];
+
+/** An AS number stands for itself, or for an AS_SET that holds it; `?` for any one AS; `*` for any number of them, or none. */
+export type PathPattern = readonly (number | '?' | '*')[];
+
+export type RouteOperation =
+  | { readonly kind: 'addCommunity'; readonly community: Community }
+  /** `*`: all standard and large ones. */
+  | { readonly kind: 'deleteCommunity'; readonly community: Community | '*' }
+  /** In front of the path, the first first; the local AS stands before them on an external session. */
+  | { readonly kind: 'prependAsPath'; readonly asns: readonly number[] }
+  | { readonly kind: 'setMed'; readonly value: number }
+  | { readonly kind: 'setLocalPref'; readonly value: number };
 
 export interface Announcement {
   readonly prefix: Prefix;

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
+import type { Rewrite } from '#bgp/policy/rewrite.ts';
 import type { Judgement } from '#bgp/policy/matcher.ts';
 import type { Adjacency } from '#bgp/rib/adjacency.ts';
 import { Adjacencies } from '#bgp/rib/adjacency.ts';
@@ -63,9 +64,13 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('decide' as const), count: fc.integer({ min: 1, max: 20 }) }) },
 );
 
+/** Paths get attributes of their own under one of the two policies, equal to those that came. */
+const unchanged: Rewrite = { key: 'unchanged', apply: (path) => path, med: undefined };
+
 const rulesOf = (refuseOdd: boolean): Adjacency['rules'] => ({
   attributes: ({ localPref }) => (refuseOdd && localPref === 102 ? { accepted: false, reason: '' } : undefined),
   prefix: (_family, w0): Judgement => ({ accepted: !(refuseOdd && ((w0 >>> 16) & 1) === 1), reason: '' }),
+  rewrite: () => (refuseOdd ? undefined : unchanged),
 });
 const view = kernelView([['192.0.2.1/24'], ['203.0.113.1/24']]);
 const hops = ['192.0.2.10', '192.0.2.11', '203.0.113.10'] as IpAddress[];

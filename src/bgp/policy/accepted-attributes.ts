@@ -3,6 +3,7 @@
  * values that are compared per path (RFC 4271 §9.1), well-known communities as booleans, the AS path as text.
  */
 import type { PathAttributes } from '../wire/messages.ts';
+import { GRACEFUL_SHUTDOWN } from './rewrite.ts';
 
 /** RFC 1997 §2, unsigned. */
 const NO_EXPORT = 0xffffff01;
@@ -22,6 +23,7 @@ export interface AcceptedAttributes {
   readonly asPathKey: string;
   readonly noAdvertise: boolean;
   readonly noExport: boolean;
+  readonly gracefulShutdown: boolean;
 }
 
 export function summarize(value: PathAttributes): AcceptedAttributes {
@@ -41,6 +43,7 @@ export function summarize(value: PathAttributes): AcceptedAttributes {
     noAdvertise: value.communities.includes(NO_ADVERTISE),
     // Without confederations NO_EXPORT_SUBCONFED means the same (RFC 1997 §2).
     noExport: value.communities.includes(NO_EXPORT) || value.communities.includes(NO_EXPORT_SUBCONFED),
+    gracefulShutdown: value.communities.includes(GRACEFUL_SHUTDOWN),
   };
 }
 

@@ -10,6 +10,8 @@ import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { defaultLocalPref } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
+import type { Rewrite } from './rewrite.ts';
+import { prependAll } from './rewrite.ts';
 
 const originated: Judgement = { accepted: true, reason: 'announced: originated here' };
 const inTransit: Judgement = { accepted: true, reason: 'announced: transit' };
@@ -41,29 +43,43 @@ export function compileExport(
   external: boolean,
 ): ExportRules {
   const filters: Record<Family, Filters> = {
-    ipv4: compileFilters(peer.filters, 'export', 'ipv4'),
-    ipv6: compileFilters(peer.filters, 'export', 'ipv6'),
+    ipv4: compileFilters(peer.filters, 'export', 'ipv4', external),
+    ipv6: compileFilters(peer.filters, 'export', 'ipv6', external),
   };
   return {
-    local: (family, w0, w1, w2, w3, length) => filters[family](w0, w1, w2, w3, length) ?? originated,
+    local: (family, w0, w1, w2, w3, length) => filters[family](w0, w1, w2, w3, length, undefined) ?? originated,
     learned(attributes, fromExternal, family, w0, w1, w2, w3, length) {
       if (!peer.transit) return notTransit;
       if (!fromExternal && !external) return internalToInternal;
       // RFC 1997 §2.
       if (attributes.noAdvertise) return noAdvertise;
       if (attributes.noExport && external) return noExport;
-      return filters[family](w0, w1, w2, w3, length) ?? inTransit;
+      return filters[family](w0, w1, w2, w3, length, attributes) ?? inTransit;
     },
   };
 }
 
 /** `localAsn` in front of the path (RFC 4271 §5.1.2 b); a segment holds at most 255. */
 export function prepend(asPath: readonly AsPathSegment[], localAsn: Asn): AsPathSegment[] {
-  const [first, ...rest] = asPath;
-  return first?.type === 2 && first.asns.length < 255
-    ? [{ type: 2, asns: [localAsn, ...first.asns] }, ...rest]
-    : [{ type: 2, asns: [localAsn] }, ...asPath];
+  return prependAll(asPath, [localAsn]);
 }
+
+/** What operations find on a route that begins here. */
+const ownPath: PathAttributes = {
+  origin: 0,
+  asPath: [],
+  nextHop: undefined,
+  med: undefined,
+  localPref: undefined,
+  atomicAggregate: false,
+  aggregator: undefined,
+  communities: [],
+  originatorId: undefined,
+  clusterList: [],
+  extendedCommunities: [],
+  largeCommunities: [],
+  unknown: [],
+};
 
 /**
  * Attributes of a path on its way to a peer. `nextHop` is always ours: in the attribute for classic IPv4 NLRI, `undefined`
@@ -71,17 +87,19 @@ export function prepend(asPath: readonly AsPathSegment[], localAsn: Asn): AsPath
  * asks for, and the receiver resolves next hops by its connected routes only.
  */
 export function exportedAttributes(
-  path: PathAttributes | undefined,
+  learned: PathAttributes | undefined,
   to: { readonly external: boolean; readonly localAsn: Asn },
   nextHop: IpAddress | undefined,
+  rewrite?: Rewrite,
 ): PathAttributes {
+  const path = rewrite === undefined ? learned : rewrite.apply(learned ?? ownPath);
   const asPath = path?.asPath ?? [];
   return {
     origin: path?.origin ?? 0,
     asPath: to.external ? prepend(asPath, to.localAsn) : asPath,
     nextHop,
-    // RFC 4271 §5.1.4: the MED of another AS is not passed on to a third.
-    med: to.external ? undefined : path?.med,
+    // RFC 4271 §5.1.4: the MED of another AS is not passed on to a third; one that policy set is ours.
+    med: to.external ? rewrite?.med : path?.med,
     // RFC 4271 §5.1.5: to internal peers only.
     localPref: to.external ? undefined : (path?.localPref ?? defaultLocalPref),
     atomicAggregate: path?.atomicAggregate ?? false,

@@ -9,6 +9,8 @@ import type { ImportPolicy, PeerIntent } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
+import type { Rewrite } from './rewrite.ts';
+import { gracefulShutdownRewrite } from './rewrite.ts';
 
 /** What stands in a table of routes for no host outside its own link or machine. */
 const refusedRanges: readonly Prefix[] = [
@@ -40,7 +42,17 @@ export function neverImported(ownPrefixes: readonly Prefix[]): NeverImported {
 export interface ImportRules {
   /** Loops: about all prefixes that carry these attributes. `undefined`: nothing against them. */
   attributes(attributes: AcceptedAttributes): Judgement | undefined;
-  prefix(family: Family, w0: number, w1: number, w2: number, w3: number, length: number): Judgement;
+  prefix(
+    family: Family,
+    w0: number,
+    w1: number,
+    w2: number,
+    w3: number,
+    length: number,
+    attributes: AcceptedAttributes,
+  ): Judgement;
+  /** What becomes of the attributes of an accepted path; `undefined`: they stay as received. */
+  rewrite(judgement: Judgement, attributes: AcceptedAttributes): Rewrite | undefined;
 }
 
 const importPolicyJudgements: Readonly<Record<ImportPolicy, Judgement>> = {
@@ -55,13 +67,14 @@ export const identifierNumber = (routerId: IpAddress): number =>
   new DataView(addressBytes(routerId).buffer).getUint32(0);
 
 export function compileImport(
-  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn'>,
+  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn'>,
   local: { readonly asn: Asn; readonly routerId: IpAddress },
   never: NeverImported,
 ): ImportRules {
+  const external = peer.peerAsn !== peer.localAsn;
   const filters: Record<Family, Filters> = {
-    ipv4: compileFilters(peer.filters, 'import', 'ipv4'),
-    ipv6: compileFilters(peer.filters, 'import', 'ipv6'),
+    ipv4: compileFilters(peer.filters, 'import', 'ipv4', external),
+    ipv6: compileFilters(peer.filters, 'import', 'ipv6', external),
   };
   const refusals = new Map<Prefix, { readonly equal: Judgement; readonly inside: Judgement }>();
   const refusal = (found: Never): { readonly equal: Judgement; readonly inside: Judgement } => {
@@ -95,15 +108,19 @@ export function compileImport(
         return { accepted: false, reason: `refused: CLUSTER_LIST has our own ${local.routerId}` };
       return undefined;
     },
-    prefix(family, w0, w1, w2, w3, length) {
+    prefix(family, w0, w1, w2, w3, length, attributes) {
       const found = never[family].covering(w0, w1, w2, w3, length);
       if (found !== undefined) {
         const sentences = refusal(found);
         return found.range.endsWith(`/${length}`) ? sentences.equal : sentences.inside;
       }
-      const judgement = filters[family](w0, w1, w2, w3, length);
+      const judgement = filters[family](w0, w1, w2, w3, length, attributes);
       if (judgement !== undefined) return judgement;
       return peer.importPolicy === 'DefaultRoute' && length !== 0 ? notDefaultRoute : byPolicy;
+    },
+    rewrite(judgement, attributes) {
+      if (judgement.rewrite !== undefined) return judgement.rewrite;
+      return external && attributes.gracefulShutdown ? gracefulShutdownRewrite : undefined;
     },
   };
 }

@@ -1,10 +1,15 @@
 /**
- * Prefix conditions compiled to comparisons of 32-bit words, because they run once per received prefix. In: BGPFilter
+ * Filters compiled: the prefix conditions to comparisons of 32-bit words, because they run once per received prefix. In: BGPFilter
  * rules and prefix lists as the intent has them; out: functions of (words, length). Nothing is allocated while matching.
  */
 import type { Family, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { FilterIntent, FilterRule } from '../engine.ts';
+import type { AcceptedAttributes } from './accepted-attributes.ts';
+import { compilePathTest } from './path-match.ts';
+import type { PathTest } from './path-match.ts';
+import type { Rewrite } from './rewrite.ts';
+import { compileRewrite } from './rewrite.ts';
 import type { Words } from './words.ts';
 import { maskWord, prefixWords } from './words.ts';
 
@@ -12,6 +17,8 @@ import { maskWord, prefixWords } from './words.ts';
 export interface Judgement {
   readonly accepted: boolean;
   readonly reason: string;
+  /** What the rule does to the attributes of what it accepted. */
+  readonly rewrite?: Rewrite | undefined;
 }
 
 type Test = (w0: number, w1: number, w2: number, w3: number, length: number) => boolean;
@@ -45,7 +52,22 @@ function ruleTest(match: FilterRule['match']): Test {
   return tests[operator];
 }
 
-export type Filters = (w0: number, w1: number, w2: number, w3: number, length: number) => Judgement | undefined;
+/** `path` is undefined for what this node announces itself. */
+export type Filters = (
+  w0: number,
+  w1: number,
+  w2: number,
+  w3: number,
+  length: number,
+  path: AcceptedAttributes | undefined,
+) => Judgement | undefined;
+
+interface Step {
+  readonly test: Test;
+  /** `undefined`: the rule says nothing about the path. */
+  readonly pathTest: PathTest | undefined;
+  readonly judgement: Judgement;
+}
 
 /**
  * Filters of one direction and family in order: the first rule that matches decides; the first filter that states a
@@ -56,25 +78,34 @@ export function compileFilters(
   filters: readonly FilterIntent[],
   direction: 'import' | 'export',
   family: Family,
+  external: boolean,
 ): Filters {
-  const steps: { readonly test: Test; readonly judgement: Judgement }[] = [];
+  const steps: Step[] = [];
   for (const filter of filters) {
     const rules = filter[direction];
     rules[family].forEach((rule, i) => {
+      const pathTest = compilePathTest(rule, direction, external);
+      if (pathTest === false) return;
       const accepted = rule.action === 'Accept';
       const reason = `${accepted ? 'accepted' : 'refused'}: filter ${filter.name}, rule ${i + 1}`;
-      steps.push({ test: ruleTest(rule.match), judgement: { accepted, reason } });
+      const rewrite = compileRewrite(rule.operations ?? [], direction === 'import' && external);
+      steps.push({
+        test: ruleTest(rule.match),
+        pathTest: pathTest === true ? undefined : pathTest,
+        judgement: { accepted, reason, rewrite },
+      });
     });
     const speaks = direction === 'import' || rules.ipv4.length + rules.ipv6.length > 0;
     if (filter.default !== undefined && speaks) {
       const accepted = filter.default === 'Accept';
       const reason = `${accepted ? 'accepted' : 'refused'}: default of filter ${filter.name}`;
-      steps.push({ test: () => true, judgement: { accepted, reason } });
+      steps.push({ test: () => true, pathTest: undefined, judgement: { accepted, reason } });
       break;
     }
   }
-  return (w0, w1, w2, w3, length) => {
-    for (const step of steps) if (step.test(w0, w1, w2, w3, length)) return step.judgement;
+  return (w0, w1, w2, w3, length, path) => {
+    for (const { test, pathTest, judgement } of steps)
+      if (test(w0, w1, w2, w3, length) && (pathTest === undefined || pathTest(path))) return judgement;
     return undefined;
   };
 }

@@ -6,6 +6,8 @@
  * Between the two `best` of a marked prefix is not to be trusted, and `isUndecided` says so.
  */
 import type { Family, Prefix } from '#lib/ip.ts';
+import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
+import type { Judgement } from '../policy/matcher.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
 import type { Candidate, DecisionStep, Multipath } from './decision.ts';
@@ -169,26 +171,42 @@ export class FamilyRib {
       const prefix = this.table.intern(w0, w1, w2, w3, length);
       this.#ensure();
       let path = paths.find(prefix, adjacency.slot);
-      let wasAccepted = false;
-      if (path === 0) {
-        path = paths.add(prefix, adjacency.slot, attributes.id, nextHop, life);
-        this.#modules.attributes.retain(attributes.id);
+      const isNew = path === 0;
+      if (!isNew) {
+        paths.life[path] = life;
+        const observed = this.#modules.attributes.received(paths.attributes[path] as number);
+        if (observed === attributes.id && paths.nextHop[path] === nextHop) return;
+      }
+      const wasAccepted = !isNew && paths.flags[path] === PATH_FLAG.accepted;
+      const judgement = loopFree ? adjacency.rules.prefix(this.family, w0, w1, w2, w3, length, accepted) : undefined;
+      const carried = this.#carried(adjacency, judgement, attributes.id, accepted);
+      if (isNew) {
+        path = paths.add(prefix, adjacency.slot, carried, nextHop, life);
+        this.#modules.attributes.retain(carried);
         this.#modules.nextHops.retain(nextHop);
         adjacency.received[this.family]++;
         adjacency.attributeOctets += attributes.octets;
       } else {
-        paths.life[path] = life;
-        const unchanged = paths.attributes[path] === attributes.id && paths.nextHop[path] === nextHop;
-        if (unchanged) return;
-        wasAccepted = paths.flags[path] === PATH_FLAG.accepted;
         adjacency.attributeOctets += attributes.octets - this.#octetsOf(path);
-        this.#replace(path, attributes.id, nextHop);
+        this.#replace(path, carried, nextHop);
       }
-      const isAccepted = loopFree && adjacency.rules.prefix(this.family, w0, w1, w2, w3, length).accepted;
+      const isAccepted = judgement?.accepted === true;
       paths.flags[path] = isAccepted ? PATH_FLAG.accepted : 0;
       adjacency.accepted[this.family] += Number(isAccepted) - Number(wasAccepted);
       if (isAccepted || wasAccepted) this.#mark(prefix);
     });
+  }
+
+  /** The attributes that a path carries: as received, or what the rule that accepted it makes of them. */
+  #carried(
+    adjacency: Adjacency,
+    judgement: Judgement | undefined,
+    received: number,
+    attributes: AcceptedAttributes,
+  ): number {
+    if (judgement?.accepted !== true) return received;
+    const rewrite = adjacency.rules.rewrite(judgement, attributes);
+    return rewrite === undefined ? received : this.#modules.attributes.derive(received, rewrite);
   }
 
   #replace(path: number, attributes: number, nextHop: number): void {
@@ -255,10 +273,12 @@ export class FamilyRib {
   #rejudge(path: number, adjacency: Adjacency): void {
     const { paths, table } = this;
     const prefix = paths.prefix[path] as number;
-    const attributes = this.#modules.attributes.accepted(paths.attributes[path] as number);
+    const observed = paths.attributes[path] as number;
+    const received = this.#modules.attributes.received(observed);
+    const attributes = this.#modules.attributes.accepted(received);
     const wasAccepted = paths.flags[path] === PATH_FLAG.accepted;
-    const isAccepted =
-      adjacency.rules.attributes(attributes) === undefined &&
+    const judgement =
+      adjacency.rules.attributes(attributes) ??
       adjacency.rules.prefix(
         this.family,
         table.word(prefix, 0),
@@ -266,10 +286,14 @@ export class FamilyRib {
         table.word(prefix, 2),
         table.word(prefix, 3),
         table.lengthOf(prefix),
-      ).accepted;
-    if (isAccepted === wasAccepted) return;
+        attributes,
+      );
+    const isAccepted = judgement.accepted;
+    const carried = this.#carried(adjacency, judgement, received, attributes);
+    if (isAccepted === wasAccepted && carried === observed) return;
+    if (carried !== observed) this.#replace(path, carried, paths.nextHop[path] as number);
     paths.flags[path] = isAccepted ? PATH_FLAG.accepted : 0;
-    adjacency.accepted[this.family] += isAccepted ? 1 : -1;
+    adjacency.accepted[this.family] += Number(isAccepted) - Number(wasAccepted);
     this.#mark(prefix);
   }
 

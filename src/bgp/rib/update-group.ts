@@ -7,6 +7,7 @@ import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import type { ExportRules } from '../policy/export.ts';
 import { exportedAttributes } from '../policy/export.ts';
 import type { Judgement } from '../policy/matcher.ts';
+import type { Rewrite } from '../policy/rewrite.ts';
 import type { MpNextHop, PathAttributes, WireContext } from '../wire/messages.ts';
 import type { Adjacencies } from './adjacency.ts';
 import type { AttributeStore } from './attribute-store.ts';
@@ -102,6 +103,8 @@ export class UpdateGroup {
   readonly #modules: UpdateGroupModules;
   /** Received attribute set (0: originated here) to encoded attributes; each holds a reference. */
   readonly #cache = new Map<number, number>();
+  /** The same for what a rule's operations make of it. */
+  readonly #rewritten = new Map<Rewrite, Map<number, number>>();
   readonly key: string;
   members = 0;
 
@@ -117,31 +120,51 @@ export class UpdateGroup {
 
   /** A received set is gone; its number will mean another. */
   forget(attributes: number): void {
-    const encoded = this.#cache.get(attributes);
-    if (encoded === undefined) return;
-    this.#cache.delete(attributes);
-    this.#modules.encoded.release(encoded);
+    for (const cache of this.#caches()) {
+      const encoded = cache.get(attributes);
+      if (encoded === undefined) continue;
+      cache.delete(attributes);
+      this.#modules.encoded.release(encoded);
+    }
+  }
+
+  *#caches(): Generator<Map<number, number>> {
+    yield this.#cache;
+    yield* this.#rewritten.values();
   }
 
   close(): void {
-    for (const encoded of this.#cache.values()) this.#modules.encoded.release(encoded);
-    this.#cache.clear();
+    for (const cache of this.#caches()) {
+      for (const encoded of cache.values()) this.#modules.encoded.release(encoded);
+      cache.clear();
+    }
   }
 
-  #encode(received: number): number {
-    const known = this.#cache.get(received);
+  #cacheOf(rewrite: Rewrite | undefined): Map<number, number> {
+    if (rewrite === undefined) return this.#cache;
+    let cache = this.#rewritten.get(rewrite);
+    if (cache === undefined) {
+      cache = new Map();
+      this.#rewritten.set(rewrite, cache);
+    }
+    return cache;
+  }
+
+  #encode(received: number, rewrite: Rewrite | undefined): number {
+    const cache = this.#cacheOf(rewrite);
+    const known = cache.get(received);
     if (known !== undefined) return known;
     const { family, external, localAsn, nextHop, context } = this.options;
     const path = received === 0 ? undefined : this.#modules.attributes.accepted(received).value;
     const classic = family === 'ipv4';
-    const value = exportedAttributes(path, { external, localAsn }, classic ? nextHop.global : undefined);
+    const value = exportedAttributes(path, { external, localAsn }, classic ? nextHop.global : undefined, rewrite);
     const id = this.#modules.encoded.intern({
       value,
       bytes: this.#modules.encodeAttributes(value, context),
       mpNextHop: classic ? undefined : this.#modules.nextHopBytes(nextHop.global, nextHop.linkLocal),
       nextHop: nextHop.global,
     });
-    this.#cache.set(received, id);
+    cache.set(received, id);
     return id;
   }
 
@@ -166,8 +189,9 @@ export class UpdateGroup {
   wanted(rib: FamilyRib, prefix: number, slot: number, learned: boolean): number {
     const best = rib.best(prefix);
     if (best > 0 && !(this.options.transit && learned)) return 0;
-    if (this.judge(rib, prefix, slot)?.accepted !== true) return 0;
-    if (best === LOCAL_PATH) return this.#encode(0);
-    return rib.awaitsKernel(prefix) ? KEEP : this.#encode(rib.paths.attributes[best] as number);
+    const judgement = this.judge(rib, prefix, slot);
+    if (judgement?.accepted !== true) return 0;
+    if (best === LOCAL_PATH) return this.#encode(0, judgement.rewrite);
+    return rib.awaitsKernel(prefix) ? KEEP : this.#encode(rib.paths.attributes[best] as number, judgement.rewrite);
   }
 }

@@ -151,11 +151,14 @@ function* pathRows(
     explained = true;
     const multipath = decision?.paths.includes(path) ?? false;
     if (direction === 'best' && !multipath) continue;
-    const attributes = core.attributes.accepted(paths.attributes[path] as number);
+    const carried = paths.attributes[path] as number;
+    const received = core.attributes.accepted(core.attributes.received(carried));
+    // As the peer announced it, or as policy made it.
+    const attributes = direction === 'received' ? received : core.attributes.accepted(carried);
     const nextHop = paths.nextHop[path] as number;
     const best = decision?.paths[0] === path;
     const judgement =
-      adjacency.rules.attributes(attributes) ??
+      adjacency.rules.attributes(received) ??
       adjacency.rules.prefix(
         family,
         table.word(id, 0),
@@ -163,9 +166,11 @@ function* pathRows(
         table.word(id, 2),
         table.word(id, 3),
         table.lengthOf(id),
+        received,
       );
     const resolution = core.nextHops.resolution(nextHop);
-    let reason = judgement.reason;
+    const isShutDown = accepted && adjacency.external && core.attributes.accepted(carried).gracefulShutdown;
+    let reason = isShutDown ? `${judgement.reason}; GRACEFUL_SHUTDOWN: local preference 0` : judgement.reason;
     if (direction === 'best' && decision !== undefined)
       reason = best ? bestBecause[decision.decidedBy] : 'multipath: as good as the best';
     else if (judgement.accepted && local) reason += '; not installed: this node announces the prefix itself';

@@ -6,6 +6,7 @@ import type { FilterIntent, FilterRule, ImportPolicy, PeerIntent } from '#bgp/en
 import { compileExport, exportedAttributes, prepend } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { compileFilters } from '#bgp/policy/matcher.ts';
+import { summarize } from '#bgp/policy/accepted-attributes.ts';
 import type { AcceptedAttributes } from '#bgp/policy/accepted-attributes.ts';
 import { prefixWords } from '#bgp/policy/words.ts';
 import type { PathAttributes } from '#bgp/wire/messages.ts';
@@ -58,14 +59,15 @@ for (const [name, condition, route, expected] of matchRows)
       [filter({ import: { [family]: [{ action: 'Accept', match: condition }] } })],
       'import',
       family,
+      true,
     );
     const { words, length } = prefixWords(prefix(route));
-    assert.equal(filters(...words, length) !== undefined, expected);
+    assert.equal(filters(...words, length, undefined) !== undefined, expected);
   });
 
 const everything: FilterRule = { action: 'Accept', match: undefined };
-const attributes = (overrides: Partial<PathAttributes> = {}): AcceptedAttributes => ({
-  value: {
+const attributes = (overrides: Partial<PathAttributes> = {}): AcceptedAttributes =>
+  summarize({
     origin: 0,
     asPath: [{ type: 2, asns: [65002] }],
     nextHop: ip('192.0.2.2'),
@@ -80,14 +82,7 @@ const attributes = (overrides: Partial<PathAttributes> = {}): AcceptedAttributes
     largeCommunities: [],
     unknown: [],
     ...overrides,
-  },
-  localPref: 300,
-  asPathLength: 1,
-  neighborAsn: 65002,
-  asPathKey: '65002',
-  noAdvertise: overrides.communities?.includes(0xffffff02) ?? false,
-  noExport: overrides.communities?.includes(0xffffff01) ?? false,
-});
+  });
 
 const importOf = (peer: Partial<PeerIntent>, own: readonly string[] = []): ReturnType<typeof compileImport> =>
   compileImport(
@@ -134,6 +129,7 @@ for (const [route, policy, filters, reason] of importRows)
       familyOf(prefix(route)),
       ...words,
       length,
+      attributes(),
     );
     assert.equal(judgement.reason, reason);
     assert.equal(judgement.accepted, reason.startsWith('accepted'));

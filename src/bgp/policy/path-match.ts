@@ -1,0 +1,71 @@
+/**
+ * Conditions of a rule about everything but the prefix. In: the conditions as the intent has them and the kind of session;
+ * out: a test over the attributes of a path, `undefined` for a route that this node originates, or `true` or `false` where the
+ * answer is the same for every path.
+ */
+import type { FilterRule, PathPattern } from '../engine.ts';
+import type { AcceptedAttributes } from './accepted-attributes.ts';
+import { defaultLocalPref } from './accepted-attributes.ts';
+import { sameCommunity } from './rewrite.ts';
+
+export type PathTest = (path: AcceptedAttributes | undefined) => boolean;
+
+/** The path as a pattern sees it: an AS_SET is one item, confederation segments are none (RFC 5065 §5.3). */
+function items(path: AcceptedAttributes): (number | readonly number[])[] {
+  return path.value.asPath.flatMap(({ type, asns }): (number | readonly number[])[] =>
+    type === 2 ? [...asns] : type === 1 ? [asns] : [],
+  );
+}
+
+/** Greedy with one step back to the last `*`: time grows with path times pattern, whatever a peer sends. */
+export function matchesPattern(path: readonly (number | readonly number[])[], pattern: PathPattern): boolean {
+  let at = 0;
+  let next = 0;
+  let star = -1;
+  let resume = 0;
+  while (at < path.length) {
+    const wanted = pattern[next];
+    const item = path[at];
+    if (wanted === '*') {
+      star = next++;
+      resume = at;
+    } else if (wanted !== undefined && (wanted === '?' || wanted === item)) {
+      at++;
+      next++;
+    } else if (typeof wanted === 'number' && typeof item === 'object' && item.includes(wanted)) {
+      at++;
+      next++;
+    } else if (star >= 0) {
+      next = star + 1;
+      at = ++resume;
+    } else return false;
+  }
+  while (pattern[next] === '*') next++;
+  return next === pattern.length;
+}
+
+export function compilePathTest(
+  rule: FilterRule,
+  direction: 'import' | 'export',
+  external: boolean,
+): PathTest | boolean {
+  if (rule.peerType !== undefined && (rule.peerType === 'eBGP') !== external) return false;
+  const tests: PathTest[] = [];
+  if (rule.source === 'RemotePeers' && direction === 'export') tests.push((path) => path !== undefined);
+  const { communities = [], asPaths = [], localPref } = rule;
+  if (communities.length > 0)
+    tests.push((path) =>
+      communities.every((wanted) =>
+        typeof wanted === 'number'
+          ? path?.value.communities.includes(wanted) === true
+          : path?.value.largeCommunities.some((it) => sameCommunity(it, wanted)) === true,
+      ),
+    );
+  if (asPaths.length > 0)
+    tests.push((path) => {
+      const its = path === undefined ? [] : items(path);
+      return asPaths.every((pattern) => matchesPattern(its, pattern));
+    });
+  if (localPref !== undefined) tests.push((path) => (path?.localPref ?? defaultLocalPref) === localPref);
+  return tests.length === 0 ? true : (path) => tests.every((test) => test(path));
+}

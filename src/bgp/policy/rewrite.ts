@@ -1,0 +1,81 @@
+/**
+ * Operations of an accepting rule, compiled. In: the operations as the intent has them and the attributes of a path; out:
+ * other attributes, never the same object changed. Equal lists of operations have equal keys, so that what they make of one
+ * attribute set is interned once, whichever rule or peer they belong to.
+ */
+import type { Community, RouteOperation } from '../engine.ts';
+import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
+
+export interface Rewrite {
+  readonly key: string;
+  readonly apply: (path: PathAttributes) => PathAttributes;
+  /** The last MED that the operations set; an export to another AS keeps this one only (RFC 4271 §5.1.4). */
+  readonly med: number | undefined;
+}
+
+/** RFC 8326, unsigned. */
+export const GRACEFUL_SHUTDOWN = 0xffff0000;
+
+export const sameCommunity = (a: Community, b: Community): boolean =>
+  typeof a === 'number' || typeof b === 'number' ? a === b : a.every((part, i) => part === b[i]);
+
+function withCommunity(path: PathAttributes, community: Community): PathAttributes {
+  if (typeof community === 'number')
+    return path.communities.includes(community) ? path : { ...path, communities: [...path.communities, community] };
+  return path.largeCommunities.some((it) => sameCommunity(it, community))
+    ? path
+    : { ...path, largeCommunities: [...path.largeCommunities, community] };
+}
+
+function withoutCommunity(path: PathAttributes, community: Community | '*'): PathAttributes {
+  if (community === '*') return { ...path, communities: [], largeCommunities: [] };
+  return typeof community === 'number'
+    ? { ...path, communities: path.communities.filter((it) => it !== community) }
+    : { ...path, largeCommunities: path.largeCommunities.filter((it) => !sameCommunity(it, community)) };
+}
+
+/** `asns` in front of the path, the first of them first; a segment holds at most 255 (RFC 4271 §5.1.2). */
+export function prependAll(asPath: readonly AsPathSegment[], asns: readonly number[]): AsPathSegment[] {
+  const [first, ...rest] = asPath;
+  return first?.type === 2 && first.asns.length + asns.length <= 255
+    ? [{ type: 2, asns: [...asns, ...first.asns] }, ...rest]
+    : [{ type: 2, asns }, ...asPath];
+}
+
+function applied(path: PathAttributes, operation: RouteOperation): PathAttributes {
+  switch (operation.kind) {
+    case 'addCommunity':
+      return withCommunity(path, operation.community);
+    case 'deleteCommunity':
+      return withoutCommunity(path, operation.community);
+    case 'prependAsPath':
+      return { ...path, asPath: prependAll(path.asPath, operation.asns) };
+    case 'setMed':
+      return { ...path, med: operation.value };
+    default:
+      return { ...path, localPref: operation.value };
+  }
+}
+
+/** RFC 8326 §4.1: from another AS the community means the lowest local preference. */
+const shutDown = (path: PathAttributes): PathAttributes =>
+  path.communities.includes(GRACEFUL_SHUTDOWN) ? { ...path, localPref: 0 } : path;
+
+/**
+ * `undefined` for no operations. `honoursShutdown` (import from another AS): GRACEFUL_SHUTDOWN is looked at after the
+ * operations, so a rule that deletes the community overrules it.
+ */
+export function compileRewrite(operations: readonly RouteOperation[], honoursShutdown: boolean): Rewrite | undefined {
+  if (operations.length === 0) return undefined;
+  return {
+    key: JSON.stringify([honoursShutdown, operations]),
+    apply(path) {
+      const made = operations.reduce(applied, path);
+      return honoursShutdown ? shutDown(made) : made;
+    },
+    med: operations.findLast((it) => it.kind === 'setMed')?.value,
+  };
+}
+
+/** For a path that carries GRACEFUL_SHUTDOWN and that no operation changes. */
+export const gracefulShutdownRewrite: Rewrite = { key: 'GRACEFUL_SHUTDOWN', apply: shutDown, med: undefined };
