@@ -72,6 +72,10 @@ const BASE_SYSCTLS: Readonly<Record<string, string>> = {
   'ipv6/conf/all/accept_dad': '0',
   'ipv6/conf/default/accept_dad': '0',
   'ipv6/conf/default/accept_ra': '0',
+  // A new network namespace starts with what the machine's own has.
+  'ipv4/ip_forward': '0',
+  'ipv6/conf/all/forwarding': '0',
+  'ipv6/conf/default/forwarding': '0',
 };
 const FORWARDING_SYSCTLS: Readonly<Record<string, string>> = {
   'ipv4/ip_forward': '1',
