@@ -1,4 +1,6 @@
 /** `flatroute cni install`: the plugin and its configuration list into the directories of the container runtime. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { cniPlugin } from '#agent/entries.ts';
 import { install } from '#cni/install.ts';
 import { type Command, EXIT_FINE, EXIT_USAGE } from './command.ts';
@@ -24,16 +26,26 @@ export const cniInstall: Command = {
       io.err(`flatroute: --mtu ${mtuText} is not 1280 to 65535\n`);
       return Promise.resolve(EXIT_USAGE);
     }
+    const portmap = !switches.has('no-portmap');
     const { binary, config } = install({
       pluginSource: values.get('plugin') ?? cniPlugin(),
       binaryDirectory: values.get('bin-dir') ?? '/opt/cni/bin',
       configDirectory: switches.has('binary-only') ? undefined : (values.get('conf-dir') ?? '/etc/cni/net.d'),
       networkName: values.get('network') ?? 'flatroute',
-      portmap: !switches.has('no-portmap'),
+      portmap,
       ...(mtu === undefined ? {} : { mtu }),
     });
     io.out(`installed ${binary}\n`);
-    if (config !== undefined) io.out(`installed ${config}\n`);
+    if (config !== undefined) {
+      io.out(`installed ${config}\n`);
+      const folder = dirname(binary);
+      if (portmap && !existsSync(join(folder, 'portmap'))) {
+        io.err(
+          `flatroute: ${config} names portmap, which is not in ${folder}: no pod comes up until it is there. ` +
+            'Copy the reference plugins there (Debian: containernetworking-plugins, in /usr/lib/cni), or install with --no-portmap.\n',
+        );
+      }
+    }
     return Promise.resolve(EXIT_FINE);
   },
 };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -128,8 +128,8 @@ test('cni install writes plugin and conflist, and says where', async () => {
       '--conf-dir',
       join(directory, 'net.d'),
     ];
-    const { code, out } = await run(...words, '--no-portmap', '--mtu', '9000', '--network', 'blue');
-    assert.equal(code, 0);
+    const { code, out, err } = await run(...words, '--no-portmap', '--mtu', '9000', '--network', 'blue');
+    assert.deepEqual([code, err], [0, '']);
     assert.equal(out.split('\n').filter((line) => line.startsWith('installed ')).length, 2);
     assert.equal(statSync(join(directory, 'bin/flatroute')).mode & 0o777, 0o755);
     const conflist = JSON.parse(readFileSync(join(directory, 'net.d/05-flatroute.conflist'), 'utf8')) as {
@@ -137,6 +137,11 @@ test('cni install writes plugin and conflist, and says where', async () => {
       plugins: { mtu?: number }[];
     };
     assert.deepEqual([conflist.name, conflist.plugins.length, conflist.plugins[0]?.mtu], ['blue', 1, 9000]);
+    const withPortmap = await run(...words);
+    assert.equal(withPortmap.code, 0);
+    assert.match(withPortmap.err, /names portmap, which is not in .*\/bin: no pod comes up until it is there/);
+    writeFileSync(join(directory, 'bin/portmap'), '');
+    assert.equal((await run(...words)).err, '');
     const missing = await run(...words, '--plugin=/nowhere');
     assert.equal(missing.code, 2, 'an option twice is wrong use');
     const unreadable = await run('cni', 'install', '--plugin', '/nowhere', '--bin-dir', directory);
