@@ -9,7 +9,7 @@ import { bootMilliseconds } from '#linux/boot-clock.ts';
 import { type KernelRefusal, linkIsAdministrativelyUp, PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { applyPodRules, rulesetGeneration } from '#dataplane/pod/io/nft.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
-import { rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
+import { type ForeignLink, rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
 import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
@@ -39,7 +39,10 @@ export class Pods {
   #gate = noGate;
   #node: NodeAddresses = { ipv4: undefined, ipv6: undefined };
   #uplinkMtu = 0;
-  #foreign: readonly string[] = [];
+  /** By interface index. */
+  readonly #foreign = new Map<number, ForeignLink>();
+  /** Addresses that more than one link was found to claim: free when the last of them is gone. */
+  readonly #contested = new Set<IpAddress>();
   #complained = new Set<string>();
   /** Of all rules of the namespace, after ours were written last and nobody wrote others meanwhile. */
   #rulesGeneration: number | undefined;
@@ -78,19 +81,12 @@ export class Pods {
   start(): void {
     const links = this.links.links();
     const found = rebuild(links);
-    this.#foreign = found.foreign;
     for (const record of found.live) this.#adopt(record, 'used');
     for (const record of found.dying) this.#adopt(record, 'fenced');
     for (const record of found.building) this.#adopt(record, 'used');
     for (const record of found.building) this.detach(record);
     if (found.dying.length > 0) this.#modules.reap({ kind: 'reap', urgent: false, links: found.dying.map(dyingLink) });
-    for (const name of found.foreign)
-      this.event(
-        'warn',
-        'pod_link_unreadable',
-        `${name} looks like ours but its record cannot be read; it is left alone`,
-        { link: name },
-      );
+    if (found.foreign.length > 0) this.#leaveAlone(found.foreign);
     this.event(
       'info',
       'pods_rebuilt',
@@ -105,8 +101,49 @@ export class Pods {
   }
 
   #adopt(record: PodRecord, state: 'used' | 'fenced'): void {
+    for (const address of record.attachment.addresses) this.#hold(address, state, record.hostInterface);
     this.registry.add(record);
-    for (const address of record.attachment.addresses) this.allocator.adopt(address, state);
+  }
+
+  #hold(address: IpAddress, state: 'used' | 'fenced', hostInterface: string): void {
+    const contested = this.allocator.isTaken(address);
+    this.allocator.adopt(address, contested ? 'used' : state);
+    if (!contested) return;
+    this.#contested.add(address);
+    this.event('error', 'address_contested', `${hostInterface} is not the only link that claims ${address}`, {
+      address,
+      link: hostInterface,
+    });
+  }
+
+  /**
+   * An agent of another version may have made them for pods that still live: what they have, nobody else may get. The
+   * neighbour entries say what an alias does not.
+   */
+  #leaveAlone(foreign: readonly ForeignLink[]): void {
+    const neighbours = this.links.neighbours();
+    for (const link of foreign) {
+      const seen = neighbours.filter((one) => one.interfaceIndex === link.index).map((one) => one.address);
+      const addresses = [...new Set([...link.addresses, ...seen])];
+      for (const address of addresses) this.#hold(address, 'used', link.name);
+      this.#foreign.set(link.index, { ...link, addresses });
+      this.event(
+        'warn',
+        'pod_link_unreadable',
+        `${link.name} looks like ours but its record cannot be read; it is left alone`,
+        { link: link.name, addresses: addresses.join(' ') },
+      );
+    }
+  }
+
+  /** For a link that is gone and forgotten. */
+  #release(address: IpAddress): void {
+    const holds = ({ addresses }: { readonly addresses: readonly IpAddress[] }): boolean => addresses.includes(address);
+    if (this.#contested.has(address)) {
+      if ([...this.#foreign.values()].some(holds) || this.registry.all().some((one) => holds(one.attachment))) return;
+      this.#contested.delete(address);
+    }
+    this.allocator.free(address);
   }
 
   apply(intent: PodsIntent, generation: number, started: boolean): void {
@@ -173,8 +210,8 @@ export class Pods {
       const record = this.registry.byIndex(link.index);
       if (record === undefined || record.state === 'live' || record.state === 'building') continue;
       if (report.kind === 'reaped') {
-        for (const address of record.attachment.addresses) this.allocator.free(address);
         this.registry.remove(record);
+        for (const address of record.attachment.addresses) this.#release(address);
       } else {
         this.event('warn', 'pod_link_kept', `${link.name} is not deleted: ${report.reason}`, {
           link: link.name,
@@ -188,6 +225,9 @@ export class Pods {
   /** Host ends that went without a DEL: their pods' namespaces are gone. */
   linksGone(indexes: readonly number[]): void {
     for (const index of indexes) {
+      const foreign = this.#foreign.get(index);
+      this.#foreign.delete(index);
+      for (const address of foreign?.addresses ?? []) this.#release(address);
       const record = this.registry.byIndex(index);
       // One that is being built notices by itself.
       if (record === undefined || record.state === 'building') continue;
@@ -207,7 +247,8 @@ export class Pods {
     this.#uplinkMtu = uplinkMtu(links, linkIsAdministrativelyUp);
     this.#observeNodeAddresses();
     const records = this.registry.all();
-    this.linksGone(records.filter((record) => !byIndex.has(record.hostIndex)).map((record) => record.hostIndex));
+    const indexes = [...records.map((record) => record.hostIndex), ...this.#foreign.keys()];
+    this.linksGone(indexes.filter((index) => !byIndex.has(index)));
     const dying = records.filter((record) => record.state === 'dying' && byIndex.has(record.hostIndex));
     if (dying.length > 0) this.#modules.reap({ kind: 'reap', urgent: false, links: dying.map(dyingLink) });
     const live = records.filter((record) => record.state === 'live');
@@ -306,7 +347,7 @@ export class Pods {
       generation: this.#generation,
       pods: this.registry.all().filter((record) => record.state === 'live').length,
       blocks: this.allocator.facts(),
-      foreignLinks: this.#foreign,
+      foreignLinks: [...this.#foreign.values()].map((link) => link.name),
     };
   }
 }

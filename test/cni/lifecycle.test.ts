@@ -135,6 +135,58 @@ describe('an agent that was killed', () => {
     await node.run(['ip', 'link', 'del', 'fr0123456789ab']);
   });
 
+  for (const [name, damage] of [
+    ['carry the record of a newer version', ['alias', 'fr2 something new']],
+    ['were put into no group of ours', ['group', '0']],
+  ] as const)
+    test(`gives nobody the addresses of pods whose links ${name}, until they are gone`, async () => {
+      const options = { config: { ipam: { pools: ['tiny'] } } };
+      const [first, second, third] = [await pod(), await pod(), await pod()] as const;
+      await node.startAgent();
+      const kept = await call(node, 'ADD', first, { ...options, containerId: 'k' });
+      const hostInterface = kept.result.interfaces[0]?.name ?? '';
+      await node.killAgent();
+      await node.run(['ip', 'link', 'set', hostInterface, ...damage]);
+      await node.startAgent();
+      await eventually('facts name it', () => node.facts?.foreignLinks.includes(hostInterface));
+      const other = await call(node, 'ADD', second, { ...options, containerId: 'a' });
+      assert.equal(other.code, 0);
+      assert.notDeepEqual(other.addresses, kept.addresses);
+      assert.equal((await call(node, 'ADD', third, { ...options, containerId: 'b' })).error.code, 100);
+      await node.run(['ip', 'link', 'del', hostInterface]);
+      await node.tell({ do: 'lookAgain' });
+      await eventually('facts forget it', () => node.facts?.foreignLinks.length === 0);
+      const again = await call(node, 'ADD', third, { ...options, containerId: 'b' });
+      assert.deepEqual(again.addresses, kept.addresses);
+      for (const containerId of ['a', 'b']) await call(node, 'DEL', undefined, { containerId });
+    });
+
+  test('an address that two links claim is free when both are gone', async () => {
+    const options = { config: { ipam: { pools: ['tiny'] } } };
+    const [first, second, third] = [await pod(), await pod(), await pod()] as const;
+    await node.startAgent();
+    const one = await call(node, 'ADD', first, { ...options, containerId: 'k' });
+    const two = await call(node, 'ADD', second, { ...options, containerId: 'l' });
+    const name = two.result.interfaces[0]?.name ?? '';
+    const alias = (await node.run(['cat', `/sys/class/net/${name}/ifalias`])).trim();
+    const hex = (answer: typeof one): string =>
+      (answer.addresses[0] ?? '')
+        .split('.')
+        .map((part) => Number(part).toString(16).padStart(2, '0'))
+        .join('');
+    await node.killAgent();
+    await node.run(['ip', 'link', 'set', name, 'alias', alias.replace(hex(two), hex(one))]);
+    await node.startAgent();
+    assert.ok(node.events.some((event) => event.name === 'address_contested'));
+    await call(node, 'DEL', undefined, { containerId: 'l' });
+    await eventually('the second is gone', async () => (await node.rows()).length === 1);
+    const other = await call(node, 'ADD', third, { ...options, containerId: 'm' });
+    assert.deepEqual(other.addresses, two.addresses);
+    const full = await call(node, 'ADD', second, { ...options, containerId: 'n' });
+    assert.equal(full.error.code, 100, 'the first still has its address');
+    for (const containerId of ['k', 'm']) await call(node, 'DEL', undefined, { containerId });
+  });
+
   test('a foreign link in the group that is deleted survives, and ours goes all the same', async () => {
     await node.startAgent();
     await node.run(['ip', 'link', 'add', 'foreign0', 'type', 'veth', 'peer', 'name', 'foreign1']);

@@ -2,6 +2,7 @@
  * PURE: what the node's links say after a start. A pod's address is in use if and only if its veth exists, so this is the
  * whole memory of the service.
  */
+import type { IpAddress } from '#lib/ip.ts';
 import { decodeAlias } from './alias.ts';
 import { type Attachment, hostInterfaceName, isHostInterfaceName, podMac } from './attachment.ts';
 import { LINK_GROUP } from '../kernel-names.ts';
@@ -16,7 +17,14 @@ export interface Rebuilt {
   /** Deleted in an earlier life; their veths are still to go. */
   readonly dying: readonly PodRecord[];
   /** They look like ours, but what they carry cannot be read: left alone. */
-  readonly foreign: readonly string[];
+  readonly foreign: readonly ForeignLink[];
+}
+
+export interface ForeignLink {
+  readonly name: string;
+  readonly index: number;
+  /** As far as its alias can be read. */
+  readonly addresses: readonly IpAddress[];
 }
 
 const stateOf: ReadonlyMap<number, PodState> = new Map(
@@ -38,7 +46,7 @@ export function rebuild(links: readonly Link[]): Rebuilt {
   const live: PodRecord[] = [];
   const building: PodRecord[] = [];
   const dying: PodRecord[] = [];
-  const foreign: string[] = [];
+  const foreign: ForeignLink[] = [];
   for (const link of links) {
     if (!isHostInterfaceName(link.name) || link.kind !== 'veth') continue;
     const state = stateOf.get(link.group);
@@ -47,7 +55,7 @@ export function rebuild(links: readonly Link[]): Rebuilt {
     // The alias comes after the create, so a link that was being built may have none yet.
     const unfinished = state !== undefined && state !== 'live' && link.alias === '';
     if (state === undefined || (attachment === undefined && !unfinished)) {
-      foreign.push(link.name);
+      foreign.push({ name: link.name, index: link.index, addresses: read?.addresses ?? [] });
       continue;
     }
     const record: PodRecord = {
