@@ -6,6 +6,7 @@
  * of the path); killing it is a failure.
  */
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { BfdRunner } from '#bgp/bfd/io/runner.ts';
 import { type ControlServer, serveControl } from '#bgp/bfd/io/control-server.ts';
 import { systemUdp } from '#bgp/bfd/io/udp.ts';
@@ -14,14 +15,16 @@ import { BFD_LOCK_SOCKET } from '#dataplane/kernel-names.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import { acquireLock, type Lock } from '#linux/lock.ts';
-import { setThreadPriority } from '#linux/priority.ts';
+import { setThreadPriority, setThreadRealTime } from '#linux/priority.ts';
 import { prepareRunDirectory } from './boot-identity.ts';
 import { FailedNexthops } from './failed-nexthops.ts';
 import { programVersion } from './entries.ts';
 import { createLog } from './log.ts';
 import type { LogLevel } from './messages.ts';
 
-/** Ahead of everything that is not a kernel thread or a watchdog: late packets are a failed path. */
+/** Late packets are a failed path. The least of the real-time priorities is ahead of all that is not real-time. */
+const REAL_TIME = 1;
+/** Where that is not to be had. */
 const NICE = -19;
 
 export interface BfdProcessOptions {
@@ -37,7 +40,10 @@ export async function runBfd(
   prepareRunDirectory(runDirectory);
   const lock = await takeBfdLock();
   const log = createLog(logLevel, () => undefined);
-  const priority = setThreadPriority(NICE);
+  const realTime = setThreadRealTime(REAL_TIME);
+  const priority = realTime.set ? realTime : setThreadPriority(NICE);
+  // Collecting on one thread: helpers of ordinary priority would be waited for.
+  setFlagsFromString('--single-threaded-gc');
   const ended = Promise.withResolvers<string>();
   let server: ControlServer | undefined;
   const states = new Map<string, string>();
@@ -81,7 +87,7 @@ export async function runBfd(
       asked,
     });
     log.write('info', 'bfd.started', { version: programVersion(), pid: process.pid });
-    if (!priority.set) log.write('warn', 'bfd.priority', { reason: priority.reason });
+    if (!realTime.set) log.write('warn', 'bfd.priority', { reason: realTime.reason, nice: priority.set ? NICE : 0 });
     const stopped = (): void => ended.resolve('signal');
     if (modules.stop.aborted) stopped();
     else modules.stop.addEventListener('abort', stopped, { once: true });

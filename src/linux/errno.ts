@@ -146,6 +146,7 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const ENOPROTOOPT = 92;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;

@@ -30,6 +30,7 @@ interface Libc {
   gettid(): number;
   getpriority(which: number, who: number): number;
   setpriority(which: number, who: number, priority: number): number;
+  sched_setscheduler(thread: number, policy: number, parameter: Memory): number;
 }
 
 function foreign<K extends keyof Libc>(name: K, result: string, parameters: readonly string[]): Libc[K] {
@@ -52,6 +53,7 @@ export const syscall = foreign('syscall', 'long', ['long', 'int', 'void *', 'voi
 export const gettid = foreign('gettid', 'int', []);
 export const getpriority = foreign('getpriority', 'int', ['int', 'uint32']);
 export const setpriority = foreign('setpriority', 'int', ['int', 'uint32', 'int']);
+export const schedSetScheduler = foreign('sched_setscheduler', 'int', ['int', 'int', 'void *']);
 
 // struct sock_fprog holds a pointer, so it is the one structure that koffi has to lay out.
 const sockFprog = koffi.struct({ len: 'uint16', filter: 'void *' });

@@ -1,8 +1,11 @@
 /** Priority of the calling thread. On Linux the nice value belongs to the task; children and later threads inherit it. */
-import { EACCES, EPERM, errnoName } from './errno.ts';
+import { EACCES, ENOSYS, EPERM, errnoName } from './errno.ts';
 import * as libc from './libc.ts';
+import { writeNative32 } from './socket-address.ts';
 
 const PRIO_PROCESS = 0;
+const SCHED_RR = 2;
+const SCHED_RESET_ON_FORK = 0x4000_0000;
 
 /** The kernel's number of the calling thread. */
 export const threadId = (): number => libc.gettid();
@@ -18,6 +21,21 @@ export function setThreadPriority(nice: number): PriorityOutcome {
   const errno = libc.lastErrno();
   if (errno !== EPERM && errno !== EACCES) throw libc.osError('setpriority', `this thread to ${nice}`, errno);
   return { set: false, reason: `${errnoName(errno)}: nice ${nice} needs CAP_SYS_NICE` };
+}
+
+/**
+ * Lets the calling thread run before every thread that is not real-time, whatever their nice values and groups: where the
+ * kernel schedules by session or by control group, a nice value counts only inside. Its children are ordinary again.
+ */
+export function setThreadRealTime(priority: number): PriorityOutcome {
+  const parameter = Buffer.alloc(4);
+  writeNative32(parameter, priority, 0);
+  if (libc.schedSetScheduler(libc.gettid(), SCHED_RR | SCHED_RESET_ON_FORK, parameter) === 0) return { set: true };
+  const errno = libc.lastErrno();
+  // musl has no such call; control groups of version 1 may have no real-time budget.
+  if (errno !== EPERM && errno !== ENOSYS)
+    throw libc.osError('sched_setscheduler', `this thread to ${priority}`, errno);
+  return { set: false, reason: `${errnoName(errno)}: real-time priority ${priority} is not to be had` };
 }
 
 export function threadPriority(): number {

@@ -272,6 +272,23 @@ test('one process per network namespace; its socket is for root alone; SIGTERM s
   await left.process.exited;
 });
 
+test('it runs real-time, because nice values count only inside a session; where it may not, it says so', async (t) => {
+  const [a] = await twoHosts(t);
+  const ours = await startBfd(a);
+  const hello = await waitFor(
+    'the greeting',
+    () => {
+      const message = ours.told.map((row) => row.message).find(({ kind }) => kind === 'hello');
+      return Promise.resolve(message?.kind === 'hello' ? found(message) : notYet(''));
+    },
+    { deadline: seconds(5) },
+  );
+  // proc(5): field 40 is rt_priority, 41 policy; the first after the name is field 3.
+  const fields = (await a.run(['cat', `/proc/${hello.pid}/stat`])).split(') ')[1]?.split(' ') ?? [];
+  const refused = (await ours.process.log()).includes('"bfd.priority"');
+  assert.deepEqual(fields.slice(37, 39), refused ? ['0', '0'] : ['1', '2']);
+});
+
 test('another major version of the control protocol is refused with a sentence, and the sessions stay', async (t) => {
   const [a, b] = await twoHosts(t);
   const [left, right] = [await startBfd(a), await startBfd(b)];
