@@ -3,6 +3,7 @@ import type { Family, Prefix } from '#lib/ip.ts';
 import { addressBits, prefixLength } from '#lib/ip.ts';
 import { prefixOfFamily } from './formats.ts';
 import { ownKind } from './kind.ts';
+import { asNumbers, community, operations, pathPattern, priority } from './route-fields.ts';
 import { integer, oneOf } from './scalars.ts';
 import { list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
@@ -43,7 +44,35 @@ const ruleOf = (family: Family) =>
         }),
         { description: 'Lengths of the routes that count as inside cidr. Only with `In` and `NotIn`.' },
       ),
+      source: optional(oneOf('RemotePeers'), {
+        description: 'Only routes that a peer announced, not those that the node announces itself.',
+      }),
+      peerType: optional(oneOf('eBGP', 'iBGP'), {
+        description: 'The rule counts only on external (`eBGP`) or internal (`iBGP`) sessions.',
+      }),
+      communities: optional(
+        object({
+          values: required(list(community, { minItems: 1, maxItems: 20 }), {
+            description: 'Standard (`aa:nn`) or large (`aa:nn:mm`) communities, or well-known ones by name.',
+          }),
+        }),
+        { description: 'Communities that the route carries, all of them.' },
+      ),
+      asPathPrefix: optional(asNumbers, {
+        description: 'AS numbers with which the AS path begins: the neighbour first.',
+      }),
+      asPath: optional(pathPattern, {
+        description:
+          'Pattern for the whole AS path, the neighbour first: AS numbers, `?` for any one AS, `*` for any number of them or none. `[*, 65010]`: originated in AS 65010. A set (`{…}`) counts as one AS, any of its numbers. As seen before the local AS is put in front.',
+      }),
+      priority: optional(priority, {
+        description:
+          "The route's local preference, Calico's way: 2147483647 less this. On import before any operation.",
+      }),
       action: required(oneOf('Accept', 'Reject'), { description: 'What happens to a route that matches.' }),
+      operations: optional(operations, {
+        description: 'Changes to the route that was accepted, in order. Only with `Accept`.',
+      }),
     },
     {
       rules: [
@@ -51,6 +80,12 @@ const ruleOf = (family: Family) =>
           cel: 'has(self.cidr) == has(self.matchOperator)',
           holds: (it) => (it.cidr === undefined) === (it.matchOperator === undefined),
           sentence: 'cidr and matchOperator stand together, or neither does',
+        },
+        {
+          cel: "!has(self.operations) || self.action == 'Accept'",
+          holds: (it) => it.operations === undefined || it.action === 'Accept',
+          sentence: 'a route that is rejected cannot be changed; use action Accept',
+          path: ['operations'],
         },
         {
           cel: "!has(self.prefixLength) || (has(self.matchOperator) && self.matchOperator in ['In', 'NotIn'])",

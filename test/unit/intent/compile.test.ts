@@ -465,6 +465,44 @@ describe('pools and blocks', () => {
   });
 });
 
+test('conditions and operations of a filter become numbers that the speaker compares', () => {
+  const filter = own(
+    'BGPFilter',
+    'f',
+    'importV4: [{action: Accept, source: RemotePeers, peerType: eBGP, communities: {values: ["65010:7", "65010:1:2", NO_EXPORT]}, asPathPrefix: [65010, "1.10"], asPath: ["*", 65020, "?"], priority: 1000}], exportV6: [{action: Accept, operations: [{addCommunity: {value: GRACEFUL_SHUTDOWN}}, {deleteCommunity: {value: "*"}}, {deleteCommunity: {value: "1:2"}}, {prependASPath: {prefix: [65001, 65002]}}, {setPriority: {value: 1}}, {setLocalPref: {value: 0}}, {setMED: {value: 50}}]}]',
+  );
+  const result = compiled(node1, filter, own('BGPPeer', 'p', 'peerIP: 192.0.2.1, asNumber: 65100, filters: [f]'));
+  assert.deepEqual(peer(result, 'p').filters[0]?.import.ipv4, [
+    {
+      action: 'Accept',
+      match: undefined,
+      peerType: 'eBGP',
+      source: 'RemotePeers',
+      communities: [0xfdf20007, [65010, 1, 2], 0xffffff01],
+      asPaths: [
+        [65010, 65546, '*'],
+        ['*', 65020, '?'],
+      ],
+      localPref: 2147482647,
+    },
+  ]);
+  assert.deepEqual(peer(result, 'p').filters[0]?.export.ipv6, [
+    {
+      action: 'Accept',
+      match: undefined,
+      operations: [
+        { kind: 'addCommunity', community: 0xffff0000 },
+        { kind: 'deleteCommunity', community: '*' },
+        { kind: 'deleteCommunity', community: 0x10002 },
+        { kind: 'prependAsPath', asns: [65001, 65002] },
+        { kind: 'setLocalPref', value: 2147483646 },
+        { kind: 'setLocalPref', value: 0 },
+        { kind: 'setMed', value: 50 },
+      ],
+    },
+  ]);
+});
+
 test('filters are compiled with their bounds worked out', () => {
   const filter = own(
     'BGPFilter',

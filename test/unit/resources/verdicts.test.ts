@@ -283,6 +283,61 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       ],
     ],
     [
+      'a community out of bounds',
+      of('BGPFilter', 'importV4:\n- {action: Accept, communities: {values: ["65536:1"]}}'),
+      [
+        '6: spec.importV4[0].communities.values[0]: 65536:1 is not a community; write aa:nn with numbers up to 65535, aa:nn:mm with numbers up to 4294967295, or GRACEFUL_SHUTDOWN, NO_EXPORT, NO_ADVERTISE, NO_EXPORT_SUBCONFED',
+      ],
+    ],
+    [
+      'no community',
+      of('BGPFilter', 'importV4:\n- {action: Accept, communities: {values: []}}'),
+      ['6: spec.importV4[0].communities.values: has 0 entries; at least 1 are needed'],
+    ],
+    [
+      'a community by the name of another router',
+      of('BGPFilter', 'importV4:\n- {action: Accept, communities: {values: [no-export]}}'),
+      [
+        '6: spec.importV4[0].communities.values[0]: no-export is not a community; write aa:nn with numbers up to 65535, aa:nn:mm with numbers up to 4294967295, or GRACEFUL_SHUTDOWN, NO_EXPORT, NO_ADVERTISE, NO_EXPORT_SUBCONFED',
+      ],
+    ],
+    [
+      'what cannot be deleted',
+      of('BGPFilter', 'importV4:\n- {action: Accept, operations: [{deleteCommunity: {value: all}}]}'),
+      [
+        '6: spec.importV4[0].operations[0].deleteCommunity.value: all is not a community; write aa:nn with numbers up to 65535, aa:nn:mm with numbers up to 4294967295, or GRACEFUL_SHUTDOWN, NO_EXPORT, NO_ADVERTISE, NO_EXPORT_SUBCONFED; * for all',
+      ],
+    ],
+    [
+      'an AS path pattern as a regular expression',
+      of('BGPFilter', 'importV4:\n- {action: Accept, asPath: ["^65010"]}'),
+      [
+        '6: spec.importV4[0].asPath[0]: ^65010 is not part of an AS path pattern; write an AS number, ? for any one AS or * for any number of them',
+      ],
+    ],
+    [
+      'priority 0',
+      of('BGPFilter', 'importV4:\n- {action: Accept, priority: 0}'),
+      ['6: spec.importV4[0].priority: 0 is out of bounds; use a whole number from 1 to 2147483646'],
+    ],
+    [
+      'operations on what is rejected',
+      of('BGPFilter', 'importV4:\n- {action: Reject, operations: [{setMED: {value: 1}}]}'),
+      ['6: spec.importV4[0].operations: a route that is rejected cannot be changed; use action Accept'],
+    ],
+    [
+      'two operations in one',
+      of('BGPFilter', 'importV4:\n- {action: Accept, operations: [{setMED: {value: 1}, setLocalPref: {value: 1}}]}'),
+      [
+        '6: spec.importV4[0].operations[0]: an operation is exactly one of addCommunity, deleteCommunity, prependASPath, setPriority, setLocalPref, setMED',
+      ],
+    ],
+    [
+      'an unknown source',
+      of('BGPFilter', 'importV4:\n- {action: Accept, source: Local}'),
+      ['6: spec.importV4[0].source: Local is not known here; use one of RemotePeers'],
+    ],
+    [
       'lengths without In',
       of('BGPFilter', 'importV4:\n- {action: Accept, cidr: 10.0.0.0/8, matchOperator: Equal, prefixLength: {min: 24}}'),
       ['6: spec.importV4[0].prefixLength: needs cidr and matchOperator In or NotIn'],

@@ -1,0 +1,132 @@
+/** Fields of a BGPFilter rule about a route's attributes: communities, AS path patterns, operations. */
+import { asNumber, isAsNumber, parseAsNumber } from './formats.ts';
+import { integer, integerOrText, text } from './scalars.ts';
+import { list, object, optional, required } from './schema.ts';
+import type { Infer, Rule, Schema } from './schema.ts';
+
+/** A standard community as its unsigned number, a large one (RFC 8092) as its three. */
+export type CommunityValue = number | readonly [number, number, number];
+
+/** Well-known communities that may be written by name. */
+const named: ReadonlyMap<string, number> = new Map([
+  ['GRACEFUL_SHUTDOWN', 0xffff0000],
+  ['NO_EXPORT', 0xffffff01],
+  ['NO_ADVERTISE', 0xffffff02],
+  ['NO_EXPORT_SUBCONFED', 0xffffff03],
+]);
+const names = [...named.keys()];
+
+/** `65000:100`, `65000:1:2` or a name; `undefined` when it is none. */
+export function parseCommunity(raw: string): CommunityValue | undefined {
+  const wellKnown = named.get(raw);
+  if (wellKnown !== undefined) return wellKnown;
+  if (!/^\d{1,10}(:\d{1,10}){1,2}$/.test(raw)) return undefined;
+  const [a = 0, b = 0, c] = raw.split(':').map(Number);
+  const most = c === undefined ? 0xffff : 0xffffffff;
+  if (Math.max(a, b, c ?? 0) > most) return undefined;
+  return c === undefined ? a * 0x10000 + b : [a, b, c];
+}
+
+function toCommunity(raw: string): CommunityValue {
+  const community = parseCommunity(raw);
+  if (community === undefined) throw new TypeError(`not a community: ${raw}`);
+  return community;
+}
+
+const celNames = `[${names.map((name) => `'${name}'`).join(', ')}]`;
+const celNumbers =
+  "(self.matches('^[0-9]{1,10}(:[0-9]{1,10}){1,2}$') && self.split(':').all(x, int(x) <= (self.split(':').size() == 2 ? 65535 : 4294967295)))";
+const communityRule: Rule<string> = {
+  cel: `self in ${celNames} || ${celNumbers}`,
+  holds: (raw) => parseCommunity(raw) !== undefined,
+  sentence: `{value} is not a community; write aa:nn with numbers up to 65535, aa:nn:mm with numbers up to 4294967295, or ${names.join(', ')}`,
+};
+
+export const community: Schema<CommunityValue> = text(
+  { type: 'a community', maxLength: 32, rules: [communityRule] },
+  toCommunity,
+);
+
+const communityOrAll: Schema<CommunityValue | '*'> = text(
+  {
+    type: 'a community or *',
+    maxLength: 32,
+    rules: [
+      {
+        ...communityRule,
+        cel: `self == '*' || ${communityRule.cel ?? ''}`,
+        holds: (raw) => raw === '*' || communityRule.holds(raw),
+        sentence: `${communityRule.sentence}; * for all`,
+      },
+    ],
+  },
+  (raw) => (raw === '*' ? raw : toCommunity(raw)),
+);
+
+const pathItem: Schema<number | '?' | '*'> = integerOrText(
+  {
+    type: 'an AS number, ? or *',
+    maxLength: 11,
+    rules: [
+      {
+        cel: "type(self) == int ? (self > 0 && self <= 4294967295) : (self in ['?', '*'] || (self.matches('^([0-9]{1,10}|[0-9]{1,5}[.][0-9]{1,5})$') && !(self in ['0', '0.0'])))",
+        holds: (raw) => raw === '?' || raw === '*' || isAsNumber(parseAsNumber(raw)) || parseAsNumber(raw) === 23456,
+        sentence:
+          '{value} is not part of an AS path pattern; write an AS number, ? for any one AS or * for any number of them',
+      },
+    ],
+  },
+  (raw) => (raw === '?' || raw === '*' ? raw : (parseAsNumber(raw) ?? 0)),
+);
+export const pathPattern = list(pathItem, { minItems: 1, maxItems: 50 });
+export const asNumbers = list(asNumber, { minItems: 1, maxItems: 10 });
+
+/** The local preference that Calico's priority stands for: a smaller priority is preferred. */
+export const localPrefOf = (priority: number): number => 2147483647 - priority;
+export const priority = integer(1, 2147483646);
+const anyMetric = integer(0, 0xffffffff);
+
+const value = <T>(schema: Schema<T>, description: string) => object({ value: required(schema, { description }) });
+
+const kinds = 'addCommunity, deleteCommunity, prependASPath, setPriority, setLocalPref, setMED';
+
+const operation = object(
+  {
+    addCommunity: optional(value(community, 'Added unless it is there.'), {
+      description: 'Adds a standard (`aa:nn`) or large (`aa:nn:mm`) community, or a well-known one by name.',
+    }),
+    deleteCommunity: optional(value(communityOrAll, 'Taken off; `*`: all standard and large communities.'), {
+      description: 'Takes a community off. Before addCommunity it replaces.',
+    }),
+    prependASPath: optional(
+      object({
+        prefix: required(asNumbers, { description: 'AS numbers; the path then begins with them in this order.' }),
+      }),
+      { description: 'Makes the AS path longer. On export to an external peer the local AS still stands in front.' },
+    ),
+    setPriority: optional(value(priority, 'The priority.'), {
+      description: "Calico's way to set the local preference: to 2147483647 less the priority.",
+    }),
+    setLocalPref: optional(value(anyMetric, 'The local preference; higher is preferred.'), {
+      description: 'Sets LOCAL_PREF, which is announced to internal peers only.',
+    }),
+    setMED: optional(value(anyMetric, 'The metric; lower is preferred.'), {
+      description: 'Sets MULTI_EXIT_DISC, also towards external peers.',
+    }),
+  },
+  {
+    rules: [
+      {
+        cel: `[${kinds
+          .split(', ')
+          .map((name) => `has(self.${name})`)
+          .join(', ')}].filter(x, x).size() == 1`,
+        holds: (it) => Object.values(it).filter((one) => one !== undefined).length === 1,
+        sentence: `an operation is exactly one of ${kinds}`,
+      },
+    ],
+  },
+);
+
+export const operations = list(operation, { minItems: 1, maxItems: 10 });
+export type Operation = Infer<typeof operation>;
