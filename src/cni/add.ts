@@ -42,6 +42,8 @@ export interface Added {
   readonly mtu: number;
   readonly addresses: readonly IpAddress[];
   readonly routes: readonly Prefix[];
+  /** The pod was there already. */
+  readonly repeated: boolean;
 }
 
 /** The interface that a runtime gives a pod first; further ones get no default route unless they ask for it. */
@@ -99,6 +101,7 @@ async function settleEarlier(
         mtu: host.mtu,
         addresses,
         routes: destinations(request.options, request.key.interfaceName, addresses),
+        repeated: true,
       });
   }
   const detached = pods.detach(earlier, true);
@@ -169,7 +172,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
     undo.commit();
     pods.changed();
     pods.event('info', 'pod_attached', `${wiring.hostInterface} has ${addresses.value.join(', ')}`, rowData(record));
-    return ok({ record, mtu: wiring.mtu, addresses: addresses.value, routes: wiring.routes });
+    return ok({ record, mtu: wiring.mtu, addresses: addresses.value, routes: wiring.routes, repeated: false });
   } finally {
     const failures = undo.run();
     for (const failure of failures)

@@ -43,6 +43,8 @@ export class Verbs {
   readonly #options: VerbOptions;
   readonly #pods: Pods;
   readonly #serial = new Serial();
+  /** Of a pod's ADDs: one that somebody has taken stands, whatever becomes of the answer to a repetition. */
+  readonly #answers = new WeakMap<PodRecord, { pending: number; taken: boolean }>();
 
   constructor(options: VerbOptions, pods: Pods) {
     this.#options = options;
@@ -155,7 +157,17 @@ export class Verbs {
     const added = await this.#serial.run(hostInterface, () => addPod(this.#pods, request));
     if (!added.ok) return added;
     const stdout = formatAddResult(config.version, resultOf(added.value, call, options.value.dns));
-    return ok(succeeded(stdout, (taken) => taken || this.#takeBack(added.value.record)));
+    const { record, repeated } = added.value;
+    const answers = this.#answers.get(record) ?? { pending: 0, taken: repeated };
+    this.#answers.set(record, answers);
+    answers.pending += 1;
+    return ok(
+      succeeded(stdout, (taken) => {
+        answers.pending -= 1;
+        answers.taken ||= taken;
+        if (answers.pending === 0 && !answers.taken) this.#takeBack(record);
+      }),
+    );
   }
 
   /** Nobody has the answer: the pod does not exist for its runtime. */

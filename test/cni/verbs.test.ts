@@ -1,5 +1,6 @@
 // Every verb through the real plugin, the real server and the real kernel.
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
 import type { ChildProcess } from 'node:child_process';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { createNamespace, eventually, type TestNamespace } from '../support/netns.ts';
@@ -348,6 +349,38 @@ describe('ADD and the routing protocol', () => {
     await node.tell({ do: 'gate', gate: { anySession: false, announcedBlocks: [] } });
     assert.equal((await call(node, 'ADD', one)).code, 0);
     await call(node, 'DEL', one);
+  });
+
+  test('stands when a repetition is killed with the answer unread', async () => {
+    const one = await pod();
+    assert.equal((await call(node, 'ADD', one)).code, 0);
+    node.events.length = 0;
+    let plugin: ChildProcess | undefined;
+    node.signalAgent('SIGSTOP');
+    const killed = call(node, 'ADD', one, {
+      onStart: (child) => {
+        plugin = child;
+      },
+    });
+    const process = `/proc/${plugin?.pid ?? 0}`;
+    await eventually(
+      'the plugin waits for its answer',
+      () => existsSync(`${process}/fd/3`) && readFileSync(`${process}/wchan`, 'utf8').includes('poll'),
+    );
+    plugin?.kill('SIGSTOP');
+    node.signalAgent('SIGCONT');
+    await node.rows();
+    await call(node, 'STATUS', undefined);
+    plugin?.kill('SIGKILL');
+    await killed.catch(() => undefined);
+    await call(node, 'STATUS', undefined);
+    await node.tell({ do: 'holdReaper', held: false });
+    assert.deepEqual(
+      (await node.rows()).map((row) => row.state),
+      ['live'],
+    );
+    assert.ok(!node.events.some((event) => event.name === 'pod_taken_back'));
+    await call(node, 'DEL', undefined);
   });
 
   test('is taken back when its caller is killed with the answer unread', async () => {
