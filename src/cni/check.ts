@@ -1,5 +1,6 @@
 /** CHECK: whether an attachment is still as ADD left it, on both sides; every difference is named. */
 import { familyOf } from '#lib/ip.ts';
+import { HOST_MAC, LINK_GROUP } from '#dataplane/kernel-names.ts';
 import { ok } from '#lib/result.ts';
 import { closeNamespace } from '#linux/namespace.ts';
 import { type AttachmentKey, hostInterfaceName } from '#dataplane/pod/attachment.ts';
@@ -69,6 +70,9 @@ function hostSideProblems(pods: Pods, record: PodRecord): string[] {
   const problems: string[] = [];
   if (link.name !== hostInterface) problems.push(`${hostInterface} is called ${link.name} now`);
   if (!linkIsAdministrativelyUp(link)) problems.push(`${hostInterface} is down`);
+  if (link.group !== LINK_GROUP.live)
+    problems.push(`${hostInterface} is in link group ${link.group}, its pod is cut off`);
+  if (link.address !== HOST_MAC) problems.push(`${hostInterface} has the MAC address ${link.address}`);
   const routes = pods.links.routesTo(addresses);
   const neighbours = pods.links.neighbours().filter((one) => one.interfaceIndex === hostIndex);
   addresses.forEach((address, i) => {

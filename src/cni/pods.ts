@@ -269,6 +269,9 @@ export class Pods {
       const down = link !== undefined && !linkIsAdministrativelyUp(link);
       if (link !== undefined && link.group !== LINK_GROUP.live)
         this.#report(record, 'link group', this.links.regroup(record.hostIndex));
+      // A restarted agent knows nothing else, and the reaper deletes no link that carries another record.
+      if (link !== undefined && link.alias !== record.alias)
+        this.#report(record, 'record', this.links.recordAgain(record.hostIndex, record.alias));
       if (!down && wrongRoutes.length === 0 && wrongNeighbours.length === 0) continue;
       const what = [
         down ? 'link' : '',

@@ -99,6 +99,22 @@ describe('an agent that was killed', () => {
     await call(node, 'DEL', one);
   });
 
+  test("writes a live pod's record again that somebody overwrote, so that its DEL is done", async () => {
+    await node.startAgent();
+    const one = await pod();
+    const added = await call(node, 'ADD', one);
+    const path = `/sys/class/net/${added.result.interfaces[0]?.name ?? ''}/ifalias`;
+    const alias = await node.run(['ip', 'netns', 'exec', node.namespace.name, 'cat', path]);
+    await node.run(['ip', 'link', 'set', added.result.interfaces[0]?.name ?? '', 'alias', 'uplink to tor1']);
+    await node.tell({ do: 'lookAgain' });
+    await eventually(
+      'the record is back',
+      async () => (await node.run(['ip', 'netns', 'exec', node.namespace.name, 'cat', path])) === alias,
+    );
+    await call(node, 'DEL', one);
+    await node.nothingLeft();
+  });
+
   test('undoes what was half made', async () => {
     await node.startAgent();
     await node.tell({ do: 'gate', gate: { anySession: true, announcedBlocks: [] } });

@@ -513,6 +513,24 @@ describe('CHECK', () => {
       says: /169\.254\.1\.1/,
     },
     {
+      name: 'a gateway with another MAC address',
+      inPod: true,
+      command: () => ['ip', 'neigh', 'replace', '169.254.1.1', 'lladdr', '02:99:99:99:99:99', 'dev', 'eth0'],
+      says: /169\.254\.1\.1 is missing or another/,
+    },
+    {
+      name: 'a host end with another MAC address',
+      inPod: false,
+      command: (host) => ['ip', 'link', 'set', host, 'address', '02:99:99:99:99:99'],
+      says: /has the MAC address 02:99/,
+    },
+    {
+      name: 'a host end whose group cuts its pod off',
+      inPod: false,
+      command: (host) => ['ip', 'link', 'set', host, 'group', '2819'],
+      says: /link group 2819/,
+    },
+    {
       name: "a lost route of the node's",
       inPod: false,
       command: (_, address) => ['ip', 'route', 'del', `${address}/32`],

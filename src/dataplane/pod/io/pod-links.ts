@@ -15,7 +15,7 @@ import { appendDumpLinks, appendGetLink, appendSetLink, decodeLink, type Link } 
 import { appendLookUpRoute } from '#netlink/wire/lookup.ts';
 import { appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
 import { appendDumpRoutes, decodeRoute, type Route } from '#netlink/wire/route.ts';
-import { LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
+import { HOST_MAC, LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
 import {
   appendCreate,
   appendGroup,
@@ -212,6 +212,13 @@ export class PodLinks {
     return this.#executed('put the veth back into its group');
   }
 
+  /** Puts back the record of a pod that somebody overwrote. */
+  recordAgain(hostIndex: number, alias: string): KernelRefusal | undefined {
+    this.#batch.clear();
+    appendSetLink(this.#batch, { index: hostIndex }, { alias });
+    return this.#executed('write the record of the pod again');
+  }
+
   #executed(step: string): KernelRefusal | undefined {
     const failure = this.#host.execute(this.#batch).failures[0];
     return failure === undefined ? undefined : { step, errno: failure.errno, text: describe(failure) };
@@ -323,8 +330,8 @@ export function podSideProblems(wiring: Omit<Wiring, 'mtu'>, hostIndex: number, 
   }
   for (const address of wiring.addresses) {
     const gateway = gatewayOf(address);
-    if (!side.neighbours.some((one) => one.address === gateway))
-      problems.push(`the neighbour entry of ${gateway} is missing`);
+    if (!side.neighbours.some((one) => one.address === gateway && one.hardwareAddress === HOST_MAC))
+      problems.push(`the neighbour entry of ${gateway} is missing or another`);
   }
   return [...new Set(problems)];
 }
