@@ -22,6 +22,7 @@ import { IntentLoop } from './intent-loop.ts';
 import { takeLock } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import type { KernelFound, LogLevel, ThreadFacts } from './messages.ts';
+import { requireRights } from './rights.ts';
 import { Supervisor } from './supervisor.ts';
 
 export interface AgentOptions {
@@ -35,6 +36,7 @@ export interface AgentOptions {
 
 /** Answers the exit code: 0 after a stop that was asked for, 1 when starting threads again did not help. */
 export async function runAgent(options: AgentOptions, modules: { readonly stop: AbortSignal }): Promise<number> {
+  requireRights();
   prepareRunDirectory(options.runDirectory);
   const lock = await takeLock();
   await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));

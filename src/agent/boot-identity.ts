@@ -26,15 +26,16 @@ export function prepareRunDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new AppError(
-      'AGENT_RUN_DIRECTORY',
-      `${directory} cannot be made: ${String(error)}; run as root or name another with --run-dir`,
-      {
-        cause: error,
-      },
-    );
+    throw unusable(directory, 'made', error);
   }
 }
+
+const unusable = (directory: string, verb: string, cause: unknown): AppError =>
+  new AppError(
+    'AGENT_RUN_DIRECTORY',
+    `${directory} cannot be ${verb}: ${cause instanceof Error ? cause.message : String(cause)}; run as root or name another with --run-dir`,
+    { cause },
+  );
 
 /** The identity that the last agent here left; `undefined` at the first start and after a reboot that empties /run. */
 export function lastIdentity(directory: string): string | undefined {
@@ -45,9 +46,13 @@ export function lastIdentity(directory: string): string | undefined {
   }
 }
 
-/** Written whole or not at all. */
+/** Written whole or not at all. Throws AppError AGENT_RUN_DIRECTORY. */
 export function rememberIdentity(directory: string, identity: string): void {
   const temporary = join(directory, `.${FILE}.${process.pid}`);
-  writeFileSync(temporary, `${identity}\n`, { mode: 0o600 });
-  renameSync(temporary, join(directory, FILE));
+  try {
+    writeFileSync(temporary, `${identity}\n`, { mode: 0o600 });
+    renameSync(temporary, join(directory, FILE));
+  } catch (error) {
+    throw unusable(directory, 'written', error);
+  }
 }
