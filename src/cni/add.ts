@@ -264,6 +264,9 @@ async function join(
       if (request.gone.aborted) return tryAgain('the caller is gone', '');
       if (performance.now() > deadline) break;
       await (looks < EAGER_LOOKS ? setImmediate() : setTimeout(1));
+      // Its going was told while it was being built, when nobody listens.
+      if (links.link(hostIndex) === undefined)
+        return tryAgain(`${wiring.hostInterface} went away while its pod was being joined; try again`, '');
     }
     return ok(undefined);
   } finally {

@@ -128,6 +128,8 @@ export class PodService implements PodServicePort {
     try {
       this.#pods.lookAgain();
       await this.#pods.putRules();
+      // What could not be done at its time, or lies in a directory that was made anew behind the watch.
+      if (this.#state === 'running') await this.#spool.drain();
     } catch (error) {
       // Environment: said once by whoever failed, tried again at the next look.
       if (!(error instanceof AppError)) throw error;

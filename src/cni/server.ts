@@ -85,7 +85,8 @@ export class CniServer {
   /** Stops accepting, lets running calls end, then closes what is left. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    await Promise.allSettled(this.#calls);
+    // One that had connected before may still send its request meanwhile.
+    while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
     for (const socket of this.#open) socket.destroy();
     await closed;
   }
@@ -128,6 +129,8 @@ export class CniServer {
 
   #refuse(socket: Socket, version: number, code: number, msg: string, details: string): void {
     const stdout = Buffer.from(formatFailure('1.0.0', { code, msg, details }));
+    // One that never reads its refusal (frozen, for instance) must not keep its place for ever.
+    socket.setTimeout(REQUEST_TIMEOUT_MS);
     socket.end(encodeAnswer({ version, code: 1, stdout }));
   }
 

@@ -233,6 +233,20 @@ describe('the spool', () => {
     assert.equal(await spooled(), 0);
   });
 
+  test('a directory that was made anew behind the watch is found at the next look', async () => {
+    await node.startAgent();
+    await call(node, 'ADD', await pod());
+    await node.killAgent();
+    await call(node, 'DEL', undefined);
+    await node.run(['mv', '/run/flatroute/spool', '/run/flatroute/later']);
+    await node.startAgent();
+    assert.equal((await node.rows()).length, 1);
+    await node.run(['rm', '-r', '/run/flatroute/spool']);
+    await node.run(['mv', '/run/flatroute/later', '/run/flatroute/spool']);
+    await node.tell({ do: 'lookAgain' });
+    await node.nothingLeft();
+  });
+
   test('a record that is older than the attachment is ignored', async () => {
     await node.startAgent();
     const one = await pod();
