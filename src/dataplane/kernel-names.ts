@@ -5,8 +5,11 @@
 
 /** Route protocol of every route of ours (80 is Calico's, 30 Coil's, 186 FRR's). */
 export const ROUTE_PROTOCOL = 179;
-/** Metric of learned routes: below a kernel-made connected route (0) in preference, above a DHCP default (100 and more). */
-export const LEARNED_ROUTE_METRIC = 20;
+/**
+ * Metric of learned routes: behind the kernel's own connected routes (0 in IPv4, 256 in IPv6), before a default route that
+ * came by DHCP (100 and more) or by router advertisement (1024).
+ */
+export const LEARNED_ROUTE_METRIC = { ipv4: 20, ipv6: 512 } as const;
 /** Metric of the blackhole that covers a block: the worst there is. */
 export const BLACKHOLE_METRIC = 0xfffffffe;
 /** Ids of nexthop objects and groups: FIRST .. FIRST + 2^24 - 1 are ours. */

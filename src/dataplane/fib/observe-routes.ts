@@ -23,7 +23,7 @@ export function observeRoutes(socket: NetlinkSocket, family: Family, sink: Route
     begin: () => sink.begin(family),
     message(reader, message) {
       if (!decodePackedRoute(reader, message, route)) return;
-      if (route.metric !== LEARNED_ROUTE_METRIC || route.table !== RT_TABLE.MAIN || route.tos !== 0) return;
+      if (route.metric !== LEARNED_ROUTE_METRIC[family] || route.table !== RT_TABLE.MAIN || route.tos !== 0) return;
       if (route.protocol === ROUTE_PROTOCOL && route.type === RTN.UNICAST) sink.ours(reader, route);
       else sink.foreign(reader, route);
     },

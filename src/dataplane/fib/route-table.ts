@@ -16,7 +16,13 @@ import { ENTRY, FibTable, SOURCE } from './fib-table.ts';
 import type { Nexthops } from './nexthops.ts';
 import { observeLocalAddresses, observeRoutes } from './observe-routes.ts';
 
-const common: PackedRoutes = { table: RT_TABLE.MAIN, protocol: ROUTE_PROTOCOL, metric: LEARNED_ROUTE_METRIC };
+const packed = (family: Family): PackedRoutes => ({
+  table: RT_TABLE.MAIN,
+  protocol: ROUTE_PROTOCOL,
+  metric: LEARNED_ROUTE_METRIC[family],
+});
+const packedIpv4 = packed('ipv4');
+const packedIpv6 = packed('ipv6');
 /** Stands for the next hop of a route of ours that points at no nexthop object. */
 const noNexthopObject = 0xffffffff;
 
@@ -188,7 +194,7 @@ export class RouteTable {
       this.#batch,
       type,
       flags,
-      common,
+      size === 4 ? packedIpv4 : packedIpv6,
       size,
       this.#table.keys,
       16 * entry,

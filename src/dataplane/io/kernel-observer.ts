@@ -245,7 +245,8 @@ export class KernelObserver {
       this.#due(this.#settle);
     }
     // Ours that went, a foreign one that made room, or one that took the place of ours.
-    if (route.metric === LEARNED_ROUTE_METRIC) this.#own({ learned: true, blocks: false, pods: false });
+    if (route.metric === LEARNED_ROUTE_METRIC[route.size === 4 ? 'ipv4' : 'ipv6'])
+      this.#own({ learned: true, blocks: false, pods: false });
     else if (route.metric === BLACKHOLE_METRIC) this.#own({ learned: false, blocks: true, pods: false });
     else if (removed && route.protocol === ROUTE_PROTOCOL && !this.#podPorts.has(message.port))
       this.#own({ learned: false, blocks: false, pods: true });

@@ -39,6 +39,29 @@ describe('FibWriter', () => {
     return dumped.value.map((one) => (one.members === undefined ? `${one.gateway}` : `group of ${one.members.length}`));
   };
 
+  test('a prefix of its own links that a peer announces stays on the link, in both families', async () => {
+    const watched = watchedWriter(node.ns.path);
+    try {
+      watched.writer.start();
+      const groups = [
+        { id: 1, members: [hop('10.0.1.2', node.up[1])] },
+        { id: 2, members: [hop('fd00:1::2', node.up[1])] },
+      ];
+      const rows: [string, number][] = [
+        ['10.0.0.0/24', 1],
+        ['fd00::/64', 2],
+      ];
+      watched.writer.apply(fibUpdate(1, rows, { groups, complete: true }));
+      await watched.applied(1);
+      assert.deepEqual(watched.writer.facts().learnedRoutes, { ipv4: 1, ipv6: 1 });
+      for (const address of ['10.0.0.77', 'fd00::77'])
+        assert.doesNotMatch(await node.ns.run(['ip', 'route', 'get', address]), / via /, address);
+    } finally {
+      watched.close();
+      await flush();
+    }
+  });
+
   test('routes of both families go by ECMP groups, with protocol, metric and preferred source', async () => {
     const watched = watchedWriter(node.ns.path, {
       preferredSource: { ipv4: '10.0.0.1' as IpAddress, ipv6: 'fd00::1' as IpAddress },
@@ -61,7 +84,7 @@ describe('FibWriter', () => {
       await watched.applied(1);
       assert.match((await routes('20.0.0.0/24')).join(), /nhid \d+ proto 179 src 10\.0\.0\.1 metric 20/);
       assert.match((await routes('20.0.1.0/24')).join(), /via inet6 fd00::2/, 'RFC 8950: IPv4 by an IPv6 gateway');
-      assert.match((await routes6('2001:db8::/48')).join(), /proto 179 src fd00::1 metric 20/);
+      assert.match((await routes6('2001:db8::/48')).join(), /proto 179 src fd00::1 metric 512/);
       assert.equal((await routes6('default')).length, 1);
       assert.equal((await routes('default')).length, 1);
       assert.match(await node.ns.run(['ip', 'route', 'get', '20.0.0.7']), /10\.0\.[01]\.2/);
@@ -170,7 +193,7 @@ describe('FibWriter', () => {
 
   for (const [family, prefix, foreign] of [
     ['IPv4', '20.0.0.0/24', ['20.0.0.0/24', 'via', '10.0.0.9', 'metric', '20', 'proto', '98']],
-    ['IPv6', '2001:db8::/48', ['2001:db8::/48', 'via', 'fd00::9', 'metric', '20', 'proto', '98']],
+    ['IPv6', '2001:db8::/48', ['2001:db8::/48', 'via', 'fd00::9', 'metric', '512', 'proto', '98']],
   ] as const) {
     test(`a foreign ${family} route at the same place stays, is reported, and ours comes when it has gone`, async () => {
       await node.ns.run(['ip', 'route', 'add', ...foreign]);
