@@ -351,6 +351,7 @@ export class Pods {
       pods: this.registry.all().filter((record) => record.state === 'live').length,
       blocks: this.allocator.facts(),
       foreignLinks: [...this.#foreign.values()].map((link) => link.name),
+      outsideBlocks: this.allocator.outsideBlocks(),
     };
   }
 }

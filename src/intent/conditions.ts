@@ -3,7 +3,7 @@
  * the user would change, `True` is always the good state, and its message says what to do.
  */
 import type { ResourceProblem } from '#resources/resource-set.ts';
-import { addressConditions, kernelConditions } from './kernel-conditions.ts';
+import { addressConditions, kernelConditions, podConditions } from './kernel-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 import { listeningConditions, sessionConditions } from './session-conditions.ts';
 
@@ -19,6 +19,7 @@ export function conditions(
   for (const it of listeningConditions(compiled, facts)) put(it);
   for (const it of kernelConditions(compiled, facts)) put(it);
   for (const it of addressConditions(compiled, facts)) put(it);
+  for (const it of podConditions(compiled, facts)) put(it);
   // An object that was refused is not accepted, though its last good state is.
   for (const it of refused(problems)) put(it);
   put(resourcesRead(compiled.nodeName, problems));

@@ -106,6 +106,20 @@ export function addressConditions(compiled: Compiled, facts: Facts): Condition[]
   return found;
 }
 
+export function podConditions(compiled: Compiled, facts: Facts): Condition[] {
+  const outside = facts.pods?.outsideBlocks;
+  // Before the first intent no block is known.
+  if (outside === undefined || facts.pods?.generation === 0) return [];
+  const base = { kind: 'Node', name: compiled.nodeName, type: 'PodsAnnounced' } as const;
+  if (outside.count === 0)
+    return [
+      { ...base, status: 'True', reason: 'PodsInBlocks', message: 'Every pod has addresses of a block of the node.' },
+    ];
+  const more = outside.count > outside.first.length ? ` and ${outside.count - outside.first.length} more` : '';
+  const message = `${outside.first.join(', ')}${more}: in use by pods, but in no block of ${compiled.nodeName} any more, so nobody announces them. Give the block back, or make these pods again.`;
+  return [{ ...base, status: 'False', reason: 'PodsOutsideBlocks', message }];
+}
+
 interface Level {
   readonly free: number;
   readonly capacity: number;

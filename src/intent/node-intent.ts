@@ -31,6 +31,7 @@ export type ConditionType =
   | 'KernelReady'
   | 'RoutesInstalled'
   | 'AddressesAvailable'
+  | 'PodsAnnounced'
   | 'Allocatable';
 
 /** One condition on one object, as seen by this node. `True` is the good state of every type. */

@@ -50,6 +50,8 @@ export const reasons = {
   AddressesAvailable: 'there are free addresses',
   AddressesLow: 'fewer than a tenth of the addresses are free',
   AddressesExhausted: 'no address is free',
+  PodsInBlocks: 'every pod has addresses of a block of the node',
+  PodsOutsideBlocks: 'pods have addresses that no block of the node holds',
 } as const;
 
 export type Reason = keyof typeof reasons;

@@ -144,6 +144,18 @@ export class Allocator {
     );
   }
 
+  /** Addresses of pods whose block was taken from the node. Those that wait for their veth to be gone do not count. */
+  outsideBlocks(): { readonly count: number; readonly first: readonly IpAddress[] } {
+    const first: IpAddress[] = [];
+    let count = 0;
+    for (const [address, { block, state }] of this.#taken) {
+      if (block !== undefined || state !== 'used') continue;
+      count += 1;
+      if (first.length < 4) first.push(address);
+    }
+    return { count, first };
+  }
+
   #blocks(): Block[] {
     return this.#pools.flatMap((pool) => [...pool.blocks]);
   }

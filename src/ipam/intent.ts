@@ -39,6 +39,8 @@ export interface PodFacts {
   readonly blocks: readonly BlockFacts[];
   /** Veths found with an alias that could not be read, and left alone. */
   readonly foreignLinks: readonly string[];
+  /** Addresses in use that no block of the node holds any more, and the first of them: nobody announces them. */
+  readonly outsideBlocks: { readonly count: number; readonly first: readonly IpAddress[] };
 }
 
 export interface BlockFacts {

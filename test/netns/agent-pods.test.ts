@@ -14,9 +14,11 @@ import {
   fetchMetrics,
   json,
   makeNodes,
+  manifests,
   startAgent,
   type TestNode,
   untilStatus,
+  writeFiles,
 } from '../support/agent-lab.ts';
 import { eventually } from '../support/netns.ts';
 
@@ -120,6 +122,31 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
       'the route of the pod is back',
       async () => (await node.host.run(['ip', 'route', 'show', `${address}/32`])) !== '',
       10_000,
+    );
+    await reach('ipv4');
+  });
+
+  test('a pod whose block is taken from the node is named, and again fine when the block is back', async () => {
+    const [node] = nodes;
+    const [from] = pods;
+    assert.ok(from !== undefined);
+    const files = Object.entries(manifests(1)).map(([name, text]) => [
+      name,
+      text.replaceAll('10.60.1.0/26', '10.61.1.0/26'),
+    ]);
+    await writeFiles(node.host, Object.fromEntries(files) as Record<string, string>);
+    const status = await untilStatus(node, 'the pod is named', ({ problems }) =>
+      problems.some(({ reason }) => reason === 'PodsOutsideBlocks'),
+    );
+    const problem = status.problems.find(({ reason }) => reason === 'PodsOutsideBlocks');
+    assert.match(
+      problem?.message ?? '',
+      new RegExp(`^${from.address('ipv4').replaceAll('.', '\\.')}.*in no block of `),
+    );
+    await from.check();
+    await writeFiles(node.host, manifests(1));
+    await untilStatus(node, 'nothing is said of it', ({ problems }) =>
+      problems.every(({ reason }) => reason !== 'PodsOutsideBlocks'),
     );
     await reach('ipv4');
   });

@@ -99,6 +99,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     pods: 2,
     blocks: [{ pool: 'node', cidr: '10.60.1.0/26' as Prefix, capacity: 62, used: 2, fenced: 1 }],
     foreignLinks: [],
+    outsideBlocks: { count: 0, first: [] },
   },
   threads: ['bgp', 'background', 'pods'].map((name) => ({
     name,

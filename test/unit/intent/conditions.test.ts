@@ -33,7 +33,13 @@ const kernel = (changes: Partial<KernelFacts> = {}): KernelFacts => ({
   ...changes,
 });
 
-const pods = (...blocks: PodFacts['blocks']): PodFacts => ({ generation: 1, pods: 1, blocks, foreignLinks: [] });
+const pods = (...blocks: PodFacts['blocks']): PodFacts => ({
+  generation: 1,
+  pods: 1,
+  blocks,
+  foreignLinks: [],
+  outsideBlocks: { count: 0, first: [] },
+});
 const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
   pool,
   cidr: prefix('10.60.1.0/26'),
@@ -291,6 +297,14 @@ describe('the node', () => {
       'AddressesAvailable',
       'True AddressesAvailable',
       /10 of 100/,
+    ],
+    ['pods in blocks', { pods: pods(block(1)) }, 'PodsAnnounced', 'True PodsInBlocks', /Every pod/],
+    [
+      'pods whose block is gone',
+      { pods: { ...pods(block(1)), outsideBlocks: { count: 5, first: ['10.60.9.1', '10.60.9.2'] as IpAddress[] } } },
+      'PodsAnnounced',
+      'False PodsOutsideBlocks',
+      /^10\.60\.9\.1, 10\.60\.9\.2 and 3 more: .*nobody announces them/,
     ],
     ['less than a tenth free', { pods: pods(block(91, 100)) }, 'AddressesAvailable', 'False AddressesLow', /9 of 100/],
     [

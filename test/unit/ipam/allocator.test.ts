@@ -201,7 +201,9 @@ describe('a change of the intent', () => {
     take(one);
     one.apply(intent([]));
     assert.ok(one.isTaken(address('10.0.0.1')));
+    assert.deepEqual(one.outsideBlocks(), { count: 1, first: ['10.0.0.1'] });
     one.apply(intent([pool('p', ['10.0.0.0/30'])]));
+    assert.deepEqual(one.outsideBlocks(), { count: 0, first: [] });
     assert.equal(one.facts()[0]?.used, 1);
     assert.deepEqual(drain(one), ['10.0.0.2']);
   });
