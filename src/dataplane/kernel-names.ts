@@ -36,8 +36,6 @@ export const CNI_SOCKET = '/run/flatroute/cni.sock';
 export const ADMIN_SOCKET = '/run/flatroute/admin.sock';
 export const BFD_SOCKET = '/run/flatroute/bfd.sock';
 export const SPOOL_DIRECTORY = '/run/flatroute/spool';
-/** The last valid resources, root only. */
-export const STATE_DIRECTORY = '/var/lib/flatroute';
 
 /** Inside a pod, for every interface but the first: metric of its gateway route and number of its own table, each plus the interface's index there. */
 export const POD_FURTHER_METRIC = 1000;
