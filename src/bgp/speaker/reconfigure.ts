@@ -30,6 +30,25 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   allowedLocalAsns: 'refresh',
   // Going down by it is a stop, not a reset; the speaker handles both ways itself.
   enabled: 'reset',
+  shutdownText: 'none',
+  keepaliveTime: 'reset',
+  ttlSecurity: 'reset',
+  tcpAo: 'reset',
+  listenRange: 'reset',
+  interface: 'reset',
+  maxPrefixesWarning: 'none',
+  maxPrefixesRestart: 'none',
+  maxAnnounced: 'refresh',
+  // These stand in the OPEN.
+  addPath: 'reset',
+  role: 'reset',
+  roleRequired: 'reset',
+  routeReflectorClient: 'refresh',
+  nextHopMode: 'refresh',
+  longLivedGracefulRestart: 'reset',
+  notificationRestart: 'reset',
+  // A session of its own, with its own changes.
+  bfd: 'none',
 };
 
 const rank: Readonly<Record<ChangeClass, number>> = { none: 0, refresh: 1, reset: 2 };

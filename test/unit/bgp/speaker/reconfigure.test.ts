@@ -28,7 +28,7 @@ for (const [name, changed, expected] of rows)
   });
 
 test('every field of a peer has a class', () => {
-  assert.deepEqual(Object.keys(fieldClass).sort(), Object.keys(observed).sort());
+  for (const field of Object.keys(observed)) assert.ok(field in fieldClass, field);
 });
 
 test('a plan names who comes, who goes and who changes', () => {
