@@ -21,9 +21,9 @@ export interface BgpIntent {
   /** Never imported: this node's own blocks and addresses, Service ranges. Equal to or inside is refused. */
   readonly ownPrefixes: readonly Prefix[];
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
-  /** CLUSTER_ID of this node as a route reflector (RFC 4456 §7), written as an IPv4 address; `undefined`: the router id. */
+  /** CLUSTER_ID of this node as a route reflector, written as an IPv4 address; `undefined`: the router id. */
   readonly clusterId?: IpAddress | undefined;
-  /** The node is being emptied: `deprefer` announces with GRACEFUL_SHUTDOWN (RFC 8326), `withdraw` announces nothing. */
+  /** The node is being emptied: `deprefer` announces with GRACEFUL_SHUTDOWN, `withdraw` announces nothing. */
   readonly drain?: 'deprefer' | 'withdraw' | undefined;
 }
 
@@ -57,17 +57,17 @@ export interface PeerIntent {
   readonly allowedLocalAsns: number;
   /** `false`: the session is held down with an administrative shutdown. */
   readonly enabled: boolean;
-  /** Said with the administrative shutdown (RFC 9003), at most 255 octets of UTF-8. */
+  /** Said with the administrative shutdown, at most 255 octets of UTF-8. */
   readonly shutdownText?: string | undefined;
   /** `undefined`: a third of the hold time. */
   readonly keepaliveTime?: Duration | undefined;
-  /** GTSM (RFC 5082): hops the peer is away; 1 means that only packets with a time-to-live of 255 are taken. */
+  /** GTSM: hops the peer is away; 1 means that only packets with a time-to-live of 255 are taken. */
   readonly ttlSecurity?: number | undefined;
-  /** TCP-AO (RFC 5925) instead of the MD5 password. */
+  /** TCP-AO instead of the MD5 password. */
   readonly tcpAo?: readonly TcpAoKey[] | undefined;
   /** Sessions from any address in it, each a peer of its own named `NAME/ADDRESS`. */
   readonly listenRange?: { readonly prefix: Prefix; readonly limit: number } | undefined;
-  /** Unnumbered: the neighbour on this interface, found by its router advertisements (RFC 4861 §6). */
+  /** Unnumbered: the neighbour on this interface, found by its router advertisements. */
   readonly interface?: string | undefined;
   /** Percent of maxPrefixes from which on there is a warning. */
   readonly maxPrefixesWarning?: number | undefined;
@@ -75,26 +75,26 @@ export interface PeerIntent {
   readonly maxPrefixesRestart?: Duration | undefined;
   /** Prefixes of one family that are announced to this peer at most; nothing more is said beyond. */
   readonly maxAnnounced?: number | undefined;
-  /** Paths of one prefix announced to the peer at most (RFC 7911); `receive`: several may come. */
+  /** Paths of one prefix announced to the peer at most; `receive`: several may come. */
   readonly addPath?: { readonly receive: boolean; readonly send: number } | undefined;
-  /** Our role (RFC 9234). */
+  /** Our role. */
   readonly role?: BgpRole | undefined;
-  /** The peer must say its role too (RFC 9234 §4.2, strict mode). */
+  /** The peer must say its role too (strict mode). */
   readonly roleRequired?: boolean | undefined;
-  /** The peer is a client of this route reflector (RFC 4456). */
+  /** The peer is a client of this route reflector. */
   readonly routeReflectorClient?: boolean | undefined;
-  /** `Auto`: ours, but unchanged for what is reflected; `Self`: ours always; `Keep`: the learned one wherever RFC 4271 §5.1.3 allows. */
+  /** `Auto`: ours, but unchanged for what is reflected; `Self`: ours always; `Keep`: the learned one wherever the receiver can use it. */
   readonly nextHopMode?: 'Auto' | 'Self' | 'Keep' | undefined;
-  /** RFC 9494; `staleTime` is what we ask of the peer and the most that we grant it. */
+  /** Long-lived graceful restart; `staleTime` is what we ask of the peer and the most that we grant it. */
   readonly longLivedGracefulRestart?: { readonly staleTime: Duration } | undefined;
-  /** N bit of RFC 8538: a NOTIFICATION or an expired hold timer keeps routes. */
+  /** The N bit: a NOTIFICATION or an expired hold timer keeps routes. */
   readonly notificationRestart?: boolean | undefined;
   readonly bfd?: BfdIntent | undefined;
 }
 
 export type BgpRole = 'Provider' | 'RouteServer' | 'RouteServerClient' | 'Customer' | 'Peer';
 
-/** One Master Key Tuple of RFC 5925 §3.1. The key is never logged and never in an answer. */
+/** One Master Key Tuple. The key is never logged and never in an answer. */
 export interface TcpAoKey {
   readonly sendId: number;
   readonly receiveId: number;
@@ -102,7 +102,7 @@ export interface TcpAoKey {
   readonly key: string;
 }
 
-/** BFD with one peer (RFC 5881, RFC 5883), shared by both families of its session. */
+/** BFD with one peer, shared by both families of its session. */
 export interface BfdIntent {
   readonly receiveInterval: Duration;
   readonly transmitInterval: Duration;
