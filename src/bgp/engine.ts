@@ -8,6 +8,13 @@ import type { Duration } from '#lib/time.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 
+/** `external`: any AS but our own, `internal`: our own; which one it is the peer says in its OPEN. */
+export type PeerAsn = Asn | 'external' | 'internal';
+
+/** Whether a session with this peer leads to another AS; known before it says which. */
+export const isExternal = ({ peerAsn, localAsn }: Pick<PeerIntent, 'peerAsn' | 'localAsn'>): boolean =>
+  peerAsn !== 'internal' && peerAsn !== localAsn;
+
 export type ImportPolicy = 'None' | 'DefaultRoute' | 'All';
 
 export interface BgpIntent {
@@ -34,7 +41,7 @@ export interface PeerIntent {
   /** Of a peer that is found by interface or a listen range: the unspecified address of its family. */
   readonly address: IpAddress;
   readonly port: number;
-  readonly peerAsn: Asn;
+  readonly peerAsn: PeerAsn;
   readonly localAsn: Asn;
   readonly families: readonly Family[];
   /** TCP MD5 key (RFC 2385), 1 to 80 bytes. Never logged, never in an answer. */
@@ -174,7 +181,8 @@ export type SessionState = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenCon
 export interface PeerFacts {
   readonly name: string;
   readonly address: IpAddress;
-  readonly peerAsn: Asn;
+  /** Of an established session what the peer said in its OPEN. */
+  readonly peerAsn: PeerAsn;
   readonly state: SessionState;
   /** Wall-clock milliseconds since the epoch of the last change of state into or out of Established. */
   readonly since: number;

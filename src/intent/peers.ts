@@ -2,7 +2,7 @@
  * Which sessions this node has. A peer that is not complete (its Secret or a filter is missing) stays in the intent, held
  * down: never opened without its password, never unfiltered, and the others are untouched.
  */
-import type { PeerIntent } from '#bgp/engine.ts';
+import { type PeerIntent, isExternal } from '#bgp/engine.ts';
 import { contains, familyOf } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { defaultMaxPrefixes } from '#resources/bgp-peer.ts';
@@ -113,12 +113,12 @@ function sessionOf(
   const { spec } = peer;
   const { address, port } = spec.peerIP;
   const localAsn = spec.localASNumber ?? node.asn;
-  const internal = spec.asNumber === localAsn;
+  const peerAsn = spec.asNumber ?? (spec.dynamicASN === 'Internal' ? 'internal' : 'external');
   return {
     name: peer.metadata.name,
     address,
     port: port ?? 179,
-    peerAsn: spec.asNumber,
+    peerAsn,
     localAsn,
     families: spec.families,
     sourceAddress: spec.sourceAddress === 'None' ? undefined : node.addresses[familyOf(address)],
@@ -126,7 +126,7 @@ function sessionOf(
     holdTime: spec.holdTime,
     connectRetryTime: spec.connectTime,
     ebgpMultihop: spec.ebgpMultihop,
-    importPolicy: spec.importPolicy ?? settings.importPolicy ?? (internal ? 'All' : 'None'),
+    importPolicy: spec.importPolicy ?? settings.importPolicy ?? (isExternal({ peerAsn, localAsn }) ? 'None' : 'All'),
     filters: spec.filters.flatMap((name) => {
       const filter = filters.get(name);
       return filter === undefined ? [] : [compileFilter(filter)];

@@ -41,7 +41,7 @@ function established(
     return { status: 'Unknown', reason: 'Pending', message: 'The speaker has not reported yet.' };
   if (session.state === 'Established') {
     const since = new Date(session.since).toISOString();
-    const message = `Established since ${since} with ${peer.address}, AS ${peer.peerAsn}, for ${session.families.join(' and ')}.`;
+    const message = `Established since ${since} with ${peer.address}, AS ${session.peerAsn}, for ${session.families.join(' and ')}.`;
     return { status: 'True', reason: 'Established', message };
   }
   const signatures = wrongSignatures(session, origin);

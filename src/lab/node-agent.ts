@@ -21,7 +21,7 @@ export const ADMIN_SOCKET = '/run/flatroute/admin.sock';
 export interface PeerView {
   readonly name: string;
   readonly address: string;
-  readonly asn: number;
+  readonly asn: number | string;
   readonly state: string;
   readonly families: readonly string[];
   readonly lastError?: { readonly code: string; readonly text: string };

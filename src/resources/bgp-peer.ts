@@ -31,8 +31,15 @@ const spec = object(
         "The peer's address, with a port where it is not 179: `192.0.2.1`, `192.0.2.1:1179`, `[2001:db8::1]:1179`.",
       reset: 'reset',
     }),
-    asNumber: required(asNumber, {
+    asNumber: optional(asNumber, {
       description: "The peer's AS number. Equal to the node's own: an internal session.",
+      defaultText: '**this or dynamicASN**',
+      reset: 'reset',
+    }),
+    dynamicASN: optional(oneOf('External', 'Internal'), {
+      description:
+        "Instead of asNumber: the peer's AS number is whatever it says, as long as it is not the node's own (External), or is (Internal).",
+      defaultText: '**this or asNumber**',
       reset: 'reset',
     }),
     localASNumber: optional(asNumber, {
@@ -150,6 +157,11 @@ const spec = object(
         holds: (it) =>
           [it.node, it.nodeSelector, it.nodeLabelSelector].filter((value) => value !== undefined).length <= 1,
         sentence: 'node, nodeSelector and nodeLabelSelector exclude each other; keep one',
+      },
+      {
+        cel: 'has(self.asNumber) != has(self.dynamicASN)',
+        holds: (it) => (it.asNumber === undefined) !== (it.dynamicASN === undefined),
+        sentence: 'asNumber or dynamicASN must be there, and only one of them',
       },
       {
         cel: '!(has(self.maxRestartTime) && has(self.gracefulRestart) && has(self.gracefulRestart.restartTime))',

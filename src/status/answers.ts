@@ -67,7 +67,8 @@ export interface PeerAnswer {
   readonly name: string;
   readonly address: string;
   readonly port: number;
-  readonly asn: number;
+  /** Of an established session what the peer said; before that `external` or `internal` where no number is configured. */
+  readonly asn: number | 'external' | 'internal';
   readonly localAsn: number;
   readonly state: string;
   /** Last change into or out of Established. */

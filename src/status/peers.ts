@@ -28,7 +28,7 @@ function peerAnswer(
     name: intent.name,
     address: intent.address,
     port: intent.port,
-    asn: intent.peerAsn,
+    asn: facts?.peerAsn ?? intent.peerAsn,
     localAsn: intent.localAsn,
     state: facts?.state ?? 'Idle',
     ...(facts === undefined ? {} : { since: isoTime(facts.since) }),

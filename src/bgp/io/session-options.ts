@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { type Family, type IpAddress, addressBytes } from '#lib/ip.ts';
 import type { Result } from '#lib/result.ts';
 import { type Clock, toSeconds } from '#lib/time.ts';
-import type { PeerIntent } from '../engine.ts';
+import { type PeerIntent, isExternal } from '../engine.ts';
 import type { SessionConfig } from '../session/config.ts';
 import type { SessionError } from '../session/errors.ts';
 import { AFI, SAFI_UNICAST } from '../wire/codes.ts';
@@ -81,7 +81,7 @@ export function targetOf(peer: PeerIntent, password: string | undefined): TcpTar
     port: peer.port,
     sourceAddress: peer.sourceAddress,
     password,
-    hopLimit: peer.localAsn === peer.peerAsn ? undefined : peer.ebgpMultihop,
+    hopLimit: isExternal(peer) ? peer.ebgpMultihop : undefined,
     userTimeout: peer.holdTime,
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { addressBytes } from '#lib/ip.ts';
-import type { ImportPolicy, PeerIntent } from '../engine.ts';
+import { type ImportPolicy, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
@@ -71,7 +71,7 @@ export function compileImport(
   local: { readonly asn: Asn; readonly routerId: IpAddress },
   never: NeverImported,
 ): ImportRules {
-  const external = peer.peerAsn !== peer.localAsn;
+  const external = isExternal(peer);
   const filters: Record<Family, Filters> = {
     ipv4: compileFilters(peer.filters, 'import', 'ipv4', external),
     ipv6: compileFilters(peer.filters, 'import', 'ipv6', external),

@@ -4,10 +4,11 @@
  */
 import type { Asn, Family } from '#lib/ip.ts';
 import { type Duration, type Instant, after, milliseconds, seconds } from '#lib/time.ts';
+import type { PeerAsn } from '../engine.ts';
 
 export interface SessionConfig {
   readonly localAsn: Asn;
-  readonly peerAsn: Asn;
+  readonly peerAsn: PeerAsn;
   /** Our BGP identifier, unsigned 32 bits. */
   readonly identifier: number;
   readonly families: readonly Family[];

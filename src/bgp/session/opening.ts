@@ -39,7 +39,7 @@ import {
   unfinished,
   waiting,
 } from './moves.ts';
-import type { ConnectionId, OpenConfirm, OpenSent, Opening, State } from './state.ts';
+import type { Agreement, ConnectionId, OpenConfirm, OpenSent, Opening, State } from './state.ts';
 
 type Slot = 'outgoing' | 'incoming';
 /** A connection over which messages pass, and where it is. */
@@ -198,7 +198,7 @@ function openReceived(config: SessionConfig, state: Opening, live: Live, event: 
   if (!agreed.ok) return refuse(config, state, live, event, agreed.error);
   // RFC 4271 §6.8: the connections in OpenConfirm are examined when an OPEN comes. Event 23, OpenCollisionDump. Without our
   // KEEPALIVE the peer cannot have taken this connection for the session, so it is closed at once if it is to lose.
-  if (otherOf(state, slot)?.kind === 'OpenConfirm' && stands(config, event.open.identifier) !== slot)
+  if (otherOf(state, slot)?.kind === 'OpenConfirm' && stands(config, agreed.value) !== slot)
     return { state: without(config, state, slot, event), effects: end(connection.id, collided()) };
   const confirmed = confirm(connection.id, agreed.value, event);
   return { state: { ...state, [slot]: confirmed.connection }, effects: [confirmed.effect] };
@@ -207,10 +207,10 @@ function openReceived(config: SessionConfig, state: Opening, live: Live, event: 
 const otherOf = (state: Opening, slot: Slot): Opening['outgoing' | 'incoming'] =>
   slot === 'outgoing' ? state.incoming : state.outgoing;
 
-const stands = (config: SessionConfig, peerIdentifier: number): Slot =>
+const stands = (config: SessionConfig, { peerIdentifier, context }: Agreement): Slot =>
   survivor(
     { identifier: config.identifier, asn: config.localAsn },
-    { identifier: peerIdentifier, asn: config.peerAsn },
+    { identifier: peerIdentifier, asn: context.peerAsn },
   );
 
 function keepaliveReceived(
@@ -221,7 +221,7 @@ function keepaliveReceived(
   moment: Moment,
 ): Transition {
   const { agreement } = connection;
-  if (otherOf(state, slot)?.kind !== 'OpenConfirm' || stands(config, agreement.peerIdentifier) === slot)
+  if (otherOf(state, slot)?.kind !== 'OpenConfirm' || stands(config, agreement) === slot)
     return establish(state, slot, connection, moment);
   const holdAt = holdTimerAt(moment.at, holdTimeOf(agreement));
   return { state: { ...state, [slot]: { ...connection, holdAt, confirmed: true } }, effects: [] };

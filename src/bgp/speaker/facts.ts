@@ -58,7 +58,7 @@ function peerFacts(peer: Peer, md5: Md5Counters): PeerFacts {
   return {
     name: intent.name,
     address: intent.address,
-    peerAsn: intent.peerAsn,
+    peerAsn: negotiated?.context.peerAsn ?? intent.peerAsn,
     state: session?.state ?? 'Idle',
     since: peer.since,
     families: negotiated?.context.families ?? [],

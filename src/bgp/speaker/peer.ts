@@ -7,7 +7,7 @@ import type { Family, IpAddress } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
 import { after, seconds } from '#lib/time.ts';
-import type { BgpIntent, PeerIntent } from '../engine.ts';
+import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
 import type { Md5Counters } from '../io/md5-counters.ts';
@@ -92,7 +92,7 @@ export class Peer {
   }
 
   get external(): boolean {
-    return this.intent.peerAsn !== this.intent.localAsn;
+    return isExternal(this.intent);
   }
 
   /** Opens the session if the intent wants one. */
@@ -222,7 +222,7 @@ export class Peer {
     this.#context.opened(this.output);
     this.#news.event('info', 'session.established', {
       address: this.intent.address,
-      peerAsn: this.intent.peerAsn,
+      peerAsn: context.peerAsn,
       families: context.families,
       holdTimeSeconds: negotiated.holdTime / 1000,
     });

@@ -74,7 +74,8 @@ function familiesOf(open: OpenMessage): Family[] {
 
 /** What must hold of the peer's OPEN. */
 interface ExpectedOpen {
-  readonly peerAsn: Asn;
+  /** `external`: any AS but ours; `internal`: ours. */
+  readonly peerAsn: Asn | 'external' | 'internal';
   readonly localAsn: Asn;
   /** Unsigned 32 bits. */
   readonly localIdentifier: number;
@@ -85,14 +86,18 @@ interface ExpectedOpen {
 /** `undefined`: this is the peer that was expected. Its syntax was judged by `decodeOpen`. */
 export function checkOpen(open: OpenMessage, expected: ExpectedOpen): Reset | undefined {
   const asn = asnOfOpen(open);
-  if (asn !== expected.peerAsn)
+  const { peerAsn, localAsn } = expected;
+  const wanted = peerAsn === 'internal' ? localAsn : peerAsn;
+  if (wanted === 'external' ? asn === localAsn : asn !== wanted)
     return resetWith(
       NOTIFICATION_CODE.open,
       OPEN_ERROR.badPeerAs,
-      `peer says AS ${asn}, expected is AS ${expected.peerAsn} (RFC 4271 §6.2)`,
+      wanted === 'external'
+        ? `peer says AS ${asn}, which is ours; expected is an external peer (RFC 4271 §6.2)`
+        : `peer says AS ${asn}, expected is AS ${wanted} (RFC 4271 §6.2)`,
     );
   // RFC 6286 §2.2: only within one AS must identifiers differ.
-  if (expected.peerAsn === expected.localAsn && open.identifier === expected.localIdentifier)
+  if (asn === localAsn && open.identifier === expected.localIdentifier)
     return resetWith(
       NOTIFICATION_CODE.open,
       OPEN_ERROR.badBgpIdentifier,

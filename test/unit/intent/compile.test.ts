@@ -533,3 +533,18 @@ test('filters are compiled with their bounds worked out', () => {
     },
   ]);
 });
+
+test('a peer whose AS number is left to it is external or internal from the start', () => {
+  const result = compiled(
+    node1,
+    own('BGPPeer', 'a', 'peerIP: 192.0.2.1, dynamicASN: External'),
+    own('BGPPeer', 'b', 'peerIP: 192.0.2.2, dynamicASN: Internal'),
+  );
+  assert.deepEqual(
+    ['a', 'b'].map((name) => [peer(result, name).peerAsn, peer(result, name).importPolicy]),
+    [
+      ['external', 'None'],
+      ['internal', 'All'],
+    ],
+  );
+});

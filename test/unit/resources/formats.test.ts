@@ -115,6 +115,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
   const becomes: Readonly<Record<string, keyof PeerIntent>> = {
     peerIP: 'address',
     asNumber: 'peerAsn',
+    dynamicASN: 'peerAsn',
     localASNumber: 'localAsn',
     password: 'password',
     sourceAddress: 'sourceAddress',

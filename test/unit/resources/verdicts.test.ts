@@ -1,6 +1,7 @@
 // What a wrong file is answered, word for word: place, field, what is wrong, what is allowed.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { bgpPeer } from '#resources/bgp-peer.ts';
 import { readDocuments } from '#sources/directory/documents.ts';
 
 const peer = (spec: string): string => `apiVersion: flatroute.io/v1alpha1
@@ -12,6 +13,9 @@ ${spec
   .map((line) => `  ${line}`)
   .join('\n')}
 `;
+const { shape } = bgpPeer.schema;
+const specShape = shape.kind === 'object' ? shape.fields['spec']?.schema.shape : undefined;
+const peerFields = specShape?.kind === 'object' ? Object.keys(specShape.fields) : [];
 const good = 'peerIP: 192.0.2.1\nasNumber: 65100\n';
 const of = (kind: string, spec: string, name = 'x'): string =>
   `apiVersion: flatroute.io/v1alpha1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec:\n  ${spec.split('\n').join('\n  ')}\n`;
@@ -86,9 +90,22 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
     [
       'a field of Calico that is not built',
       peer(`${good}keepOriginalNextHop: true`),
-      [
-        '7: spec.keepOriginalNextHop: unknown field; known here: node, nodeSelector, nodeLabelSelector, peerIP, asNumber, localASNumber, password, sourceAddress, holdTime, connectTime, passive, ebgpMultihop, filters, importPolicy, transit, maxPrefixes, families, numAllowedLocalASNumbers, gracefulRestart, maxRestartTime, adminState',
-      ],
+      [`7: spec.keepOriginalNextHop: unknown field; known here: ${peerFields.join(', ')}`],
+    ],
+    [
+      'no AS number',
+      peer('peerIP: 192.0.2.1'),
+      ['4: spec: asNumber or dynamicASN must be there, and only one of them'],
+    ],
+    [
+      'two AS numbers',
+      peer(`${good}dynamicASN: External`),
+      ['4: spec: asNumber or dynamicASN must be there, and only one of them'],
+    ],
+    [
+      "MetalLB's spelling",
+      peer('peerIP: 192.0.2.1\ndynamicASN: external'),
+      ['6: spec.dynamicASN: external is not known here; write External'],
     ],
     ['missing field', peer('asNumber: 65100'), ['4: spec.peerIP: is required (an address, optionally with a port)']],
     [

@@ -3,7 +3,14 @@ import { describe as suite, test } from 'node:test';
 import type { Asn } from '#lib/ip.ts';
 import { after, instant, milliseconds, seconds } from '#lib/time.ts';
 import { survivor } from '#bgp/session/collision.ts';
-import { idleHoldTime, jittered, keepaliveAt, openHoldTime, sendHoldTime } from '#bgp/session/config.ts';
+import {
+  type SessionConfig,
+  idleHoldTime,
+  jittered,
+  keepaliveAt,
+  openHoldTime,
+  sendHoldTime,
+} from '#bgp/session/config.ts';
 import type { Effect, Event } from '#bgp/session/events.ts';
 import { transition } from '#bgp/session/machine.ts';
 import { type State, initialState, nextDeadline, sessionStateOf } from '#bgp/session/state.ts';
@@ -28,7 +35,7 @@ const at = (step: Step, time = now, random = 0.5): Event => ({ ...step, at: time
 const deadline = { kind: 'deadlineReached', input: [], md5Rejections: 0 } as const;
 
 /** Runs steps one after another, all at `now`, and answers the state and every effect. */
-function run(start: State, steps: readonly Step[], using = config): { state: State; effects: Effect[] } {
+function run(start: State, steps: readonly Step[], using: SessionConfig = config): { state: State; effects: Effect[] } {
   let state = start;
   const effects: Effect[] = [];
   for (const step of steps) {
@@ -125,7 +132,7 @@ suite('collision of two connections (RFC 4271 §6.8, RFC 6286 §2.3)', () => {
 
 suite('OPEN is judged', () => {
   const internal = { ...config, peerAsn: config.localAsn };
-  const rows: readonly { name: string; open: OpenTraits; using?: typeof config; answer: string }[] = [
+  const rows: readonly { name: string; open: OpenTraits; using?: SessionConfig; answer: string }[] = [
     { name: 'another AS', open: { asn: 64999 }, answer: 'NOTIFICATION 2/2' },
     {
       name: 'our own identifier from an internal peer',
@@ -133,6 +140,14 @@ suite('OPEN is judged', () => {
       using: internal,
       answer: 'NOTIFICATION 2/3',
     },
+    {
+      name: 'our own identifier from a peer that says our AS',
+      open: { asn: 64512, identifier: config.identifier },
+      using: { ...config, peerAsn: 'internal' },
+      answer: 'NOTIFICATION 2/3',
+    },
+    { name: 'any other AS', open: { asn: 64999 }, using: { ...config, peerAsn: 'external' }, answer: 'KEEPALIVE' },
+    { name: 'our AS', open: { asn: 64512 }, using: { ...config, peerAsn: 'external' }, answer: 'NOTIFICATION 2/2' },
     {
       name: 'no family in common',
       open: { families: ['ipv6'] },
@@ -345,6 +360,27 @@ suite('whether the peer’s routes may be kept', () => {
     assert.equal(state.kind === 'Established' && state.id, 'out-1');
     assert.equal(keepsRoutes(effects), undefined);
   });
+});
+
+test('with equal identifiers the AS that the peer said decides a collision (RFC 6286 §2.3)', () => {
+  const any = { ...config, peerAsn: 'external' } as const;
+  for (const [asn, lost] of [
+    [64999, 'out-1'],
+    [64000, 'in-1'],
+  ] as const) {
+    const open = openWith({ asn, identifier: config.identifier });
+    const { effects } = run(
+      openingWith(openSent('out-1'), openSent('in-1')),
+      [
+        { kind: 'openReceived', connection: 'out-1', open },
+        { kind: 'openReceived', connection: 'in-1', open },
+        { kind: 'keepaliveReceived', connection: lost === 'out-1' ? 'in-1' : 'out-1' },
+      ],
+      any,
+    );
+    const closed = effects.flatMap((effect) => (effect.kind === 'closeConnection' ? [effect.connection] : []));
+    assert.deepEqual(closed, [lost]);
+  }
 });
 
 test('an AS above 65535 is compared whole', () => {

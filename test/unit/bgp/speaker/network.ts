@@ -6,7 +6,7 @@ import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { addressBytes, prefixOf } from '#lib/ip.ts';
 import type { Clock, Instant } from '#lib/time.ts';
 import { instant, seconds } from '#lib/time.ts';
-import type { BgpFacts, BgpIntent, PeerIntent, RouteRow } from '#bgp/engine.ts';
+import { type BgpFacts, type BgpIntent, type PeerIntent, type RouteRow, isExternal } from '#bgp/engine.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
 import { fibRowBytes } from '#dataplane/fib/route.ts';
 import type { KernelInterface, KernelView } from '#dataplane/kernel-view.ts';
@@ -306,10 +306,10 @@ export class Network {
           };
     session.context = {
       fourOctetAs: true,
-      external: peer.peerAsn !== peer.localAsn,
+      external: isExternal(peer),
       families,
       maximumMessageBytes: 4096,
-      peerAsn: peer.peerAsn,
+      peerAsn: typeof peer.peerAsn === 'number' ? peer.peerAsn : other.options.peer.localAsn,
     };
     session.state = 'Established';
     session.families = families;

@@ -85,6 +85,18 @@ test('facts say who was told what', async () => {
   assert.equal(facts?.generation, 1);
 });
 
+test('a peer of any other AS is external, and facts have the number that it said', async () => {
+  const toRouter = { peerAsn: 'external' } as const;
+  const { network, node, router } = await pair({ toRouter });
+  await network.advance(200);
+  assert.equal(node.facts?.peers[0]?.peerAsn, 65002);
+  assert.equal(router.rows('received')[0]?.asPath, '65001', 'our AS stands in front');
+  network.broken.add('192.0.2.1|192.0.2.2');
+  node.session('router').reset({ code: 6, subcode: 4, text: 'reset', data: new Uint8Array(0) });
+  await network.advance(200);
+  assert.equal(node.facts?.peers[0]?.peerAsn, 'external');
+});
+
 test('the link-local address goes beside the global one where the peer shares the subnet', async () => {
   const { router } = await pair();
   const row = router.rows('received').find(({ prefix }) => prefix === 'fd00:60:1::/64');

@@ -45,6 +45,20 @@ describe('checkOpen', () => {
     assert.equal(checkOpen(old, { ...expected, families: ['ipv6'] })?.subcode, 7);
   });
 
+  test('a peer whose AS number is left to it', () => {
+    const [other, ours] = [peerOpen(), peerOpen({ localAsn: 64512 as Asn })];
+    assert.equal(checkOpen(other, { ...expected, peerAsn: 'external' }), undefined);
+    assert.equal(checkOpen(ours, { ...expected, peerAsn: 'internal' }), undefined);
+    assert.equal(
+      checkOpen(ours, { ...expected, peerAsn: 'external' })?.text,
+      'peer says AS 64512, which is ours; expected is an external peer (RFC 4271 §6.2)',
+    );
+    assert.equal(
+      checkOpen(other, { ...expected, peerAsn: 'internal' })?.text,
+      'peer says AS 64513, expected is AS 64512 (RFC 4271 §6.2)',
+    );
+  });
+
   const refusals: readonly (readonly [string, OpenMessage, typeof expected, number, string])[] = [
     ['another AS number', peerOpen({ localAsn: 64999 as Asn }), expected, 2, ''],
     ['a four-octet AS number that is another', peerOpen({ localAsn: 4200000001 as Asn }), expected, 2, ''],
