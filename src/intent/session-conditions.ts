@@ -134,10 +134,15 @@ function routesAccepted(peer: PeerIntent, session: PeerFacts): Verdict {
 function routesAnnounced(session: PeerFacts, wanted: ReadonlySet<Family>): Verdict {
   const without = session.noNextHop.filter((family) => wanted.has(family));
   if (without.length > 0) {
+    // An IPv6 session offers RFC 8950; it was the peer that did not.
+    const other =
+      without.includes('ipv4') && familyOf(session.address) === 'ipv6'
+        ? ', or switch on extended next hops (RFC 8950) for IPv4 at the router'
+        : '';
     return {
       status: 'False',
       reason: 'NoNextHop',
-      message: `${without.join(' and ')} cannot be announced: this node has no address of that family on the session's interface. Add one there, or peer over that family.`,
+      message: `${without.join(' and ')} cannot be announced: this node has no address of that family on the session's interface. Add one there, or peer over that family${other}.`,
     };
   }
   const announced = sum(session.announced);

@@ -150,7 +150,7 @@ class Real {
         const stored = this.attributes.intern(this.attributes.scope(context, true), Uint8Array.of(step.pref));
         const hop = this.nextHops.intern(
           { global: hops[step.hop] as IpAddress, linkLocal: undefined },
-          view.interfaces[0]?.addresses[0]?.address as IpAddress,
+          { localAddress: view.interfaces[0]?.addresses[0]?.address as IpAddress },
         );
         this.rib.announce(this.peer(step.peer), nlriOf(step.prefixes.map((i) => prefixes[i] as Prefix)), stored, hop);
         this.nextHops.release(hop);

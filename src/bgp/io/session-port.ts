@@ -14,6 +14,8 @@ export interface Negotiated {
   readonly context: WireContext;
   readonly localAddress: IpAddress;
   readonly remoteAddress: IpAddress;
+  /** Of a session over link-local addresses. */
+  readonly interfaceIndex?: number | undefined;
   /** BGP identifier of the peer, unsigned 32 bits. */
   readonly peerIdentifier: number;
   /** Zero: no keepalives, no hold timer (RFC 4271 §4.2). */

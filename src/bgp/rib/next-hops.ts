@@ -20,10 +20,17 @@ export type Resolution =
 /** fe80::/10, told by its canonical text because every received next hop is asked. */
 export const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(address);
 
+/** The session over which a next hop came. */
+export interface NextHopSession {
+  readonly localAddress: IpAddress;
+  /** Of a session over link-local addresses. */
+  readonly interfaceIndex?: number | undefined;
+}
+
 interface Entry {
   readonly address: IpAddress;
-  /** Our address on the session, for a link-local next hop, which means something on that link only. */
-  readonly localAddress: IpAddress | undefined;
+  /** For a link-local next hop, which means something on one link only: its interface, or our address there. */
+  readonly scope: number | IpAddress | undefined;
   readonly key: string;
   references: number;
   resolution: Resolution;
@@ -66,11 +73,11 @@ class Resolver {
     return undefined;
   }
 
-  resolve(address: IpAddress, localAddress: IpAddress | undefined): Resolution {
+  resolve({ address, scope }: Pick<Entry, 'address' | 'scope'>): Resolution {
     // RFC 4271 §5.1.3: an address of ours is no next hop.
     if (this.#own.has(address)) return { ok: false, reason: `next hop ${address} is an address of this node` };
     if (isLinkLocal(address)) {
-      const interfaceIndex = localAddress === undefined ? undefined : this.#own.get(localAddress);
+      const interfaceIndex = typeof scope === 'string' ? this.#own.get(scope) : scope;
       return interfaceIndex !== undefined && this.#usable.has(interfaceIndex)
         ? { ok: true, hop: { gateway: address, interfaceIndex }, metric: 0 }
         : { ok: false, reason: `next hop ${address} has no interface that is up` };
@@ -105,23 +112,25 @@ export class NextHops {
     this.#byId.forEach((entry, id) => {
       if (entry === undefined) return;
       const observed = entry.resolution;
-      entry.resolution = this.#resolver.resolve(entry.address, entry.localAddress);
+      entry.resolution = this.#resolver.resolve(entry);
       if (!sameResolution(observed, entry.resolution)) changed.push(id);
     });
     return changed;
   }
 
-  /** Takes a reference. `localAddress` is ours on the session over which the next hop came. */
-  intern(nextHop: MpNextHop, localAddress: IpAddress): number {
-    // RFC 2545 §3: the global address is the one that resolves.
-    const address = nextHop.global;
-    const scope = isLinkLocal(address) ? localAddress : undefined;
+  /** Takes a reference. */
+  intern(nextHop: MpNextHop, session: NextHopSession): number {
+    const { localAddress, interfaceIndex } = session;
+    // RFC 2545 §3: the global address is the one that resolves. Over link-local addresses the link may have no subnet of
+    // it, and the other one is on that link for sure.
+    const address = interfaceIndex === undefined ? nextHop.global : (nextHop.linkLocal ?? nextHop.global);
+    const scope = isLinkLocal(address) ? (interfaceIndex ?? localAddress) : undefined;
     const key = `${address}%${scope ?? ''}`;
     let id = this.#byKey.get(key);
     if (id === undefined) {
       id = this.#free.pop() ?? this.#byId.length;
-      const resolution = this.#resolver.resolve(address, scope);
-      this.#byId[id] = { address, localAddress: scope, key, references: 0, resolution };
+      const resolution = this.#resolver.resolve({ address, scope });
+      this.#byId[id] = { address, scope, key, references: 0, resolution };
       this.#byKey.set(key, id);
     }
     this.retain(id);

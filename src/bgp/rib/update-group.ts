@@ -4,6 +4,7 @@
  * and interned across groups, so what a peer was sent is one number per prefix.
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
+import { familyOf } from '#lib/ip.ts';
 import type { ExportRules } from '../policy/export.ts';
 import { exportedAttributes } from '../policy/export.ts';
 import type { Judgement } from '../policy/matcher.ts';
@@ -154,9 +155,10 @@ export class UpdateGroup {
     const cache = this.#cacheOf(rewrite);
     const known = cache.get(received);
     if (known !== undefined) return known;
-    const { family, external, localAsn, nextHop, context } = this.options;
+    const { external, localAsn, nextHop, context } = this.options;
     const path = received === 0 ? undefined : this.#modules.attributes.accepted(received).value;
-    const classic = family === 'ipv4';
+    // RFC 8950 §3: an IPv6 next hop stands in MP_REACH_NLRI, whatever family it leads to.
+    const classic = familyOf(nextHop.global) === 'ipv4';
     const value = exportedAttributes(path, { external, localAsn }, classic ? nextHop.global : undefined, rewrite);
     const id = this.#modules.encoded.intern({
       value,

@@ -3,8 +3,8 @@
  * kernel's view; out: calls into the RIB. It lives as long as the peer's name is in the intent; sessions come and go.
  */
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import type { Family, IpAddress } from '#lib/ip.ts';
-import { families } from '#lib/ip.ts';
+import type { Family } from '#lib/ip.ts';
+import { families, familyOf } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
 import { after, seconds } from '#lib/time.ts';
 import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
@@ -127,7 +127,12 @@ export class Peer {
         peer: this.intent,
         local: {
           routerId: local.routerId,
-          capabilities: { enhancedRouteRefresh: true, extendedMessage: true, extendedNextHop: false },
+          capabilities: {
+            enhancedRouteRefresh: true,
+            extendedMessage: true,
+            // Only there an IPv4 route may want an IPv6 next hop.
+            extendedNextHop: familyOf(this.intent.address) === 'ipv6',
+          },
         },
       },
       {
@@ -328,7 +333,7 @@ export class Peer {
     for (const block of message.withdrawn) ribs[block.family].withdraw(adjacency, block.bytes);
     if (message.treatAsWithdraw !== undefined) this.#treatAsWithdraw(adjacency, message, message.treatAsWithdraw);
     else if (message.reachable.length > 0) {
-      const reset = this.#reach(adjacency, negotiated.localAddress, scopes, message);
+      const reset = this.#reach(adjacency, negotiated, scopes, message);
       if (reset !== undefined) return reset;
     }
     if (message.endOfRib !== undefined) this.#endOfRib(message.endOfRib);
@@ -339,7 +344,7 @@ export class Peer {
 
   #reach(
     adjacency: Adjacency,
-    localAddress: IpAddress,
+    session: Negotiated,
     scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope },
     message: UpdateMessage,
   ): Reset | undefined {
@@ -362,7 +367,7 @@ export class Peer {
           this.#withdraw(adjacency, nlri);
           continue;
         }
-        const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, localAddress);
+        const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, session);
         core.ribs[nlri.family].announce(adjacency, nlri.bytes, stored, id);
         core.nextHops.release(id);
       }

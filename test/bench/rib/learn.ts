@@ -22,7 +22,7 @@ const context: WireContext = {
   maximumMessageBytes: 4096,
   peerAsn: 65002 as Asn,
 };
-const localAddress = '192.0.2.1' as IpAddress;
+const session = { localAddress: '192.0.2.1' as IpAddress };
 
 /** Bodies of UPDATEs, prefixes in random order as in a real table. */
 function updates(family: Family, count: number, nextHop: string): Uint8Array[] {
@@ -125,7 +125,7 @@ class Bench {
       for (const { nlri, nextHop } of split.value.reachable) {
         const global = nextHop?.global ?? stored.accepted?.value.nextHop;
         if (global === undefined) throw new Error('no next hop');
-        const id = this.core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, localAddress);
+        const id = this.core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, session);
         rib.announce(adjacency, nlri.bytes, stored, id);
         this.core.nextHops.release(id);
       }

@@ -41,7 +41,7 @@ for (const [name, nextHop, expected] of rows)
   test(name, () => {
     const hops = new NextHops();
     hops.setView(view);
-    const id = hops.intern({ global: address(nextHop), linkLocal: undefined }, address('192.0.2.1'));
+    const id = hops.intern({ global: address(nextHop), linkLocal: undefined }, { localAddress: address('192.0.2.1') });
     const resolution = hops.resolution(id);
     const text = resolution.ok
       ? `${resolution.hop.gateway}%${resolution.hop.interfaceIndex} metric ${resolution.metric}`
@@ -53,8 +53,14 @@ for (const [name, nextHop, expected] of rows)
 test('a changed view names the next hops whose answer changed, and only those', () => {
   const hops = new NextHops();
   assert.deepEqual(hops.setView(view), []);
-  const near = hops.intern({ global: address('192.0.2.9'), linkLocal: undefined }, address('192.0.2.1'));
-  const far = hops.intern({ global: address('203.0.113.9'), linkLocal: undefined }, address('192.0.2.1'));
+  const near = hops.intern(
+    { global: address('192.0.2.9'), linkLocal: undefined },
+    { localAddress: address('192.0.2.1') },
+  );
+  const far = hops.intern(
+    { global: address('203.0.113.9'), linkLocal: undefined },
+    { localAddress: address('192.0.2.1') },
+  );
   assert.deepEqual(hops.setView({ ...view, interfaces: [...view.interfaces] }), []);
   const down = view.interfaces.map((link) => (link.index === 2 ? { ...link, up: false } : link));
   assert.deepEqual(hops.setView({ ...view, interfaces: down }), [far]);
@@ -65,11 +71,43 @@ test('a changed view names the next hops whose answer changed, and only those', 
 test('a next hop lives as long as somebody refers to it', () => {
   const hops = new NextHops();
   const nextHop = { global: address('192.0.2.9'), linkLocal: undefined };
-  const id = hops.intern(nextHop, address('192.0.2.1'));
+  const id = hops.intern(nextHop, { localAddress: address('192.0.2.1') });
   hops.retain(id);
   hops.release(id);
   assert.equal(hops.address(id), '192.0.2.9');
   hops.release(id);
   assert.equal(hops.address(id), undefined);
   assert.equal(hops.resolution(id).ok, false);
+});
+
+const twoLinks = kernelView([['fe80::1/64'], ['fe80::1/64', '2001:db8::1/64']]);
+const gateway = (nextHop: Parameters<NextHops['intern']>[0], session: Parameters<NextHops['intern']>[1]): string => {
+  const hops = new NextHops();
+  hops.setView(twoLinks);
+  const resolution = hops.resolution(hops.intern(nextHop, session));
+  return resolution.ok ? `${resolution.hop.gateway}%${resolution.hop.interfaceIndex}` : resolution.reason;
+};
+
+test('the session says on which link a link-local next hop is, when several have our address', () => {
+  const nextHop = { global: address('fe80::9'), linkLocal: address('fe80::9') };
+  const localAddress = address('fe80::1');
+  assert.equal(gateway(nextHop, { localAddress, interfaceIndex: 1 }), 'fe80::9%1');
+  assert.equal(gateway(nextHop, { localAddress, interfaceIndex: 2 }), 'fe80::9%2');
+  assert.match(gateway(nextHop, { localAddress, interfaceIndex: 3 }), /no interface that is up/);
+});
+
+test('over link-local addresses the link-local next hop is taken, otherwise the global one', () => {
+  const nextHop = { global: address('2001:db8::9'), linkLocal: address('fe80::9') };
+  assert.equal(gateway(nextHop, { localAddress: address('fe80::1'), interfaceIndex: 2 }), 'fe80::9%2');
+  assert.equal(gateway(nextHop, { localAddress: address('2001:db8::1') }), '2001:db8::9%2');
+});
+
+test('the same link-local address on two links is two next hops', () => {
+  const hops = new NextHops();
+  hops.setView(twoLinks);
+  const nextHop = { global: address('fe80::9'), linkLocal: address('fe80::9') };
+  const ids = [1, 2].map((interfaceIndex) =>
+    hops.intern(nextHop, { localAddress: address('fe80::1'), interfaceIndex }),
+  );
+  assert.notEqual(ids[0], ids[1]);
 });

@@ -310,6 +310,7 @@ export class Network {
       families,
       maximumMessageBytes: 4096,
       peerAsn: typeof peer.peerAsn === 'number' ? peer.peerAsn : other.options.peer.localAsn,
+      extendedNextHop: [session, other].every(({ options }) => options.local.capabilities.extendedNextHop),
     };
     session.state = 'Established';
     session.families = families;
