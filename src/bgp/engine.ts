@@ -96,6 +96,8 @@ export interface PeerIntent {
   readonly longLivedGracefulRestart?: { readonly staleTime: Duration } | undefined;
   /** The N bit: a NOTIFICATION or an expired hold timer keeps routes. */
   readonly notificationRestart?: boolean | undefined;
+  /** How long a restarted peer may take to say its routes again once it is back; `undefined`: 360 s. */
+  readonly staleTime?: Duration | undefined;
   readonly bfd?: BfdIntent | undefined;
 }
 
@@ -208,6 +210,7 @@ export interface PeerFacts {
     | {
         readonly peerRestartTimeSeconds: number;
         readonly peerForwarding: readonly Family[];
+        /** Both ends sent the N bit. */
         readonly notification: boolean;
       }
     | undefined;

@@ -137,6 +137,8 @@ function sessionOf(
       enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,
       restartTime: spec.maxRestartTime ?? spec.gracefulRestart?.restartTime ?? settings.gracefulRestart.restartTime,
     },
+    notificationRestart: spec.gracefulRestart?.notification ?? settings.gracefulRestart.notification ?? false,
+    staleTime: spec.gracefulRestart?.staleTime ?? settings.gracefulRestart.staleTime,
     allowedLocalAsns: spec.numAllowedLocalASNumbers,
   };
 }

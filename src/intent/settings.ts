@@ -16,7 +16,13 @@ export interface Settings {
   readonly advertise: { readonly nodeAddresses: boolean; readonly prefixes: readonly Prefix[] };
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
   readonly addressSource: 'NodePodCIDR' | 'IPPools';
-  readonly gracefulRestart: { readonly enabled: boolean; readonly restartTime: Duration };
+  readonly gracefulRestart: {
+    readonly enabled: boolean;
+    readonly restartTime: Duration;
+    /** `undefined`: as the peer's BFD says. */
+    readonly notification: boolean | undefined;
+    readonly staleTime: Duration | undefined;
+  };
 }
 
 export function settingsFor(configurations: readonly BGPConfiguration[], nodeName: string): Settings {
@@ -42,6 +48,8 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
     gracefulRestart: {
       enabled: own?.gracefulRestart?.enabled ?? all?.gracefulRestart?.enabled ?? true,
       restartTime: own?.gracefulRestart?.restartTime ?? all?.gracefulRestart?.restartTime ?? seconds(120),
+      notification: own?.gracefulRestart?.notification ?? all?.gracefulRestart?.notification,
+      staleTime: own?.gracefulRestart?.staleTime ?? all?.gracefulRestart?.staleTime,
     },
   };
 }

@@ -20,4 +20,16 @@ export const gracefulRestart = object({
     defaultText: '120s',
     reset: 'reset',
   }),
+  notification: optional(boolean, {
+    description:
+      'Whether routes also outlive a NOTIFICATION and an expired hold timer (RFC 8538), when the peer wants the same. A node that lost its power is then sent traffic for the hold time and the restart time, so BFD should watch it.',
+    defaultText: 'true with BFD, false without',
+    reset: 'reset',
+  }),
+  staleTime: optional(duration({ from: 1, to: 4095 }), {
+    description:
+      'How long a peer that is back after a restart may take to announce its routes again; then those it did not are dropped.',
+    defaultText: '360s',
+    reset: 'none',
+  }),
 });

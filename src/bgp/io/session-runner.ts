@@ -273,7 +273,7 @@ class SessionRunner implements Session {
     const connection = this.connections.get(id);
     if (connection === undefined) return;
     connection.longest = agreement.maximumReceiveBytes;
-    const { context, peerIdentifier, peerCapabilities, routeRefresh, gracefulRestart } = agreement;
+    const { context, peerIdentifier, peerCapabilities, routeRefresh, gracefulRestart, notificationRestart } = agreement;
     const negotiated: Negotiated = {
       context,
       localAddress:
@@ -284,6 +284,7 @@ class SessionRunner implements Session {
       peerCapabilities,
       routeRefresh,
       gracefulRestart,
+      notificationRestart,
     };
     if (this.paused) connection.pause();
     this.modules.handlers.established(negotiated);

@@ -8,6 +8,7 @@ import { findCapability } from '../wire/capabilities.ts';
 import { CEASE, NOTIFICATION_CODE } from '../wire/codes.ts';
 import type { OpenMessage, Reset } from '../wire/messages.ts';
 import { checkOpen, negotiate } from '../wire/negotiate.ts';
+import { hardReset, isFinal } from '../wire/notification.ts';
 import type { SessionConfig } from './config.ts';
 import type { Agreement } from './state.ts';
 
@@ -40,3 +41,7 @@ export const keepsAfterNotification = (
   agreement.notificationRestart &&
   keepsWhenLost(agreement) &&
   !(notification.code === NOTIFICATION_CODE.cease && notification.subcode === CEASE.hardReset);
+
+/** How a reset is said in a session: RFC 8538 §4 allows a Hard Reset only towards a peer that knows it. */
+export const asSaid = (agreement: Agreement, reset: Reset): Reset =>
+  agreement.notificationRestart && isFinal(reset) && reset.subcode !== CEASE.hardReset ? hardReset(reset) : reset;

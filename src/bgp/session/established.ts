@@ -6,7 +6,7 @@ import { assertNever } from '#lib/result.ts';
 import { after, between } from '#lib/time.ts';
 import { NOTIFICATION_CODE, resetWith } from '../wire/codes.ts';
 import { MESSAGE_TYPE, type Reset } from '../wire/messages.ts';
-import { agree, holdTimeOf, keepsAfterNotification, keepsWhenLost } from './agree.ts';
+import { agree, asSaid, holdTimeOf, keepsAfterNotification, keepsWhenLost } from './agree.ts';
 import {
   type SessionConfig,
   holdTimerAt,
@@ -52,7 +52,7 @@ export function established(config: SessionConfig, state: Established, event: Ev
       const reason = downWith({ code: 'SESSION_STOPPED', text: reset?.text ?? 'stopped without a word' }, false);
       return {
         state: stopped(state),
-        effects: [...end(state.id, reset), ...ended, { kind: 'sessionDown', reason }],
+        effects: [...end(state.id, reset && asSaid(state.agreement, reset)), ...ended, { kind: 'sessionDown', reason }],
       };
     }
     case 'resetRequested': {
@@ -186,12 +186,13 @@ function notifyAndLeave(
   reset: Reset,
   error: SessionError = errorOfReset(reset),
 ): Transition {
+  const said = asSaid(state.agreement, reset);
   return leave(
     config,
     state,
     moment,
-    downWith(error, keepsAfterNotification(state.agreement, reset)),
-    end(state.id, reset),
+    downWith(error, keepsAfterNotification(state.agreement, said)),
+    end(state.id, said),
   );
 }
 

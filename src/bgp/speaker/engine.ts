@@ -173,6 +173,13 @@ export class Speaker implements BgpEngine {
   /** Routes are judged and announced by the changed intent; no session is touched. */
   #refresh(peer: Peer, intent: PeerIntent, judge: boolean, changed: boolean): void {
     const observed = peer.intent;
+    // Kept routes are those of a neighbour; another address or AS is another neighbour.
+    if (
+      observed.address !== intent.address ||
+      observed.peerAsn !== intent.peerAsn ||
+      observed.localAsn !== intent.localAsn
+    )
+      peer.dropRoutes();
     peer.intent = intent;
     if (judge || !sameImport(observed, intent)) peer.setRules(this.#rules(intent));
     if (!changed) return;
@@ -258,13 +265,13 @@ export class Speaker implements BgpEngine {
   }
 
   #gracefulRestart(peer: Peer): LocalGracefulRestart | undefined {
-    const { gracefulRestart, families: offered } = peer.intent;
+    const { gracefulRestart, notificationRestart = false, families: offered } = peer.intent;
     if (!gracefulRestart.enabled) return undefined;
     return {
       restartTimeSeconds: Math.round(gracefulRestart.restartTime / 1000),
       // RFC 4724 §3: R is about the speaker, F about what its kernel kept; a session that merely broke kept everything.
       restarted: this.#options.restarted && this.#start.phase !== 'done',
-      notification: false,
+      notification: notificationRestart,
       families: offered.map((family) => ({
         family,
         forwarding: peer.seen || this.#options.forwardingPreserved.includes(family),
@@ -406,6 +413,14 @@ export class Speaker implements BgpEngine {
     if (how === 'soft') return found.refreshBoth();
     found.session.reset(cease(CEASE.administrativeReset, 'reset by the operator'));
     return true;
+  }
+
+  /** The path to the peer has failed (BFD): whatever graceful restart says, its routes go (RFC 9384 §3). False: no such peer. */
+  pathFailed(peer: string, text: string): boolean {
+    const found = this.#peers.get(peer);
+    found?.fail(cease(CEASE.bfdDown, text));
+    this.#slices.wake();
+    return found !== undefined;
   }
 
   async stop(how: 'silent' | 'cease'): Promise<void> {

@@ -82,7 +82,7 @@ function peerFacts(peer: Peer, md5: Md5Counters): PeerFacts {
             peerForwarding: restart.families.flatMap(({ afi, safi, forwarding }) =>
               forwarding ? (familyOfAfi(afi, safi) ?? []) : [],
             ),
-            notification: restart.notification,
+            notification: negotiated?.notificationRestart ?? false,
           },
   };
 }

@@ -6,7 +6,7 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Family } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
-import { after, seconds } from '#lib/time.ts';
+import { seconds } from '#lib/time.ts';
 import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
@@ -19,15 +19,13 @@ import type { AttributeScope } from '../rib/attribute-store.ts';
 import { AFI, CEASE, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
 import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
-import { cease, tooManyPrefixes } from '../wire/notification.ts';
+import { cease, isFinal, tooManyPrefixes } from '../wire/notification.ts';
 import { findCapability } from '../wire/capabilities.ts';
 import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
 import { PeerNews } from './peer-news.ts';
 import { PeerOutput } from './peer-output.ts';
-
-/** Longest time that a restarted peer may take to its End-of-RIB; RFC 4724 §4.2 asks for an upper bound, FRR's is the same. */
-const stalePathTime = seconds(360);
+import { StaleRoutes, defaultStaleTime } from './stale-routes.ts';
 
 /**
  * Octets of path attributes that one peer may make us hold. Real tables have about 100 a prefix; with extended messages a
@@ -78,9 +76,8 @@ export class Peer {
   #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
   /** Families whose End-of-RIB is still to come in this session. */
   readonly #awaited = new Set<Family>();
-  /** Families with routes of a life before. */
-  readonly #stale = new Set<Family>();
-  #cancelStaleTimer: (() => void) | undefined;
+  /** Of the present adjacency. */
+  #stale: StaleRoutes | undefined;
   #md5Before: Md5Counters = noMd5Rejections;
 
   constructor(intent: PeerIntent, rules: ImportRules, context: PeerContext) {
@@ -161,17 +158,27 @@ export class Peer {
     this.#md5Before = this.#context.modules.md5Counters?.() ?? noMd5Rejections;
   }
 
-  /** Ends the session and drops the peer's routes; resolves when the last byte is out. */
+  /** Ends the session; resolves when the last byte is out. The peer's routes go, unless the next session takes them over. */
   async stop(how: 'silent' | Reset): Promise<void> {
-    const { session } = this;
+    const { session, negotiated } = this;
     this.session = undefined;
-    if (this.negotiated !== undefined) {
+    let kept: readonly Family[] = [];
+    if (negotiated !== undefined) {
       this.#leaveEstablished();
+      // RFC 8538 §4: whoever sends the NOTIFICATION keeps the routes as well.
+      if (how !== 'silent' && negotiated.notificationRestart && !isFinal(how)) kept = this.#restartFamilies(negotiated);
       const text = how === 'silent' ? 'closed without a word, for a restart' : how.text;
-      this.#news.event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: false });
+      this.#news.event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: kept.length > 0 });
     }
-    this.#dropRoutes();
+    if (negotiated === undefined || kept.length === 0) this.dropRoutes();
+    else this.#keepRoutes(kept, negotiated);
     await session?.stop(how);
+  }
+
+  /** The path to the peer has failed: the session ends, and no graceful restart keeps the peer's routes, present or begun. */
+  fail(reset: Reset): void {
+    this.session?.reset(reset);
+    this.dropRoutes();
   }
 
   setRules(rules: ImportRules): void {
@@ -204,7 +211,6 @@ export class Peer {
     this.negotiated = negotiated;
     this.seen = true;
     this.since = this.#context.modules.wallClock();
-    this.#cancelStale();
     this.#scopes = {
       classic: core.attributes.scope(context, true),
       mp: core.attributes.scope(context, false),
@@ -217,6 +223,7 @@ export class Peer {
         routerId: negotiated.peerIdentifier,
         rules: this.rules,
       });
+      this.#stale = this.#staleRoutesOf(this.adjacency);
     } else {
       this.adjacency.routerId = negotiated.peerIdentifier;
       this.#keepOrFlush(negotiated);
@@ -235,44 +242,35 @@ export class Peer {
     this.#context.changed();
   }
 
-  /** RFC 4724 §4.2: families that the restarted peer did not forward through its restart are flushed at once. */
   #keepOrFlush(negotiated: Negotiated): void {
     const said = negotiated.gracefulRestart?.families ?? [];
-    for (const family of this.#stale) {
-      const kept =
+    this.#stale?.returned(
+      (family) =>
         negotiated.context.families.includes(family) &&
-        said.some(({ afi, safi, forwarding }) => forwarding && familyOfAfi(afi, safi) === family);
-      if (!kept) this.#flush(family);
-    }
-    if (this.#stale.size > 0) this.#armStaleTimer(stalePathTime);
+        said.some(({ afi, safi, forwarding }) => forwarding && familyOfAfi(afi, safi) === family),
+      this.#staleTime,
+    );
   }
 
-  #cancelStale(): void {
-    this.#cancelStaleTimer?.();
-    this.#cancelStaleTimer = undefined;
+  get #staleTime(): Duration {
+    return this.intent.staleTime ?? defaultStaleTime;
   }
 
-  #armStaleTimer(wait: Duration): void {
-    const { clock } = this.#context.modules;
-    this.#cancelStale();
-    this.#cancelStaleTimer = clock.at(after(clock.now(), wait), () => {
-      this.#cancelStaleTimer = undefined;
-      this.#news.event('warn', 'session.staleRoutesRemoved', { families: [...this.#stale] });
-      if (this.negotiated === undefined) this.#dropRoutes();
-      else for (const family of this.#stale) this.#flush(family);
+  #staleRoutesOf(adjacency: Adjacency): StaleRoutes {
+    const stale: StaleRoutes = new StaleRoutes(adjacency, this.#context.modules.clock, {
+      sweep: (family) => this.#context.sweep({ kind: 'stale', adjacency, family }),
+      overdue: (late) => {
+        this.#news.event('warn', 'session.staleRoutesRemoved', { families: late });
+        if (this.negotiated === undefined) this.dropRoutes();
+        else for (const family of late) stale.flush(family);
+      },
     });
-  }
-
-  /** Removes what was not said again since the family became stale; nothing to do for one that is not. */
-  #flush(family: Family): void {
-    if (!this.#stale.delete(family)) return;
-    if (this.#stale.size === 0) this.#cancelStale();
-    if (this.adjacency !== undefined) this.#context.sweep({ kind: 'stale', adjacency: this.adjacency, family });
+    return stale;
   }
 
   #down(reason: SessionDown): void {
-    const { negotiated, adjacency } = this;
-    if (negotiated === undefined || adjacency === undefined) return;
+    const { negotiated } = this;
+    if (negotiated === undefined) return;
     this.#leaveEstablished();
     const kept = reason.keepRoutes ? this.#restartFamilies(negotiated) : [];
     this.#news.event('warn', 'session.down', {
@@ -280,29 +278,22 @@ export class Peer {
       text: reason.text,
       routesKept: kept.length > 0,
     });
-    if (kept.length === 0) this.#dropRoutes();
-    else this.#keepRoutes(adjacency, kept, negotiated);
+    if (kept.length === 0) this.dropRoutes();
+    else this.#keepRoutes(kept, negotiated);
     this.#context.changed();
     this.#context.wake();
-  }
-
-  #beginLife(adjacency: Adjacency, family: Family): void {
-    adjacency.life[family] = (adjacency.life[family] + 1) & 255;
-    this.#stale.add(family);
   }
 
   #restartFamilies(negotiated: Negotiated): Family[] {
     return (negotiated.gracefulRestart?.families ?? []).flatMap(({ afi, safi }) => familyOfAfi(afi, safi) ?? []);
   }
 
-  #keepRoutes(adjacency: Adjacency, kept: readonly Family[], negotiated: Negotiated): void {
-    for (const family of families) {
-      // RFC 4724 §4.2: what is stale since an earlier restart goes when the next one begins.
-      this.#flush(family);
-      this.#beginLife(adjacency, family);
-      if (!kept.includes(family)) this.#flush(family);
-    }
-    this.#armStaleTimer(seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0));
+  #keepRoutes(kept: readonly Family[], negotiated: Negotiated): void {
+    this.#stale?.lost(kept, {
+      restartTime: seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0),
+      staleTime: this.#staleTime,
+      consecutive: negotiated.notificationRestart,
+    });
   }
 
   #leaveEstablished(): void {
@@ -315,9 +306,10 @@ export class Peer {
     this.output = undefined;
   }
 
-  #dropRoutes(): void {
-    this.#cancelStale();
-    this.#stale.clear();
+  /** Of a session or kept through its restart; in an established session this is followed by its end. */
+  dropRoutes(): void {
+    this.#stale?.close();
+    this.#stale = undefined;
     const { adjacency } = this;
     this.adjacency = undefined;
     if (adjacency === undefined) return;
@@ -389,7 +381,7 @@ export class Peer {
 
   #endOfRib(family: Family): void {
     this.#awaited.delete(family);
-    this.#flush(family);
+    this.#stale?.flush(family);
     if (this.#awaited.size === 0) this.#context.heard(this);
   }
 
@@ -406,10 +398,8 @@ export class Peer {
       this.#news.message('session.refreshIgnored', { family, subtype: message.subtype });
       return;
     } else if (message.subtype === 1) {
-      // RFC 7313 §4: what is not said again until the end of the refresh is gone. A second beginning is the first one's.
-      if (!this.#stale.has(family)) this.#beginLife(adjacency, family);
-      this.#armStaleTimer(stalePathTime);
-    } else if (message.subtype === 2) this.#flush(family);
+      this.#stale?.refreshed(family, this.#staleTime);
+    } else if (message.subtype === 2) this.#stale?.flush(family);
     this.#context.wake();
   }
 

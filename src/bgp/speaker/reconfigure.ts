@@ -47,6 +47,7 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   nextHopMode: 'refresh',
   longLivedGracefulRestart: 'reset',
   notificationRestart: 'reset',
+  staleTime: 'none',
   // A session of its own, with its own changes.
   bfd: 'none',
 };

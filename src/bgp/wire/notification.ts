@@ -186,6 +186,21 @@ export function tooManyPrefixes(family: Family, received: number, limit: number)
   return resetWith(NOTIFICATION_CODE.cease, CEASE.maximumPrefixes, text, data.take());
 }
 
+/**
+ * After it the sender wants nothing kept: RFC 8538 §5.1 names the subcodes of Cease that stand for an end. A failed path is one
+ * too (RFC 9384 §3), whichever end saw it. A reset by the operator or by a changed configuration is none: the session comes back.
+ */
+export const isFinal = (reset: { readonly code: number; readonly subcode: number }): boolean =>
+  reset.code === NOTIFICATION_CODE.cease && finalCeases.has(reset.subcode);
+
+const finalCeases: ReadonlySet<number> = new Set([
+  CEASE.maximumPrefixes,
+  CEASE.administrativeShutdown,
+  CEASE.peerDeconfigured,
+  CEASE.hardReset,
+  CEASE.bfdDown,
+]);
+
 /** RFC 8538 §3.1: the same reset, but the peer's graceful restart does not keep the routes. */
 export function hardReset(inner: Reset): Reset {
   const data = new Uint8Array(2 + inner.data.length);

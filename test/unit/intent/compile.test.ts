@@ -54,6 +54,8 @@ test('the whole intent of a node with one router', () => {
           transit: false,
           maxPrefixes: 10_000,
           gracefulRestart: { enabled: true, restartTime: 120_000 },
+          notificationRestart: false,
+          staleTime: undefined,
           allowedLocalAsns: 0,
           enabled: true,
         },
@@ -221,7 +223,7 @@ describe('BGPConfiguration', () => {
   const global = own(
     'BGPConfiguration',
     'default',
-    'asNumber: 64600, listenPort: 1179, importPolicy: All, advertise: {nodeAddresses: true, prefixes: [198.51.100.0/24]}, gracefulRestart: {restartTime: 60s}',
+    'asNumber: 64600, listenPort: 1179, importPolicy: All, advertise: {nodeAddresses: true, prefixes: [198.51.100.0/24]}, gracefulRestart: {restartTime: 60s, notification: true, staleTime: 5m}',
   );
   const one = own(
     'BGPConfiguration',
@@ -236,6 +238,8 @@ describe('BGPConfiguration', () => {
     assert.equal(bgp?.listenPort, 1179);
     assert.equal(bgp?.peers[0]?.importPolicy, 'All');
     assert.deepEqual(bgp?.peers[0]?.gracefulRestart, { enabled: true, restartTime: 60_000 });
+    assert.equal(bgp?.peers[0]?.notificationRestart, true);
+    assert.equal(bgp?.peers[0]?.staleTime, 300_000);
     assert.deepEqual(bgp?.announcements, [
       { prefix: '10.60.1.0/26', source: 'block' },
       { prefix: '192.0.2.11/32', source: 'nodeAddress' },

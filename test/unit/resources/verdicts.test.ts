@@ -467,7 +467,7 @@ transit: true
 maxPrefixes: {limit: 100}
 families: [ipv6]
 numAllowedLocalASNumbers: 1
-gracefulRestart: {enabled: false, restartTime: 4095s}
+gracefulRestart: {enabled: false, restartTime: 4095s, notification: true, staleTime: 180s}
 adminState: Down`),
     ],
     ['loopback peer', peer('peerIP: 127.0.0.1:1179\nasNumber: 65100')],

@@ -13,7 +13,8 @@ import {
 } from '#bgp/session/config.ts';
 import type { Effect, Event } from '#bgp/session/events.ts';
 import { transition } from '#bgp/session/machine.ts';
-import { type State, initialState, nextDeadline, sessionStateOf } from '#bgp/session/state.ts';
+import { type Agreement, type State, initialState, nextDeadline, sessionStateOf } from '#bgp/session/state.ts';
+import { cease } from '#bgp/wire/notification.ts';
 import {
   type OpenTraits,
   agreementOf,
@@ -304,6 +305,7 @@ suite('whether the peer’s routes may be kept', () => {
     connection: 'out-1',
     notification: { kind: 'notification', code, subcode, data: new Uint8Array(0) },
   });
+  const asked = (subcode: number): Step => ({ kind: 'resetRequested', reset: cease(subcode, 'asked for') });
   const plain = agreementOf();
   const spared = { ...plain, notificationRestart: true };
   const rows = [
@@ -318,6 +320,13 @@ suite('whether the peer’s routes may be kept', () => {
     { name: 'NOTIFICATION', agreement: plain, step: notified(6, 2), kept: false },
     { name: 'NOTIFICATION, N bits', agreement: spared, step: notified(6, 2), kept: true },
     { name: 'Hard Reset, N bits', agreement: spared, step: notified(6, 9), kept: false },
+    { name: 'Cease/10 of the peer, N bits', agreement: spared, step: notified(6, 10), kept: true },
+    { name: 'our Cease/4, N bits', agreement: spared, step: asked(4), kept: true },
+    { name: 'our Cease/6, N bits', agreement: spared, step: asked(6), kept: true },
+    { name: 'our Cease/4', agreement: plain, step: asked(4), kept: false },
+    { name: 'BFD down', agreement: plain, step: asked(10), kept: false },
+    { name: 'BFD down, N bits', agreement: spared, step: asked(10), kept: false },
+    { name: 'too many prefixes, N bits', agreement: spared, step: asked(1), kept: false },
     { name: 'hold timer', agreement: plain, step: deadline, kept: false },
     { name: 'hold timer, N bits', agreement: spared, step: deadline, kept: true },
     { name: 'stopped', agreement: spared, step: { kind: 'stop', how: 'silent' } as const, kept: false },
@@ -328,6 +337,32 @@ suite('whether the peer’s routes may be kept', () => {
       assert.equal(keepsRoutes(effects), kept);
     });
   }
+
+  const end = (subcode: number, agreement: Agreement, kind: 'stop' | 'resetRequested' = 'stop') => {
+    const reset = cease(subcode, 'good night');
+    const { effects } = run(establishedWith({ agreement }), [kind === 'stop' ? { kind, how: reset } : { kind, reset }]);
+    const said = effects.flatMap((effect) =>
+      effect.kind === 'send' && effect.message.kind === 'notification' ? [effect.message] : [],
+    );
+    return said.map(({ code, subcode: sub, data }) => `${code}/${sub} ${Buffer.from(data).toString('hex')}`);
+  };
+
+  test('an end is said as Hard Reset, with the Cease inside, to a peer that has the N bit too (RFC 8538 §3.1)', () => {
+    const text = `0a${Buffer.from('good night').toString('hex')}`;
+    assert.deepEqual(end(2, plain), [`6/2 ${text}`]);
+    assert.deepEqual(end(2, spared), [`6/9 0602${text}`]);
+    assert.deepEqual(end(3, spared), ['6/9 0603']);
+    assert.deepEqual(end(10, spared, 'resetRequested'), ['6/9 060a']);
+    assert.deepEqual(end(10, plain, 'resetRequested'), ['6/10 ']);
+    assert.deepEqual(end(4, spared, 'resetRequested'), [`6/4 ${text}`]);
+    assert.deepEqual(end(6, spared), ['6/6 ']);
+  });
+
+  test('why a session ended is told by what is inside the Hard Reset', () => {
+    const { effects } = run(establishedWith({ agreement: spared }), [asked(1)]);
+    const down = effects.find((effect) => effect.kind === 'sessionDown')?.reason;
+    assert.deepEqual([down?.code, down?.text], ['SESSION_MAXIMUM_PREFIXES', 'asked for']);
+  });
 
   test('a restarted peer’s new OPEN replaces the session (RFC 4724 §5)', () => {
     const { state, effects } = run(establishedWith({ since: instant(now - 5000) }), [

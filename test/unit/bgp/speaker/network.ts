@@ -17,6 +17,7 @@ import type { SessionState } from '#bgp/engine.ts';
 import { AFI, HEADER_BYTES, SAFI_UNICAST } from '#bgp/wire/codes.ts';
 import type { Capability, Reset, WireContext } from '#bgp/wire/messages.ts';
 import { decodeMessage } from '#bgp/wire/message.ts';
+import { isFinal } from '#bgp/wire/notification.ts';
 import { Speaker } from '#bgp/speaker/engine.ts';
 import { prefixFromBytes } from '#lib/ip.ts';
 
@@ -112,21 +113,25 @@ export class FakeSession implements Session {
   }
 
   context: WireContext | undefined;
+  /** Both ends have the N bit. */
+  notificationRestart = false;
 
   reset(reset: Reset): void {
+    const keepRoutes = this.notificationRestart && !isFinal(reset);
     this.lastReset = reset;
     // Idle hold time: it does not come back at once.
     this.started = false;
     this.modules.clock.at(instant(this.modules.clock.now() + 5000), () => {
       this.started = true;
     });
-    this.#network.cut(this, { code: 'SESSION_RESET', text: reset.text, keepRoutes: false, replaced: false });
+    this.#network.cut(this, { code: 'SESSION_RESET', text: reset.text, keepRoutes, replaced: false });
   }
 
   async stop(how: 'silent' | Reset): Promise<void> {
     this.started = false;
     this.#network.sessions.delete(this);
-    const keepRoutes = how === 'silent' && this.modules.gracefulRestart() !== undefined;
+    const keepRoutes =
+      how === 'silent' ? this.modules.gracefulRestart() !== undefined : this.notificationRestart && !isFinal(how);
     if (how !== 'silent') this.lastReset = how;
     // What was sent before is delivered first.
     await Promise.resolve();
@@ -312,6 +317,7 @@ export class Network {
       peerAsn: typeof peer.peerAsn === 'number' ? peer.peerAsn : other.options.peer.localAsn,
       extendedNextHop: [session, other].every(({ options }) => options.local.capabilities.extendedNextHop),
     };
+    session.notificationRestart = ours?.notification === true && theirs?.notification === true;
     session.state = 'Established';
     session.families = families;
     session.modules.handlers.established({
@@ -323,6 +329,7 @@ export class Network {
       peerCapabilities: [{ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }],
       routeRefresh: true,
       gracefulRestart,
+      notificationRestart: session.notificationRestart,
     });
     session.modules.handlers.changed();
   }
