@@ -69,6 +69,7 @@ const commands = {
   check: { run: ['scripts/check.mjs'], debian: [] },
   fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },
   bench: { run: ['test/bench/main.ts'], debian: [...lab, 'bird', 'frr'], namespaces: true, plugin: true },
+  fuzz: { run: ['test/fuzz/main.ts'], debian: [] },
   generate: { run: ['scripts/generate.ts'], debian: [] },
   build: { run: ['scripts/build.mjs'], debian: ['compiler'], plugin: true },
   'build:plugin': { run: ['scripts/build-plugin.mjs'], debian: ['compiler'] },

@@ -249,6 +249,9 @@ const isMap = (raw: unknown): raw is Readonly<Record<string, unknown>> =>
   typeof raw === 'object' && raw !== null && !Array.isArray(raw);
 
 /** A map whose keys are the user's own, such as labels. */
+const brokenSecretEntry =
+  'holds an entry that is not a key and its value (not shown); write KEY: VALUE, with a space after the colon, and letters, digits, -, _ and . in the key';
+
 export function map<T>(
   values: Schema<T>,
   options: {
@@ -259,11 +262,12 @@ export function map<T>(
 ): Schema<Readonly<Record<string, T>>> {
   const rules = options.rules ?? [];
   const shape: Shape = { kind: 'map', values, maxProperties: options.maxProperties };
+  const secret = values.shape.kind === 'string' && values.shape.secret === true;
   return {
     shape,
     rules,
     read(raw, path, problems) {
-      if (!isMap(raw)) return wrongType(shape, raw, path, problems);
+      if (!isMap(raw)) return wrongType(shape, raw, path, problems, secret);
       const entries = Object.entries(raw);
       if (entries.length > options.maxProperties)
         return outOfBounds(
@@ -274,6 +278,12 @@ export function map<T>(
       const result: Record<string, T> = {};
       let good = true;
       for (const [key, entry] of entries) {
+        // `key:value` without the space is a key with nothing: what stands there may be the secret itself.
+        if (secret && (entry === null || !options.keys.holds(key))) {
+          good = false;
+          problems.push({ path, at: 'value', code: 'CONFIG_INVALID_VALUE', text: brokenSecretEntry });
+          continue;
+        }
         const at = [...path, key];
         const value = values.read(entry, at, problems);
         if (!checkRules([options.keys], key, 'CONFIG_INVALID_VALUE', at, problems) || value === invalid) good = false;

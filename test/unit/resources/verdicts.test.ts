@@ -432,6 +432,8 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
 
 describe('a value of a Secret never stands in a message', () => {
   const secret = (body: string): string => `apiVersion: v1\nkind: Secret\nmetadata: {name: bgp}\n${body}`;
+  const noEntry =
+    'holds an entry that is not a key and its value (not shown); write KEY: VALUE, with a space after the colon, and letters, digits, -, _ and . in the key';
   const rows: readonly (readonly [string, string, string])[] = [
     [
       'no base64',
@@ -440,6 +442,14 @@ describe('a value of a Secret never stands in a message', () => {
     ],
     ['a number', 'stringData: {k: 4711}', '4: stringData.k: the value (not shown) has the wrong type; use text'],
     ['a map', 'data: {k: {hunter2: x}}', '4: data.k: the value (not shown) has the wrong type; use base64'],
+    ['no space after the colon, in braces', 'data: {k:hunter2}', `4: data: ${noEntry}`],
+    [
+      'no space after the colon',
+      'stringData:\n  k:hunter2',
+      '5: stringData: the value (not shown) has the wrong type; use a map of fields',
+    ],
+    ['an equals sign for the colon', 'stringData:\n  k=hunter2:', `4: stringData: ${noEntry}`],
+    ['a list', 'stringData: [hunter2]', '4: stringData: the value (not shown) has the wrong type; use a map of fields'],
   ];
   for (const [name, body, expected] of rows) {
     test(name, () => assert.deepEqual(verdicts(secret(body)), [expected]));
