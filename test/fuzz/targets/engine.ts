@@ -5,6 +5,7 @@
  * An input is a list of steps: one octet (what, and by whom), two octets of length, that many octets of an UPDATE's body.
  */
 import assert from 'node:assert/strict';
+import type { Asn } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
 import type { PeerIntent } from '#bgp/engine.ts';
 import { MESSAGE_TYPE } from '#bgp/wire/messages.ts';
@@ -14,10 +15,10 @@ import type { FakeSession } from '../../unit/bgp/speaker/network.ts';
 import type { Target } from '../target.ts';
 import { bgpTargets } from './bgp.ts';
 
-const peers: readonly PeerIntent[] = [
-  peerIntent({ name: 'a', address: ip('192.0.2.2'), peerAsn: asn(64513) }),
-  peerIntent({ name: 'b', address: ip('192.0.2.3'), peerAsn: asn(64513), transit: true }),
-  peerIntent({ name: 'c', address: ip('192.0.2.4'), peerAsn: asn(65001), transit: true, maxPrefixes: 50 }),
+const peers: readonly (PeerIntent & { readonly peerAsn: Asn })[] = [
+  { ...peerIntent({ name: 'a', address: ip('192.0.2.2') }), peerAsn: asn(64513) },
+  { ...peerIntent({ name: 'b', address: ip('192.0.2.3'), transit: true }), peerAsn: asn(64513) },
+  { ...peerIntent({ name: 'c', address: ip('192.0.2.4'), transit: true, maxPrefixes: 50 }), peerAsn: asn(65001) },
 ];
 const local = intent({
   peers,
