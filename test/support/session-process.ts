@@ -15,6 +15,8 @@ export interface SessionProcessOptions {
   readonly localAsn: number;
   readonly peerAsn: number;
   readonly address: string;
+  /** Of a link-local address. */
+  readonly interface?: string;
   readonly source?: string;
   readonly passive?: boolean;
   readonly listenPort?: number;
@@ -34,17 +36,22 @@ export interface SessionReport {
   readonly text: string;
   readonly received: number;
   readonly localAddress: string | undefined;
+  readonly interfaceIndex: number | undefined;
   readonly refused: { readonly unknownAddress: number; readonly interface: number };
   readonly listening: number | undefined;
   readonly rekeyed: boolean;
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as SessionProcessOptions;
-const refusedIndex =
-  options.refusedInterface === undefined
-    ? undefined
-    : Number(readFileSync(`/sys/class/net/${options.refusedInterface}/ifindex`, 'utf8'));
-const report = { ups: 0, downs: [] as string[], codes: [] as string[], localAddress: undefined as string | undefined };
+const indexOf = (name: string): number => Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
+const refusedIndex = options.refusedInterface === undefined ? undefined : indexOf(options.refusedInterface);
+const report = {
+  ups: 0,
+  downs: [] as string[],
+  codes: [] as string[],
+  localAddress: undefined as string | undefined,
+  interfaceIndex: undefined as number | undefined,
+};
 let rekeyed = false;
 let last = '';
 
@@ -92,6 +99,8 @@ const session = createSession(
       allowedLocalAsns: 0,
       enabled: true,
     },
+    interface:
+      options.interface === undefined ? undefined : { name: options.interface, index: indexOf(options.interface) },
     local: {
       routerId: options.routerId as IpAddress,
       capabilities: { enhancedRouteRefresh: true, extendedMessage: true, extendedNextHop: false },
@@ -112,6 +121,7 @@ const session = createSession(
       established: (negotiated) => {
         report.ups++;
         report.localAddress = negotiated.localAddress;
+        report.interfaceIndex = negotiated.interfaceIndex;
       },
       update: () => undefined,
       routeRefresh: () => undefined,

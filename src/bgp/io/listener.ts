@@ -26,6 +26,8 @@ export interface ListenerModules {
 /** A peer that may connect to us. */
 export interface ExpectedPeer {
   readonly address: IpAddress;
+  /** Of a link-local address: the same one on another link is another peer. */
+  readonly interfaceIndex?: number | undefined;
   readonly password: string | undefined;
   /** A connection of this peer, not read yet. Whoever gets it owns it. */
   accept(socket: Socket): void;
@@ -61,6 +63,9 @@ const hopLimit = 255;
 export const createListener = (options: { readonly port: number | undefined }, modules: ListenerModules): Listener =>
   new TcpListener(options.port, modules);
 
+const peerKey = ({ address, interfaceIndex }: Pick<ExpectedPeer, 'address' | 'interfaceIndex'>): string =>
+  interfaceIndex === undefined ? address : `${address}%${interfaceIndex}`;
+
 class Registered implements Registration {
   readonly peer: ExpectedPeer;
   password: string | undefined;
@@ -75,7 +80,7 @@ class Registered implements Registration {
 
   setPassword(password: string | undefined): void {
     this.password = password;
-    this.listener.putKey(this);
+    this.listener.putKey(this.peer.address);
   }
 
   close(): void {
@@ -91,7 +96,7 @@ interface Open {
 class TcpListener implements Listener {
   readonly refused = { unknownAddress: 0, interface: 0, key: 0 };
   private readonly modules: ListenerModules;
-  private readonly registered = new Map<IpAddress, Registered>();
+  private readonly registered = new Map<string, Registered>();
   private readonly sockets = new Map<Family, Open>();
   private readonly errors = new Map<Family, string>();
   private port: number | undefined;
@@ -113,36 +118,51 @@ class TcpListener implements Listener {
   }
 
   register(peer: ExpectedPeer): Result<Registration, SessionError> {
-    if (this.registered.has(peer.address))
+    const key = peerKey(peer);
+    if (this.registered.has(key))
       return fail({
         code: 'SESSION_DUPLICATE_ADDRESS',
         text: `another peer has the address ${peer.address}; the first one keeps it`,
       });
     const registration = new Registered(peer, this);
-    this.registered.set(peer.address, registration);
-    this.putKey(registration);
+    this.registered.set(key, registration);
+    this.putKey(peer.address);
     return ok(registration);
   }
 
-  putKey(registration: Registered): void {
-    const { address } = registration.peer;
+  /** Of all peers that have the address: the kernel keeps one key for it, whatever the link (tcp(7)). */
+  putKey(address: IpAddress): void {
     const open = this.sockets.get(familyOf(address));
-    const before = registration.problem;
-    if (open === undefined) registration.problem = undefined;
-    else {
-      const keyed = setKey(open.fd, address, registration.password);
-      registration.problem = keyed.ok ? undefined : keyed.error;
+    const sharing = [...this.registered.values()].filter((it) => it.peer.address === address);
+    const before = sharing.map((it) => it.problem?.text);
+    if (open !== undefined) this.keySharing(open.fd, address, sharing);
+    else for (const registration of sharing) registration.problem = undefined;
+    if (sharing.some((it, i) => it.problem?.text !== before[i])) this.modules.changed();
+  }
+
+  /** The first peer's key; others of the same address are refused if theirs is another. */
+  private keySharing(fd: number, address: IpAddress, sharing: readonly Registered[]): void {
+    const password = sharing[0]?.password;
+    const keyed = setKey(fd, address, password);
+    for (const registration of sharing) {
+      if (registration.password === password) registration.problem = keyed.ok ? undefined : keyed.error;
+      else
+        registration.problem = {
+          code: 'SESSION_MD5_UNAVAILABLE',
+          text: `${address} is the neighbour on another link too, with another password, and the kernel keeps one for an address; give both the same`,
+        };
     }
-    if (before?.text !== registration.problem?.text) this.modules.changed();
   }
 
   remove(registration: Registered): void {
-    const { address } = registration.peer;
-    if (this.registered.get(address) !== registration) return;
-    this.registered.delete(address);
-    const open = this.sockets.get(familyOf(address));
-    // A key that stays for an address that is refused anyway does no harm.
-    if (open !== undefined) setKey(open.fd, address, undefined);
+    const { peer } = registration;
+    const key = peerKey(peer);
+    if (this.registered.get(key) !== registration) return;
+    this.registered.delete(key);
+    // A key that stays for an address that is refused anyway does no harm, so what the kernel says is not asked.
+    const open = this.sockets.get(familyOf(peer.address));
+    if ([...this.registered.values()].some((it) => it.peer.address === peer.address)) this.putKey(peer.address);
+    else if (open !== undefined) setKey(open.fd, peer.address, undefined);
   }
 
   async close(): Promise<void> {
@@ -176,10 +196,11 @@ class TcpListener implements Listener {
       setHopLimit(fd, family, hopLimit);
       noteArrivalInterface(fd, family);
       bindInternet(fd, (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress, port);
-      for (const registration of this.registered.values()) {
-        if (familyOf(registration.peer.address) !== family || registration.password === undefined) continue;
-        const keyed = setKey(fd, registration.peer.address, registration.password);
-        registration.problem = keyed.ok ? undefined : keyed.error;
+      const registered = [...this.registered.values()].filter((it) => familyOf(it.peer.address) === family);
+      const keyed = registered.filter((it) => it.password !== undefined).map((it) => it.peer.address);
+      for (const address of new Set(keyed)) {
+        const sharing = registered.filter((it) => it.peer.address === address);
+        this.keySharing(fd, address, sharing);
       }
       listenSocket(fd, backlog);
     } catch (error) {
@@ -213,8 +234,7 @@ class TcpListener implements Listener {
   private arrived(family: Family, socket: Socket): void {
     // Closed before it was accepted, or while it waits for its session: nobody is to fall over it.
     socket.on('error', () => undefined);
-    const address = parseAddress((socket.remoteAddress ?? '').replace(/%.*$/, ''));
-    const registration = address === undefined ? undefined : this.registered.get(address);
+    const registration = this.expected(family, socket);
     if (registration === undefined) {
       this.refused.unknownAddress++;
       socket.destroy();
@@ -231,6 +251,16 @@ class TcpListener implements Listener {
       return;
     }
     registration.peer.accept(socket);
+  }
+
+  private expected(family: Family, socket: Socket): Registered | undefined {
+    // Node writes the zone of a link-local address behind it.
+    const [text = '', zone] = (socket.remoteAddress ?? '').split('%');
+    const address = parseAddress(text);
+    if (address === undefined) return undefined;
+    const fd = zone === undefined ? undefined : descriptorOf(socket);
+    const interfaceIndex = fd === undefined ? undefined : arrivalInterface(fd, family);
+    return this.registered.get(peerKey({ address, interfaceIndex }));
   }
 
   /** An interface that the kernel does not name is refused when any is: fail closed. */

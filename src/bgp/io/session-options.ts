@@ -14,7 +14,7 @@ import type { OpenMessage } from '../wire/messages.ts';
 import { type OpenTerms, openMessage } from '../wire/negotiate.ts';
 import type { Listener } from './listener.ts';
 import type { SessionHandlers, SessionPort } from './session-port.ts';
-import type { TcpTarget } from './tcp-socket.ts';
+import type { SessionInterface, TcpTarget } from './tcp-socket.ts';
 
 /** What our graceful restart capability says (RFC 4724 §3); asked for each OPEN, because it changes while we recover. */
 export interface LocalGracefulRestart {
@@ -27,7 +27,10 @@ export interface LocalGracefulRestart {
 }
 
 export interface SessionOptions {
+  /** With the address that is connected to, also where the intent names an interface. */
   readonly peer: PeerIntent;
+  /** The link of a link-local peer. */
+  readonly interface?: SessionInterface | undefined;
   readonly local: {
     /** BGP identifier, written as an IPv4 address. */
     readonly routerId: IpAddress;
@@ -75,9 +78,13 @@ export function configOf({ peer, local }: SessionOptions): SessionConfig {
 }
 
 /** An internal session may cross routers; an external one has the TTL that its configuration says. */
-export function targetOf(peer: PeerIntent, password: string | undefined): TcpTarget {
+export function targetOf(
+  { peer, interface: link }: Pick<SessionOptions, 'peer' | 'interface'>,
+  password: string | undefined,
+): TcpTarget {
   return {
     address: peer.address,
+    interface: link,
     port: peer.port,
     sourceAddress: peer.sourceAddress,
     password,

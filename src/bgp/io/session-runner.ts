@@ -88,9 +88,10 @@ class SessionRunner implements Session {
 
   start(): void {
     if (this.registration === undefined) {
-      const { peer } = this.options;
+      const { peer, interface: link } = this.options;
       const registered = this.modules.listener.register({
         address: peer.address,
+        interfaceIndex: link?.index,
         password: this.password,
         accept: (socket) => this.accept(socket),
       });
@@ -143,7 +144,7 @@ class SessionRunner implements Session {
   }
 
   private accept(socket: Socket): void {
-    const adopted = adoptTcp(socket, targetOf(this.options.peer, this.password));
+    const adopted = adoptTcp(socket, targetOf(this.options, this.password));
     if (!adopted.ok) {
       socket.destroy();
       return this.failed(adopted.error);
@@ -254,7 +255,7 @@ class SessionRunner implements Session {
 
   private open(id: ConnectionId): void {
     this.md5Before = this.md5Rejections();
-    const made = (this.modules.connect ?? connectTcp)(targetOf(this.options.peer, this.password));
+    const made = (this.modules.connect ?? connectTcp)(targetOf(this.options, this.password));
     if (made.ok) this.attach(id, made.value);
     else this.dispatch({ kind: 'tcpFails', connection: id, error: made.error });
   }
@@ -279,6 +280,7 @@ class SessionRunner implements Session {
       localAddress:
         addressOf(connection.socket.localAddress) ?? this.options.peer.sourceAddress ?? this.options.peer.address,
       remoteAddress: this.options.peer.address,
+      interfaceIndex: this.options.interface?.index,
       peerIdentifier,
       holdTime: holdTimeOf(agreement),
       peerCapabilities,

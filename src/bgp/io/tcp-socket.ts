@@ -11,8 +11,16 @@ import { setHopLimit, setTcpMd5Key, setTcpUserTimeout } from '#linux/socket-opti
 import { bindInternet, closeDescriptor, openTcpSocket } from '#linux/socket.ts';
 import type { SessionError, SessionErrorCode } from '../session/errors.ts';
 
+/** A link-local address means something on one link only. */
+export interface SessionInterface {
+  readonly name: string;
+  readonly index: number;
+}
+
 export interface TcpTarget {
   readonly address: IpAddress;
+  /** Of a link-local address. */
+  readonly interface?: SessionInterface | undefined;
   readonly port: number;
   /** `undefined`: the kernel chooses. */
   readonly sourceAddress: IpAddress | undefined;
@@ -39,14 +47,15 @@ export function connectTcp(target: TcpTarget): Result<Socket, SessionError> {
     if (target.userTimeout > 0) setTcpUserTimeout(fd, target.userTimeout);
     if (target.sourceAddress !== undefined) {
       code = 'SESSION_SOURCE_ADDRESS_UNAVAILABLE';
-      bindInternet(fd, target.sourceAddress, 0);
+      bindInternet(fd, target.sourceAddress, 0, target.interface?.index);
       code = 'SESSION_SOCKET_FAILED';
     }
     const socket = new Socket({ fd, manualStart: true, readable: true, writable: true } as SocketFromDescriptor);
     // From here on the socket owns the descriptor.
     fd = undefined;
     socket.setNoDelay(true);
-    socket.connect(target.port, target.address);
+    const zone = target.interface === undefined ? '' : `%${target.interface.name}`;
+    socket.connect(target.port, `${target.address}${zone}`);
     return ok(socket);
   } catch (error) {
     if (fd !== undefined) closeDescriptor(fd);

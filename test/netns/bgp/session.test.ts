@@ -7,7 +7,11 @@ import { Lab } from '#lab/lab.ts';
 import { type HostSession, startSession } from '../../support/session-host.ts';
 import type { SessionProcessOptions } from '../../support/session-process.ts';
 
-const addresses = { ipv4: ['172.16.1.1', '172.16.1.2'], ipv6: ['fd16::1', 'fd16::2'] } as const;
+const addresses = {
+  ipv4: ['172.16.1.1', '172.16.1.2'],
+  ipv6: ['fd16::1', 'fd16::2'],
+  'link-local': ['fe80::1', 'fe80::2'],
+} as const;
 const interfaces = ['up-a', 'up-b'] as const;
 
 interface Ends {
@@ -18,7 +22,7 @@ interface Ends {
 async function twoEnds(
   t: TestContext,
   more: readonly [Partial<SessionProcessOptions>, Partial<SessionProcessOptions>],
-  family: 'ipv4' | 'ipv6' = 'ipv4',
+  family: keyof typeof addresses = 'ipv4',
 ): Promise<Ends> {
   const lab = await Lab.create('frt-session');
   t.after(async () => await lab.dispose());
@@ -30,11 +34,16 @@ async function twoEnds(
     addresses: [
       ['172.16.1.1/30', '172.16.1.2/30'],
       ['fd16::1/64', 'fd16::2/64'],
+      ['fe80::1/64', 'fe80::2/64'],
     ],
   });
   const [a, b] = addresses[family];
   const one = { routerId: '10.0.0.1', localAsn: 64512, peerAsn: 64513, address: b, source: a, listenPort: 179 };
   const two = { routerId: '10.0.0.2', localAsn: 64513, peerAsn: 64512, address: a, source: b, listenPort: 179 };
+  if (family === 'link-local') {
+    Object.assign(one, { interface: interfaces[0] });
+    Object.assign(two, { interface: interfaces[1] });
+  }
   const [first, second] = more;
   const sessions = [
     await startSession(hosts[0], { ...one, ...first }),
@@ -47,12 +56,14 @@ const established = (session: HostSession) =>
   session.reports('Established', (report) => report.state === 'Established');
 
 describe('TCP MD5 between two of our sessions', { concurrency: false }, () => {
-  for (const family of ['ipv4', 'ipv6'] as const) {
+  for (const family of ['ipv4', 'ipv6', 'link-local'] as const) {
     for (const [name, a, b] of [
       ['a connects', {}, { passive: true }],
       ['b connects', { passive: true }, {}],
       ['both connect', {}, {}],
     ] as const) {
+      // Both ways at once is enough where only the socket's address differs.
+      if (family === 'link-local' && name !== 'both connect') continue;
       test(`the same key opens the session over ${family}, ${name}`, async (t) => {
         const password = 'same';
         const { sessions } = await twoEnds(
@@ -68,6 +79,7 @@ describe('TCP MD5 between two of our sessions', { concurrency: false }, () => {
           reports.map(({ localAddress }) => localAddress),
           addresses[family],
         );
+        for (const { interfaceIndex } of reports) assert.equal(interfaceIndex !== undefined, family === 'link-local');
       });
     }
   }
@@ -99,6 +111,15 @@ describe('TCP MD5 between two of our sessions', { concurrency: false }, () => {
     );
     assert.deepEqual([report?.ups, report?.downs], [1, []]);
   });
+});
+
+test('a link-local peer is another peer on another link', async (t) => {
+  const { sessions } = await twoEnds(t, [{ passive: true, interface: 'lo' }, {}], 'link-local');
+  await sessions[1].reports('the end', ({ codes }) =>
+    codes.some((code) => ['SESSION_CONNECTION_CLOSED', 'SESSION_CONNECTION_LOST'].includes(code)),
+  );
+  const { ups, refused } = await sessions[0].reports('its state', () => true);
+  assert.deepEqual([ups, refused.interface], [0, 0]);
 });
 
 test('a connection over a refused interface is closed, and the kernel named the interface', async (t) => {

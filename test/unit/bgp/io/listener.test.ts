@@ -55,6 +55,24 @@ suite('a listener', () => {
     assert.ok(listener.register(peer('127.0.0.2')).ok);
   });
 
+  test('a link-local address is one peer on each link, and their keys must be the same', () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const onLink = (interfaceIndex: number, password: string) =>
+      listener.register({ ...peer('fe80::1'), interfaceIndex, password });
+    const [first, second, third] = [onLink(2, 'one'), onLink(3, 'one'), onLink(4, 'other')];
+    assert.ok(first.ok && second.ok && third.ok);
+    assert.equal(onLink(2, 'one').ok, false);
+    assert.deepEqual([first.value.problem, second.value.problem], [undefined, undefined]);
+    assert.match(
+      third.value.problem?.text ?? '',
+      /fe80::1 is the neighbour on another link too, with another password/,
+    );
+    first.value.close();
+    second.value.close();
+    assert.equal(third.value.problem, undefined, 'the only one now');
+  });
+
   test('refuses a peer whose key the kernel does not take, and says so', () => {
     const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
     open.push(listener);
