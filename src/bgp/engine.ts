@@ -119,6 +119,8 @@ export interface BfdIntent {
   readonly passive: boolean;
   /** Lowest time-to-live that a received packet of a multihop session may have. */
   readonly minimumTtl: number;
+  /** `undefined`: whether the peer is on no subnet of this node. */
+  readonly multihop: boolean | undefined;
 }
 
 /** One BGPFilter in its compiled form. Rules are tried in order; the first that matches decides. */

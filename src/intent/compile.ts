@@ -88,14 +88,16 @@ function acceptedAsTheyAre(resources: ResourceSet, nodeName: string): Condition[
   const configurations = resources.bgpConfigurations.filter((it) =>
     ['default', `node.${nodeName}`].includes(it.metadata.name),
   );
-  return [...configurations, ...resources.bgpFilters, ...resources.ipReservations].map((it) => ({
-    kind: it.kind,
-    name: it.metadata.name,
-    type: 'Accepted',
-    status: 'True',
-    reason: 'Accepted',
-    message: `${it.kind} ${it.metadata.name} is in force.`,
-  }));
+  return [...configurations, ...resources.bgpFilters, ...resources.bfdProfiles, ...resources.ipReservations].map(
+    (it) => ({
+      kind: it.kind,
+      name: it.metadata.name,
+      type: 'Accepted',
+      status: 'True',
+      reason: 'Accepted',
+      message: `${it.kind} ${it.metadata.name} is in force.`,
+    }),
+  );
 }
 
 function nodeConditions(node: ThisNode, assigned: Blocks, resources: ResourceSet, peers: number): Condition[] {

@@ -3,6 +3,7 @@
  * the user would change, `True` is always the good state, and its message says what to do.
  */
 import type { ResourceProblem } from '#resources/resource-set.ts';
+import { bfdConditions } from './bfd-conditions.ts';
 import { addressConditions, kernelConditions, podConditions } from './kernel-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 import { listeningConditions, sessionConditions } from './session-conditions.ts';
@@ -16,6 +17,7 @@ export function conditions(
   const put = (it: Condition): void => void all.set(`${it.kind} ${it.name} ${it.type}`, it);
   for (const it of compiled.conditions) put(it);
   for (const it of sessionConditions(compiled, facts)) put(it);
+  for (const it of bfdConditions(compiled, facts)) put(it);
   for (const it of listeningConditions(compiled, facts)) put(it);
   for (const it of kernelConditions(compiled, facts)) put(it);
   for (const it of addressConditions(compiled, facts)) put(it);

@@ -1,4 +1,5 @@
 /** What intent is made of: one value for each part of the agent, and the facts that come back. */
+import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts, PodsIntent } from '#ipam/intent.ts';
@@ -16,6 +17,7 @@ export interface Facts {
   readonly bgp?: BgpFacts | undefined;
   readonly kernel?: KernelFacts | undefined;
   readonly pods?: PodFacts | undefined;
+  readonly bfd?: BfdFacts | undefined;
 }
 
 export type ConditionType =
@@ -24,6 +26,8 @@ export type ConditionType =
   | 'Established'
   | 'RoutesAccepted'
   | 'RoutesAnnounced'
+  | 'BFDUp'
+  | 'BFDReady'
   | 'Listening'
   | 'PeersConfigured'
   | 'BlocksAssigned'
@@ -51,6 +55,8 @@ export interface PeerOrigin {
   readonly password: { readonly secret: string; readonly key: string } | undefined;
   /** Why the session is held down, if it is. */
   readonly heldDown: 'AdminDown' | 'NotAccepted' | undefined;
+  /** A BFDProfile that the peer names and that does not exist: it has no BFD. */
+  readonly missingProfile: string | undefined;
 }
 
 /** What `compile` answers: the intent, and the conditions that resources alone decide. */

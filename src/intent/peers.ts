@@ -16,6 +16,7 @@ import { secretNamespaceOf } from '#resources/resource-set.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import { matches } from '#resources/selector.ts';
 import type { Labels } from '#resources/selector.ts';
+import { bfdOf } from './bfd.ts';
 import { compileFilter } from './filters.ts';
 import type { Condition, PeerOrigin } from './node-intent.ts';
 import type { Complaint, ThisNode } from './node.ts';
@@ -84,9 +85,12 @@ export function peersOf(
         `${complaints.map((it) => it.message).join(' ')} The session of ${peer.metadata.name} stays down until then.`,
       );
     const down = peer.spec.adminState === 'Down';
+    const session = sessionOf(peer, node, settings, filters);
+    const bfd = bfdOf(peer, resources.bfdProfiles, session);
     rows.push({
       intent: {
-        ...sessionOf(peer, node, settings, filters),
+        ...session,
+        ...(bfd.intent === undefined ? {} : { bfd: bfd.intent }),
         password: password.text,
         enabled: first === undefined && !down,
       },
@@ -97,6 +101,7 @@ export function peersOf(
           key: peer.spec.password.secretKeyRef.key,
         },
         heldDown: first !== undefined ? 'NotAccepted' : down ? 'AdminDown' : undefined,
+        missingProfile: bfd.missing,
       },
     });
   }

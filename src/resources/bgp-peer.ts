@@ -145,6 +145,32 @@ const spec = object(
       description: "Calico's name for gracefulRestart.restartTime; one or the other.",
       reset: 'reset',
     }),
+    bfd: optional(
+      object({
+        profile: optional(objectName, {
+          description: 'Name of a BFDProfile.',
+          defaultText: "a profile's defaults",
+          reset: 'none',
+        }),
+        multihop: optional(boolean, {
+          description:
+            'Whether the peer speaks multi hop BFD (RFC 5883) or single hop (RFC 5881). BIRD speaks multi hop on every internal session that is not `direct`.',
+          defaultText:
+            'external: whether `ebgpMultihop` is above 1; internal: whether the peer is on no subnet of this node',
+          reset: 'none',
+        }),
+      }),
+      {
+        description:
+          'BFD with this peer, one session for all its families: when it fails the BGP session ends at once (RFC 5882), whatever graceful restart would keep. `{}` is BFD with the defaults of a profile. The BGP session does not wait for BFD to come up. When the profile does not exist, the session is up without BFD and condition BFDUp says so.',
+        defaultText: 'no BFD',
+        reset: 'none',
+      },
+    ),
+    bfdProfile: optional(objectName, {
+      description: "MetalLB's name for bfd.profile; one or the other.",
+      reset: 'none',
+    }),
     adminState: defaulted(oneOf('Up', 'Down'), 'Up', {
       description: 'Down holds the session down with an administrative shutdown (Cease/2).',
       reset: 'reset',
@@ -168,6 +194,12 @@ const spec = object(
         holds: (it) => it.maxRestartTime === undefined || it.gracefulRestart?.restartTime === undefined,
         sentence: 'says the same as gracefulRestart.restartTime; keep one',
         path: ['maxRestartTime'],
+      },
+      {
+        cel: '!(has(self.bfdProfile) && has(self.bfd) && has(self.bfd.profile))',
+        holds: (it) => it.bfdProfile === undefined || it.bfd?.profile === undefined,
+        sentence: 'says the same as bfd.profile; keep one',
+        path: ['bfdProfile'],
       },
     ],
   },

@@ -2,6 +2,8 @@
  * All resources that are in force, and what is wrong with those that are not. Every source delivers this, whatever it
  * reads; lists are in order of name, so that the same resources are always the same value.
  */
+import { bfdProfile } from './bfd-profile.ts';
+import type { BFDProfile } from './bfd-profile.ts';
 import { bgpConfiguration } from './bgp-configuration.ts';
 import type { BGPConfiguration } from './bgp-configuration.ts';
 import { bgpFilter } from './bgp-filter.ts';
@@ -24,6 +26,7 @@ export interface ResourceSet {
   readonly bgpConfigurations: readonly BGPConfiguration[];
   readonly bgpPeers: readonly BGPPeer[];
   readonly bgpFilters: readonly BGPFilter[];
+  readonly bfdProfiles: readonly BFDProfile[];
   readonly ipPools: readonly IPPool[];
   readonly ipBlocks: readonly IPBlock[];
   readonly ipReservations: readonly IPReservation[];
@@ -39,6 +42,7 @@ export const kindLists = {
   bgpConfigurations: bgpConfiguration,
   bgpPeers: bgpPeer,
   bgpFilters: bgpFilter,
+  bfdProfiles: bfdProfile,
   ipPools: ipPool,
   ipBlocks: ipBlock,
   ipReservations: ipReservation,

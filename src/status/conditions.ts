@@ -20,6 +20,9 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NoBlocks',
   'KernelProblem',
   'NoNextHop',
+  'BFDNotUp',
+  'BFDPeerAdminDown',
+  'BFDNotRealTime',
 ]);
 
 export function severityOf({ status, reason }: Pick<Condition, 'status' | 'reason'>): Severity {
@@ -34,6 +37,7 @@ const collections: Readonly<Record<string, string>> = {
   BGPPeer: 'peers',
   BGPConfiguration: 'bgpconfigurations',
   BGPFilter: 'filters',
+  BFDProfile: 'bfdprofiles',
   IPPool: 'pools',
   IPBlock: 'blocks',
   Node: 'node',

@@ -16,7 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sources: ['resources'],
   ipam: [],
   // Only the input types of bgp, ipam and dataplane; `intentTypes` below narrows this.
-  intent: ['resources', 'bgp', 'ipam', 'dataplane'],
+  intent: ['resources', 'bgp', 'bgp/bfd', 'ipam', 'dataplane'],
   'bgp/wire': [],
   'bgp/session': ['bgp/wire', 'bgp'],
   'bgp/policy': ['bgp/wire', 'bgp'],
@@ -27,7 +27,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   bgp: ['bgp/wire', 'bgp/session', 'bgp/policy', 'bgp/rib', 'bgp/io', 'dataplane'],
   dataplane: ['netlink', 'netlink/wire', 'linux', 'ipam'],
   cni: ['ipam', 'dataplane', 'linux'],
-  status: ['resources', 'intent', 'bgp', 'dataplane', 'ipam'],
+  status: ['resources', 'intent', 'bgp', 'bgp/bfd', 'dataplane', 'ipam'],
   agent: ['*'],
   cli: ['*'],
   lab: ['resources', 'cni', 'linux', 'netlink'],
@@ -37,6 +37,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 /** What other rooms may know of bgp, dataplane and ipam: their input types and facts, and the numbers put into the kernel. */
 const inputTypes = new Set([
   'bgp/engine.ts',
+  'bgp/bfd/control-messages.ts',
+  'bgp/bfd/facts.ts',
   'dataplane/intent.ts',
   'dataplane/kernel-view.ts',
   'dataplane/kernel-names.ts',
@@ -44,10 +46,10 @@ const inputTypes = new Set([
   'ipam/intent.ts',
 ]);
 const onlyInputTypes: Readonly<Record<string, readonly string[]>> = {
-  intent: ['bgp', 'dataplane', 'ipam'],
+  intent: ['bgp', 'bgp/bfd', 'dataplane', 'ipam'],
   bgp: ['dataplane'],
   'bgp/rib': ['dataplane'],
-  status: ['bgp', 'dataplane', 'ipam'],
+  status: ['bgp', 'bgp/bfd', 'dataplane', 'ipam'],
 };
 
 const rooms = Object.keys(allowed).sort((a, b) => b.length - a.length);

@@ -40,6 +40,7 @@ export interface DesiredBfdSession extends BfdParameters {
 export interface ObservedBfdSession {
   readonly name: string;
   readonly remote: IpAddress;
+  readonly hops: DesiredBfdSession['hops'];
   readonly state: BfdState;
   /** RFC 5880 §4.1, why the last change to Down was. */
   readonly diagnostic: number;
@@ -216,6 +217,7 @@ const isObserved = (value: unknown): value is ObservedBfdSession =>
   isFields(value) &&
   typeof value['name'] === 'string' &&
   address(value['remote']) !== undefined &&
+  (value['hops'] === 'single' || value['hops'] === 'multi') &&
   isState(value['state']) &&
   isState(value['remoteState']) &&
   typeof value['remoteControlPlaneIndependent'] === 'boolean' &&

@@ -132,6 +132,8 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     gracefulRestart: 'gracefulRestart',
     maxRestartTime: 'gracefulRestart',
     adminState: 'enabled',
+    bfd: 'bfd',
+    bfdProfile: 'bfd',
   };
   const { shape } = bgpPeer.schema;
   const spec = shape.kind === 'object' ? shape.fields['spec']?.schema.shape : undefined;

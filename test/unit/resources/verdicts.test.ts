@@ -395,7 +395,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       'foreign kind',
       'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: n}',
       [
-        '2: kind: "Deployment" is not known here; known here: BGPConfiguration, BGPPeer, BGPFilter, IPPool, IPBlock, IPReservation, Node, Namespace, Secret',
+        '2: kind: "Deployment" is not known here; known here: BGPConfiguration, BGPPeer, BGPFilter, BFDProfile, IPPool, IPBlock, IPReservation, Node, Namespace, Secret',
       ],
     ],
     [
@@ -407,7 +407,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       'no kind',
       'metadata: {name: n}',
       [
-        '1: kind: is required; known here: BGPConfiguration, BGPPeer, BGPFilter, IPPool, IPBlock, IPReservation, Node, Namespace, Secret',
+        '1: kind: is required; known here: BGPConfiguration, BGPPeer, BGPFilter, BFDProfile, IPPool, IPBlock, IPReservation, Node, Namespace, Secret',
       ],
     ],
     ['not an object', '- 1\n- 2\n', ['1: [1,2] is no object; a document has apiVersion, kind, metadata and spec']],

@@ -304,6 +304,7 @@ export class BfdRunner {
     return {
       name: desired.name,
       remote: desired.remote,
+      hops: desired.hops,
       state: session.state,
       diagnostic: session.diagnostic,
       remoteState: remote.state,

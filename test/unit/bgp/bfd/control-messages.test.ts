@@ -115,6 +115,7 @@ test('what the process tells is read as it was told', () => {
   const observed = {
     name: 'router',
     remote,
+    hops: 'single',
     state: 'Up',
     diagnostic: 0,
     remoteState: 'Up',
