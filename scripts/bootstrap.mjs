@@ -55,7 +55,14 @@ const debian = {
   },
   bird: { test: () => onPath('bird'), package: 'bird2', why: 'a real router to talk to' },
   frr: { test: () => existsSync('/usr/lib/frr/bgpd'), package: 'frr', why: 'a real router to talk to' },
+  gobgp: { test: () => onPath('gobgpd') && onPath('gobgp'), package: 'gobgpd', why: 'a real router to talk to' },
+  openbgpd: { test: () => onPath('bgpctl'), package: 'openbgpd', why: 'a real router to talk to' },
 };
+
+/** The daemons that judge flatroute's speaker. */
+const judges = ['bird', 'frr', 'gobgp', 'openbgpd'];
+/** These change to users of their own, which a user namespace of one id cannot do. */
+const rootOnly = ['frr', 'openbgpd'];
 
 const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'conntrack', 'portmap', 'compiler'];
 
@@ -65,10 +72,10 @@ const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'co
  */
 const commands = {
   demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
-  test: { run: ['scripts/test.mjs'], debian: [...lab, 'bird', 'frr'], namespaces: true, plugin: true },
+  test: { run: ['scripts/test.mjs'], debian: [...lab, ...judges], namespaces: true, plugin: true },
   check: { run: ['scripts/check.mjs'], debian: [] },
   fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },
-  bench: { run: ['test/bench/main.ts'], debian: [...lab, 'bird', 'frr'], namespaces: true, plugin: true },
+  bench: { run: ['test/bench/main.ts'], debian: [...lab, ...judges], namespaces: true, plugin: true },
   fuzz: { run: ['test/fuzz/main.ts'], debian: [] },
   generate: { run: ['scripts/generate.ts'], debian: [] },
   build: { run: ['scripts/build.mjs'], debian: ['compiler'], plugin: true },
@@ -249,7 +256,7 @@ function userNamespace(command) {
     );
   }
   say(
-    'flatroute: not root, so this goes on inside a user namespace. FRR and real-time priority need root and are left out.',
+    'flatroute: not root, so this goes on inside a user namespace. FRR, OpenBGPD and real-time priority need root and are left out.',
   );
   // A run directory of its own, writable inside: `ip netns` and the daemons keep their files there.
   return [
@@ -304,8 +311,7 @@ async function main() {
   const router = command.router && args.includes('--router') ? args[args.indexOf('--router') + 1] : undefined;
   const isRoot = process.getuid() === 0;
   const needs = [...command.debian, ...(router === 'bird' || router === 'frr' ? [router] : [])];
-  // FRR changes to its own users, which a user namespace of one id cannot do.
-  const usable = isRoot ? needs : needs.filter((need) => need !== 'frr');
+  const usable = isRoot ? needs : needs.filter((need) => !rootOnly.includes(need));
   await withInstallLock(() => {
     installPackages();
     installDebianPackages(usable);

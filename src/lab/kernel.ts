@@ -3,7 +3,7 @@
  * next hops sorted.
  */
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
-import { addressBits, parseAddress, parsePrefix } from '#lib/ip.ts';
+import { addressBits, contains, familyOf, parseAddress, parsePrefix, prefixOf } from '#lib/ip.ts';
 import type { Endpoint } from './endpoint.ts';
 
 export interface LinkRow {
@@ -76,7 +76,7 @@ interface IpLink {
   readonly ifname: string;
   readonly flags: readonly string[];
   readonly mtu: number;
-  readonly addr_info?: readonly { readonly local?: string; readonly scope?: string }[];
+  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number; readonly scope?: string }[];
 }
 
 export async function readLinks(where: Endpoint): Promise<readonly LinkRow[]> {
@@ -96,4 +96,21 @@ export async function readAddresses(where: Endpoint): Promise<readonly IpAddress
     .filter((info) => info.scope !== 'link')
     .map((info) => parseAddress(info.local ?? ''))
     .filter((address) => address !== undefined);
+}
+
+/** The first address of a family on the link over which a neighbour is reached, link-local ones left out. */
+export async function readLinkAddress(
+  where: Endpoint,
+  neighbour: IpAddress,
+  family: Family,
+): Promise<IpAddress | undefined> {
+  const links = JSON.parse(await where.run(['ip', '-j', 'address', 'show'])) as readonly IpLink[];
+  const rows = links.map(({ addr_info: rows = [] }) =>
+    rows.flatMap(({ local = '', prefixlen = 0, scope }) => {
+      const address = parseAddress(local);
+      return address === undefined || scope === 'link' ? [] : [{ address, subnet: prefixOf(address, prefixlen) }];
+    }),
+  );
+  const link = rows.find((addresses) => addresses.some(({ subnet }) => contains(subnet, neighbour)));
+  return link?.find(({ address }) => familyOf(address) === family)?.address;
 }

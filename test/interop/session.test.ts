@@ -88,9 +88,9 @@ for (const kind of ['bird', 'frr'] as const) {
       const { session, router } = await pair(t, kind, {});
       await up(session);
       const before = (await session.latest())?.downs.length ?? 0;
-      router.speaker.kill('SIGSTOP');
+      await router.signal('SIGSTOP');
       const report = await session.reports('down', ({ downs }) => downs.length > before, seconds(10));
-      router.speaker.kill('SIGCONT');
+      await router.signal('SIGCONT');
       assert.equal(report.downs.at(-1), 'SESSION_HOLD_TIMER_EXPIRED');
       await session.reports('up again', ({ ups }) => ups > report.ups, seconds(20));
     });

@@ -2,7 +2,7 @@
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { Lab } from '#lab/lab.ts';
-import { routerKinds } from '#lab/routers/make.ts';
+import { forwardingKinds } from '#lab/routers/make.ts';
 import type { LabRouter, RouterKind } from '#lab/routers/router.ts';
 import {
   addRouterHost,
@@ -62,7 +62,7 @@ async function expectOver(node: LabRouter, links: readonly number[]): Promise<vo
   await expectKernel(node, 'ipv6', expected('ipv6', 'fd02::/64'));
 }
 
-for (const kind of routerKinds) {
+for (const kind of forwardingKinds) {
   describe(`flatroute under two routers (${kind})`, { skip: cannotRun(kind), concurrency: 2 }, () => {
     test('equal paths go into the kernel together, and leave and come back one by one', async (t) => {
       const { node, first, second } = await nodeUnderTwoRouters(t, kind);

@@ -147,16 +147,38 @@ for (const kinds of pairs) {
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
       const frozenAt = performance.now();
-      routers.right.speaker.kill('SIGSTOP');
+      await routers.right.signal('SIGSTOP');
       // BIRD looks at its hold timer up to a third late.
       await sessionDown(routers.left, 2 * SHORT_HOLD_SECONDS + 4);
       const tookSeconds = (performance.now() - frozenAt) / 1000;
       assert.ok(tookSeconds > SHORT_HOLD_SECONDS / 2, `it was dropped after ${tookSeconds.toFixed(1)} s already`);
       // BIRD keeps the routes of a peer that offered graceful restart even when the hold timer has expired.
       if (kinds[0] !== 'bird') await expectOnlyOwn(routers);
-      routers.right.speaker.kill('SIGCONT');
+      await routers.right.signal('SIGCONT');
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
+    });
+  });
+}
+
+for (const kind of ['gobgp', 'openbgpd'] as const) {
+  describe(`flatroute with ${kind}`, { skip: cannotRun(kind), concurrency: 2 }, () => {
+    test('both families over one session with a password, a withdrawn route, a new one, a frozen daemon', async (t) => {
+      const routers = await twoRouters(t, ['flatroute', kind], {
+        left: { password: 'same' },
+        right: { password: 'same' },
+        holdTimeSeconds: SHORT_HOLD_SECONDS,
+      });
+      await established(routers.left, routers.right);
+      await expectEverythingLearned(routers);
+      const announce = prefixes('10.3.0.0/24', 'fd02::/64');
+      await routers.right.reconfigure({ ...routers.right.description, announce });
+      await expectTable(routers.left, 'ipv4', { '10.1.0.0/24': ['local'], '10.3.0.0/24': [linkAddress(1, 2)] });
+      await expectKernel(routers.left, 'ipv4', { '10.3.0.0/24': [linkAddress(1, 2)] });
+      await routers.right.signal('SIGSTOP');
+      await sessionDown(routers.left, 2 * SHORT_HOLD_SECONDS + 4);
+      await routers.right.signal('SIGCONT');
+      await established(routers.left, routers.right);
     });
   });
 }

@@ -30,9 +30,13 @@ export const pairs: readonly (readonly [left: RouterKind, right: RouterKind])[] 
 const HOLD_SECONDS = 9;
 export const SHORT_HOLD_SECONDS = 3;
 
-/** Why this machine cannot run a program as a router, or false: FRR changes to users of its own. */
-export const cannotRun = (...kinds: readonly RouterKind[]): string | false =>
-  kinds.includes('frr') && process.env['FLATROUTE_ROOT'] === 'user-namespace' ? 'FRR needs root' : false;
+/** Why this machine cannot run a program as a router, or false: some change to users of their own. */
+export const cannotRun = (...kinds: readonly RouterKind[]): string | false => {
+  const rootOnly = kinds.filter((kind) => kind === 'frr' || kind === 'openbgpd');
+  return rootOnly.length > 0 && process.env['FLATROUTE_ROOT'] === 'user-namespace'
+    ? `${rootOnly.join(' and ')} need root`
+    : false;
+};
 
 export interface Side {
   readonly asn: Asn;

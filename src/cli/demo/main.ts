@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { AppError } from '#lib/result.ts';
 import { Lab } from '#lab/lab.ts';
 import { findHolders, removeKept } from '#lab/leftovers.ts';
-import { routerKinds } from '#lab/routers/make.ts';
-import type { RouterKind } from '#lab/routers/router.ts';
+import { forwardingKinds } from '#lab/routers/make.ts';
+import type { ForwardingKind } from '#lab/routers/router.ts';
 import type { CommandSpec, Parsed } from '../arguments.ts';
 import { parseArguments, usageText } from '../arguments.ts';
 import { EXIT_FINE, EXIT_USAGE, EXIT_WRONG } from '../command.ts';
@@ -32,7 +32,7 @@ export const demoSpec: CommandSpec = {
     {
       name: 'router',
       value: 'KIND',
-      choices: routerKinds,
+      choices: forwardingKinds,
       help: 'what the two routers run: flatroute itself (default), BIRD or FRR',
     },
     { name: 'keep', help: 'leave the network up at the end and say how to look around in it' },
@@ -65,12 +65,12 @@ export async function runDemo(words: readonly string[], io: CliIo): Promise<numb
 }
 
 interface DemoOptions {
-  readonly router: RouterKind;
+  readonly router: ForwardingKind;
   readonly keep: boolean;
 }
 
 const options = ({ values, switches }: Parsed): DemoOptions => ({
-  router: routerKinds.find((kind) => kind === values.get('router')) ?? 'flatroute',
+  router: forwardingKinds.find((kind) => kind === values.get('router')) ?? 'flatroute',
   keep: switches.has('keep'),
 });
 

@@ -15,7 +15,7 @@ import { NodeAgent } from '#lab/node-agent.ts';
 import type { Pod } from '#lab/pod.ts';
 import { flatroute, labScript, referencePlugins } from '#lab/program.ts';
 import { makeRouter } from '#lab/routers/make.ts';
-import type { LabRouter, RouterDescription, RouterKind } from '#lab/routers/router.ts';
+import type { ForwardingKind, LabRouter, RouterDescription } from '#lab/routers/router.ts';
 import { askByAdminApi } from './ask.ts';
 import type { NodePlan, RouterPlan } from './topology.ts';
 import { linkAddresses, links, nodes, routers, vm } from './topology.ts';
@@ -95,14 +95,14 @@ function nodeResources(plan: NodePlan): Readonly<Record<string, string>> {
 
 export class DemoNetwork {
   readonly lab: Lab;
-  readonly kind: RouterKind;
+  readonly kind: ForwardingKind;
   readonly #hosts = new Map<string, Host>();
   readonly #routers = new Map<string, LabRouter>();
   readonly #agents = new Map<string, NodeAgent>();
   readonly #runners = new Map<string, HostConflistRunner>();
   readonly pods: Pod[] = [];
 
-  constructor(lab: Lab, kind: RouterKind) {
+  constructor(lab: Lab, kind: ForwardingKind) {
     this.lab = lab;
     this.kind = kind;
   }

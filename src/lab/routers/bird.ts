@@ -4,17 +4,12 @@
  */
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
-import { seconds } from '#lib/time.ts';
-import type { Host } from '../host.ts';
-import type { LabProcess } from '../process.ts';
-import { found, notYet, waitFor } from '../wait.ts';
-import type { LabRouter, RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
+import { DaemonRouter } from './daemon.ts';
+import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
 import { byPrefix } from './router.ts';
 
 const CONFIGURATION = '/run/bird/bird.conf';
 const CONTROL = '/run/bird/bird.ctl';
-const LOG = 'bird.log';
 
 /** A protocol's name: letters, digits and underscores. */
 const symbol = (peer: RouterPeer): string => peer.name.replaceAll('-', '_');
@@ -67,62 +62,28 @@ export function birdConfiguration(router: RouterDescription): string {
   ].join('\n')}\n`;
 }
 
-export class BirdRouter implements LabRouter {
+export class BirdRouter extends DaemonRouter {
   readonly kind = 'bird';
-  readonly host: Host;
-  #description: RouterDescription;
-  #process: LabProcess | undefined;
-
-  constructor(host: Host, description: RouterDescription) {
-    this.host = host;
-    this.#description = description;
-  }
-
-  get description(): RouterDescription {
-    return this.#description;
-  }
-
-  get speaker(): LabProcess {
-    if (this.#process === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} was not started`, {});
-    return this.#process;
-  }
 
   configuration(): Readonly<Record<string, string>> {
-    return { 'bird.conf': birdConfiguration(this.#description) };
+    return { 'bird.conf': birdConfiguration(this.description) };
   }
 
   async start(): Promise<void> {
-    await this.host.writeFile(CONFIGURATION, birdConfiguration(this.#description), 0o600);
-    this.#process = await this.host.spawn(['bird', '-f', '-c', CONFIGURATION, '-s', CONTROL], { log: LOG });
-    await waitFor(
-      `BIRD on ${this.host.name} to answer`,
-      async () => {
-        if (this.speaker.ended)
-          throw new AppError('OS_LAB_ROUTER', `bird ended: ${await this.log()}`, { retry: 'never' });
-        const answer = await this.host.exec(['birdc', '-r', '-s', CONTROL, 'show', 'status']);
-        return answer.stdout.includes('Daemon is up') ? found(undefined) : notYet(answer.stdout + answer.stderr);
-      },
-      { deadline: seconds(10) },
-    );
+    await this.host.writeFile(CONFIGURATION, birdConfiguration(this.description), 0o600);
+    const question = ['birdc', '-r', '-s', CONTROL, 'show', 'status'];
+    await this.speak(['bird', '-f', '-c', CONFIGURATION, '-s', CONTROL], 'bird.log', question);
   }
 
   async reconfigure(description: RouterDescription): Promise<void> {
-    this.#description = description;
+    this.describedBy(description);
     await this.host.writeFile(CONFIGURATION, birdConfiguration(description), 0o600);
     const answer = await this.#ask('configure');
-    if (!/Reconfigured|Reconfiguration in progress/.test(answer))
-      throw new AppError('OS_LAB_ROUTER', `BIRD on ${this.host.name} refused its configuration: ${answer}`, {});
-  }
-
-  async stop(signal: NodeJS.Signals): Promise<void> {
-    this.speaker.kill(signal);
-    await this.speaker.exited;
+    if (!/Reconfigured|Reconfiguration in progress/.test(answer)) throw this.refused(answer);
   }
 
   async resetSession(peer: IpAddress): Promise<void> {
-    const known = this.#description.peers.find((p) => p.address === peer);
-    if (known === undefined) throw new AppError('BUG_LAB_ROUTER', `${peer} is no peer of ${this.host.name}`, {});
-    await this.#ask('restart', symbol(known));
+    await this.#ask('restart', symbol(this.peerAt(peer)));
   }
 
   async #ask(...words: readonly string[]): Promise<string> {
@@ -132,7 +93,7 @@ export class BirdRouter implements LabRouter {
   async sessions(): Promise<readonly SessionRow[]> {
     const rows: SessionRow[] = [];
     const answer = await this.#ask('show', 'protocols', 'all');
-    for (const peer of this.#description.peers) {
+    for (const peer of this.description.peers) {
       const block = answer.split(/\n(?=\S)/).find((text) => text.startsWith(`${symbol(peer)} `)) ?? '';
       const state = /BGP state:\s+(\S+)/.exec(block)?.[1] ?? 'unknown';
       const error = /Last error:\s+(.+)/.exec(block)?.[1];
@@ -166,9 +127,5 @@ export class BirdRouter implements LabRouter {
       if (via !== undefined && last !== undefined) last.add(via);
     }
     return byPrefix(rows);
-  }
-
-  async log(): Promise<string> {
-    return (await this.speaker.log()).split('\n').slice(-20).join('\n');
   }
 }

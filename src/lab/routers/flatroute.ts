@@ -9,7 +9,6 @@ import type { Host } from '../host.ts';
 import { bgpConfiguration, bgpFilter, bgpPeer, node, passwords } from '../manifests.ts';
 import type { Asking } from '../node-agent.ts';
 import { NodeAgent } from '../node-agent.ts';
-import type { LabProcess } from '../process.ts';
 import type { LabRouter, RouterDescription, SessionRow, TableRow } from './router.ts';
 import { byPrefix } from './router.ts';
 
@@ -62,8 +61,9 @@ export class FlatrouteRouter implements LabRouter {
     return this.#description;
   }
 
-  get speaker(): LabProcess {
-    return this.agent.process;
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    this.agent.process.kill(signal);
+    await Promise.resolve();
   }
 
   configuration(): Readonly<Record<string, string>> {

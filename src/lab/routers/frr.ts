@@ -5,17 +5,23 @@
  */
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { addressBits, families, familyOf, parsePrefix } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
-import { seconds } from '#lib/time.ts';
-import type { Host } from '../host.ts';
 import type { LabProcess } from '../process.ts';
-import { found, notYet, waitFor } from '../wait.ts';
-import type { LabRouter, RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
+import { DaemonRouter } from './daemon.ts';
+import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
 import { byPrefix } from './router.ts';
 
 const DIRECTORY = '/run/frr';
 const PROGRAMS = '/usr/lib/frr';
 const USER = ['-u', 'frr', '-g', 'frr'];
+
+const vtysh = (daemon: string, ...commands: readonly string[]): readonly string[] => [
+  'vtysh',
+  '--vty_socket',
+  DIRECTORY,
+  '-d',
+  daemon,
+  ...commands.flatMap((command) => ['-c', command]),
+];
 
 const unicast = (family: Family): string => `${family} unicast`;
 
@@ -91,64 +97,32 @@ interface FrrPath {
   readonly nexthops?: readonly { readonly ip?: string; readonly used?: boolean; readonly scope?: string }[];
 }
 
-export class FrrRouter implements LabRouter {
+export class FrrRouter extends DaemonRouter {
   readonly kind = 'frr';
-  readonly host: Host;
-  #description: RouterDescription;
   #zebra: LabProcess | undefined;
-  #bgpd: LabProcess | undefined;
-
-  constructor(host: Host, description: RouterDescription) {
-    this.host = host;
-    this.#description = description;
-  }
-
-  get description(): RouterDescription {
-    return this.#description;
-  }
-
-  get speaker(): LabProcess {
-    if (this.#bgpd === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} was not started`, {});
-    return this.#bgpd;
-  }
 
   configuration(): Readonly<Record<string, string>> {
-    return { 'bgpd.conf': frrConfiguration(this.#description) };
+    return { 'bgpd.conf': frrConfiguration(this.description) };
   }
 
   async start(): Promise<void> {
     const { host } = this;
     await host.writeFile(`${DIRECTORY}/zebra.conf`, `hostname ${host.name}\n`);
-    await host.writeFile(`${DIRECTORY}/bgpd.conf`, frrConfiguration(this.#description));
+    await host.writeFile(`${DIRECTORY}/bgpd.conf`, frrConfiguration(this.description));
     await host.run(['chown', '-R', 'frr:frr', DIRECTORY]);
     const daemon = (program: string): string[] => {
       const files = ['-f', `${DIRECTORY}/${program}.conf`, '-i', `${DIRECTORY}/${program}.pid`];
       const sockets = ['-z', `${DIRECTORY}/zserv.api`, '--vty_socket', DIRECTORY, '-P', '0'];
       return [`${PROGRAMS}/${program}`, ...USER, ...files, ...sockets, '--log', 'stdout'];
     };
-    this.#zebra = await host.spawn(daemon('zebra'), { log: 'zebra.log' });
-    await this.#answers(this.#zebra, 'zebra', 'show version');
-    this.#bgpd = await host.spawn(daemon('bgpd'), { log: 'bgpd.log' });
-    await this.#answers(this.#bgpd, 'bgpd', 'show bgp summary');
-  }
-
-  async #answers(process: LabProcess, program: string, command: string): Promise<void> {
-    await waitFor(
-      `${program} on ${this.host.name} to answer`,
-      async () => {
-        if (process.ended)
-          throw new AppError('OS_LAB_ROUTER', `${program} ended: ${await process.log()}`, { retry: 'never' });
-        const answer = await this.host.exec(['vtysh', '--vty_socket', DIRECTORY, '-d', program, '-c', command]);
-        return answer.code === 0 ? found(undefined) : notYet(answer.stdout + answer.stderr);
-      },
-      { deadline: seconds(15) },
-    );
+    this.#zebra = await this.startAnswering(daemon('zebra'), 'zebra.log', vtysh('zebra', 'show version'));
+    await this.speak(daemon('bgpd'), 'bgpd.log', vtysh('bgpd', 'show bgp summary'));
   }
 
   /** Writes the difference into the running bgpd: peers and networks that are gone, then the whole of the new ones. */
   async reconfigure(description: RouterDescription): Promise<void> {
-    const gone = this.#description.peers.filter((p) => !description.peers.some((q) => q.address === p.address));
-    const unsigned = this.#description.peers.filter(
+    const gone = this.description.peers.filter((p) => !description.peers.some((q) => q.address === p.address));
+    const unsigned = this.description.peers.filter(
       (p) => p.password !== undefined && description.peers.some((q) => q.address === p.address && !q.password),
     );
     const lines = [
@@ -157,7 +131,7 @@ export class FrrRouter implements LabRouter {
       ...unsigned.map((peer) => `no neighbor ${peer.address} password`),
       ...families.flatMap((family) => [
         `address-family ${unicast(family)}`,
-        ...this.#description.announce
+        ...this.description.announce
           .filter((prefix) => familyOf(prefix) === family && !description.announce.includes(prefix))
           .map((prefix) => `no network ${prefix}`),
         'exit-address-family',
@@ -165,15 +139,14 @@ export class FrrRouter implements LabRouter {
       'exit',
       ...frrConfiguration(description).split('\n'),
     ].filter((line) => line !== '');
-    this.#description = description;
+    this.describedBy(description);
     await this.#ask('configure terminal', ...lines);
   }
 
-  async stop(signal: NodeJS.Signals): Promise<void> {
-    for (const running of [this.#bgpd, this.#zebra]) {
-      running?.kill(signal);
-      await running?.exited;
-    }
+  override async stop(signal: NodeJS.Signals): Promise<void> {
+    await super.stop(signal);
+    this.#zebra?.kill(signal);
+    await this.#zebra?.exited;
   }
 
   async resetSession(peer: IpAddress): Promise<void> {
@@ -181,13 +154,12 @@ export class FrrRouter implements LabRouter {
   }
 
   async #ask(...commands: readonly string[]): Promise<string> {
-    const words = commands.flatMap((command) => ['-c', command]);
-    return await this.host.run(['vtysh', '--vty_socket', DIRECTORY, '-d', 'bgpd', ...words]);
+    return await this.host.run(vtysh('bgpd', ...commands));
   }
 
   async sessions(): Promise<readonly SessionRow[]> {
     const answer = JSON.parse(await this.#ask('show bgp neighbors json')) as Record<string, { bgpState?: string }>;
-    return this.#description.peers.map((peer) => {
+    return this.description.peers.map((peer) => {
       const state = answer[peer.address]?.bgpState ?? 'unknown';
       return { peer: peer.address, asn: peer.asn, established: state === 'Established', state };
     });
@@ -210,9 +182,5 @@ export class FrrRouter implements LabRouter {
       if (hops.length > 0) rows.set(prefix, new Set(hops));
     }
     return byPrefix(rows);
-  }
-
-  async log(): Promise<string> {
-    return (await this.speaker.log()).split('\n').slice(-20).join('\n');
   }
 }

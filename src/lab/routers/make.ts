@@ -4,13 +4,18 @@ import type { Asking } from '../node-agent.ts';
 import { BirdRouter } from './bird.ts';
 import { FlatrouteRouter } from './flatroute.ts';
 import { FrrRouter } from './frr.ts';
-import type { LabRouter, RouterDescription, RouterKind } from './router.ts';
+import { GobgpRouter } from './gobgp.ts';
+import { OpenbgpdRouter } from './openbgpd.ts';
+import type { ForwardingKind, LabRouter, RouterDescription, RouterKind } from './router.ts';
 
-export const routerKinds: readonly RouterKind[] = ['flatroute', 'bird', 'frr'];
+/** Those that can be the routers of a network that carries packets. */
+export const forwardingKinds: readonly ForwardingKind[] = ['flatroute', 'bird', 'frr'];
 
 /** `asking`: how flatroute is asked; the daemons have command lines of their own. */
 export function makeRouter(kind: RouterKind, host: Host, description: RouterDescription, asking?: Asking): LabRouter {
   if (kind === 'bird') return new BirdRouter(host, description);
   if (kind === 'frr') return new FrrRouter(host, description);
+  if (kind === 'gobgp') return new GobgpRouter(host, description);
+  if (kind === 'openbgpd') return new OpenbgpdRouter(host, description);
   return new FlatrouteRouter(host, description, asking);
 }

@@ -5,9 +5,10 @@
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { comparePrefixes } from '#lib/ip.ts';
 import type { Host } from '../host.ts';
-import type { LabProcess } from '../process.ts';
 
-export type RouterKind = 'flatroute' | 'bird' | 'frr';
+/** `gobgp` and `openbgpd` put nothing into the kernel: they judge what is said, and forward nothing. */
+export type RouterKind = ForwardingKind | 'gobgp' | 'openbgpd';
+export type ForwardingKind = 'flatroute' | 'bird' | 'frr';
 
 export interface RouterPeer {
   /** Letters, digits, `-`; unique on this router. */
@@ -62,8 +63,8 @@ export interface LabRouter {
   reconfigure(description: RouterDescription): Promise<void>;
   /** Ends the program with this signal and waits until it is gone. */
   stop(signal: NodeJS.Signals): Promise<void>;
-  /** The process that speaks BGP, to be stopped and continued by tests. */
-  readonly speaker: LabProcess;
+  /** Sends a signal to every process that has a part in speaking BGP: to freeze it and let it go on, or to kill it. */
+  signal(signal: NodeJS.Signals): Promise<void>;
   /** Drops the session to a peer; it comes back by itself. */
   resetSession(peer: IpAddress): Promise<void>;
   sessions(): Promise<readonly SessionRow[]>;

@@ -2,7 +2,7 @@
 import type { Family } from '#lib/ip.ts';
 import { families, hostPrefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
-import type { LabRouter, RouterKind } from '#lab/routers/router.ts';
+import type { ForwardingKind } from '#lab/routers/router.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { Unexpected } from '../checks.ts';
 import type { DemoNetwork } from '../network.ts';
@@ -61,7 +61,7 @@ function expectedAtRouter(router: string, family: Family): ReadonlyMap<string, s
 
 export async function compareTables({ network, checks, screen }: Stage): Promise<void> {
   for (const plan of routers) {
-    await checks.check(`${plan.name} has learned`, async () => await learned(network.router(plan.name)));
+    await checks.check(`${plan.name} has learned`, async () => await learned(network, plan.name));
   }
   const [router] = routers;
   if (router !== undefined) {
@@ -83,13 +83,14 @@ export async function compareTables({ network, checks, screen }: Stage): Promise
 }
 
 /** The router's own command that shows its table. */
-const tableCommand: Readonly<Record<RouterKind, { readonly shown: string; readonly argv: readonly string[] }>> = {
+const tableCommand: Readonly<Record<ForwardingKind, { readonly shown: string; readonly argv: readonly string[] }>> = {
   flatroute: { shown: 'flatroute routes', argv: ['/run/bin/flatroute', 'routes'] },
   bird: { shown: 'birdc show route', argv: ['birdc', 'show', 'route'] },
   frr: { shown: "vtysh -c 'show bgp ipv4 unicast'", argv: ['vtysh', '-c', 'show bgp ipv4 unicast'] },
 };
 
-async function learned(router: LabRouter): Promise<string> {
+async function learned(network: DemoNetwork, name: string): Promise<string> {
+  const router = network.router(name);
   const said: string[] = [];
   for (const family of families) {
     const expected = expectedAtRouter(router.host.name, family);
@@ -109,7 +110,7 @@ async function learned(router: LabRouter): Promise<string> {
       throw new Unexpected({
         expected: [...expected].map(([prefix, hop]) => `${prefix} via ${hop}`).join(', '),
         seen: error instanceof Error ? error.message : String(error),
-        command: `${tableCommand[router.kind].shown} (on ${router.host.name})`,
+        command: `${tableCommand[network.kind].shown} (on ${router.host.name})`,
       });
     });
     if (family === 'ipv4') said.push(...nodes.map((plan) => `${plan.block.ipv4} via ${plan.name}`));

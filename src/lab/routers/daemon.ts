@@ -1,0 +1,93 @@
+/**
+ * What every router of a lab that is somebody else's daemon has in common: the process that speaks BGP, waiting until its
+ * command line answers, and the errors for what was asked of it too early or of the wrong peer.
+ */
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
+import { seconds } from '#lib/time.ts';
+import type { Host } from '../host.ts';
+import type { LabProcess } from '../process.ts';
+import { found, notYet, waitFor } from '../wait.ts';
+import type { LabRouter, RouterDescription, RouterKind, RouterPeer, SessionRow, TableRow } from './router.ts';
+
+export abstract class DaemonRouter implements LabRouter {
+  abstract readonly kind: RouterKind;
+  readonly host: Host;
+  #description: RouterDescription;
+  #speaker: LabProcess | undefined;
+
+  constructor(host: Host, description: RouterDescription) {
+    this.host = host;
+    this.#description = description;
+  }
+
+  abstract start(): Promise<void>;
+  abstract reconfigure(description: RouterDescription): Promise<void>;
+  abstract resetSession(peer: IpAddress): Promise<void>;
+  abstract sessions(): Promise<readonly SessionRow[]>;
+  abstract table(family: Family): Promise<readonly TableRow[]>;
+  abstract configuration(): Readonly<Record<string, string>>;
+
+  get description(): RouterDescription {
+    return this.#description;
+  }
+
+  protected describedBy(description: RouterDescription): void {
+    this.#description = description;
+  }
+
+  protected get speaker(): LabProcess {
+    if (this.#speaker === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} was not started`, {});
+    return this.#speaker;
+  }
+
+  /** Starts the process that speaks BGP, and waits until this question to it is answered with 0. */
+  protected async speak(argv: readonly string[], log: string, question: readonly string[]): Promise<void> {
+    this.#speaker = await this.startAnswering(argv, log, question);
+  }
+
+  protected async startAnswering(
+    argv: readonly string[],
+    log: string,
+    question: readonly string[],
+  ): Promise<LabProcess> {
+    const { host } = this;
+    const program = argv[0]?.split('/').at(-1) ?? '';
+    const process = await host.spawn(argv, { log });
+    await waitFor(
+      `${program} on ${host.name} to answer`,
+      async () => {
+        if (process.ended)
+          throw new AppError('OS_LAB_ROUTER', `${program} ended: ${await process.log()}`, { retry: 'never' });
+        const answer = await host.exec(question);
+        return answer.code === 0 ? found(undefined) : notYet(answer.stdout + answer.stderr);
+      },
+      { deadline: seconds(15) },
+    );
+    return process;
+  }
+
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    this.speaker.kill(signal);
+    await Promise.resolve();
+  }
+
+  async stop(signal: NodeJS.Signals): Promise<void> {
+    await this.signal(signal);
+    await this.speaker.exited;
+  }
+
+  protected refused(why: string): AppError {
+    return new AppError('OS_LAB_ROUTER', `${this.kind} on ${this.host.name} refused its configuration: ${why}`, {});
+  }
+
+  protected peerAt(address: IpAddress): RouterPeer {
+    const known = this.#description.peers.find((peer) => peer.address === address);
+    if (known === undefined) throw new AppError('BUG_LAB_ROUTER', `${address} is no peer of ${this.host.name}`, {});
+    return known;
+  }
+
+  async log(): Promise<string> {
+    return (await this.speaker.log()).split('\n').slice(-20).join('\n');
+  }
+}

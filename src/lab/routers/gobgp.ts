@@ -1,0 +1,224 @@
+/**
+ * GoBGP 3.10 as a router of a lab. It puts nothing into the kernel, and its file has no place for originated prefixes:
+ * they are added by its command line. For IPv6 over an IPv4 session it knows no next hop of its own, so a policy says it.
+ */
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { addressBits, families, familyOf, parsePrefix, prefixLength } from '#lib/ip.ts';
+import { readLinkAddress } from '../kernel.ts';
+import { DaemonRouter } from './daemon.ts';
+import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
+import { byPrefix } from './router.ts';
+
+const CONFIGURATION = '/run/gobgp/gobgpd.toml';
+const API = 'unix:///run/gobgp/api.sock';
+
+const gobgp = (...words: readonly string[]): readonly string[] => ['gobgp', '--target', API, '-j', ...words];
+const list = (values: readonly string[]): string => `[${values.map((value) => JSON.stringify(value)).join(', ')}]`;
+
+function neighbour(peer: RouterPeer, holdTimeSeconds: number): string[] {
+  return [
+    '[[neighbors]]',
+    '[neighbors.config]',
+    `neighbor-address = "${peer.address}"`,
+    `peer-as = ${peer.asn}`,
+    `description = "${peer.name}"`,
+    ...(peer.password === undefined ? [] : [`auth-password = ${JSON.stringify(peer.password)}`]),
+    '[neighbors.timers.config]',
+    'connect-retry = 1',
+    `hold-time = ${holdTimeSeconds}`,
+    `keepalive-interval = ${Math.max(1, Math.floor(holdTimeSeconds / 3))}`,
+    '[neighbors.transport.config]',
+    `passive-mode = ${peer.passive === true}`,
+    ...(peer.allowedOwnAsns === undefined
+      ? []
+      : ['[neighbors.as-path-options.config]', `allow-own-as = ${peer.allowedOwnAsns}`]),
+    ...peer.families.flatMap((family) => [
+      '[[neighbors.afi-safis]]',
+      '[neighbors.afi-safis.config]',
+      `afi-safi-name = "${family}-unicast"`,
+      ...(peer.maxPrefixes === undefined
+        ? []
+        : ['[neighbors.afi-safis.prefix-limit.config]', `max-prefixes = ${peer.maxPrefixes}`]),
+    ]),
+  ];
+}
+
+/** Names of the policies that are in force, for `[global.apply-policy]`. */
+const importName = (peer: RouterPeer): string => `from-${peer.name}`;
+const exportName = (peer: RouterPeer): string => `to-${peer.name}`;
+
+const fromPeer = (peer: RouterPeer): string[] => [
+  '[policy-definitions.statements.conditions.match-neighbor-set]',
+  `neighbor-set = "${peer.name}"`,
+];
+
+/** The prefixes and what lies inside them; a set holds one family. */
+function importPolicy(peer: RouterPeer): string[] {
+  const { accept } = peer;
+  if (accept === undefined) return [];
+  const used = families.filter((family) => accept.some((prefix) => familyOf(prefix) === family));
+  return [
+    ...used.flatMap((family) => [
+      '[[defined-sets.prefix-sets]]',
+      `prefix-set-name = "${importName(peer)}-${family}"`,
+      ...accept
+        .filter((prefix) => familyOf(prefix) === family)
+        .flatMap((prefix) => [
+          '[[defined-sets.prefix-sets.prefix-list]]',
+          `ip-prefix = "${prefix}"`,
+          `masklength-range = "${prefixLength(prefix)}..${addressBits(family)}"`,
+        ]),
+    ]),
+    '[[policy-definitions]]',
+    `name = "${importName(peer)}"`,
+    ...used.flatMap((family) => [
+      '[[policy-definitions.statements]]',
+      '[policy-definitions.statements.conditions.match-prefix-set]',
+      `prefix-set = "${importName(peer)}-${family}"`,
+      ...fromPeer(peer),
+      '[policy-definitions.statements.actions]',
+      'route-disposition = "accept-route"',
+    ]),
+    '[[policy-definitions.statements]]',
+    ...fromPeer(peer),
+    '[policy-definitions.statements.actions]',
+    'route-disposition = "reject-route"',
+  ];
+}
+
+function exportPolicy(peer: RouterPeer, nextHop: IpAddress): string[] {
+  return [
+    '[[policy-definitions]]',
+    `name = "${exportName(peer)}"`,
+    '[[policy-definitions.statements]]',
+    ...fromPeer(peer),
+    '[policy-definitions.statements.conditions.bgp-conditions]',
+    'afi-safi-in-list = ["ipv6-unicast"]',
+    '[policy-definitions.statements.actions]',
+    'route-disposition = "accept-route"',
+    '[policy-definitions.statements.actions.bgp-actions]',
+    `set-next-hop = "${nextHop}"`,
+  ];
+}
+
+/** `ownIpv6`: the router's address on the link to a peer with an IPv4 session, where it has one. */
+export function gobgpConfiguration(
+  router: RouterDescription,
+  ownIpv6: ReadonlyMap<IpAddress, IpAddress> = new Map(),
+): string {
+  const { peers } = router;
+  const limited = peers.filter((peer) => peer.accept !== undefined);
+  const told = peers.filter((peer) => ownIpv6.has(peer.address));
+  return `${[
+    '[global.config]',
+    `as = ${router.asn}`,
+    `router-id = "${router.routerId}"`,
+    'local-address-list = ["0.0.0.0", "::"]',
+    '[global.use-multiple-paths.config]',
+    `enabled = ${router.multipath}`,
+    '[global.apply-policy.config]',
+    `import-policy-list = ${list(limited.map(importName))}`,
+    `export-policy-list = ${list(told.map(exportName))}`,
+    'default-import-policy = "accept-route"',
+    'default-export-policy = "accept-route"',
+    ...peers.flatMap((peer) => neighbour(peer, router.holdTimeSeconds)),
+    ...peers.flatMap((peer) => [
+      '[[defined-sets.neighbor-sets]]',
+      `neighbor-set-name = "${peer.name}"`,
+      `neighbor-info-list = ["${peer.address}"]`,
+    ]),
+    ...peers.flatMap(importPolicy),
+    ...peers.flatMap((peer) => {
+      const own = ownIpv6.get(peer.address);
+      return own === undefined ? [] : exportPolicy(peer, own);
+    }),
+  ].join('\n')}\n`;
+}
+
+interface GobgpPeer {
+  readonly conf: { readonly neighbor_address: string };
+  readonly state: { readonly session_state?: number };
+}
+interface GobgpPath {
+  readonly best?: boolean;
+  readonly attrs: readonly { readonly type: number; readonly nexthop?: string }[];
+}
+
+const STATES = ['unknown', 'Idle', 'Connect', 'Active', 'OpenSent', 'OpenConfirm', 'Established'] as const;
+
+export class GobgpRouter extends DaemonRouter {
+  readonly kind = 'gobgp';
+
+  configuration(): Readonly<Record<string, string>> {
+    return { 'gobgpd.toml': gobgpConfiguration(this.description) };
+  }
+
+  async #write(): Promise<void> {
+    const own = new Map<IpAddress, IpAddress>();
+    for (const { address } of this.description.peers) {
+      const ipv6 = familyOf(address) === 'ipv6' ? undefined : await readLinkAddress(this.host, address, 'ipv6');
+      if (ipv6 !== undefined) own.set(address, ipv6);
+    }
+    await this.host.writeFile(CONFIGURATION, gobgpConfiguration(this.description, own), 0o600);
+  }
+
+  async start(): Promise<void> {
+    await this.#write();
+    const words = ['-t', 'toml', '-f', CONFIGURATION, '--pprof-disable', '--api-hosts', API];
+    await this.speak(['gobgpd', ...words], 'gobgpd.log', gobgp('global'));
+    await this.#originate('add', this.description.announce);
+  }
+
+  async #originate(verb: 'add' | 'del', prefixes: RouterDescription['announce']): Promise<void> {
+    for (const prefix of prefixes) await this.#ask('global', 'rib', verb, prefix, '-a', familyOf(prefix));
+  }
+
+  async reconfigure(description: RouterDescription): Promise<void> {
+    const before = this.description.announce;
+    this.describedBy(description);
+    await this.#write();
+    this.speaker.kill('SIGHUP');
+    const after = description.announce;
+    await this.#originate(
+      'del',
+      before.filter((prefix) => !after.includes(prefix)),
+    );
+    await this.#originate(
+      'add',
+      after.filter((prefix) => !before.includes(prefix)),
+    );
+  }
+
+  /** After a reset GoBGP is idle for 30 s, whatever is configured; disabled and enabled it comes at once. */
+  async resetSession(peer: IpAddress): Promise<void> {
+    const { address } = this.peerAt(peer);
+    await this.#ask('neighbor', address, 'disable');
+    await this.#ask('neighbor', address, 'enable');
+  }
+
+  async #ask(...words: readonly string[]): Promise<string> {
+    return await this.host.run(gobgp(...words));
+  }
+
+  async sessions(): Promise<readonly SessionRow[]> {
+    const peers = JSON.parse(await this.#ask('neighbor')) as readonly GobgpPeer[];
+    return this.description.peers.map(({ address, asn }) => {
+      const known = peers.find((peer) => peer.conf.neighbor_address === address);
+      const state = STATES[known?.state.session_state ?? 0] ?? 'unknown';
+      return { peer: address, asn, established: state === 'Established', state };
+    });
+  }
+
+  async table(family: Family): Promise<readonly TableRow[]> {
+    const answer = JSON.parse(await this.#ask('global', 'rib', '-a', family)) as Record<string, readonly GobgpPath[]>;
+    const rows = new Map<string, Set<string>>();
+    for (const [text, paths] of Object.entries(answer)) {
+      const prefix = parsePrefix(text);
+      const best = paths.find((path) => path.best === true);
+      if (prefix === undefined || best === undefined) continue;
+      const hop = best.attrs.find((attribute) => attribute.nexthop !== undefined)?.nexthop;
+      rows.set(prefix, new Set([hop === undefined || hop === '0.0.0.0' || hop === '::' ? 'local' : hop]));
+    }
+    return byPrefix(rows);
+  }
+}
