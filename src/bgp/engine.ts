@@ -250,6 +250,9 @@ export interface RouteRow {
   readonly localPref: number | undefined;
   readonly med: number | undefined;
   readonly communities: readonly string[];
+  /** ORIGINATOR_ID and CLUSTER_LIST of a reflected path. */
+  readonly originatorId?: IpAddress;
+  readonly clusterList?: readonly IpAddress[];
   readonly accepted: boolean;
   /** One short sentence: `accepted: filter fabric, rule 3`, `refused: importPolicy None`, `refused: inside own block 10.60.1.0/26`. */
   readonly reason: string;

@@ -2,7 +2,7 @@
  * Which sessions this node has. A peer that is not complete (its Secret or a filter is missing) stays in the intent, held
  * down: never opened without its password, never unfiltered, and the others are untouched.
  */
-import { type PeerIntent, isExternal } from '#bgp/engine.ts';
+import { type PeerAsn, type PeerIntent, isExternal } from '#bgp/engine.ts';
 import { contains, familyOf } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { defaultMaxPrefixes } from '#resources/bgp-peer.ts';
@@ -76,7 +76,12 @@ export function peersOf(
     const complaints = [...inOwnBlock(peer, ownBlocks), ...password.complaints, ...missingFilters(peer, filters)];
     const [first] = complaints;
     if (first === undefined)
-      accepted(peer, 'True', 'Accepted', `${node.name} has a session with ${address}${sourceWords(peer, node)}.`);
+      accepted(
+        peer,
+        'True',
+        'Accepted',
+        `${node.name} has a session with ${address}${sourceWords(peer, node)}${clientWords(peer, node)}.`,
+      );
     else
       accepted(
         peer,
@@ -118,7 +123,7 @@ function sessionOf(
   const { spec } = peer;
   const { address, port } = spec.peerIP;
   const localAsn = spec.localASNumber ?? node.asn;
-  const peerAsn = spec.asNumber ?? (spec.dynamicASN === 'Internal' ? 'internal' : 'external');
+  const peerAsn = peerAsnOf(spec);
   return {
     name: peer.metadata.name,
     address,
@@ -145,6 +150,7 @@ function sessionOf(
     notificationRestart: spec.gracefulRestart?.notification ?? settings.gracefulRestart.notification ?? false,
     staleTime: spec.gracefulRestart?.staleTime ?? settings.gracefulRestart.staleTime,
     allowedLocalAsns: spec.numAllowedLocalASNumbers,
+    ...(spec.routeReflectorClient && { routeReflectorClient: true }),
   };
 }
 
@@ -153,6 +159,15 @@ function sourceWords(peer: BGPPeer, node: ThisNode): string {
   const family = familyOf(peer.spec.peerIP.address);
   const missing = peer.spec.sourceAddress === 'UseNodeIP' && node.addresses[family] === undefined;
   return missing ? `; the node has no ${family} address, so the kernel chooses the local one` : '';
+}
+
+const peerAsnOf = ({ asNumber, dynamicASN }: BGPPeer['spec']): PeerAsn =>
+  asNumber ?? (dynamicASN === 'Internal' ? 'internal' : 'external');
+
+/** Only an internal peer can be a client (RFC 4456 §6). */
+function clientWords({ spec }: BGPPeer, node: ThisNode): string {
+  const external = isExternal({ peerAsn: peerAsnOf(spec), localAsn: spec.localASNumber ?? node.asn });
+  return spec.routeReflectorClient && external ? '; it is external, so routeReflectorClient does nothing' : '';
 }
 
 function conflict(peer: BGPPeer, winner: BGPPeer, how: string): string {

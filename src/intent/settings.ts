@@ -12,6 +12,7 @@ export interface Settings {
   readonly asNumber: Asn;
   readonly listenPort: number;
   readonly routerId: IpAddress | undefined;
+  readonly clusterId: IpAddress | undefined;
   readonly importPolicy: ImportPolicy | undefined;
   readonly advertise: { readonly nodeAddresses: boolean; readonly prefixes: readonly Prefix[] };
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
@@ -35,6 +36,7 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
     asNumber: all?.asNumber ?? (64512 as Asn),
     listenPort: own?.listenPort ?? all?.listenPort ?? 179,
     routerId: own?.routerID,
+    clusterId: own?.routeReflectorClusterID ?? all?.routeReflectorClusterID,
     importPolicy: own?.importPolicy ?? all?.importPolicy,
     advertise: {
       nodeAddresses: own?.advertise?.nodeAddresses ?? all?.advertise?.nodeAddresses ?? false,

@@ -26,6 +26,12 @@ const spec = object({
     defaultText: "the node's IPv4 address; without one, a number derived from the node's name",
     reset: 'reset',
   }),
+  routeReflectorClusterID: optional(ipv4Address, {
+    description:
+      'CLUSTER_ID of a route reflector, written as an IPv4 address; reflectors that serve the same clients may share one. A node reflects when one of its BGPPeers has routeReflectorClient.',
+    defaultText: 'the BGP identifier of each reflector',
+    reset: 'refresh',
+  }),
   importPolicy: optional(importPolicy, {
     description:
       'What is accepted of what peers announce when no filter has decided: nothing, 0.0.0.0/0 and ::/0 only, or all. BGPPeer can say otherwise for one peer.',

@@ -101,6 +101,11 @@ const spec = object(
       description: "A router's role: what was learned from other peers is announced to this one.",
       reset: 'refresh',
     }),
+    routeReflectorClient: defaulted(boolean, false, {
+      description:
+        'The node is a route reflector (RFC 4456) and this internal peer its client: what internal peers announce is passed on to it, and what it announces to all internal peers, with the next hop unchanged. External peers cannot be clients.',
+      reset: 'refresh',
+    }),
     maxPrefixes: optional(
       object({
         limit: required(integer(1, 10_000_000), {

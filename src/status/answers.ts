@@ -100,6 +100,9 @@ export interface RouteAnswerRow {
   readonly localPref?: number;
   readonly med?: number;
   readonly communities: readonly string[];
+  /** Of a reflected path. */
+  readonly originatorId?: string;
+  readonly clusterList?: readonly string[];
   readonly accepted: boolean;
   readonly reason: string;
   readonly best: boolean;

@@ -1,13 +1,14 @@
 /**
  * What is announced to a peer, and with which attributes. In: the peer's role and filters, the path that won; out: a
- * judgement and the attributes to send. This node's own announcements go to every peer; what was learned goes on only to
- * `transit` peers, and never from one internal peer to another (RFC 4271 §9.2, no reflection).
+ * judgement and the attributes to send. This node's own announcements go to every peer. What was learned goes on to
+ * `transit` peers, and from one internal peer to another by reflection alone (RFC 4271 §9.2, RFC 4456 §6).
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
-import type { FilterIntent } from '../engine.ts';
+import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { defaultLocalPref } from './accepted-attributes.ts';
+import { identifierNumber } from './import.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
 import type { Rewrite } from './rewrite.ts';
@@ -15,14 +16,40 @@ import { prependAll } from './rewrite.ts';
 
 const originated: Judgement = { accepted: true, reason: 'announced: originated here' };
 const inTransit: Judgement = { accepted: true, reason: 'announced: transit' };
+const toClient: Judgement = { accepted: true, reason: 'announced: reflected to a client' };
+const fromClient: Judgement = { accepted: true, reason: 'announced: reflected from a client' };
+
+/** What the node is, as far as all its announcements depend on it. */
+export interface ExportNode {
+  /** This node is a route reflector: at least one internal peer is its client. */
+  readonly reflects: boolean;
+  /** CLUSTER_ID, unsigned. */
+  readonly clusterId: number;
+}
+
+export const isClient = (peer: PeerIntent): boolean => peer.routeReflectorClient === true && !isExternal(peer);
+
+export const exportNode = (intent: BgpIntent): ExportNode => ({
+  reflects: intent.peers.some(isClient),
+  // RFC 4456 §7: the BGP identifier where a cluster has one reflector.
+  clusterId: identifierNumber(intent.clusterId ?? intent.routerId),
+});
+
+/** The peer that a path was learned from. */
+export interface PathSource {
+  readonly external: boolean;
+  readonly client: boolean;
+}
 
 export interface ExportRules {
+  /** Some learned route may be announced. */
+  readonly learnedToo: boolean;
   /** About a prefix that this node announces itself. */
   local(family: Family, w0: number, w1: number, w2: number, w3: number, length: number): Judgement;
-  /** About a learned prefix; `fromExternal` is the kind of session it came over. */
+  /** About a learned prefix. */
   learned(
     attributes: AcceptedAttributes,
-    fromExternal: boolean,
+    from: PathSource,
     family: Family,
     w0: number,
     w1: number,
@@ -38,23 +65,33 @@ const internalToInternal = refused('not announced: learned over an internal sess
 const noAdvertise = refused('not announced: community NO_ADVERTISE');
 const noExport = refused('not announced: community NO_EXPORT');
 
-export function compileExport(
-  peer: { readonly filters: readonly FilterIntent[]; readonly transit: boolean },
-  external: boolean,
-): ExportRules {
+type ExportPeer = Pick<PeerIntent, 'filters' | 'transit' | 'routeReflectorClient'>;
+
+/** Equal where two peers of one kind are told the same. */
+export const exportKey = ({ filters, transit, routeReflectorClient }: ExportPeer, node: ExportNode): string =>
+  JSON.stringify([filters, transit, routeReflectorClient ?? false, node]);
+
+export function compileExport(peer: ExportPeer, external: boolean, node: ExportNode): ExportRules {
   const filters: Record<Family, Filters> = {
     ipv4: compileFilters(peer.filters, 'export', 'ipv4', external),
     ipv6: compileFilters(peer.filters, 'export', 'ipv6', external),
   };
+  const client = peer.routeReflectorClient === true && !external;
+  /** RFC 4456 §6: all to clients, what clients said to everybody; the rest as ever. */
+  const passedOn = (from: PathSource): Judgement => {
+    if (external || from.external) return peer.transit ? inTransit : client ? toClient : notTransit;
+    return client ? toClient : from.client ? fromClient : internalToInternal;
+  };
   return {
+    learnedToo: peer.transit || (node.reflects && !external),
     local: (family, w0, w1, w2, w3, length) => filters[family](w0, w1, w2, w3, length, undefined) ?? originated,
-    learned(attributes, fromExternal, family, w0, w1, w2, w3, length) {
-      if (!peer.transit) return notTransit;
-      if (!fromExternal && !external) return internalToInternal;
+    learned(attributes, from, family, w0, w1, w2, w3, length) {
+      const judgement = passedOn(from);
+      if (!judgement.accepted) return judgement;
       // RFC 1997 §2.
       if (attributes.noAdvertise) return noAdvertise;
       if (attributes.noExport && external) return noExport;
-      return filters[family](w0, w1, w2, w3, length, attributes) ?? inTransit;
+      return filters[family](w0, w1, w2, w3, length, attributes) ?? judgement;
     },
   };
 }
@@ -81,16 +118,25 @@ const ownPath: PathAttributes = {
   unknown: [],
 };
 
+/** What a reflector adds (RFC 4456 §8): both unsigned. */
+export interface Reflection {
+  /** BGP identifier of the peer that the path was learned from. */
+  readonly originatorId: number;
+  readonly clusterId: number;
+}
+
 /**
- * Attributes of a path on its way to a peer. `nextHop` is always ours: in the attribute for classic IPv4 NLRI, `undefined`
- * where MP_REACH_NLRI carries it. Toward internal peers too: `transit` is the explicit configuration that RFC 4271 §5.1.3
- * asks for, and the receiver resolves next hops by its connected routes only.
+ * Attributes of a path on its way to a peer. `nextHop` stands in the attribute for classic IPv4 NLRI and is `undefined` where
+ * MP_REACH_NLRI carries it. It is ours toward internal peers too: `transit` is the explicit configuration that RFC 4271 §5.1.3
+ * asks for, and the receiver resolves next hops by its connected routes only. A reflected path keeps its own, and all else
+ * that it came with (RFC 4456 §10).
  */
 export function exportedAttributes(
   learned: PathAttributes | undefined,
   to: { readonly external: boolean; readonly localAsn: Asn },
   nextHop: IpAddress | undefined,
   rewrite?: Rewrite,
+  reflection?: Reflection,
 ): PathAttributes {
   const path = rewrite === undefined ? learned : rewrite.apply(learned ?? ownPath);
   const asPath = path?.asPath ?? [];
@@ -105,9 +151,9 @@ export function exportedAttributes(
     atomicAggregate: path?.atomicAggregate ?? false,
     aggregator: path?.aggregator,
     communities: path?.communities ?? [],
-    // RFC 4456 §8: they do not leave the AS, and without reflection none is passed on within it.
-    originatorId: undefined,
-    clusterList: [],
+    // RFC 4456 §8: the first reflector names the originator; both stay in the AS.
+    originatorId: reflection && (path?.originatorId ?? reflection.originatorId),
+    clusterList: reflection ? [reflection.clusterId, ...(path?.clusterList ?? [])] : [],
     // RFC 4360 §6: the non-transitive ones (bit 0x40) stay in the AS.
     extendedCommunities: to.external
       ? (path?.extendedCommunities ?? []).filter((community) => ((community[0] ?? 0) & 0x40) === 0)

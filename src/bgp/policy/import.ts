@@ -68,7 +68,7 @@ export const identifierNumber = (routerId: IpAddress): number =>
 
 export function compileImport(
   peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn'>,
-  local: { readonly asn: Asn; readonly routerId: IpAddress },
+  local: { readonly asn: Asn; readonly routerId: IpAddress; readonly clusterId?: IpAddress | undefined },
   never: NeverImported,
 ): ImportRules {
   const external = isExternal(peer);
@@ -91,6 +91,8 @@ export function compileImport(
   const byPolicy = importPolicyJudgements[peer.importPolicy];
   const ownAsns = new Set<number>([local.asn, peer.localAsn]);
   const identifier = identifierNumber(local.routerId);
+  const clusterId = local.clusterId ?? local.routerId;
+  const cluster = identifierNumber(clusterId);
   return {
     attributes(attributes) {
       let count = 0;
@@ -104,8 +106,8 @@ export function compileImport(
       // RFC 4456 §8.
       if (attributes.value.originatorId === identifier)
         return { accepted: false, reason: `refused: ORIGINATOR_ID is our own ${local.routerId}` };
-      if (attributes.value.clusterList.includes(identifier))
-        return { accepted: false, reason: `refused: CLUSTER_LIST has our own ${local.routerId}` };
+      if (attributes.value.clusterList.includes(cluster))
+        return { accepted: false, reason: `refused: CLUSTER_LIST has our own ${clusterId}` };
       return undefined;
     },
     prefix(family, w0, w1, w2, w3, length, attributes) {

@@ -71,7 +71,7 @@ export class AdjRibOut {
   }
 
   #concerned(prefix: number): boolean {
-    return this.rib.isLocal(prefix) || (this.learned && this.group.transit && this.rib.best(prefix) !== 0);
+    return this.rib.isLocal(prefix) || (this.learned && this.group.learnedToo && this.rib.best(prefix) !== 0);
   }
 
   #enqueue(prefix: number, entry: number): void {

@@ -11,6 +11,8 @@ export interface Adjacency {
   readonly slot: number;
   readonly name: string;
   readonly external: boolean;
+  /** A client of this route reflector. */
+  client: boolean;
   /** In hex, 32 digits, so that strings compare as addresses do. */
   readonly addressKey: string;
   /** The peer's BGP identifier, unsigned. */
@@ -35,6 +37,7 @@ export class Adjacencies {
   open(peer: {
     readonly name: string;
     readonly external: boolean;
+    readonly client?: boolean;
     readonly address: IpAddress;
     readonly routerId: number;
     readonly rules: ImportRules;
@@ -46,6 +49,7 @@ export class Adjacencies {
       slot,
       name: peer.name,
       external: peer.external,
+      client: peer.client ?? false,
       addressKey: addressKey(peer.address),
       routerId: peer.routerId,
       alive: true,

@@ -20,6 +20,8 @@ import { NumberQueue } from './sparse-column.ts';
 
 const UNDECIDED = 1;
 const LOCAL = 2;
+/** `best` is there for reflection alone: its next hop does not resolve here. */
+const UNRESOLVED = 4;
 /** `best` of a prefix that this node announces itself. */
 export const LOCAL_PATH = -1;
 
@@ -48,6 +50,8 @@ export class FamilyRib {
   readonly table: PrefixTable;
   readonly paths = new Paths();
   multipath: Multipath;
+  /** A reflector picks a path for its clients even where no next hop resolves for itself. */
+  reflects = false;
   readonly #modules: RibModules;
   readonly #undecided = new NumberQueue();
   #state = new Uint8Array(1024);
@@ -86,6 +90,11 @@ export class FamilyRib {
 
   isLocal(prefix: number): boolean {
     return ((this.#state[prefix] as number) & LOCAL) !== 0;
+  }
+
+  /** The best path's next hop does not resolve: it is not installed, and nobody may send traffic for it here. */
+  isUnresolved(prefix: number): boolean {
+    return ((this.#state[prefix] as number) & UNRESOLVED) !== 0;
   }
 
   /** The kernel does not have the prefix's present next hops yet. */
@@ -297,7 +306,7 @@ export class FamilyRib {
     this.#mark(prefix);
   }
 
-  /** Decides every prefix again: multipath settings changed. Cheap enough for what is seldom. */
+  /** Decides every prefix again: settings of the decision changed. Cheap enough for what is seldom. */
   markAll(): void {
     for (let path = 1; path < this.paths.limit; path++) {
       const prefix = this.paths.prefix[path] as number;
@@ -320,6 +329,7 @@ export class FamilyRib {
     const { fib } = this.#modules;
     let best = 0;
     let group = 0;
+    let unresolved = 0;
     if (this.isLocal(prefix)) best = LOCAL_PATH;
     else {
       let only = 0;
@@ -333,13 +343,18 @@ export class FamilyRib {
         best = only;
         group = fib.groupFor([this.#resolution(only)]);
       } else if (count > 1) {
-        const decision = decide(this.candidates(prefix), this.multipath);
+        const decision = decide(this.#candidates(prefix), this.multipath);
         best = decision?.best.path ?? 0;
         group = fib.groupFor((decision?.multipath ?? []).map((candidate) => this.#resolution(candidate.path)));
+      } else if (this.reflects) {
+        best = decide(this.#candidates(prefix, true), this.multipath)?.best.path ?? 0;
+        if (best !== 0) unresolved = UNRESOLVED;
       }
     }
-    this.#bestCount += Number(best !== 0) - Number(this.#best[prefix] !== 0);
+    this.#bestCount -= this.#isUsed(prefix);
     this.#best[prefix] = best;
+    this.#state[prefix] = ((this.#state[prefix] as number) & ~UNRESOLVED) | unresolved;
+    this.#bestCount += this.#isUsed(prefix);
     const observed = this.#fibGroup[prefix] as number;
     if (observed !== group) {
       this.#fibGroup[prefix] = group;
@@ -350,11 +365,18 @@ export class FamilyRib {
     this.#freeIfUnused(prefix);
   }
 
+  #isUsed(prefix: number): number {
+    return Number(this.#best[prefix] !== 0 && !this.isUnresolved(prefix));
+  }
+
   #usable(path: number): boolean {
+    return this.#eligible(path) && this.#resolution(path).ok;
+  }
+
+  #eligible(path: number): boolean {
     return (
       this.paths.flags[path] === PATH_FLAG.accepted &&
-      this.#modules.adjacencies.at(this.paths.slot[path] as number).alive &&
-      this.#resolution(path).ok
+      this.#modules.adjacencies.at(this.paths.slot[path] as number).alive
     );
   }
 
@@ -363,11 +385,11 @@ export class FamilyRib {
   }
 
   /** What the decision process compares; an unresolved next hop takes a path out (RFC 4271 §9.1.2.1). */
-  candidates(prefix: number): Candidate[] {
+  #candidates(prefix: number, unresolved = false): Candidate[] {
     const { paths } = this;
     const candidates: Candidate[] = [];
     for (let path = paths.head(prefix); path !== 0; path = paths.next[path] as number) {
-      if (!this.#usable(path)) continue;
+      if (!(unresolved ? this.#eligible(path) : this.#usable(path))) continue;
       const resolution = this.#resolution(path);
       const adjacency = this.#modules.adjacencies.at(paths.slot[path] as number);
       const attributes = this.#modules.attributes.accepted(paths.attributes[path] as number);
@@ -391,7 +413,7 @@ export class FamilyRib {
 
   /** Paths in use for the prefix, the best first, and what made it the best; for people. */
   explain(prefix: number): { readonly paths: readonly number[]; readonly decidedBy: DecisionStep } | undefined {
-    const decision = decide(this.candidates(prefix), this.multipath);
+    const decision = decide(this.#candidates(prefix), this.multipath);
     return decision === undefined
       ? undefined
       : { paths: decision.multipath.map((candidate) => candidate.path), decidedBy: decision.decidedBy };

@@ -6,14 +6,17 @@
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { ExportRules } from '../policy/export.ts';
+import type { Reflection } from '../policy/export.ts';
 import { exportedAttributes } from '../policy/export.ts';
 import type { Judgement } from '../policy/matcher.ts';
 import type { Rewrite } from '../policy/rewrite.ts';
 import type { MpNextHop, PathAttributes, WireContext } from '../wire/messages.ts';
-import type { Adjacencies } from './adjacency.ts';
+import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import type { FamilyRib } from './family-rib.ts';
 import { LOCAL_PATH } from './family-rib.ts';
+import type { NextHops } from './next-hops.ts';
+import { isLinkLocal } from './next-hops.ts';
 
 export interface EncodedAttributes {
   readonly id: number;
@@ -85,7 +88,8 @@ export interface UpdateGroupOptions {
   readonly family: Family;
   readonly rules: ExportRules;
   readonly external: boolean;
-  readonly transit: boolean;
+  /** CLUSTER_ID, unsigned; for what is reflected. */
+  readonly clusterId: number;
   readonly localAsn: Asn;
   readonly nextHop: MpNextHop;
   readonly context: WireContext;
@@ -94,18 +98,44 @@ export interface UpdateGroupOptions {
 export interface UpdateGroupModules {
   readonly attributes: AttributeStore;
   readonly adjacencies: Adjacencies;
+  readonly nextHops: NextHops;
   readonly encoded: EncodedStore;
   readonly encodeAttributes: (attributes: PathAttributes, context: WireContext) => Uint8Array;
   readonly nextHopBytes: (global: IpAddress, linkLocal?: IpAddress) => Uint8Array;
 }
 
+/** Encoded attributes by what they were made of; each entry holds its references. */
+interface Cache {
+  /** By received attribute set (0: originated here), with our own next hop. */
+  readonly own: Map<number, number>;
+  /** By received attribute set, then by what of a reflected path stands outside of it. */
+  readonly reflected: Map<number, Map<number, ReflectedEntry>>;
+}
+
+interface ReflectedEntry {
+  readonly encoded: number;
+  /** Keeps its number as long as the entry is there. */
+  readonly nextHop: number;
+}
+
+const newCache = (): Cache => ({ own: new Map(), reflected: new Map() });
+
+const unresolved: Judgement = { accepted: false, reason: 'not announced: its next hop does not resolve here' };
+const onLinkOnly: Judgement = {
+  accepted: false,
+  reason: 'not announced: its link-local next hop means nothing elsewhere',
+};
+const otherFamily: Judgement = {
+  accepted: false,
+  reason: 'not announced: the peer does not take a next hop of the other family (RFC 8950)',
+};
+
 export class UpdateGroup {
   readonly options: UpdateGroupOptions;
   readonly #modules: UpdateGroupModules;
-  /** Received attribute set (0: originated here) to encoded attributes; each holds a reference. */
-  readonly #cache = new Map<number, number>();
+  readonly #plain = newCache();
   /** The same for what a rule's operations make of it. */
-  readonly #rewritten = new Map<Rewrite, Map<number, number>>();
+  readonly #rewritten = new Map<Rewrite, Cache>();
   readonly key: string;
   members = 0;
 
@@ -115,59 +145,100 @@ export class UpdateGroup {
     this.#modules = modules;
   }
 
-  get transit(): boolean {
-    return this.options.transit;
+  /** Some learned route may be announced to its peers. */
+  get learnedToo(): boolean {
+    return this.options.rules.learnedToo;
   }
 
   /** A received set is gone; its number will mean another. */
   forget(attributes: number): void {
-    for (const cache of this.#caches()) {
-      const encoded = cache.get(attributes);
-      if (encoded === undefined) continue;
-      cache.delete(attributes);
-      this.#modules.encoded.release(encoded);
+    for (const { own, reflected } of this.#caches()) {
+      const encoded = own.get(attributes);
+      if (encoded !== undefined) this.#modules.encoded.release(encoded);
+      own.delete(attributes);
+      this.#releaseAll(reflected.get(attributes));
+      reflected.delete(attributes);
     }
   }
 
-  *#caches(): Generator<Map<number, number>> {
-    yield this.#cache;
+  #releaseAll(entries: Map<number, ReflectedEntry> | undefined): void {
+    for (const { encoded, nextHop } of entries?.values() ?? []) {
+      this.#modules.encoded.release(encoded);
+      this.#modules.nextHops.release(nextHop);
+    }
+  }
+
+  *#caches(): Generator<Cache> {
+    yield this.#plain;
     yield* this.#rewritten.values();
   }
 
   close(): void {
-    for (const cache of this.#caches()) {
-      for (const encoded of cache.values()) this.#modules.encoded.release(encoded);
-      cache.clear();
+    for (const { own, reflected } of this.#caches()) {
+      for (const encoded of own.values()) this.#modules.encoded.release(encoded);
+      own.clear();
+      for (const entries of reflected.values()) this.#releaseAll(entries);
+      reflected.clear();
     }
   }
 
-  #cacheOf(rewrite: Rewrite | undefined): Map<number, number> {
-    if (rewrite === undefined) return this.#cache;
+  #cacheOf(rewrite: Rewrite | undefined): Cache {
+    if (rewrite === undefined) return this.#plain;
     let cache = this.#rewritten.get(rewrite);
     if (cache === undefined) {
-      cache = new Map();
+      cache = newCache();
       this.#rewritten.set(rewrite, cache);
     }
     return cache;
   }
 
   #encode(received: number, rewrite: Rewrite | undefined): number {
-    const cache = this.#cacheOf(rewrite);
-    const known = cache.get(received);
+    const { own } = this.#cacheOf(rewrite);
+    const known = own.get(received);
     if (known !== undefined) return known;
-    const { external, localAsn, nextHop, context } = this.options;
+    const id = this.#intern(received, this.options.nextHop, rewrite, undefined);
+    own.set(received, id);
+    return id;
+  }
+
+  #encodeReflected(received: number, rewrite: Rewrite | undefined, nextHop: number, originatorId: number): number {
+    const { reflected } = this.#cacheOf(rewrite);
+    let entries = reflected.get(received);
+    if (entries === undefined) {
+      entries = new Map();
+      reflected.set(received, entries);
+    }
+    // Both are 32-bit numbers, and there are never 2^21 next hops.
+    const key = nextHop * 2 ** 32 + originatorId;
+    const known = entries.get(key);
+    if (known !== undefined) return known.encoded;
+    const { nextHops } = this.#modules;
+    const global = nextHops.address(nextHop) ?? this.options.nextHop.global;
+    const reflection = { originatorId, clusterId: this.options.clusterId };
+    const encoded = this.#intern(received, { global, linkLocal: undefined }, rewrite, reflection);
+    nextHops.retain(nextHop);
+    entries.set(key, { encoded, nextHop });
+    return encoded;
+  }
+
+  #intern(
+    received: number,
+    nextHop: MpNextHop,
+    rewrite: Rewrite | undefined,
+    reflection: Reflection | undefined,
+  ): number {
+    const { external, localAsn, context } = this.options;
     const path = received === 0 ? undefined : this.#modules.attributes.accepted(received).value;
     // RFC 8950 §3: an IPv6 next hop stands in MP_REACH_NLRI, whatever family it leads to.
     const classic = familyOf(nextHop.global) === 'ipv4';
-    const value = exportedAttributes(path, { external, localAsn }, classic ? nextHop.global : undefined, rewrite);
-    const id = this.#modules.encoded.intern({
+    const to = { external, localAsn };
+    const value = exportedAttributes(path, to, classic ? nextHop.global : undefined, rewrite, reflection);
+    return this.#modules.encoded.intern({
       value,
       bytes: this.#modules.encodeAttributes(value, context),
       mpNextHop: classic ? undefined : this.#modules.nextHopBytes(nextHop.global, nextHop.linkLocal),
       nextHop: nextHop.global,
     });
-    cache.set(received, id);
-    return id;
   }
 
   /** Why the prefix is or is not announced to the adjacency in `slot`; `undefined`: nothing is known of the prefix. */
@@ -184,16 +255,37 @@ export class UpdateGroup {
     if (best === 0 || rib.paths.slot[best] === slot) return undefined;
     const from = this.#modules.adjacencies.at(rib.paths.slot[best] as number);
     const attributes = this.#modules.attributes.accepted(rib.paths.attributes[best] as number);
-    return rules.learned(attributes, from.external, family, w0, w1, w2, w3, length);
+    const judgement = rules.learned(attributes, from, family, w0, w1, w2, w3, length);
+    if (!judgement.accepted) return judgement;
+    if (this.#isReflected(from)) return this.#cannotKeep(rib.paths.nextHop[best] as number) ?? judgement;
+    return rib.isUnresolved(prefix) ? unresolved : judgement;
+  }
+
+  #isReflected(from: Adjacency): boolean {
+    return !this.options.external && !from.external;
+  }
+
+  /** Why a reflected path cannot be said with the next hop it came with. */
+  #cannotKeep(nextHop: number): Judgement | undefined {
+    const address = this.#modules.nextHops.address(nextHop);
+    if (address === undefined || isLinkLocal(address)) return onLinkOnly;
+    const { family, context } = this.options;
+    const isKnown = familyOf(address) === family || (family === 'ipv4' && context.extendedNextHop === true);
+    return isKnown ? undefined : otherFamily;
   }
 
   /** Encoded attributes for a decided prefix, 0 for none, or KEEP. Never back to the adjacency it was learned from. */
   wanted(rib: FamilyRib, prefix: number, slot: number, learned: boolean): number {
     const best = rib.best(prefix);
-    if (best > 0 && !(this.options.transit && learned)) return 0;
+    if (best > 0 && !(this.learnedToo && learned)) return 0;
     const judgement = this.judge(rib, prefix, slot);
     if (judgement?.accepted !== true) return 0;
     if (best === LOCAL_PATH) return this.#encode(0, judgement.rewrite);
-    return rib.awaitsKernel(prefix) ? KEEP : this.#encode(rib.paths.attributes[best] as number, judgement.rewrite);
+    const attributes = rib.paths.attributes[best] as number;
+    const from = this.#modules.adjacencies.at(rib.paths.slot[best] as number);
+    // The traffic for what is reflected does not come here, so it need not wait for the kernel.
+    if (this.#isReflected(from))
+      return this.#encodeReflected(attributes, judgement.rewrite, rib.paths.nextHop[best] as number, from.routerId);
+    return rib.awaitsKernel(prefix) ? KEEP : this.#encode(attributes, judgement.rewrite);
   }
 }

@@ -57,6 +57,7 @@ export class Core {
       group = new UpdateGroup(key, options, {
         attributes: this.attributes,
         adjacencies: this.adjacencies,
+        nextHops: this.nextHops,
         encoded: this.encoded,
         encodeAttributes,
         nextHopBytes,

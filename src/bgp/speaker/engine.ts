@@ -11,6 +11,8 @@ import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '
 import type { Listener } from '../io/listener.ts';
 import { noMd5Rejections } from '../io/md5-counters.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
+import type { ExportNode } from '../policy/export.ts';
+import { exportNode, isClient } from '../policy/export.ts';
 import type { NeverImported } from '../policy/import.ts';
 import { compileImport, neverImported, sameImport } from '../policy/import.ts';
 import type { FamilyRib, Sweep } from '../rib/family-rib.ts';
@@ -65,6 +67,9 @@ export class Speaker implements BgpEngine {
   #intent: BgpIntent | undefined;
   #generation = 0;
   #never: NeverImported = neverImported([]);
+  #exportNode: ExportNode = { reflects: false, clusterId: 0 };
+  /** Names of the peers that are clients of this reflector. */
+  #clients: readonly string[] = [];
   #view: KernelView = { interfaces: [], routes: [] };
   #podInterfaces: ReadonlySet<number> = new Set();
   #listener: Listener | undefined;
@@ -86,6 +91,7 @@ export class Speaker implements BgpEngine {
       view: () => this.#view,
       gracefulRestart: (peer) => this.#gracefulRestart(peer),
       mayAnnounceLearned: () => this.#mayAnnounceLearned(),
+      exportNode: () => this.#exportNode,
       isReading: () => this.#backPressure.isReading,
       wake: () => {
         this.#slices.wake();
@@ -110,7 +116,9 @@ export class Speaker implements BgpEngine {
     this.#generation = generation;
     this.#setLocal(desired);
     this.#setMultipath(desired);
+    const nodeChanged = this.#setExportNode(desired);
     const ownChanged = JSON.stringify(observed?.ownPrefixes) !== JSON.stringify(desired.ownPrefixes);
+    const clusterChanged = observed?.clusterId !== desired.clusterId;
     if (ownChanged) this.#never = neverImported(desired.ownPrefixes);
     for (const name of plan.removed) {
       const peer = this.#peers.get(name);
@@ -130,7 +138,7 @@ export class Speaker implements BgpEngine {
         }
         starting.push(peer);
       }
-      this.#refresh(peer, intent, ownChanged || change === 'reset', change !== 'none');
+      this.#refresh(peer, intent, ownChanged || clusterChanged || change === 'reset', nodeChanged || change !== 'none');
     }
     for (const intent of plan.added) {
       const peer = new Peer(intent, this.#rules(intent), this.#peerContext);
@@ -161,6 +169,21 @@ export class Speaker implements BgpEngine {
     }
   }
 
+  /** True when what all peers are told may be something else now. */
+  #setExportNode(desired: BgpIntent): boolean {
+    const node = exportNode(desired);
+    const clients = desired.peers.filter(isClient).map(({ name }) => name);
+    const changed = JSON.stringify([node, clients]) !== JSON.stringify([this.#exportNode, this.#clients]);
+    this.#exportNode = node;
+    this.#clients = clients;
+    for (const rib of Object.values(this.#core.ribs)) {
+      if (rib.reflects === node.reflects) continue;
+      rib.reflects = node.reflects;
+      rib.markAll();
+    }
+    return changed;
+  }
+
   #rules(intent: PeerIntent): ReturnType<typeof compileImport> {
     return compileImport(intent, this.#local, this.#never);
   }
@@ -181,6 +204,7 @@ export class Speaker implements BgpEngine {
     )
       peer.dropRoutes();
     peer.intent = intent;
+    if (peer.adjacency !== undefined) peer.adjacency.client = isClient(intent);
     if (judge || !sameImport(observed, intent)) peer.setRules(this.#rules(intent));
     if (!changed) return;
     peer.output?.review(true);

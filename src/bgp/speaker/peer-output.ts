@@ -5,7 +5,7 @@
 import type { Family } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
 import type { Negotiated } from '../io/session-port.ts';
-import { compileExport } from '../policy/export.ts';
+import { compileExport, exportKey } from '../policy/export.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
@@ -62,7 +62,7 @@ export class PeerOutput {
   /** The kernel's view or the peer's policy changed: next hops and groups follow, and what differs is sent. */
   review(policyChanged: boolean): void {
     const { intent } = this.#peer;
-    if (policyChanged) this.#policyKey = JSON.stringify([intent.transit, intent.filters]);
+    if (policyChanged) this.#policyKey = exportKey(intent, this.#context.exportNode());
     for (const family of this.#negotiated.context.families) {
       const nextHop = ownNextHop(family, this.#negotiated, this.#context.view());
       const present = this.#outputs.get(family);
@@ -85,11 +85,12 @@ export class PeerOutput {
 
   #join(family: Family, nextHop: MpNextHop): AdjRibOut['group'] {
     const { intent, external } = this.#peer;
+    const node = this.#context.exportNode();
     return this.#context.core.joinGroup(this.#policyKey, {
       family,
-      rules: compileExport(intent, external),
+      rules: compileExport(intent, external, node),
       external,
-      transit: intent.transit,
+      clusterId: node.clusterId,
       localAsn: intent.localAsn,
       nextHop,
       context: this.#negotiated.context,
@@ -165,7 +166,7 @@ export class PeerOutput {
     const { ribOut } = output;
     const saidAll = ribOut.idle && ribOut.rib.undecidedCount === 0;
     // RFC 4724 §4.1: a restarting speaker sends its marker only when it knows what to announce.
-    if (saidAll && output.endOfRib && (ribOut.learned || !ribOut.group.transit)) {
+    if (saidAll && output.endOfRib && (ribOut.learned || !ribOut.group.learnedToo)) {
       output.endOfRib = false;
       this.#writer.endOfRib(family);
     }

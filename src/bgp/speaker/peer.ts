@@ -13,6 +13,8 @@ import type { Listener } from '../io/listener.ts';
 import type { Md5Counters } from '../io/md5-counters.ts';
 import { md5Rejections, noMd5Rejections } from '../io/md5-counters.ts';
 import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-port.ts';
+import type { ExportNode } from '../policy/export.ts';
+import { isClient } from '../policy/export.ts';
 import type { ImportRules } from '../policy/import.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
@@ -42,6 +44,7 @@ export interface PeerContext {
   /** Restarting state for our OPEN, and whether learned routes may be announced yet. */
   readonly gracefulRestart: (peer: Peer) => LocalGracefulRestart | undefined;
   readonly mayAnnounceLearned: () => boolean;
+  readonly exportNode: () => ExportNode;
   /** False: the engine is behind, and established sessions are not read. */
   readonly isReading: () => boolean;
   /** There is work for the slices. */
@@ -219,6 +222,7 @@ export class Peer {
       this.adjacency = core.adjacencies.open({
         name: this.intent.name,
         external: context.external,
+        client: isClient(this.intent),
         address: this.intent.address,
         routerId: negotiated.peerIdentifier,
         rules: this.rules,
@@ -226,6 +230,7 @@ export class Peer {
       this.#stale = this.#staleRoutesOf(this.adjacency);
     } else {
       this.adjacency.routerId = negotiated.peerIdentifier;
+      this.adjacency.client = isClient(this.intent);
       this.#keepOrFlush(negotiated);
     }
     this.#awaited.clear();

@@ -15,6 +15,7 @@ import { maskWord, prefixWords } from '../policy/words.ts';
 import { SENT_UNKNOWN } from '../rib/update-group.ts';
 import { asPathText, defaultLocalPref } from '../policy/accepted-attributes.ts';
 import type { PathAttributes } from '../wire/messages.ts';
+import { identifierText } from '../wire/negotiate.ts';
 import type { Core } from './core.ts';
 import type { Peer } from './peer.ts';
 
@@ -48,7 +49,10 @@ function communityTexts(attributes: PathAttributes): string[] {
   ];
 }
 
-type Described = Pick<RouteRow, 'asPath' | 'origin' | 'localPref' | 'med' | 'communities'>;
+type Described = Pick<
+  RouteRow,
+  'asPath' | 'origin' | 'localPref' | 'med' | 'communities' | 'originatorId' | 'clusterList'
+>;
 
 const describe = (attributes: PathAttributes): Described => ({
   asPath: asPathText(attributes),
@@ -56,6 +60,8 @@ const describe = (attributes: PathAttributes): Described => ({
   localPref: attributes.localPref,
   med: attributes.med,
   communities: communityTexts(attributes),
+  ...(attributes.originatorId !== undefined && { originatorId: identifierText(attributes.originatorId) }),
+  ...(attributes.clusterList.length > 0 && { clusterList: attributes.clusterList.map(identifierText) }),
 });
 
 /**

@@ -93,6 +93,8 @@ function pathLines(path: RouteAnswerRow, options: TableOptions): readonly string
     path.asPath === '' ? 'no AS path' : `AS path ${path.asPath}`,
     ...(path.localPref === undefined ? [] : [`pref ${path.localPref}`]),
     ...(path.med === undefined ? [] : [`med ${path.med}`]),
+    ...(path.originatorId === undefined ? [] : [`originator ${path.originatorId}`]),
+    ...(path.clusterList === undefined ? [] : [`clusters ${path.clusterList.join(' ')}`]),
     ...(path.communities.length === 0 ? [] : [`communities ${path.communities.join(' ')}`]),
   ];
   const flags = [path.best ? 'best' : '', path.multipath && !path.best ? 'multipath' : '', path.stale ? 'stale' : ''];

@@ -154,9 +154,9 @@ class Bench {
   transitPeer(): void {
     const group = this.core.joinGroup('bench', {
       family: this.family,
-      rules: compileExport({ transit: true, filters: [] }, true),
+      rules: compileExport({ transit: true, filters: [] }, true, { reflects: false, clusterId: 0 }),
       external: true,
-      transit: true,
+      clusterId: 0,
       localAsn: 65001 as Asn,
       nextHop: {
         global: (this.family === 'ipv4' ? '192.0.2.1' : '2001:db9::1') as IpAddress,

@@ -134,6 +134,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     adminState: 'enabled',
     bfd: 'bfd',
     bfdProfile: 'bfd',
+    routeReflectorClient: 'routeReflectorClient',
   };
   const { shape } = bgpPeer.schema;
   const spec = shape.kind === 'object' ? shape.fields['spec']?.schema.shape : undefined;

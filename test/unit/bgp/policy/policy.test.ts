@@ -153,6 +153,7 @@ for (const [name, peer, path, reason] of loopRows)
     else assert.match(judgement?.reason ?? '', reason);
   });
 
+const plainNode = { reflects: false, clusterId: 0x0aff0001 };
 const reject: FilterRule = { action: 'Reject', match: undefined };
 const exportRows: readonly (readonly [
   string,
@@ -196,8 +197,11 @@ const exportRows: readonly (readonly [
 for (const [name, transit, external, fromExternal, path, filters, reason] of exportRows)
   test(`export of a learned route: ${name}`, () => {
     const { words, length } = prefixWords(prefix('10.0.0.0/8'));
-    const rules = compileExport({ transit, filters }, external);
-    assert.equal(rules.learned(attributes(path), fromExternal, 'ipv4', ...words, length).reason, reason);
+    const rules = compileExport({ transit, filters }, external, plainNode);
+    assert.equal(
+      rules.learned(attributes(path), { external: fromExternal, client: false }, 'ipv4', ...words, length).reason,
+      reason,
+    );
   });
 
 test('towards another AS: our AS in front, no LOCAL_PREF, no MED, nothing of reflection or non-transitive', () => {

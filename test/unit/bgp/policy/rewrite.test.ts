@@ -109,6 +109,8 @@ const filter = (direction: 'import' | 'export', ...rules: readonly Partial<Filte
   };
 };
 const { words, length } = prefixWords(prefix('10.0.0.0/8'));
+const plainNode = { reflects: false, clusterId: 0 };
+const external = { external: true, client: false };
 const importOf = (peer: Partial<PeerIntent>): ReturnType<typeof compileImport> =>
   compileImport(peerIntent({ name: 'p', ...peer }), { asn: asn(65001), routerId: ip('10.255.0.1') }, neverImported([]));
 
@@ -150,9 +152,12 @@ test('a rule that cannot match on this kind of session still counts in the numbe
 
 test('on export RemotePeers leaves out what the node announces itself', () => {
   const filters = [filter('export', { action: 'Reject', source: 'RemotePeers' })];
-  const rules = compileExport({ transit: true, filters }, true);
+  const rules = compileExport({ transit: true, filters }, true, plainNode);
   assert.equal(rules.local('ipv4', ...words, length).reason, 'announced: originated here');
-  assert.equal(rules.learned(summarize(value()), true, 'ipv4', ...words, length).reason, 'refused: filter f, rule 1');
+  assert.equal(
+    rules.learned(summarize(value()), external, 'ipv4', ...words, length).reason,
+    'refused: filter f, rule 1',
+  );
 });
 
 const shutdownRows: readonly (readonly [string, Partial<PeerIntent>, readonly RouteOperation[], number | undefined])[] =
@@ -199,7 +204,7 @@ test('on export the local AS stands before what a rule prepends, and a MED of ou
 test('a NO_EXPORT that a rule adds on import keeps the route in the AS', () => {
   const rewrite = compileRewrite([{ kind: 'addCommunity', community: 0xffffff01 }], true);
   assert.ok(rewrite !== undefined);
-  const rules = compileExport({ transit: true, filters: [] }, true);
-  const reason = rules.learned(summarize(rewrite.apply(value())), true, 'ipv4', ...words, length).reason;
+  const rules = compileExport({ transit: true, filters: [] }, true, plainNode);
+  const reason = rules.learned(summarize(rewrite.apply(value())), external, 'ipv4', ...words, length).reason;
   assert.equal(reason, 'not announced: community NO_EXPORT');
 });
