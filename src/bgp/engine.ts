@@ -203,10 +203,11 @@ export interface PeerFacts {
   readonly flaps: number;
   readonly lastError: PeerError | undefined;
   /**
-   * Segments that the kernel dropped for their TCP MD5 signature since this peer was last up (or its session began), as far
-   * as they can be this peer's. The kernel counts by namespace: other peers with a key, or without one as this, count too.
+   * Segments that the kernel dropped since this peer was last up (or its session began), for their TCP MD5 signature or for
+   * a TTL that GTSM does not let pass, as far as they can be this peer's. The kernel counts by namespace: other peers like
+   * this one count too.
    */
-  readonly md5Failures: number;
+  readonly drops: { readonly signature: number; readonly hopLimit: number };
   readonly messages: { readonly received: number; readonly sent: number };
   readonly gracefulRestart:
     | {

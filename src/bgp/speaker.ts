@@ -4,7 +4,7 @@
  */
 import type { BgpEngine } from './engine.ts';
 import { createListener } from './io/listener.ts';
-import { readMd5Counters } from './io/md5-counters.ts';
+import { readDroppedSegments } from './io/dropped-segments.ts';
 import { createSession } from './io/session-runner.ts';
 import type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
 import { Speaker } from './speaker/engine.ts';
@@ -13,5 +13,5 @@ export type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
 
 /** An engine without peers until `apply`. It does nothing on its own before that. */
 export function createSpeaker(options: SpeakerOptions, modules: SpeakerModules): BgpEngine {
-  return new Speaker(options, { md5Counters: readMd5Counters, ...modules, createSession, createListener });
+  return new Speaker(options, { droppedSegments: readDroppedSegments, ...modules, createSession, createListener });
 }

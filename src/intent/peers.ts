@@ -122,6 +122,7 @@ function sessionOf(
 ): Omit<PeerIntent, 'password' | 'enabled'> {
   const { spec } = peer;
   const { address, port } = spec.peerIP;
+  const { ttlSecurity = 0 } = spec;
   const localAsn = spec.localASNumber ?? node.asn;
   const peerAsn = peerAsnOf(spec);
   return {
@@ -136,6 +137,7 @@ function sessionOf(
     holdTime: spec.holdTime,
     connectRetryTime: spec.connectTime,
     ebgpMultihop: spec.ebgpMultihop,
+    ...(ttlSecurity === 0 ? {} : { ttlSecurity }),
     importPolicy: spec.importPolicy ?? settings.importPolicy ?? (isExternal({ peerAsn, localAsn }) ? 'None' : 'All'),
     filters: spec.filters.flatMap((name) => {
       const filter = filters.get(name);

@@ -44,6 +44,11 @@ function established(
     const message = `Established since ${since} with ${peer.address}, AS ${session.peerAsn}, for ${session.families.join(' and ')}.`;
     return { status: 'True', reason: 'Established', message };
   }
+  if (peer.ttlSecurity !== undefined) {
+    const drops = lowTtl(session);
+    const advice = `Is BGP on at ${peer.address}? Turn TTL security on there too, or raise spec.ttlSecurity (${peer.ttlSecurity}) to the hops that it is away.`;
+    if (drops !== undefined) return { status: 'False', reason: 'TtlTooLow', message: `${drops} ${advice}` };
+  }
   const signatures = wrongSignatures(session, origin);
   if (signatures !== undefined) {
     // The kernel does not say whose segments it dropped.
@@ -97,12 +102,20 @@ const silence: readonly (string | undefined)[] = [
  * only for a silent one.
  */
 function wrongSignatures(session: PeerFacts, origin: PeerOrigin | undefined): string | undefined {
-  const { lastError, md5Failures } = session;
+  const { lastError, drops } = session;
   if (lastError?.code === 'SESSION_PASSWORD_MISMATCH') return `${session.address}: ${lastError.text}.`;
-  if (md5Failures === 0 || origin?.password === undefined || !silence.includes(lastError?.code)) return undefined;
-  const segments = md5Failures === 1 ? '1 segment' : `${md5Failures} segments`;
-  return `The kernel dropped ${segments} with a wrong or missing MD5 signature, and ${session.address} is silent.`;
+  if (drops.signature === 0 || origin?.password === undefined || !silence.includes(lastError?.code)) return undefined;
+  return `The kernel dropped ${segments(drops.signature)} with a wrong or missing MD5 signature, and ${session.address} is silent.`;
 }
+
+/** What speaks for a TTL that is too low; the kernel's counter is of all peers that look at it, so it counts for a silent one. */
+function lowTtl({ address, lastError, drops }: PeerFacts): string | undefined {
+  if (lastError?.code === 'SESSION_TTL_TOO_LOW') return `${address}: ${lastError.text}.`;
+  if (drops.hopLimit === 0 || !silence.includes(lastError?.code)) return undefined;
+  return `The kernel dropped ${segments(drops.hopLimit)} with a time-to-live that is too low (of all peers together), and ${address} is silent.`;
+}
+
+const segments = (count: number): string => (count === 1 ? '1 segment' : `${count} segments`);
 
 const sum = (counts: Readonly<Record<Family, number>>): number => counts.ipv4 + counts.ipv6;
 

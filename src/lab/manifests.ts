@@ -42,6 +42,7 @@ export interface PeerManifest {
   readonly transit?: boolean;
   readonly allowedLocalAsns?: number;
   readonly maxPrefixes?: number;
+  readonly ttlSecurity?: number;
   readonly filters?: readonly string[];
 }
 
@@ -62,6 +63,7 @@ export function bgpPeer(it: PeerManifest): string {
     it.passive === true ? '  passive: true' : undefined,
     it.transit === true ? '  transit: true' : undefined,
     it.allowedLocalAsns === undefined ? undefined : `  numAllowedLocalASNumbers: ${it.allowedLocalAsns}`,
+    it.ttlSecurity === undefined ? undefined : `  ttlSecurity: ${it.ttlSecurity}`,
     it.filters === undefined ? undefined : `  filters: [${it.filters.join(', ')}]`,
     it.maxPrefixes === undefined ? undefined : `  maxPrefixes: { limit: ${it.maxPrefixes} }`,
   );

@@ -25,6 +25,7 @@ export interface PeerView {
   readonly state: string;
   readonly families: readonly string[];
   readonly lastError?: { readonly code: string; readonly text: string };
+  readonly conditions: readonly { readonly reason: string; readonly message: string }[];
 }
 
 /** The fields of `flatroute routes -o json` that a lab looks at. */

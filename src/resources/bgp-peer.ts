@@ -87,6 +87,12 @@ const spec = object(
       description: 'Hops that an external peer may be away: the time-to-live of our packets.',
       reset: 'reset',
     }),
+    ttlSecurity: optional(integer(0, 254), {
+      description:
+        'Hops that the peer may be away at most, checked (GTSM, RFC 5082): what arrives with a time-to-live below 256 less this is dropped by the kernel; we send with 255. 1: directly connected. The router needs it too. 0: off.',
+      defaultText: 'off',
+      reset: 'reset',
+    }),
     filters: defaulted(list(objectName, { maxItems: 32 }), [], {
       description:
         'Names of BGPFilters, in order. The first rule that matches decides. When one of them does not exist, the session stays down.',
@@ -193,6 +199,12 @@ const spec = object(
         cel: 'has(self.asNumber) != has(self.dynamicASN)',
         holds: (it) => (it.asNumber === undefined) !== (it.dynamicASN === undefined),
         sentence: 'asNumber or dynamicASN must be there, and only one of them',
+      },
+      {
+        cel: '!has(self.ttlSecurity) || self.ttlSecurity == 0 || !has(self.ebgpMultihop) || self.ebgpMultihop == 1',
+        holds: (it) => (it.ttlSecurity ?? 0) === 0 || it.ebgpMultihop === 1,
+        sentence: 'ttlSecurity says how many hops the peer may be away, so ebgpMultihop must not; keep one',
+        path: ['ttlSecurity'],
       },
       {
         cel: '!(has(self.maxRestartTime) && has(self.gracefulRestart) && has(self.gracefulRestart.restartTime))',

@@ -26,6 +26,9 @@ export interface SessionProcessOptions {
   readonly connectRetrySeconds?: number;
   /** Connections over this interface are refused. */
   readonly refusedInterface?: string;
+  readonly ttlSecurity?: number;
+  /** Another address that may connect, of a peer without GTSM. */
+  readonly stranger?: string;
 }
 
 export interface SessionReport {
@@ -98,6 +101,7 @@ const session = createSession(
       gracefulRestart: { enabled: true, restartTime: seconds(120) },
       allowedLocalAsns: 0,
       enabled: true,
+      ttlSecurity: options.ttlSecurity,
     },
     interface:
       options.interface === undefined ? undefined : { name: options.interface, index: indexOf(options.interface) },
@@ -131,6 +135,14 @@ const session = createSession(
     },
   },
 );
+
+if (options.stranger !== undefined)
+  listener.register({
+    address: options.stranger as IpAddress,
+    password: undefined,
+    minimumHopLimit: undefined,
+    accept: (socket) => socket.destroy(),
+  });
 
 async function end(how: 'silent' | ReturnType<typeof cease>): Promise<void> {
   await session.stop(how);

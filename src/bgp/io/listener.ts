@@ -9,8 +9,8 @@ import { type Server, type Socket, createServer } from 'node:net';
 import { type Family, type IpAddress, families, familyOf, parseAddress } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import { type Clock, after, seconds } from '#lib/time.ts';
-import { arrivalInterface, noteArrivalInterface } from '#linux/arrival-interface.ts';
-import { setHopLimit, setIpv6Only, setReuseAddress } from '#linux/socket-options.ts';
+import { arrivalOf, noteArrival } from '#linux/arrival.ts';
+import { setHopLimit, setIpv6Only, setMinimumHopLimit, setReuseAddress } from '#linux/socket-options.ts';
 import { bindInternet, closeDescriptor, listenSocket, openTcpSocket } from '#linux/socket.ts';
 import type { SessionError } from '../session/errors.ts';
 import { descriptorOf, setKey } from './tcp-socket.ts';
@@ -29,6 +29,8 @@ export interface ExpectedPeer {
   /** Of a link-local address: the same one on another link is another peer. */
   readonly interfaceIndex?: number | undefined;
   readonly password: string | undefined;
+  /** Least TTL of its segments (RFC 5082 §3); `undefined`: any. */
+  readonly minimumHopLimit: number | undefined;
   /** A connection of this peer, not read yet. Whoever gets it owns it. */
   accept(socket: Socket): void;
 }
@@ -127,6 +129,7 @@ class TcpListener implements Listener {
     const registration = new Registered(peer, this);
     this.registered.set(key, registration);
     this.putKey(peer.address);
+    this.putMinimumHopLimit(familyOf(peer.address));
     return ok(registration);
   }
 
@@ -163,6 +166,18 @@ class TcpListener implements Listener {
     const open = this.sockets.get(familyOf(peer.address));
     if ([...this.registered.values()].some((it) => it.peer.address === peer.address)) this.putKey(peer.address);
     else if (open !== undefined) setKey(open.fd, peer.address, undefined);
+    this.putMinimumHopLimit(familyOf(peer.address));
+  }
+
+  /** Where all peers of a family have GTSM, strangers do not even get a SYN-ACK; each connection is looked at again. */
+  private minimumHopLimit(family: Family): number {
+    const peers = [...this.registered.values()].map(({ peer }) => peer).filter((it) => familyOf(it.address) === family);
+    return peers.length === 0 ? 0 : Math.min(...peers.map((peer) => peer.minimumHopLimit ?? 0));
+  }
+
+  private putMinimumHopLimit(family: Family): void {
+    const open = this.sockets.get(family);
+    if (open !== undefined) setMinimumHopLimit(open.fd, family, this.minimumHopLimit(family));
   }
 
   async close(): Promise<void> {
@@ -194,7 +209,8 @@ class TcpListener implements Listener {
       setReuseAddress(fd);
       if (family === 'ipv6') setIpv6Only(fd);
       setHopLimit(fd, family, hopLimit);
-      noteArrivalInterface(fd, family);
+      noteArrival(fd, family);
+      setMinimumHopLimit(fd, family, this.minimumHopLimit(family));
       bindInternet(fd, (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress, port);
       const registered = [...this.registered.values()].filter((it) => familyOf(it.peer.address) === family);
       const keyed = registered.filter((it) => it.password !== undefined).map((it) => it.peer.address);
@@ -259,7 +275,7 @@ class TcpListener implements Listener {
     const address = parseAddress(text);
     if (address === undefined) return undefined;
     const fd = zone === undefined ? undefined : descriptorOf(socket);
-    const interfaceIndex = fd === undefined ? undefined : arrivalInterface(fd, family);
+    const interfaceIndex = fd === undefined ? undefined : arrivalOf(fd, family).interfaceIndex;
     return this.registered.get(peerKey({ address, interfaceIndex }));
   }
 
@@ -268,7 +284,7 @@ class TcpListener implements Listener {
     const { refusesInterface } = this.modules;
     if (refusesInterface === undefined) return false;
     const fd = descriptorOf(socket);
-    const index = fd === undefined ? undefined : arrivalInterface(fd, family);
+    const index = fd === undefined ? undefined : arrivalOf(fd, family).interfaceIndex;
     return index === undefined || refusesInterface(index);
   }
 }

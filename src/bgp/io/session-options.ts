@@ -12,6 +12,7 @@ import type { SessionError } from '../session/errors.ts';
 import { AFI, SAFI_UNICAST } from '../wire/codes.ts';
 import type { OpenMessage } from '../wire/messages.ts';
 import { type OpenTerms, openMessage } from '../wire/negotiate.ts';
+import type { Expected } from './dropped-segments.ts';
 import type { Listener } from './listener.ts';
 import type { SessionHandlers, SessionPort } from './session-port.ts';
 import type { SessionInterface, TcpTarget } from './tcp-socket.ts';
@@ -74,10 +75,28 @@ export function configOf({ peer, local }: SessionOptions): SessionConfig {
     connectRetryTime: peer.connectRetryTime,
     passive: peer.passive,
     hasPassword: peer.password !== undefined,
+    minimumHopLimit: minimumHopLimit(peer),
   };
 }
 
-/** An internal session may cross routers; an external one has the TTL that its configuration says. */
+const highestHopLimit = 255;
+
+/** What of the kernel's drops can be this peer's. */
+export const expectedOf = ({ password, ttlSecurity }: PeerIntent): Expected => ({
+  hasKey: password !== undefined,
+  ttlSecurity: ttlSecurity !== undefined,
+});
+
+/** RFC 5082 §3: what the peer sent with 255 has lost one at each router on its way. */
+const minimumHopLimit = ({ ttlSecurity }: PeerIntent): number | undefined =>
+  ttlSecurity === undefined ? undefined : highestHopLimit + 1 - ttlSecurity;
+
+/** An internal session may cross routers; an external one has the TTL that its configuration says; RFC 5082 §3 says 255. */
+function hopLimit(peer: PeerIntent): number | undefined {
+  if (peer.ttlSecurity !== undefined) return highestHopLimit;
+  return isExternal(peer) ? peer.ebgpMultihop : undefined;
+}
+
 export function targetOf(
   { peer, interface: link }: Pick<SessionOptions, 'peer' | 'interface'>,
   password: string | undefined,
@@ -88,7 +107,8 @@ export function targetOf(
     port: peer.port,
     sourceAddress: peer.sourceAddress,
     password,
-    hopLimit: isExternal(peer) ? peer.ebgpMultihop : undefined,
+    hopLimit: hopLimit(peer),
+    minimumHopLimit: minimumHopLimit(peer),
     userTimeout: peer.holdTime,
   };
 }

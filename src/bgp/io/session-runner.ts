@@ -31,12 +31,13 @@ import { decodeOpen, encodeOpen } from '../wire/open.ts';
 import { splitUpdate } from '../wire/update.ts';
 import { Connection } from './connection.ts';
 import type { Registration } from './listener.ts';
-import { md5Rejections, readMd5Counters } from './md5-counters.ts';
+import { type DroppedSegments, dropsBetween, nothingDropped, readDroppedSegments } from './dropped-segments.ts';
 import {
   type Session,
   type SessionModules,
   type SessionOptions,
   configOf,
+  expectedOf,
   openOf,
   targetOf,
 } from './session-options.ts';
@@ -64,7 +65,7 @@ class SessionRunner implements Session {
   private readonly connections = new Map<ConnectionId, Connection>();
   private readonly closing = new Set<Promise<void>>();
   private accepted = 0;
-  private md5Before = 0;
+  private droppedBefore: DroppedSegments = nothingDropped;
   private paused = false;
   private readonly mailbox: Event[] = [];
   private running = false;
@@ -93,6 +94,7 @@ class SessionRunner implements Session {
         address: peer.address,
         interfaceIndex: link?.index,
         password: this.password,
+        minimumHopLimit: this.config.minimumHopLimit,
         accept: (socket) => this.accept(socket),
       });
       // Two sessions with one router would throw each other out for ever.
@@ -254,7 +256,7 @@ class SessionRunner implements Session {
   }
 
   private open(id: ConnectionId): void {
-    this.md5Before = this.md5Rejections();
+    this.droppedBefore = readDroppedSegments();
     const made = (this.modules.connect ?? connectTcp)(targetOf(this.options, this.password));
     if (made.ok) this.attach(id, made.value);
     else this.dispatch({ kind: 'tcpFails', connection: id, error: made.error });
@@ -331,16 +333,13 @@ class SessionRunner implements Session {
     this.disarm = undefined;
     const deadline = nextDeadline(this.machine);
     if (deadline === undefined || deadline > this.modules.clock.now()) return this.arm();
+    const expected = { ...expectedOf(this.options.peer), hasKey: this.password !== undefined };
     const isConnecting = this.machine.kind === 'Opening' && this.machine.outgoing.kind === 'Connect';
     this.dispatch({
       kind: 'deadlineReached',
       input: [...this.connections.values()].map(({ pending }) => pending),
-      md5Rejections: isConnecting ? this.md5Rejections() - this.md5Before : 0,
+      drops: dropsBetween(this.droppedBefore, isConnecting ? readDroppedSegments() : this.droppedBefore, expected),
     });
-  }
-
-  private md5Rejections(): number {
-    return md5Rejections(readMd5Counters(), this.password !== undefined);
   }
 }
 

@@ -1,13 +1,14 @@
 /**
- * TCP connections for sessions: sockets that carry their MD5 key, TTL and source address before the first segment leaves.
+ * TCP connections for sessions: sockets that carry their MD5 key, TTLs and source address before the first segment leaves.
  * The descriptor is made by hand, because Node has no words for these options, and given to `net` unconnected.
- * Fail closed: a key that cannot be set means no socket. RFC 2385, RFC 5482; ip(7), tcp(7).
+ * Fail closed: a key that cannot be set means no socket. RFC 2385, RFC 5082, RFC 5482; ip(7), tcp(7).
  */
 import { Socket } from 'node:net';
 import { type IpAddress, familyOf } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import type { Duration } from '#lib/time.ts';
-import { setHopLimit, setTcpMd5Key, setTcpUserTimeout } from '#linux/socket-options.ts';
+import { arrivalOf } from '#linux/arrival.ts';
+import { setHopLimit, setMinimumHopLimit, setTcpMd5Key, setTcpUserTimeout } from '#linux/socket-options.ts';
 import { bindInternet, closeDescriptor, openTcpSocket } from '#linux/socket.ts';
 import type { SessionError, SessionErrorCode } from '../session/errors.ts';
 
@@ -27,6 +28,8 @@ export interface TcpTarget {
   readonly password: string | undefined;
   /** TTL of what we send; `undefined`: the kernel's default. */
   readonly hopLimit: number | undefined;
+  /** What arrives with a lower TTL is dropped (RFC 5082 §3); `undefined`: nothing is. */
+  readonly minimumHopLimit: number | undefined;
   /** Sent octets that stay unacknowledged this long end the connection; zero: the kernel's default. */
   readonly userTimeout: Duration;
 }
@@ -44,6 +47,7 @@ export function connectTcp(target: TcpTarget): Result<Socket, SessionError> {
       code = 'SESSION_SOCKET_FAILED';
     }
     if (target.hopLimit !== undefined) setHopLimit(fd, family, target.hopLimit);
+    if (target.minimumHopLimit !== undefined) setMinimumHopLimit(fd, family, target.minimumHopLimit);
     if (target.userTimeout > 0) setTcpUserTimeout(fd, target.userTimeout);
     if (target.sourceAddress !== undefined) {
       code = 'SESSION_SOURCE_ADDRESS_UNAVAILABLE';
@@ -104,6 +108,8 @@ export function adoptTcp(socket: Socket, target: TcpTarget): Result<void, Sessio
     if (!keyed.ok) return keyed;
   }
   try {
+    const far = tooFar(fd, target);
+    if (far !== undefined) return fail(far);
     if (target.userTimeout > 0) setTcpUserTimeout(fd, target.userTimeout);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
@@ -114,6 +120,22 @@ export function adoptTcp(socket: Socket, target: TcpTarget): Result<void, Sessio
   }
   socket.setNoDelay(true);
   return ok(undefined);
+}
+
+/**
+ * RFC 5082 §3 for a connection that was accepted: its handshake came with a TTL that the kernel noted, and from here on the
+ * kernel looks at each segment. Fail closed: a TTL that the kernel does not tell is too low.
+ */
+function tooFar(fd: number, { address, minimumHopLimit }: TcpTarget): SessionError | undefined {
+  if (minimumHopLimit === undefined) return undefined;
+  const family = familyOf(address);
+  setMinimumHopLimit(fd, family, minimumHopLimit);
+  const { hopLimit } = arrivalOf(fd, family);
+  if (hopLimit !== undefined && hopLimit >= minimumHopLimit) return undefined;
+  return {
+    code: 'SESSION_TTL_TOO_LOW',
+    text: `the peer's connection came with TTL ${hopLimit ?? 'unknown'}, and at least ${minimumHopLimit} is needed (RFC 5082 §3): it is more hops away than is said, or does not send with TTL 255`,
+  };
 }
 
 /** The descriptor behind a socket; `undefined` when it is closed. Node has no public word for it. */

@@ -15,8 +15,9 @@ export interface SessionConfig {
   readonly connectRetryTime: Duration;
   /** Never connects by itself. */
   readonly passive: boolean;
-  /** Only words depend on it: a wrong key is silence. */
+  /** Only words depend on these two: a wrong key or a low TTL is silence. */
   readonly hasPassword: boolean;
+  readonly minimumHopLimit: number | undefined;
 }
 
 /**

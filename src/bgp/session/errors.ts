@@ -12,6 +12,8 @@ export type SessionErrorCode =
   | 'SESSION_CONNECT_TIMEOUT'
   /** As above, and the kernel dropped segments for their MD5 signature meanwhile. */
   | 'SESSION_PASSWORD_MISMATCH'
+  /** RFC 5082: what comes from the peer has crossed more routers than it may, or was not sent with TTL 255. */
+  | 'SESSION_TTL_TOO_LOW'
   /** The peer's host answered with RST: nothing listens there. */
   | 'SESSION_CONNECTION_REFUSED'
   /** No route, network down, and whatever else the kernel says to connect(). */

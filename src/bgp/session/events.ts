@@ -54,8 +54,8 @@ export interface ResetRequested extends Happened {
 export interface DeadlineReached extends Happened {
   readonly kind: 'deadlineReached';
   readonly input: readonly PendingInput[];
-  /** Segments that the kernel dropped for their MD5 signature since the connection attempt began. */
-  readonly md5Rejections: number;
+  /** Segments that the kernel dropped since the connection attempt began, for their signature or their TTL. */
+  readonly drops: { readonly signature: number; readonly hopLimit: number };
 }
 
 /** Event 16, Tcp_CR_Acked. `open` is what we have to say now. */

@@ -310,14 +310,20 @@ function connectRetry(config: SessionConfig, state: Opening, event: DeadlineReac
 }
 
 function connectTimeout(config: SessionConfig, event: DeadlineReached): SessionError {
-  if (event.md5Rejections > 0)
+  const { signature, hopLimit } = event.drops;
+  if (hopLimit > 0)
+    return {
+      code: 'SESSION_TTL_TOO_LOW',
+      text: `no answer, and the kernel dropped ${hopLimit} segments with a TTL below ${config.minimumHopLimit} meanwhile (RFC 5082 §3): the peer is more hops away than is said, does not send with TTL 255, or nothing listens there (its refusal has a low TTL too)`,
+    };
+  if (signature > 0)
     return {
       code: 'SESSION_PASSWORD_MISMATCH',
-      text: `no answer, and the kernel dropped ${event.md5Rejections} segments for their TCP MD5 signature meanwhile: the passwords differ, or one end has none`,
+      text: `no answer, and the kernel dropped ${signature} segments for their TCP MD5 signature meanwhile: the passwords differ, or one end has none`,
     };
   const silence = config.hasPassword
     ? 'a wrong or missing TCP MD5 password at the peer looks like this too'
-    : 'a peer that wants a TCP MD5 password looks like this too';
+    : 'a peer that wants a TCP MD5 password or TTL security looks like this too';
   return {
     code: 'SESSION_CONNECT_TIMEOUT',
     text: `the peer did not answer within ${toSeconds(config.connectRetryTime)} s (${silence})`,

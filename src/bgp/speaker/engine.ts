@@ -9,7 +9,7 @@ import { AppError } from '#lib/result.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '../engine.ts';
 import type { Listener } from '../io/listener.ts';
-import { noMd5Rejections } from '../io/md5-counters.ts';
+import { nothingDropped } from '../io/dropped-segments.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { ExportNode } from '../policy/export.ts';
 import { exportNode, isClient } from '../policy/export.ts';
@@ -423,8 +423,10 @@ export class Speaker implements BgpEngine {
 
   #publish(): void {
     if (this.#stopped) return;
-    const md5 = this.#modules.md5Counters?.() ?? noMd5Rejections;
-    this.#modules.outputs.facts(factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, md5));
+    const dropped = this.#modules.droppedSegments?.() ?? nothingDropped;
+    this.#modules.outputs.facts(
+      factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, dropped),
+    );
   }
 
   routes(query: RouteQuery): RouteAnswer {

@@ -8,7 +8,7 @@ import type { Clock, Instant } from '#lib/time.ts';
 import { after, milliseconds } from '#lib/time.ts';
 import type { BgpFacts, BgpIntent, PeerFacts } from '../engine.ts';
 import type { Listener } from '../io/listener.ts';
-import type { Md5Counters } from '../io/md5-counters.ts';
+import type { DroppedSegments } from '../io/dropped-segments.ts';
 import { formatCapability } from '../wire/capabilities.ts';
 import { familyOfAfi } from '../wire/codes.ts';
 import { identifierText } from '../wire/negotiate.ts';
@@ -52,7 +52,7 @@ const perFamily = (count: (family: Family) => number): Record<Family, number> =>
   ipv6: count('ipv6'),
 });
 
-function peerFacts(peer: Peer, md5: Md5Counters): PeerFacts {
+function peerFacts(peer: Peer, dropped: DroppedSegments): PeerFacts {
   const { intent, session, negotiated, adjacency, output } = peer;
   const restart = negotiated?.gracefulRestart;
   return {
@@ -72,7 +72,7 @@ function peerFacts(peer: Peer, md5: Md5Counters): PeerFacts {
     noNextHop: output?.noNextHop ?? [],
     flaps: peer.flaps,
     lastError: session?.lastError,
-    md5Failures: peer.md5Failures(md5),
+    drops: peer.drops(dropped),
     messages: session === undefined ? { received: 0, sent: 0 } : { ...session.messages },
     gracefulRestart:
       restart === undefined
@@ -93,7 +93,7 @@ export function factsOf(
   core: Core,
   peers: ReadonlyMap<string, Peer>,
   listener: Listener | undefined,
-  md5: Md5Counters,
+  dropped: DroppedSegments,
 ): BgpFacts {
   const all = [...peers.values()];
   const announced = (intent?.announcements ?? []).map(({ prefix }) => {
@@ -115,7 +115,7 @@ export function factsOf(
     generation,
     listening: listener?.listening,
     listenError: listener?.listenError,
-    peers: all.map((peer) => peerFacts(peer, md5)),
+    peers: all.map((peer) => peerFacts(peer, dropped)),
     announced,
     routes: { ipv4: table('ipv4'), ipv6: table('ipv6') },
   };

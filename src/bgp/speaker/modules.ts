@@ -2,7 +2,7 @@
 import type { Family } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { BgpEngineOutputs } from '../engine.ts';
-import type { Md5Counters } from '../io/md5-counters.ts';
+import type { DroppedSegments } from '../io/dropped-segments.ts';
 import type { createListener as CreateListener } from '../io/listener.ts';
 import type { createSession as CreateSession } from '../io/session-runner.ts';
 
@@ -20,8 +20,8 @@ export interface SpeakerModules {
   /** 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number;
   readonly outputs: BgpEngineOutputs;
-  /** What the kernel dropped in this namespace for its TCP MD5 signature; default: what the kernel says. */
-  readonly md5Counters?: () => Md5Counters;
+  /** What the kernel dropped in this namespace; default: what the kernel says. */
+  readonly droppedSegments?: () => DroppedSegments;
   /** Lets the event loop look at sockets and timers between two slices of work; default `setImmediate`. */
   readonly defer?: (work: () => void) => void;
 }

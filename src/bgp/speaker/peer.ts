@@ -10,8 +10,9 @@ import { seconds } from '#lib/time.ts';
 import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
-import type { Md5Counters } from '../io/md5-counters.ts';
-import { md5Rejections, noMd5Rejections } from '../io/md5-counters.ts';
+import type { DroppedSegments, DropsOfPeer } from '../io/dropped-segments.ts';
+import { dropsBetween, nothingDropped } from '../io/dropped-segments.ts';
+import { expectedOf } from '../io/session-options.ts';
 import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-port.ts';
 import type { ExportNode } from '../policy/export.ts';
 import { isClient } from '../policy/export.ts';
@@ -81,7 +82,7 @@ export class Peer {
   readonly #awaited = new Set<Family>();
   /** Of the present adjacency. */
   #stale: StaleRoutes | undefined;
-  #md5Before: Md5Counters = noMd5Rejections;
+  #droppedBefore: DroppedSegments = nothingDropped;
 
   constructor(intent: PeerIntent, rules: ImportRules, context: PeerContext) {
     this.intent = intent;
@@ -145,20 +146,19 @@ export class Peer {
       },
     );
     this.session = session;
-    this.#countMd5FromNow();
+    this.#countDropsFromNow();
     if (!this.#context.isReading()) session.pause();
     session.start();
   }
 
-  /** Of all that the kernel dropped for its signature, what may be this peer's since it was last up. */
-  md5Failures(now: Md5Counters): number {
-    if (this.negotiated !== undefined) return 0;
-    const hasKey = this.intent.password !== undefined;
-    return md5Rejections(now, hasKey) - md5Rejections(this.#md5Before, hasKey);
+  /** Of all that the kernel dropped, what may be this peer's since it was last up. */
+  drops(now: DroppedSegments): DropsOfPeer {
+    if (this.negotiated !== undefined) return { signature: 0, hopLimit: 0 };
+    return dropsBetween(this.#droppedBefore, now, expectedOf(this.intent));
   }
 
-  #countMd5FromNow(): void {
-    this.#md5Before = this.#context.modules.md5Counters?.() ?? noMd5Rejections;
+  #countDropsFromNow(): void {
+    this.#droppedBefore = this.#context.modules.droppedSegments?.() ?? nothingDropped;
   }
 
   /** Ends the session; resolves when the last byte is out. The peer's routes go, unless the next session takes them over. */
@@ -303,7 +303,7 @@ export class Peer {
 
   #leaveEstablished(): void {
     this.negotiated = undefined;
-    this.#countMd5FromNow();
+    this.#countDropsFromNow();
     this.flaps++;
     this.since = this.#context.modules.wallClock();
     this.#awaited.clear();

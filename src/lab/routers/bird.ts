@@ -33,6 +33,7 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     '  error wait time 1, 3;',
     ...(peer.passive === true ? ['  passive yes;'] : []),
     ...(peer.password === undefined ? [] : [`  password "${peer.password}";`]),
+    ...(peer.ttlSecurity === undefined ? [] : ttlSecurity(peer.ttlSecurity)),
     ...(peer.allowedOwnAsns === undefined ? [] : [`  allow local as ${peer.allowedOwnAsns};`]),
     ...peer.families.map(
       (family) => `  ${family} { import ${accepted(peer, family)}; export filter announce;${limit} };`,
@@ -40,6 +41,9 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     '}',
   ].join('\n');
 }
+
+/** A peer of another AS is directly connected unless `multihop` says otherwise. */
+const ttlSecurity = (hops: number): string[] => ['  ttl security on;', ...(hops === 1 ? [] : [`  multihop ${hops};`])];
 
 /** The configuration file of one router. */
 export function birdConfiguration(router: RouterDescription): string {

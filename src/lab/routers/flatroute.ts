@@ -37,6 +37,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       ...(peer.passive === undefined ? {} : { passive: peer.passive }),
       ...(peer.allowedOwnAsns === undefined ? {} : { allowedLocalAsns: peer.allowedOwnAsns }),
       ...(peer.maxPrefixes === undefined ? {} : { maxPrefixes: peer.maxPrefixes }),
+      ...(peer.ttlSecurity === undefined ? {} : { ttlSecurity: peer.ttlSecurity }),
       ...(peer.accept === undefined ? {} : { filters: [`from-${peer.name}`] }),
     });
     if (peer.accept !== undefined) files[`filter-${peer.name}.yaml`] = bgpFilter(`from-${peer.name}`, peer.accept);

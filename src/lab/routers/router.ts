@@ -24,6 +24,8 @@ export interface RouterPeer {
   /** How often our own AS may stand in a received path: one AS everywhere. */
   readonly allowedOwnAsns?: number;
   readonly maxPrefixes?: number;
+  /** GTSM: hops that the peer may be away at most. */
+  readonly ttlSecurity?: number;
   /** Only these prefixes and what lies inside them are accepted; everything if not given. */
   readonly accept?: readonly Prefix[];
 }

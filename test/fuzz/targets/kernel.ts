@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseMd5Counters } from '#bgp/io/md5-counters.ts';
+import { parseDroppedSegments } from '#bgp/io/dropped-segments.ts';
 import { decodeAlias } from '#dataplane/pod/alias.ts';
 import { decodeAddress } from '#netlink/wire/address.ts';
 import { decodeLink } from '#netlink/wire/link.ts';
@@ -55,7 +55,7 @@ const netstat: Target = {
   seeds: () => [
     bytesOfText('TcpExt: A TCPMD5NotFound TCPMD5Unexpected TCPMD5Failure\nTcpExt: 1 2 3 4\nIpExt: A\nIpExt: 1\n'),
   ],
-  run: (input) => void parseMd5Counters(textOf(input)),
+  run: (input) => void parseDroppedSegments(textOf(input)),
 };
 
 const alias: Target = {

@@ -122,6 +122,30 @@ test('a link-local peer is another peer on another link', async (t) => {
   assert.deepEqual([ups, refused.interface], [0, 0]);
 });
 
+describe('GTSM between two of our sessions', { concurrency: false }, () => {
+  const near = { ttlSecurity: 1 };
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    test(`opens the session over ${family} when both ends have it, whoever connects`, async (t) => {
+      for (const [a, b] of [
+        [near, { ...near, passive: true }],
+        [{ ...near, passive: true }, near],
+      ] as const) {
+        const { sessions } = await twoEnds(t, [a, b], family);
+        await Promise.all(sessions.map(established));
+      }
+    });
+
+    // Without it a packet of ours to another AS has TTL 1.
+    test(`refuses the connection of a peer without it over ${family}, and says so`, async (t) => {
+      const stranger = `${addresses[family][0]}9`;
+      const { sessions } = await twoEnds(t, [{ ...near, passive: true, stranger }, {}], family);
+      const report = await sessions[0].reports('the TTL', ({ codes }) => codes.includes('SESSION_TTL_TOO_LOW'));
+      assert.match(report.text, /connection came with TTL 1, and at least 255 is needed/);
+      assert.equal(report.ups, 0);
+    });
+  }
+});
+
 test('a connection over a refused interface is closed, and the kernel named the interface', async (t) => {
   const { sessions } = await twoEnds(t, [{ passive: true, refusedInterface: interfaces[0] }, {}]);
   // Not SESSION_CONNECTION_REFUSED: that would be a listener that is not there yet.

@@ -38,6 +38,7 @@ const config = fc.record({ passive: fc.boolean(), identifier: fc.constantFrom(5,
     families: ['ipv4'],
     connectRetryTime: seconds(10),
     hasPassword: false,
+    minimumHopLimit: undefined,
     ...part,
   }),
 );
@@ -108,7 +109,7 @@ function eventOf(chosen: Step, state: State, at: Instant, accepted: number): Eve
     case 'wait':
     case 'deadline': {
       const input = live.map((id) => ({ connection: id, unread: chosen.unread, partialBytes: 0 }));
-      return { kind: 'deadlineReached', at, random, input, md5Rejections: 0 };
+      return { kind: 'deadlineReached', at, random, input, drops: { signature: 0, hopLimit: 0 } };
     }
     case 'connected':
       return { kind: 'tcpConnected', ...base, open: ours };

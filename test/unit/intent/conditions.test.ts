@@ -100,7 +100,7 @@ describe('a session', () => {
     [
       'silent, and the kernel counts wrong signatures',
       torALocked + secret,
-      session({ state: 'Connect', md5Failures: 17 }),
+      session({ state: 'Connect', drops: { signature: 17, hopLimit: 0 } }),
       'Established',
       'False AuthFailed',
       /dropped 17 segments .* and 192\.0\.2\.1 is silent\. Compare Secret bgp, key tor-a, with the router/,
@@ -108,7 +108,11 @@ describe('a session', () => {
     [
       'wrong signatures of somebody else: this peer answered',
       torALocked + secret,
-      session({ state: 'Active', md5Failures: 17, lastError: error('SESSION_CONNECTION_REFUSED', 'x') }),
+      session({
+        state: 'Active',
+        drops: { signature: 17, hopLimit: 0 },
+        lastError: error('SESSION_CONNECTION_REFUSED', 'x'),
+      }),
       'Established',
       'False NotEstablished',
       /refused|x \(/i,
@@ -116,7 +120,7 @@ describe('a session', () => {
     [
       'wrong signatures of somebody else: no password here',
       torA,
-      session({ state: 'Active', md5Failures: 17 }),
+      session({ state: 'Active', drops: { signature: 17, hopLimit: 0 } }),
       'Established',
       'False NotEstablished',
       /Check that/,
@@ -130,9 +134,29 @@ describe('a session', () => {
       /the passwords differ\. This peer has no password here: set spec\.password/,
     ],
     [
+      'farther away than ttlSecurity says',
+      torA.replace('asNumber', 'ttlSecurity: 1, asNumber'),
+      session({ state: 'Connect', drops: { signature: 0, hopLimit: 3 } }),
+      'Established',
+      'False TtlTooLow',
+      /dropped 3 segments with a time-to-live .* 192\.0\.2\.1 is silent.* raise spec\.ttlSecurity \(1\)/,
+    ],
+    [
+      'a low TTL of somebody else: this peer answered',
+      torA.replace('asNumber', 'ttlSecurity: 1, asNumber'),
+      session({
+        state: 'Active',
+        drops: { signature: 0, hopLimit: 3 },
+        lastError: error('SESSION_CONNECTION_REFUSED', 'x'),
+      }),
+      'Established',
+      'False NotEstablished',
+      /x \(SESSION_CONNECTION_REFUSED\)/,
+    ],
+    [
       'up again after wrong signatures',
       torALocked + secret,
-      session({ md5Failures: 17 }),
+      session({ drops: { signature: 17, hopLimit: 0 } }),
       'Established',
       'True Established',
       /./,
@@ -213,8 +237,12 @@ test('two silent peers with passwords: neither is accused without the other bein
     found(
       decide(`${torALocked}---\n${torB}---\n${secret}`, {
         bgp: bgpFacts([
-          peerFacts('tor-a', { state: 'Connect', md5Failures: 17 }),
-          peerFacts('tor-b', { state, address: '192.0.2.2' as IpAddress, md5Failures: state === 'Connect' ? 17 : 0 }),
+          peerFacts('tor-a', { state: 'Connect', drops: { signature: 17, hopLimit: 0 } }),
+          peerFacts('tor-b', {
+            state,
+            address: '192.0.2.2' as IpAddress,
+            drops: { signature: state === 'Connect' ? 17 : 0, hopLimit: 0 },
+          }),
         ]),
         kernel: kernel(),
       }),

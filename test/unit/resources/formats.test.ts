@@ -123,6 +123,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     connectTime: 'connectRetryTime',
     passive: 'passive',
     ebgpMultihop: 'ebgpMultihop',
+    ttlSecurity: 'ttlSecurity',
     filters: 'filters',
     importPolicy: 'importPolicy',
     transit: 'transit',

@@ -4,7 +4,7 @@ import { afterEach, describe as suite, test } from 'node:test';
 import type { IpAddress } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import { type Listener, createListener } from '#bgp/io/listener.ts';
-import { md5Rejections, parseMd5Counters, readMd5Counters } from '#bgp/io/md5-counters.ts';
+import { dropsBetween, nothingDropped, parseDroppedSegments, readDroppedSegments } from '#bgp/io/dropped-segments.ts';
 import { manualClock } from '../../../support/manual-clock.ts';
 
 const open: Listener[] = [];
@@ -12,7 +12,12 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((listener) => listener.close()));
 });
 
-const peer = (address: string) => ({ address: address as IpAddress, password: undefined, accept: () => undefined });
+const peer = (address: string) => ({
+  address: address as IpAddress,
+  password: undefined,
+  minimumHopLimit: undefined,
+  accept: () => undefined,
+});
 
 suite('a listener', () => {
   test('says that its port is taken and listens as soon as it is free', async () => {
@@ -82,10 +87,10 @@ suite('a listener', () => {
   });
 });
 
-suite('MD5 counters of the kernel', () => {
+suite('counters of dropped segments', () => {
   const netstat = [
-    'TcpExt: SyncookiesSent TCPMD5NotFound TCPMD5Unexpected TCPMD5Failure TCPSackShifted',
-    'TcpExt: 0 1 2 30 4',
+    'TcpExt: SyncookiesSent TCPMD5NotFound TCPMD5Unexpected TCPMD5Failure TCPMinTTLDrop TCPSackShifted',
+    'TcpExt: 0 1 2 30 7 4',
     'IpExt: InNoRoutes TCPMD5Failure',
     'IpExt: 0 99',
     '',
@@ -94,26 +99,32 @@ suite('MD5 counters of the kernel', () => {
     {
       name: 'are found by their names',
       text: netstat,
-      expected: { notFound: 1, unexpected: 2, failure: 30 },
-      sums: [31, 2],
+      expected: { md5: { notFound: 1, unexpected: 2, failure: 30 }, hopLimit: 7 },
+      ofPeers: [31, 2, 7],
     },
     {
       name: 'are zero where there are none',
       text: 'TcpExt: A\nTcpExt: 1\n',
-      expected: { notFound: 0, unexpected: 0, failure: 0 },
-      sums: [0, 0],
+      expected: nothingDropped,
+      ofPeers: [0, 0, 0],
     },
-    { name: 'are zero in an empty file', text: '', expected: { notFound: 0, unexpected: 0, failure: 0 }, sums: [0, 0] },
+    { name: 'are zero in an empty file', text: '', expected: nothingDropped, ofPeers: [0, 0, 0] },
   ];
-  for (const { name, text, expected, sums } of rows) {
+  for (const { name, text, expected, ofPeers } of rows) {
     test(name, () => {
-      assert.deepEqual(parseMd5Counters(text), expected);
-      const counters = parseMd5Counters(text);
-      assert.deepEqual([md5Rejections(counters, true), md5Rejections(counters, false)], sums);
+      const counters = parseDroppedSegments(text);
+      assert.deepEqual(counters, expected);
+      const drops = (hasKey: boolean, ttlSecurity: boolean) =>
+        dropsBetween(nothingDropped, counters, { hasKey, ttlSecurity });
+      assert.deepEqual(
+        [drops(true, false).signature, drops(false, false).signature, drops(true, true).hopLimit],
+        ofPeers,
+      );
+      assert.equal(drops(true, false).hopLimit, 0);
     });
   }
 
   test('are read from this kernel', () => {
-    assert.ok(Number.isInteger(md5Rejections(readMd5Counters(), true)));
+    assert.ok(Number.isInteger(readDroppedSegments().hopLimit));
   });
 });

@@ -30,6 +30,7 @@ export const config: SessionConfig = {
   connectRetryTime: seconds(10),
   passive: false,
   hasPassword: false,
+  minimumHopLimit: undefined,
 };
 
 export interface OpenTraits {
@@ -134,7 +135,7 @@ export type StateName = keyof typeof states;
 
 const moment = { at: now, random: 0.5 };
 const administrative = { code: 6, subcode: 2, data: new Uint8Array(0), text: 'asked for' };
-const noInput = { input: [], md5Rejections: 0 };
+const noInput = { input: [], drops: { signature: 0, hopLimit: 0 } };
 const messages = {
   'tcp fails': (connection) => ({
     kind: 'tcpFails',

@@ -33,7 +33,7 @@ import {
 
 type Step = Event extends infer E ? (E extends Event ? Omit<E, 'at' | 'random'> : never) : never;
 const at = (step: Step, time = now, random = 0.5): Event => ({ ...step, at: time, random }) as Event;
-const deadline = { kind: 'deadlineReached', input: [], md5Rejections: 0 } as const;
+const deadline = { kind: 'deadlineReached', input: [], drops: { signature: 0, hopLimit: 0 } } as const;
 
 /** Runs steps one after another, all at `now`, and answers the state and every effect. */
 function run(start: State, steps: readonly Step[], using: SessionConfig = config): { state: State; effects: Effect[] } {
@@ -279,13 +279,14 @@ suite('timers', () => {
     assert.equal(nextDeadline(drained), undefined);
   });
 
-  test('silence with dropped signatures meanwhile is a password mismatch', () => {
-    for (const [md5Rejections, code] of [
-      [0, 'SESSION_CONNECT_TIMEOUT'],
-      [3, 'SESSION_PASSWORD_MISMATCH'],
+  test('silence with dropped segments meanwhile is a password mismatch, or a TTL that is too low', () => {
+    for (const [signature, hopLimit, code] of [
+      [0, 0, 'SESSION_CONNECT_TIMEOUT'],
+      [3, 0, 'SESSION_PASSWORD_MISMATCH'],
+      [0, 2, 'SESSION_TTL_TOO_LOW'],
     ] as const) {
       const state = openingWith({ ...connecting, connectRetryAt: now });
-      const { effects } = transition(config, state, at({ ...deadline, md5Rejections }));
+      const { effects } = transition(config, state, at({ ...deadline, drops: { signature, hopLimit } }));
       assert.equal(effects.find((effect) => effect.kind === 'failed')?.error.code, code);
     }
   });

@@ -314,9 +314,9 @@ test('a question costs what it is about, not what there is', async (t) => {
 
 test('wrong signatures of before, or of peers that sign otherwise than this one should, are not laid at its door', async () => {
   const { network, node, router, nodeIs } = await transitNode();
-  const failures = (): number[] => node.facts?.peers.map(({ md5Failures }) => md5Failures) ?? [];
+  const failures = (): number[] => node.facts?.peers.map(({ drops }) => drops.signature) ?? [];
   const [first, second] = nodeIs.peers as [PeerIntent, PeerIntent];
-  node.md5 = { notFound: 3, unexpected: 0, failure: 4 };
+  node.dropped = { md5: { notFound: 3, unexpected: 0, failure: 4 }, hopLimit: 0 };
   node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, second] }, 2);
   await network.advance(200);
   network.broken.add('192.0.2.1|192.0.2.2').add('192.0.2.2|192.0.2.1');
@@ -325,14 +325,20 @@ test('wrong signatures of before, or of peers that sign otherwise than this one 
   network.cut(node.session('other'), lost);
   await network.advance(200);
   assert.deepEqual(failures(), [0, 0], 'all of that was before');
-  node.md5 = { notFound: 3, unexpected: 0, failure: 6 };
+  node.dropped = { md5: { notFound: 3, unexpected: 0, failure: 6 }, hopLimit: 0 };
   node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, second] }, 3);
   await network.advance(200);
   assert.deepEqual(failures(), [2, 0], 'two with a wrong key since; the second peer has no key');
-  node.md5 = { notFound: 3, unexpected: 5, failure: 6 };
+  node.dropped = { md5: { notFound: 3, unexpected: 5, failure: 6 }, hopLimit: 0 };
   node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, second] }, 4);
   await network.advance(200);
   assert.deepEqual(failures(), [2, 5]);
+  const far = { ...second, ttlSecurity: 1 };
+  node.speaker.apply({ ...nodeIs, peers: [{ ...first, password: 'secret' }, far] }, 5);
+  node.dropped = { ...node.dropped, hopLimit: 7 };
+  await network.advance(200);
+  const ttl = node.facts?.peers.map(({ drops }) => drops.hopLimit);
+  assert.deepEqual(ttl, [0, 7], 'only one of them looks at the TTL');
   assert.equal(router.state, 'Idle');
 });
 

@@ -12,6 +12,7 @@ import { fibRowBytes } from '#dataplane/fib/route.ts';
 import type { KernelInterface, KernelView } from '#dataplane/kernel-view.ts';
 import type { Session, SessionModules, SessionOptions } from '#bgp/io/session-runner.ts';
 import type { SessionDown } from '#bgp/io/session-port.ts';
+import { nothingDropped } from '#bgp/io/dropped-segments.ts';
 import type { Listener } from '#bgp/io/listener.ts';
 import type { SessionState } from '#bgp/engine.ts';
 import { AFI, HEADER_BYTES, SAFI_UNICAST } from '#bgp/wire/codes.ts';
@@ -178,7 +179,7 @@ export class Node {
   /** False: the kernel confirms nothing until `confirm`. */
   confirms = true;
   /** What this node's kernel counts. */
-  md5 = { notFound: 0, unexpected: 0, failure: 0 };
+  dropped = nothingDropped;
   readonly sessions: FakeSession[] = [];
 
   constructor(network: Network, name: string, restart: { restarted: boolean; forwardingPreserved: readonly Family[] }) {
@@ -187,7 +188,7 @@ export class Node {
       clock: network.clock,
       wallClock: () => 1_700_000_000_000 + network.clock.now(),
       random: () => 0.5,
-      md5Counters: () => this.md5,
+      droppedSegments: () => this.dropped,
       defer: (work) => void network.deferred.push(work),
       outputs: {
         fib: (update) => {
