@@ -57,7 +57,7 @@ export interface PeerIntent {
   readonly filters: readonly FilterIntent[];
   /** A router's role: what is learned from others is announced to this peer too. */
   readonly transit: boolean;
-  /** Counted before policy; the session goes down with Cease/1 above it. */
+  /** Paths of one family, counted before policy; the session goes down with Cease/1 above it. */
   readonly maxPrefixes: number;
   readonly gracefulRestart: { readonly enabled: boolean; readonly restartTime: Duration };
   /** How often our own AS may stand in a received AS_PATH (allowas-in). */
@@ -82,7 +82,7 @@ export interface PeerIntent {
   readonly maxPrefixesRestart?: Duration | undefined;
   /** Prefixes of one family that are announced to this peer at most; nothing more is said beyond. */
   readonly maxAnnounced?: number | undefined;
-  /** Paths of one prefix announced to the peer at most; `receive`: several may come. */
+  /** RFC 7911. `receive`: several paths of a prefix may come; `send`: so many are announced at most, 1 without add-path. */
   readonly addPath?: { readonly receive: boolean; readonly send: number } | undefined;
   /** Our role. */
   readonly role?: BgpRole | undefined;
@@ -245,6 +245,8 @@ export interface BgpFacts {
 export interface RouteRow {
   readonly prefix: Prefix;
   readonly peer: string;
+  /** The identifier that came or was sent with the path; absent without add-path. */
+  readonly pathId?: number;
   readonly nextHop: IpAddress | undefined;
   readonly asPath: string;
   readonly origin: 'IGP' | 'EGP' | 'INCOMPLETE';

@@ -145,6 +145,7 @@ function sessionOf(
     }),
     transit: spec.transit,
     maxPrefixes: spec.maxPrefixes?.limit ?? defaultMaxPrefixes,
+    ...(spec.addPath === undefined ? {} : { addPath: spec.addPath }),
     gracefulRestart: {
       enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,
       restartTime: spec.maxRestartTime ?? spec.gracefulRestart?.restartTime ?? settings.gracefulRestart.restartTime,

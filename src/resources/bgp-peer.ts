@@ -115,7 +115,8 @@ const spec = object(
     maxPrefixes: optional(
       object({
         limit: required(integer(1, 10_000_000), {
-          description: 'Prefixes of one family that the peer may announce, counted before any filter.',
+          description:
+            'Prefixes of one family that the peer may announce, counted before any filter; with addPath each path counts.',
           reset: 'refresh',
         }),
       }),
@@ -123,6 +124,36 @@ const spec = object(
         description: 'Above this the session goes down with Cease/1 (RFC 4486).',
         defaultText: `limit: ${defaultMaxPrefixes}`,
         reset: 'refresh',
+      },
+    ),
+    addPath: optional(
+      object(
+        {
+          receive: defaulted(boolean, false, {
+            description: 'The peer may announce several paths of a prefix; all of them are candidates for multipath.',
+            reset: 'reset',
+          }),
+          send: defaulted(integer(1, 32), 1, {
+            description:
+              'Paths of a prefix that are announced to the peer at most: the best and those next in order that differ from it. 1: the best alone.',
+            reset: 'reset',
+          }),
+        },
+        {
+          rules: [
+            {
+              cel: '(has(self.receive) && self.receive) || (has(self.send) && self.send > 1)',
+              holds: (it) => it.receive || it.send > 1,
+              sentence: 'nothing is asked for; set receive: true, or send above 1, or leave addPath out',
+            },
+          ],
+        },
+      ),
+      {
+        description:
+          'Several paths of a prefix in one session (RFC 7911), for both families, where the peer offers it too.',
+        defaultText: 'off',
+        reset: 'reset',
       },
     ),
     families: defaulted(

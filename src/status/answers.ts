@@ -94,6 +94,8 @@ export interface PeerAnswer {
 export interface RouteAnswerRow {
   readonly prefix: string;
   readonly peer: string;
+  /** Of a path that came or was sent with add-path. */
+  readonly pathId?: number;
   readonly nextHop?: string;
   readonly asPath: string;
   readonly origin: string;

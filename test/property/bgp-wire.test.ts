@@ -16,7 +16,7 @@ import type {
   WireContext,
 } from '#bgp/wire/messages.ts';
 import { nextHopBytes } from '#bgp/wire/next-hop.ts';
-import { nlriOf, prefixesOf } from '#bgp/wire/nlri.ts';
+import { nlriOf, prefixesOf, routesOf } from '#bgp/wire/nlri.ts';
 import { describeNotification, shutdownData, shutdownText } from '#bgp/wire/notification.ts';
 import { decodeOpen, encodeOpen } from '#bgp/wire/open.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
@@ -38,7 +38,15 @@ const contextWith = (fourOctetAs: boolean, external: boolean, maximumMessageByte
   maximumMessageBytes,
   peerAsn,
 });
-const anyContext = fc.tuple(fc.boolean(), fc.boolean()).map(([four, external]) => contextWith(four, external));
+/** Path identifiers in the families named. */
+const withIds = (context: WireContext, families: readonly Family[]): WireContext => ({
+  ...context,
+  addPath: { receive: families, send: families },
+});
+const someFamilies = fc.subarray<Family>(['ipv4', 'ipv6']);
+const anyContext = fc
+  .tuple(fc.boolean(), fc.boolean(), someFamilies)
+  .map(([four, external, ids]) => withIds(contextWith(four, external), ids));
 
 const octets = (minLength: number, maxLength = minLength): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength, maxLength }).map((bytes) => Uint8Array.from(bytes));
@@ -183,7 +191,9 @@ function readAll(bytes: Uint8Array, context: WireContext): { said: string[]; siz
     assert.ok(update.ok, JSON.stringify(update));
     assert.equal(update.value.treatAsWithdraw, undefined);
     const row = (word: string, block: NlriBlock, hop?: MpNextHop): string[] =>
-      prefixesOf(block).map((p) => `${word} ${p} ${hop?.global ?? ''} ${hop?.linkLocal ?? ''}`);
+      routesOf(block).map(
+        ({ prefix: p, pathId }) => `${word} ${p} ${pathId ?? ''} ${hop?.global ?? ''} ${hop?.linkLocal ?? ''}`,
+      );
     for (const block of update.value.withdrawn) said.push(...row('withdraw', block));
     for (const { nlri, nextHop } of update.value.reachable) said.push(...row('reach', nlri, nextHop));
     if (update.value.endOfRib !== undefined) said.push(`end ${update.value.endOfRib}`);
@@ -202,45 +212,54 @@ describe('UpdateWriter', () => {
 
   test('writes every prefix once and in order, in messages within the limit that are as full as they can be', () => {
     fc.assert(
-      fc.property(fc.array(batch, { maxLength: 4 }), fc.constantFrom(4096, 65535), (batches, longest) => {
-        const context = contextWith(true, false, longest);
-        const writer = new UpdateWriter(context);
-        const wanted: string[] = [];
-        let fewest = 0;
-        for (const { family, withdraw, endOfRib, seed, repeat, communities } of batches) {
-          const bits = addressBits(family);
-          const prefixes = Array.from({ length: repeat }, () => seed)
-            .flat()
-            .map(([bytes, length]) => prefixOf(addressFromBytes(bytes.subarray(0, bits / 8)), length % (bits + 1)));
-          const run = nlriOf(prefixes);
-          const attributes = encodeAttributes(
-            {
-              ...blank,
-              nextHop: family === 'ipv4' ? blank.nextHop : undefined,
-              communities: Array.from({ length: communities }, (_unused, i) => i),
-            },
-            context,
-          );
-          const hop = family === 'ipv4' ? undefined : nextHopBytes('2001:db8::1' as IpAddress);
-          if (withdraw) writer.beginWithdraw(family);
-          else assert.ok(writer.beginReach(attributes, family, hop));
-          writer.nlri(run);
-          const tail = withdraw ? '  ' : family === 'ipv4' ? '  ' : ' 2001:db8::1 ';
-          wanted.push(...prefixes.map((p) => `${withdraw ? 'withdraw' : 'reach'} ${p}${tail}`));
-          if (endOfRib) {
-            writer.endOfRib(family);
-            wanted.push(`end ${family}`);
-            fewest += 1;
+      fc.property(
+        fc.array(batch, { maxLength: 4 }),
+        fc.constantFrom(4096, 65535),
+        someFamilies,
+        (batches, longest, ids) => {
+          const context = withIds(contextWith(true, false, longest), ids);
+          const writer = new UpdateWriter(context);
+          const wanted: string[] = [];
+          let fewest = 0;
+          for (const { family, withdraw, endOfRib, seed, repeat, communities } of batches) {
+            const bits = addressBits(family);
+            const prefixes = Array.from({ length: repeat }, () => seed)
+              .flat()
+              .map(([bytes, length]) => prefixOf(addressFromBytes(bytes.subarray(0, bits / 8)), length % (bits + 1)));
+            const hasIds = ids.includes(family);
+            const pathId = (i: number): number => (0xfffffffe + i) >>> 0;
+            const run = nlriOf(prefixes, hasIds ? prefixes.map((_unused, i) => pathId(i)) : undefined);
+            const attributes = encodeAttributes(
+              {
+                ...blank,
+                nextHop: family === 'ipv4' ? blank.nextHop : undefined,
+                communities: Array.from({ length: communities }, (_unused, i) => i),
+              },
+              context,
+            );
+            const hop = family === 'ipv4' ? undefined : nextHopBytes('2001:db8::1' as IpAddress);
+            if (withdraw) writer.beginWithdraw(family);
+            else assert.ok(writer.beginReach(attributes, family, hop));
+            writer.nlri(run);
+            const tail = withdraw ? '  ' : family === 'ipv4' ? '  ' : ' 2001:db8::1 ';
+            wanted.push(
+              ...prefixes.map((p, i) => `${withdraw ? 'withdraw' : 'reach'} ${p} ${hasIds ? pathId(i) : ''}${tail}`),
+            );
+            if (endOfRib) {
+              writer.endOfRib(family);
+              wanted.push(`end ${family}`);
+              fewest += 1;
+            }
+            const fixed = 23 + (withdraw ? 0 : attributes.length) + (family === 'ipv4' ? 0 : withdraw ? 7 : 4 + 5 + 16);
+            fewest += messagesNeeded(run, hasIds ? 4 : 0, longest - fixed);
           }
-          const fixed = 23 + (withdraw ? 0 : attributes.length) + (family === 'ipv4' ? 0 : withdraw ? 7 : 4 + 5 + 16);
-          fewest += messagesNeeded(run, longest - fixed);
-        }
-        assert.equal(writer.messages, fewest);
-        const { said, sizes } = readAll(writer.take(), context);
-        assert.deepEqual(said, wanted);
-        assert.ok(sizes.every((size) => size <= longest));
-        assert.equal(sizes.length, fewest);
-      }),
+          assert.equal(writer.messages, fewest);
+          const { said, sizes } = readAll(writer.take(), context);
+          assert.deepEqual(said, wanted);
+          assert.ok(sizes.every((size) => size <= longest));
+          assert.equal(sizes.length, fewest);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -266,10 +285,10 @@ describe('UpdateWriter', () => {
 });
 
 /** First fit in order, by the plainest of means. */
-function messagesNeeded(run: Uint8Array, room: number): number {
+function messagesNeeded(run: Uint8Array, idOctets: number, room: number): number {
   let [count, left] = [0, 0];
   for (let at = 0; at < run.length; ) {
-    const size = 1 + Math.ceil((run[at] ?? 0) / 8);
+    const size = idOctets + 1 + Math.ceil((run[at + idOctets] ?? 0) / 8);
     if (size > left) [count, left] = [count + 1, room];
     left -= size;
     at += size;
@@ -320,6 +339,20 @@ const capability: fc.Arbitrary<Capability> = fc.oneof(
     safi: fc.nat({ max: 255 }),
   }),
   fc.constantFrom<Capability>({ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }, { kind: 'extendedMessage' }),
+  record({
+    kind: fc.constant('addPath' as const),
+    families: fc.array(
+      fc
+        .tuple(fc.nat({ max: 65535 }), fc.nat({ max: 255 }), fc.integer({ min: 1, max: 3 }))
+        .map(([afi, safi, mode]) => ({
+          afi,
+          safi,
+          receive: mode !== 2,
+          send: mode !== 1,
+        })),
+      { maxLength: 5 },
+    ),
+  }),
   record({
     kind: fc.constant('gracefulRestart' as const),
     restarted: fc.boolean(),

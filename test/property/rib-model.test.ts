@@ -13,11 +13,15 @@ import type { Sweep } from '#bgp/rib/family-rib.ts';
 import { FamilyRib } from '#bgp/rib/family-rib.ts';
 import { FibOutput } from '#bgp/rib/fib-output.ts';
 import { NextHops } from '#bgp/rib/next-hops.ts';
+import type { NlriBlock } from '#bgp/wire/messages.ts';
 import { nlriOf } from '#bgp/wire/nlri.ts';
 import { kernelView, rowsOf } from '../unit/bgp/speaker/network.ts';
 
 const prefixes = Array.from({ length: 12 }, (_, i) => `10.${i}.0.0/16` as Prefix);
 const peerCount = 4;
+/** The first peers have one path for a prefix, the others one for each identifier. */
+const hasIds = (peer: number): boolean => peer >= 2;
+const pathIds = [0, 7, 0xffffffff];
 const context = {
   fourOctetAs: true,
   external: true,
@@ -26,15 +30,21 @@ const context = {
   peerAsn: 65002 as never,
 };
 
+/** A prefix, and which identifier where the peer gives one. */
+interface Route {
+  readonly prefix: number;
+  readonly id: number;
+}
+
 type Operation =
   | {
       readonly kind: 'announce';
       readonly peer: number;
-      readonly prefixes: readonly number[];
+      readonly routes: readonly Route[];
       readonly pref: number;
       readonly hop: number;
     }
-  | { readonly kind: 'withdraw'; readonly peer: number; readonly prefixes: readonly number[] }
+  | { readonly kind: 'withdraw'; readonly peer: number; readonly routes: readonly Route[] }
   | { readonly kind: 'loss'; readonly peer: number }
   | { readonly kind: 'restart'; readonly peer: number }
   | { readonly kind: 'endOfRib'; readonly peer: number }
@@ -43,19 +53,30 @@ type Operation =
   | { readonly kind: 'decide'; readonly count: number };
 
 const peer = fc.nat(peerCount - 1);
-const some = fc.uniqueArray(fc.nat(prefixes.length - 1), { minLength: 1, maxLength: 6 });
+const some = fc.array(fc.record({ prefix: fc.nat(prefixes.length - 1), id: fc.nat(pathIds.length - 1) }), {
+  minLength: 1,
+  maxLength: 6,
+});
+const block = (of: number, routes: readonly Route[]): NlriBlock => ({
+  family: 'ipv4',
+  addPath: hasIds(of),
+  bytes: nlriOf(
+    routes.map(({ prefix }) => prefixes[prefix] as Prefix),
+    hasIds(of) ? routes.map(({ id }) => pathIds[id] as number) : undefined,
+  ),
+});
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 8,
     arbitrary: fc.record({
       kind: fc.constant('announce' as const),
       peer,
-      prefixes: some,
+      routes: some,
       pref: fc.nat(2),
       hop: fc.nat(2),
     }),
   },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('withdraw' as const), peer, prefixes: some }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('withdraw' as const), peer, routes: some }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('loss' as const), peer }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), peer }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('endOfRib' as const), peer }) },
@@ -152,13 +173,13 @@ class Real {
           { global: hops[step.hop] as IpAddress, linkLocal: undefined },
           { localAddress: view.interfaces[0]?.addresses[0]?.address as IpAddress },
         );
-        this.rib.announce(this.peer(step.peer), nlriOf(step.prefixes.map((i) => prefixes[i] as Prefix)), stored, hop);
+        this.rib.announce(this.peer(step.peer), block(step.peer, step.routes), stored, hop);
         this.nextHops.release(hop);
         this.attributes.settle(stored.id);
         break;
       }
       case 'withdraw':
-        this.rib.withdraw(this.peer(step.peer), nlriOf(step.prefixes.map((i) => prefixes[i] as Prefix)));
+        this.rib.withdraw(this.peer(step.peer), block(step.peer, step.routes));
         break;
       case 'loss': {
         const adjacency = this.peer(step.peer);
@@ -233,18 +254,19 @@ class Real {
   }
 }
 
-/** Routes by peer and prefix, everything else on demand. */
+/** Paths by peer, prefix and identifier, everything else on demand. */
 function model(steps: readonly Operation[]): Record<string, string[]> {
   const routes = new Map<string, { peer: number; prefix: number; pref: number; hop: number; fresh: boolean }>();
   const refuseOdd = new Set<number>();
+  const keyOf = (of: number, { prefix, id }: Route): string => `${of} ${prefix} ${hasIds(of) ? id : 0}`;
   let linkUp = true;
   const drop = (test: (route: { peer: number; fresh: boolean }) => boolean): void => {
     for (const [key, route] of routes) if (test(route)) routes.delete(key);
   };
   for (const step of steps) {
     if (step.kind === 'announce')
-      for (const prefix of step.prefixes) routes.set(`${step.peer} ${prefix}`, { ...step, prefix, fresh: true });
-    else if (step.kind === 'withdraw') for (const prefix of step.prefixes) routes.delete(`${step.peer} ${prefix}`);
+      for (const route of step.routes) routes.set(keyOf(step.peer, route), { ...step, ...route, fresh: true });
+    else if (step.kind === 'withdraw') for (const route of step.routes) routes.delete(keyOf(step.peer, route));
     else if (step.kind === 'loss') drop((route) => route.peer === step.peer);
     else if (step.kind === 'restart') {
       drop((route) => route.peer === step.peer && !route.fresh);
@@ -275,6 +297,12 @@ test('whatever happens in whatever slices, the kernel ends with what the model s
       real.nextHops.setView(view);
       for (const step of steps) real.run(step);
       assert.deepEqual(real.kernel(), model(steps));
+      for (const { received, slot } of real.peers.values()) {
+        let paths = 0;
+        for (let path = 1; path < real.rib.paths.limit; path++)
+          if (real.rib.paths.prefix[path] !== 0 && real.rib.paths.slot[path] === slot) paths++;
+        assert.equal(received.ipv4, paths, 'what max-prefix counts');
+      }
       for (let n = 0; n < peerCount; n++) real.run({ kind: 'loss', peer: n });
       assert.deepEqual(real.kernel(), {});
       assert.deepEqual(

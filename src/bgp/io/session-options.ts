@@ -121,6 +121,7 @@ export function openOf(options: SessionOptions, restart: LocalGracefulRestart | 
     holdTimeSeconds: toSeconds(peer.holdTime),
     families: peer.families,
     ...local.capabilities,
+    addPath: peer.addPath && { receive: peer.addPath.receive, send: false },
     gracefulRestart: restart && {
       restarted: restart.restarted,
       notification: restart.notification,

@@ -19,6 +19,8 @@ export interface Adjacency {
   routerId: number;
   /** False: its paths are garbage. */
   alive: boolean;
+  /** Families whose paths come with identifiers (RFC 7911), in the session that is or was last. */
+  addPath: readonly Family[];
   /** Modulo 256; a path of another life is stale. */
   readonly life: Record<Family, number>;
   readonly received: Record<Family, number>;
@@ -53,6 +55,7 @@ export class Adjacencies {
       addressKey: addressKey(peer.address),
       routerId: peer.routerId,
       alive: true,
+      addPath: [],
       life: { ipv4: 0, ipv6: 0 },
       received: { ipv4: 0, ipv6: 0 },
       accepted: { ipv4: 0, ipv6: 0 },

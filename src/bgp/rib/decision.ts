@@ -20,6 +20,8 @@ export interface Candidate {
   clusterListLength: number;
   /** The peer's address in hex, all of one length, so that strings compare as addresses do. */
   peerAddressKey: string;
+  /** The identifier that the peer gave the path; 0 without add-path. */
+  pathId: number;
   asPathKey: string;
   /** What the caller calls the path. */
   path: number;
@@ -41,7 +43,8 @@ export type DecisionStep =
   | 'igpMetric'
   | 'routerId'
   | 'clusterListLength'
-  | 'peerAddress';
+  | 'peerAddress'
+  | 'pathId';
 
 export interface Decision {
   readonly best: Candidate;
@@ -96,8 +99,10 @@ const tieBreakers: readonly ((a: Candidate, b: Candidate) => number)[] = [
   (a, b) => a.routerId - b.routerId,
   (a, b) => a.clusterListLength - b.clusterListLength,
   (a, b) => (a.peerAddressKey < b.peerAddressKey ? -1 : a.peerAddressKey > b.peerAddressKey ? 1 : 0),
+  // Only paths of one peer are left.
+  (a, b) => a.pathId - b.pathId,
 ];
-const tieBreakerNames: readonly DecisionStep[] = ['routerId', 'clusterListLength', 'peerAddress'];
+const tieBreakerNames: readonly DecisionStep[] = ['routerId', 'clusterListLength', 'peerAddress', 'pathId'];
 
 /** `undefined` for no candidates. */
 export function decide(candidates: readonly Candidate[], multipath: Multipath): Decision | undefined {
@@ -126,6 +131,6 @@ export function decide(candidates: readonly Candidate[], multipath: Multipath): 
   return {
     best,
     multipath: equal.slice(0, Math.max(1, multipath.maximumPaths)),
-    decidedBy: tieBreakerNames[step] ?? 'peerAddress',
+    decidedBy: tieBreakerNames[step] ?? 'pathId',
   };
 }

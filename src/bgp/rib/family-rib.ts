@@ -8,6 +8,7 @@
 import type { Family, Prefix } from '#lib/ip.ts';
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
 import type { Judgement } from '../policy/matcher.ts';
+import type { NlriBlock } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
 import type { Candidate, DecisionStep, Multipath } from './decision.ts';
@@ -169,17 +170,18 @@ export class FamilyRib {
     }
   }
 
-  /** Every prefix of `nlri` with these accepted attributes; takes the references it needs. */
-  announce(adjacency: Adjacency, nlri: Uint8Array, attributes: StoredAttributes, nextHop: number): void {
+  /** Every route of `nlri` with these accepted attributes; takes the references it needs. */
+  announce(adjacency: Adjacency, nlri: NlriBlock, attributes: StoredAttributes, nextHop: number): void {
     const accepted = attributes.accepted;
     if (accepted === undefined) return;
     const loopFree = adjacency.rules.attributes(accepted) === undefined;
     const life = adjacency.life[this.family];
     const { paths } = this;
-    eachNlri(this.family, nlri, (w0, w1, w2, w3, length) => {
+    eachNlri(nlri, (w0, w1, w2, w3, length, pathId) => {
       const prefix = this.table.intern(w0, w1, w2, w3, length);
       this.#ensure();
-      let path = paths.find(prefix, adjacency.slot);
+      // RFC 7911 §5: prefix and identifier together name a path.
+      let path = paths.find(prefix, adjacency.slot, pathId);
       const isNew = path === 0;
       if (!isNew) {
         paths.life[path] = life;
@@ -190,7 +192,7 @@ export class FamilyRib {
       const judgement = loopFree ? adjacency.rules.prefix(this.family, w0, w1, w2, w3, length, accepted) : undefined;
       const carried = this.#carried(adjacency, judgement, attributes.id, accepted);
       if (isNew) {
-        path = paths.add(prefix, adjacency.slot, carried, nextHop, life);
+        path = paths.add(prefix, adjacency.slot, pathId, carried, nextHop, life);
         this.#modules.attributes.retain(carried);
         this.#modules.nextHops.retain(nextHop);
         adjacency.received[this.family]++;
@@ -234,10 +236,10 @@ export class FamilyRib {
     return this.#modules.attributes.get(this.paths.attributes[path] as number)?.octets ?? 0;
   }
 
-  withdraw(adjacency: Adjacency, nlri: Uint8Array): void {
-    eachNlri(this.family, nlri, (w0, w1, w2, w3, length) => {
+  withdraw(adjacency: Adjacency, nlri: NlriBlock): void {
+    eachNlri(nlri, (w0, w1, w2, w3, length, pathId) => {
       const prefix = this.table.find(w0, w1, w2, w3, length);
-      const path = prefix === 0 ? 0 : this.paths.find(prefix, adjacency.slot);
+      const path = prefix === 0 ? 0 : this.paths.find(prefix, adjacency.slot, pathId);
       if (path !== 0) this.#remove(path, adjacency);
     });
   }
@@ -404,6 +406,7 @@ export class FamilyRib {
         routerId: attributes.value.originatorId ?? adjacency.routerId,
         clusterListLength: attributes.value.clusterList.length,
         peerAddressKey: adjacency.addressKey,
+        pathId: paths.idOf(path),
         asPathKey: attributes.asPathKey,
         path,
       });

@@ -1,7 +1,8 @@
 /**
  * The adj-rib-in of one family: every path received, before policy, in pooled lists. A path is a number; its columns are
  * prefix, adjacency (slot), attributes, next hop, life (which tells stale paths), flags and the next path of the prefix.
- * One pool suits two peers as well as hundreds, because a prefix pays only for the paths it has.
+ * One pool suits two peers as well as hundreds, because a prefix pays only for the paths it has. An adjacency has one path
+ * for a prefix, or with add-path one for each identifier it gave; their column exists from the first such path on.
  */
 import { grownInt32, grownUint8 } from './prefix-table.ts';
 
@@ -18,6 +19,8 @@ export class Paths {
   life = new Uint8Array(firstCapacity);
   flags = new Uint8Array(firstCapacity);
   next = new Int32Array(firstCapacity);
+  /** Path identifiers as signed numbers (RFC 7911 §3), 0 without add-path. */
+  #ids: Int32Array | undefined;
   /** First path of each prefix. */
   #head = new Int32Array(firstCapacity);
   #limit = 1;
@@ -42,14 +45,23 @@ export class Paths {
     return this.#head[prefix] as number;
   }
 
-  /** The path of one adjacency, 0 if there is none. */
-  find(prefix: number, slot: number): number {
+  /** The path of one adjacency with this identifier, 0 if there is none. */
+  find(prefix: number, slot: number, id: number): number {
+    const ids = this.#ids;
     let path = this.#head[prefix] as number;
-    while (path !== 0 && this.slot[path] !== slot) path = this.next[path] as number;
+    if (ids === undefined) {
+      if (id !== 0) return 0;
+      while (path !== 0 && this.slot[path] !== slot) path = this.next[path] as number;
+    } else while (path !== 0 && (this.slot[path] !== slot || ids[path] !== id)) path = this.next[path] as number;
     return path;
   }
 
-  add(prefix: number, slot: number, attributes: number, nextHop: number, life: number): number {
+  /** The identifier that the peer gave the path, unsigned; 0 without add-path. */
+  idOf(path: number): number {
+    return this.#ids === undefined ? 0 : (this.#ids[path] as number) >>> 0;
+  }
+
+  add(prefix: number, slot: number, id: number, attributes: number, nextHop: number, life: number): number {
     let path = this.#free;
     if (path !== 0) this.#free = this.next[path] as number;
     else {
@@ -58,6 +70,8 @@ export class Paths {
     }
     this.prefix[path] = prefix;
     this.slot[path] = slot;
+    if (id !== 0) this.#ids ??= new Int32Array(this.prefix.length);
+    if (this.#ids !== undefined) this.#ids[path] = id;
     this.attributes[path] = attributes;
     this.nextHop[path] = nextHop;
     this.life[path] = life;
@@ -94,5 +108,6 @@ export class Paths {
     this.life = grownUint8(this.life, capacity);
     this.flags = grownUint8(this.flags, capacity);
     this.next = grownInt32(this.next, capacity);
+    if (this.#ids !== undefined) this.#ids = grownInt32(this.#ids, capacity);
   }
 }

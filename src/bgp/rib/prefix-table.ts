@@ -8,7 +8,10 @@
  */
 import type { Family, Prefix } from '#lib/ip.ts';
 import { prefixFromBytes } from '#lib/ip.ts';
+import { readU32 } from '#lib/bytes.ts';
 import { maskWord, prefixWords } from '../policy/words.ts';
+import { PATH_ID_BYTES } from '../wire/codes.ts';
+import type { NlriBlock } from '../wire/messages.ts';
 
 /** Slots of the smaller table that move with each insertion. At least 2, or the larger one fills before the move ends. */
 const movesPerInsertion = 8;
@@ -271,18 +274,23 @@ export class PrefixTable {
 }
 
 /**
- * Walks validated NLRI bytes and calls back with each prefix, host bits cleared (RFC 4271 §6.3: they are irrelevant).
- * The bytes were checked by `splitUpdate`; a length beyond the family cannot occur here.
+ * Walks validated NLRI and calls back with each prefix, host bits cleared (RFC 4271 §6.3: they are irrelevant), and its path
+ * identifier as a signed number, 0 without add-path. The bytes were checked by `splitUpdate`; a length beyond the family
+ * cannot occur here.
  */
 export function eachNlri(
-  family: Family,
-  bytes: Uint8Array,
-  take: (w0: number, w1: number, w2: number, w3: number, length: number) => void,
+  { family, addPath, bytes }: NlriBlock,
+  take: (w0: number, w1: number, w2: number, w3: number, length: number, pathId: number) => void,
 ): void {
   const end = bytes.length;
   const wide = family === 'ipv6';
   let at = 0;
   while (at < end) {
+    let pathId = 0;
+    if (addPath) {
+      pathId = readU32(bytes, at) | 0;
+      at += PATH_ID_BYTES;
+    }
     const length = bytes[at++] as number;
     const octets = (length + 7) >> 3;
     let w0 = 0;
@@ -304,7 +312,8 @@ export function eachNlri(
         maskWord(w2, length - 64),
         maskWord(w3, length - 96),
         length,
+        pathId,
       );
-    else take(maskWord(w0, length), 0, 0, 0, length);
+    else take(maskWord(w0, length), 0, 0, 0, length, pathId);
   }
 }

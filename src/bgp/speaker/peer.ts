@@ -233,6 +233,7 @@ export class Peer {
       this.adjacency.client = isClient(this.intent);
       this.#keepOrFlush(negotiated);
     }
+    this.adjacency.addPath = context.addPath?.receive ?? [];
     this.#awaited.clear();
     for (const family of context.families) this.#awaited.add(family);
     this.output = new PeerOutput(this, negotiated, this.adjacency, this.#context);
@@ -327,7 +328,7 @@ export class Peer {
     const scopes = this.#scopes;
     if (adjacency === undefined || negotiated === undefined || scopes === undefined) return undefined;
     const { ribs } = this.#context.core;
-    for (const block of message.withdrawn) ribs[block.family].withdraw(adjacency, block.bytes);
+    for (const block of message.withdrawn) ribs[block.family].withdraw(adjacency, block);
     if (message.treatAsWithdraw !== undefined) this.#treatAsWithdraw(adjacency, message, message.treatAsWithdraw);
     else if (message.reachable.length > 0) {
       const reset = this.#reach(adjacency, negotiated, scopes, message);
@@ -365,7 +366,7 @@ export class Peer {
           continue;
         }
         const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, session);
-        core.ribs[nlri.family].announce(adjacency, nlri.bytes, stored, id);
+        core.ribs[nlri.family].announce(adjacency, nlri, stored, id);
         core.nextHops.release(id);
       }
       return undefined;
@@ -381,7 +382,7 @@ export class Peer {
   }
 
   #withdraw(adjacency: Adjacency, nlri: NlriBlock): void {
-    this.#context.core.ribs[nlri.family].withdraw(adjacency, nlri.bytes);
+    this.#context.core.ribs[nlri.family].withdraw(adjacency, nlri);
   }
 
   #endOfRib(family: Family): void {

@@ -32,6 +32,7 @@ const bestBecause: Readonly<Record<DecisionStep, string>> = {
   routerId: 'best: lowest router id',
   clusterListLength: 'best: shortest cluster list',
   peerAddress: 'best: lowest peer address',
+  pathId: 'best: lowest path identifier',
 };
 
 const wellKnown: Readonly<Record<number, string>> = {
@@ -124,7 +125,8 @@ const sorted = (rows: RouteRow[]): RouteRow[] =>
     (a, b) =>
       comparePrefixes(a.prefix, b.prefix) ||
       Number(b.best) - Number(a.best) ||
-      (a.peer < b.peer ? -1 : Number(a.peer > b.peer)),
+      (a.peer < b.peer ? -1 : Number(a.peer > b.peer)) ||
+      (a.pathId ?? 0) - (b.pathId ?? 0),
   );
 
 function* rowsOf(query: RouteQuery, family: Family, core: Core, peers: ReadonlyMap<string, Peer>): Generator<RouteRow> {
@@ -184,6 +186,7 @@ function* pathRows(
     yield {
       prefix: table.prefix(id),
       peer: adjacency.name,
+      ...(adjacency.addPath.includes(family) ? { pathId: paths.idOf(path) } : {}),
       nextHop: core.nextHops.address(nextHop),
       ...describe(attributes.value),
       localPref: attributes.localPref,

@@ -21,8 +21,8 @@ type Of<K extends Kind> = Extract<Capability, { kind: K }>;
 interface Row<K extends Kind> {
   readonly code: number;
   readonly name: string;
-  /** Words: what is malformed. */
-  decode(value: Uint8Array): Of<K> | string;
+  /** Words: what is malformed; `undefined`: to be ignored as if it were not understood. */
+  decode(value: Uint8Array): Of<K> | string | undefined;
   encode(capability: Of<K>, into: ByteWriter): void;
   /** What is in it, for people; empty when the name says it all. */
   format(capability: Of<K>): string;
@@ -133,6 +133,40 @@ const rows: { readonly [K in Kind]: Row<K> } = {
     encode: (capability, into) => into.u32(capability.asn),
     format: (capability) => String(capability.asn),
   },
+  // RFC 7911 §4: AFI, SAFI, and 1 for receive, 2 for send, 3 for both. Another value takes the capability away.
+  addPath: {
+    code: 69,
+    name: 'add-path',
+    decode: (value) => {
+      if (value.length % 4 !== 0) return `length ${value.length}, not a multiple of 4`;
+      const families: { afi: number; safi: number; receive: boolean; send: boolean }[] = [];
+      for (let at = 0; at < value.length; at += 4) {
+        const mode = value[at + 3] as number;
+        if (mode < 1 || mode > 3) return undefined;
+        families.push({
+          afi: readU16(value, at),
+          safi: value[at + 2] as number,
+          receive: (mode & 1) !== 0,
+          send: (mode & 2) !== 0,
+        });
+      }
+      return { kind: 'addPath', families };
+    },
+    encode: (capability, into) => {
+      for (const family of capability.families) {
+        into.u16(family.afi);
+        into.u8(family.safi);
+        into.u8((family.receive ? 1 : 0) | (family.send ? 2 : 0));
+      }
+    },
+    format: (capability) =>
+      capability.families
+        .map((f) => {
+          const way = f.receive && f.send ? 'both' : f.receive ? 'receive' : 'send';
+          return `${familyText(f.afi, f.safi)} ${way}`;
+        })
+        .join(', '),
+  },
   // RFC 7313 §3.1.
   enhancedRouteRefresh: empty(70, 'enhanced-route-refresh', { kind: 'enhancedRouteRefresh' }),
 };
@@ -152,7 +186,7 @@ const otherNames: ReadonlyMap<number, string> = new Map([
   [66, 'dynamic-capability (draft)'],
   [67, 'dynamic-capability'],
   [68, 'multisession'],
-  [69, 'add-path'],
+  [69, 'add-path (of an unknown kind)'],
   [71, 'long-lived-graceful-restart'],
   [73, 'fqdn'],
   [75, 'software-version'],
@@ -163,8 +197,8 @@ const otherNames: ReadonlyMap<number, string> = new Map([
 /** One capability from its code and value octets; the answer keeps a copy of what it does not know. */
 export function decodeCapability(code: number, value: Uint8Array): Result<Capability, string> {
   const row = byCode.get(code);
-  if (row === undefined) return ok({ kind: 'unknown', code, value: value.slice() });
-  const decoded = row.decode(value);
+  const decoded = row?.decode(value);
+  if (row === undefined || decoded === undefined) return ok({ kind: 'unknown', code, value: value.slice() });
   return typeof decoded === 'string' ? fail(`capability ${row.name}: ${decoded}`) : ok(decoded);
 }
 

@@ -16,6 +16,9 @@ export const MAXIMUM_MESSAGE_BYTES = 4096;
 /** RFC 8654 §4. */
 export const EXTENDED_MESSAGE_BYTES = 65535;
 
+/** RFC 7911 §3. */
+export const PATH_ID_BYTES = 4;
+
 export const AFI = { ipv4: 1, ipv6: 2 } as const;
 export const SAFI_UNICAST = 1;
 

@@ -37,6 +37,16 @@ export type Capability =
       readonly kind: 'extendedNextHop';
       readonly tuples: readonly { readonly afi: number; readonly safi: number; readonly nextHopAfi: number }[];
     }
+  | {
+      readonly kind: 'addPath';
+      /** What the sender can do: take several paths of a prefix, and announce several. */
+      readonly families: readonly {
+        readonly afi: number;
+        readonly safi: number;
+        readonly receive: boolean;
+        readonly send: boolean;
+      }[];
+    }
   | { readonly kind: 'unknown'; readonly code: number; readonly value: Uint8Array };
 
 export interface NotificationMessage {
@@ -61,7 +71,7 @@ export interface RouteRefreshMessage {
 /** Validated NLRI of one family: a run of (length octet, prefix octets), host bits may be set (RFC 4271 §6.3: ignored). */
 export interface NlriBlock {
   readonly family: Family;
-  /** Each prefix is preceded by a 4-octet path identifier (RFC 7911); never in the first slice. */
+  /** Each prefix is preceded by a path identifier of four octets (RFC 7911 §3). */
   readonly addPath: boolean;
   readonly bytes: Uint8Array;
 }
@@ -146,4 +156,6 @@ export interface WireContext {
   readonly extendedNextHop?: boolean;
   /** `false` for a route server, which does not put its own AS in front (RFC 7947 §2.2.2.1); otherwise it is required. */
   readonly enforceFirstAs?: boolean;
+  /** Families whose NLRI carry path identifiers (RFC 7911), in what the peer sends and in what it is sent. */
+  readonly addPath?: { readonly receive: readonly Family[]; readonly send: readonly Family[] } | undefined;
 }

@@ -2,7 +2,7 @@
  * What two OPENs mean together. Pure: `checkOpen` says whether this peer is the one that was expected, `negotiate`
  * what both ends agreed upon. In: OpenMessages. Out: a NOTIFICATION to send or the terms of the session.
  * RFC 4271 §6.2, RFC 4271 §4.2, RFC 4724 §3, RFC 4760 §8, RFC 5492 §3, RFC 6286 §2.2, RFC 6793 §4.1, RFC 8654 §4,
- * RFC 8950 §4.
+ * RFC 8950 §4, RFC 7911 §5.
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { addressFromBytes, families as allFamilies } from '#lib/ip.ts';
@@ -34,6 +34,8 @@ export interface OpenTerms {
   /** RFC 8950: our end can forward IPv4 over IPv6 next hops. */
   readonly extendedNextHop: boolean;
   readonly gracefulRestart: Omit<Extract<Capability, { kind: 'gracefulRestart' }>, 'kind'> | undefined;
+  /** RFC 7911, for all families. */
+  readonly addPath?: { readonly receive: boolean; readonly send: boolean } | undefined;
 }
 
 /** The OPEN that says these terms. */
@@ -48,6 +50,12 @@ export function openMessage(terms: OpenTerms): OpenMessage {
     });
   if (terms.extendedMessage) capabilities.push({ kind: 'extendedMessage' });
   if (terms.gracefulRestart !== undefined) capabilities.push({ kind: 'gracefulRestart', ...terms.gracefulRestart });
+  const { addPath } = terms;
+  if (addPath !== undefined && (addPath.receive || addPath.send))
+    capabilities.push({
+      kind: 'addPath',
+      families: terms.families.map((family) => ({ afi: AFI[family], safi: SAFI_UNICAST, ...addPath })),
+    });
   capabilities.push({ kind: 'fourOctetAs', asn: terms.localAsn });
   return {
     kind: 'open',
@@ -141,6 +149,21 @@ const viaIpv6 = (open: OpenMessage): boolean =>
     (t) => t.afi === AFI.ipv4 && t.safi === SAFI_UNICAST && t.nextHopAfi === AFI.ipv6,
   ) ?? false;
 
+/** Families of which an OPEN offers one direction of add-path. */
+function addPathFamilies(open: OpenMessage, way: 'receive' | 'send'): Family[] {
+  const offered = findCapability(open.capabilities, 'addPath')?.families ?? [];
+  return offered.flatMap((f) => (f[way] ? (familyOfAfi(f.afi, f.safi) ?? []) : []));
+}
+
+/** RFC 7911 §5: a direction is on where one end offers to send and the other to receive. */
+function addPathOf(local: OpenMessage, peer: OpenMessage, families: readonly Family[]): WireContext['addPath'] {
+  const agreed = (ours: readonly Family[], theirs: readonly Family[]): Family[] =>
+    families.filter((family) => ours.includes(family) && theirs.includes(family));
+  const receive = agreed(addPathFamilies(local, 'receive'), addPathFamilies(peer, 'send'));
+  const send = agreed(addPathFamilies(local, 'send'), addPathFamilies(peer, 'receive'));
+  return receive.length + send.length === 0 ? undefined : { receive, send };
+}
+
 /** `local` is the OPEN that was sent, `peer` the one that came and that `checkOpen` let pass. */
 export function negotiate(
   local: OpenMessage,
@@ -149,16 +172,18 @@ export function negotiate(
 ): AgreedTerms {
   const both = (kind: Capability['kind']): boolean => has(local, kind) && has(peer, kind);
   const offered = familiesOf(peer);
+  const families = familiesOf(local).filter((family) => offered.includes(family));
   return {
     context: {
       fourOctetAs: both('fourOctetAs'),
       external: asnOfOpen(local) !== asnOfOpen(peer),
-      families: familiesOf(local).filter((family) => offered.includes(family)),
+      families,
       // DEVIATION: RFC 8654 §4 asks for the peer's offer alone; BIRD takes long messages only when both offered.
       maximumMessageBytes: both('extendedMessage') ? EXTENDED_MESSAGE_BYTES : MAXIMUM_MESSAGE_BYTES,
       peerAsn: asnOfOpen(peer) as Asn,
       extendedNextHop: viaIpv6(local) && viaIpv6(peer),
       enforceFirstAs: config.enforceFirstAs ?? true,
+      addPath: addPathOf(local, peer, families),
     },
     holdTimeSeconds: Math.min(local.holdTimeSeconds, peer.holdTimeSeconds),
     peerIdentifier: peer.identifier,

@@ -1,14 +1,15 @@
 /**
  * Writes UPDATEs, as many prefixes in each as fit, one message after another into one growing buffer. In: attribute octets
  * of `encodeAttributes`, prefixes as numbers or octets. Out: whole messages (RFC 4271 §4.3, RFC 4760 §3, RFC 4760 §4,
- * RFC 4724 §2). MP_REACH_NLRI stands first, where RFC 7606 §5.1 wants it.
+ * RFC 4724 §2). MP_REACH_NLRI stands first, where RFC 7606 §5.1 wants it. Each prefix has its path identifier before it in
+ * the families of `addPath.send` (RFC 7911 §3).
  *
  * Use: beginReach or beginWithdraw, then prefixes, then the next begin; take() gives all that was written.
  */
 import type { Family } from '#lib/ip.ts';
-import { ByteWriter } from '#lib/bytes.ts';
+import { ByteWriter, readU32 } from '#lib/bytes.ts';
 import { ATTRIBUTE, FLAG } from './attribute-row.ts';
-import { AFI, HEADER_BYTES, SAFI_UNICAST } from './codes.ts';
+import { AFI, HEADER_BYTES, PATH_ID_BYTES, SAFI_UNICAST } from './codes.ts';
 import { beginMessage, endMessage } from './header.ts';
 import { MESSAGE_TYPE } from './messages.ts';
 import type { WireContext } from './messages.ts';
@@ -23,9 +24,12 @@ const longestPrefix = { ipv4: 5, ipv6: 17 } as const;
 export class UpdateWriter {
   private readonly writer = new ByteWriter(0);
   private readonly longest: number;
+  private readonly idFamilies: readonly Family[];
   private count = 0;
   private section: Section = 'none';
   private family: Family = 'ipv4';
+  /** Octets of the path identifier before each prefix. */
+  private idOctets = 0;
   private attributes: Uint8Array = nothing;
   private nextHop: Uint8Array = nothing;
   /** Where the message began that is being written; -1: the next prefix starts one. */
@@ -35,8 +39,9 @@ export class UpdateWriter {
   /** The writer must not get beyond this with prefixes: what follows them needs the rest. */
   private limit = 0;
 
-  constructor(context: Pick<WireContext, 'maximumMessageBytes'>) {
+  constructor(context: Pick<WireContext, 'maximumMessageBytes' | 'addPath'>) {
     this.longest = context.maximumMessageBytes;
+    this.idFamilies = context.addPath?.send ?? [];
   }
 
   /** Messages written since the last `take`, the open one included. */
@@ -52,10 +57,10 @@ export class UpdateWriter {
   beginReach(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean {
     this.end();
     const fixed = HEADER_BYTES + 4 + attributes.length + (nextHop === undefined ? 0 : 4 + 5 + nextHop.length);
-    if (fixed + longestPrefix[family] > this.longest) return false;
+    if (fixed + this.idOctetsOf(family) + longestPrefix[family] > this.longest) return false;
     if (nextHop === undefined && family === 'ipv6') throw new TypeError('IPv6 routes need a next hop in MP_REACH_NLRI');
     this.section = nextHop === undefined ? 'reach' : 'mpReach';
-    this.family = family;
+    this.choose(family);
     this.attributes = attributes;
     this.nextHop = nextHop ?? nothing;
     return true;
@@ -65,14 +70,33 @@ export class UpdateWriter {
   beginWithdraw(family: Family): void {
     this.end();
     this.section = family === 'ipv4' ? 'withdraw' : 'mpUnreach';
+    this.choose(family);
+  }
+
+  private idOctetsOf(family: Family): number {
+    return this.idFamilies.includes(family) ? PATH_ID_BYTES : 0;
+  }
+
+  private choose(family: Family): void {
     this.family = family;
+    this.idOctets = this.idOctetsOf(family);
+  }
+
+  /** Writes the identifier where the family has one; answers the position behind it. */
+  private pathId(buffer: Uint8Array, at: number, id: number): number {
+    if (this.idOctets === 0) return at;
+    buffer[at] = id >>> 24;
+    buffer[at + 1] = id >>> 16;
+    buffer[at + 2] = id >>> 8;
+    buffer[at + 3] = id;
+    return at + PATH_ID_BYTES;
   }
 
   /** One IPv4 prefix: the address as an unsigned 32-bit number, host bits zero. */
-  prefix4(address: number, length: number): void {
+  prefix4(address: number, length: number, pathId = 0): void {
     const octets = (length + 7) >>> 3;
-    const buffer = this.room(1 + octets);
-    let at = this.writer.length;
+    const buffer = this.room(this.idOctets + 1 + octets);
+    let at = this.pathId(buffer, this.writer.length, pathId);
     buffer[at++] = length;
     if (octets > 0) buffer[at++] = address >>> 24;
     if (octets > 1) buffer[at++] = address >>> 16;
@@ -82,20 +106,22 @@ export class UpdateWriter {
   }
 
   /** One prefix whose address begins at `at`; only the octets that `length` bits need are read. Host bits zero. */
-  prefix(bytes: Uint8Array, at: number, length: number): void {
+  prefix(bytes: Uint8Array, at: number, length: number, pathId = 0): void {
     const octets = (length + 7) >>> 3;
-    const buffer = this.room(1 + octets);
-    let to = this.writer.length;
+    const buffer = this.room(this.idOctets + 1 + octets);
+    let to = this.pathId(buffer, this.writer.length, pathId);
     buffer[to++] = length;
     for (let i = at; i < at + octets; i++) buffer[to++] = bytes[i] as number;
     this.writer.length = to;
   }
 
-  /** A run of well-formed NLRI, as `NlriBlock.bytes` has it. */
+  /** A run of well-formed NLRI, as `NlriBlock.bytes` has it: with identifiers exactly if the family has them. */
   nlri(run: Uint8Array): void {
     for (let at = 0; at < run.length; ) {
+      const pathId = this.idOctets === 0 ? 0 : readU32(run, at);
+      at += this.idOctets;
       const length = run[at] as number;
-      this.prefix(run, at + 1, length);
+      this.prefix(run, at + 1, length, pathId);
       at += 1 + ((length + 7) >>> 3);
     }
   }

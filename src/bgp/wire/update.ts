@@ -48,9 +48,10 @@ export function splitUpdate(body: Uint8Array, context: WireContext): Result<Upda
   if (attributesEnd > body.length)
     return fail(listReset('Total Path Attribute Length is beyond the message (RFC 4271 §6.3)'));
 
-  const withdrawnProblem = nlriProblem(body, 2, withdrawnEnd, 32);
+  const addPath = hasPathIds(context, 'ipv4');
+  const withdrawnProblem = nlriProblem(body, 2, withdrawnEnd, 32, addPath);
   if (withdrawnProblem !== undefined) return fail(fieldReset('Withdrawn Routes', withdrawnProblem));
-  const nlriProblemText = nlriProblem(body, attributesEnd, body.length, 32);
+  const nlriProblemText = nlriProblem(body, attributesEnd, body.length, 32, addPath);
   if (nlriProblemText !== undefined) return fail(fieldReset('NLRI', nlriProblemText));
 
   const found = findMpAttributes(body, attributesAt, attributesEnd);
@@ -66,7 +67,7 @@ export function splitUpdate(body: Uint8Array, context: WireContext): Result<Upda
   };
   const ipv4 = context.families.includes('ipv4');
   if (withdrawnEnd > 2) {
-    if (ipv4) parts.withdrawn.push(block('ipv4', body.subarray(2, withdrawnEnd)));
+    if (ipv4) parts.withdrawn.push(block('ipv4', addPath, body.subarray(2, withdrawnEnd)));
     else parts.ignored.push('withdrawn routes of ipv4, which was not negotiated');
   }
   if (mp.unreachAt >= 0) {
@@ -79,7 +80,7 @@ export function splitUpdate(body: Uint8Array, context: WireContext): Result<Upda
     if (reset !== undefined) return fail(reset);
   }
   if (attributesEnd < body.length) {
-    if (ipv4) parts.reachable.push({ nlri: block('ipv4', body.subarray(attributesEnd)), nextHop: undefined });
+    if (ipv4) parts.reachable.push({ nlri: block('ipv4', addPath, body.subarray(attributesEnd)), nextHop: undefined });
     else parts.ignored.push('routes of ipv4, which was not negotiated');
   }
   // RFC 4724 §2: an UPDATE with nothing in it ends the initial routes of IPv4 unicast.
@@ -112,7 +113,11 @@ interface Parts {
   treatAsWithdraw: string | undefined;
 }
 
-const block = (family: Family, bytes: Uint8Array): NlriBlock => ({ family, addPath: false, bytes });
+const block = (family: Family, addPath: boolean, bytes: Uint8Array): NlriBlock => ({ family, addPath, bytes });
+
+/** RFC 7911 §5: the identifiers are there exactly when both ends agreed, so nothing in the message tells. */
+const hasPathIds = (context: WireContext, family: Family): boolean =>
+  context.addPath !== undefined && context.addPath.receive.includes(family);
 
 const isAlone = (mp: MpAttributes, at: number, end: number): boolean => mp.unreachAt === at && mp.unreachEnd === end;
 
@@ -177,9 +182,10 @@ function takeUnreach(
     return undefined;
   }
   const nlriAt = value + 3;
-  const problem = nlriProblem(body, nlriAt, end, addressBits(family));
+  const addPath = hasPathIds(context, family);
+  const problem = nlriProblem(body, nlriAt, end, addressBits(family), addPath);
   if (problem !== undefined) return mpReset(body, at, end, `MP_UNREACH_NLRI: ${problem} (RFC 7606 §5.3)`);
-  if (nlriAt < end) parts.withdrawn.push(block(family, body.subarray(nlriAt, end)));
+  if (nlriAt < end) parts.withdrawn.push(block(family, addPath, body.subarray(nlriAt, end)));
   // RFC 4724 §2: nothing but an empty MP_UNREACH_NLRI.
   else if (alone) parts.endOfRib = family;
   return undefined;
@@ -201,11 +207,12 @@ function takeReach(body: Uint8Array, at: number, end: number, context: WireConte
   // RFC 7606 §7.11: NLRI behind a next hop of unexpected length cannot be found reliably.
   if (nlriAt > end || !nextHopLengthAllowed(nextHopLength, family, context))
     return mpReset(body, at, end, `MP_REACH_NLRI: next hop of ${nextHopLength} octets for ${family} (RFC 7606 §7.11)`);
-  const problem = nlriProblem(body, nlriAt, end, addressBits(family));
+  const addPath = hasPathIds(context, family);
+  const problem = nlriProblem(body, nlriAt, end, addressBits(family), addPath);
   if (problem !== undefined) return mpReset(body, at, end, `MP_REACH_NLRI: ${problem} (RFC 7606 §5.3)`);
   if (nlriAt === end) return undefined;
   parts.hasReachable = true;
-  const nlri = block(family, body.subarray(nlriAt, end));
+  const nlri = block(family, addPath, body.subarray(nlriAt, end));
   const nextHop = decodeMpNextHop(body.subarray(nextHopAt, nextHopAt + nextHopLength));
   if (typeof nextHop === 'string') {
     parts.treatAsWithdraw = `MP_REACH_NLRI: next hop ${nextHop} (RFC 4271 §6.3)`;

@@ -5,21 +5,23 @@ import { paint, printable, textWidth, wrap } from '../output/text.ts';
 
 export function showRoutes(answer: RoutesAnswer, direction: string, options: TableOptions): readonly string[] {
   if (answer.routes.length === 0) return [`no ${direction} routes`];
-  const whole = renderTable(routeColumns('whole'), answer.routes, { ...options, width: undefined });
+  const ids = answer.routes.some((route) => route.pathId !== undefined);
+  const whole = renderTable(routeColumns('whole', ids), answer.routes, { ...options, width: undefined });
   const fits = options.width === undefined || whole.every((line) => textWidth(line) <= (options.width ?? 0));
-  const lines = fits ? [...whole] : [...renderTable(routeColumns('short'), answer.routes, options)];
+  const lines = fits ? [...whole] : [...renderTable(routeColumns('short', ids), answer.routes, options)];
   if (answer.more)
     lines.push('', `more than ${answer.routes.length} routes match; ask for more with --limit N, or name a prefix`);
   return lines;
 }
 
-/** `short` leaves out of a reason what the mark says already. */
-function routeColumns(reasons: 'whole' | 'short'): readonly Column<RouteAnswerRow>[] {
+/** `short` leaves out of a reason what the mark says already; `ids`: some path has an identifier. */
+function routeColumns(reasons: 'whole' | 'short', ids: boolean): readonly Column<RouteAnswerRow>[] {
   return [
     { title: '', value: mark },
     { title: 'PREFIX', value: (r) => r.prefix },
     { title: 'NEXT HOP', value: (r) => r.nextHop ?? '' },
     { title: 'PEER', value: (r) => r.peer, shrinkTo: 10 },
+    ...(ids ? [{ title: 'PATH ID', value: (r: RouteAnswerRow) => text(r.pathId), align: 'right' as const }] : []),
     { title: 'AS PATH', value: (r) => r.asPath, shrinkTo: 12 },
     { title: 'PREF', value: (r) => text(r.localPref), align: 'right', drop: 3 },
     { title: 'MED', value: (r) => text(r.med), align: 'right', drop: 4 },
@@ -90,6 +92,7 @@ function pathLines(path: RouteAnswerRow, options: TableOptions): readonly string
   const words = [
     path.nextHop === undefined ? 'local' : `via ${path.nextHop}`,
     path.peer,
+    ...(path.pathId === undefined ? [] : [`path ${path.pathId}`]),
     path.asPath === '' ? 'no AS path' : `AS path ${path.asPath}`,
     ...(path.localPref === undefined ? [] : [`pref ${path.localPref}`]),
     ...(path.med === undefined ? [] : [`med ${path.med}`]),

@@ -126,7 +126,7 @@ class Bench {
         const global = nextHop?.global ?? stored.accepted?.value.nextHop;
         if (global === undefined) throw new Error('no next hop');
         const id = this.core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, session);
-        rib.announce(adjacency, nlri.bytes, stored, id);
+        rib.announce(adjacency, nlri, stored, id);
         this.core.nextHops.release(id);
       }
       this.core.attributes.settle(stored.id);

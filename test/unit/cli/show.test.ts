@@ -129,6 +129,19 @@ test('a table of routes marks what is best, multipath and refused, and says when
   assert.ok(lines.at(-1)?.includes('more than 3 routes'));
 });
 
+test('path identifiers have a column where there are any', () => {
+  const lines = showRoutes(
+    { routes: [path('a', { best: true, pathId: 0 }), path('a', { pathId: 4294967295 }), path('b')], more: false },
+    'received',
+    plain,
+  );
+  assert.match(lines[0] ?? '', /PEER +PATH ID +AS PATH/);
+  assert.match(lines[1] ?? '', / a +0 /);
+  assert.match(lines[2] ?? '', / a +4294967295 /);
+  const explained = explainRoute('10.60.2.7', { routes: [path('a', { pathId: 7 })], more: false }, [], plain);
+  assert.ok(explained.some((line) => line.includes('a  path 7  AS path')));
+});
+
 test('80 columns hold a table of routes with its reasons, and an explanation', () => {
   const routes = [
     path('tor-a', { best: true, localPref: 100, asPath: '65101 64602', reason: 'best: lowest router id' }),

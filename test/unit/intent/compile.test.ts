@@ -109,6 +109,14 @@ describe('which peers a node has', () => {
   });
 });
 
+test('addPath goes into the intent as it is, with its defaults', () => {
+  const addPathOf = (text: string): unknown =>
+    compiled(node1, own('BGPPeer', 'p', `peerIP: 192.0.2.1, asNumber: 65100${text}`)).intent.bgp?.peers[0]?.addPath;
+  assert.equal(addPathOf(''), undefined);
+  assert.deepEqual(addPathOf(', addPath: {receive: true}'), { receive: true, send: 1 });
+  assert.deepEqual(addPathOf(', addPath: {send: 4}'), { receive: false, send: 4 });
+});
+
 describe('two peers with one address', () => {
   const byNode = own('BGPPeer', 'z-node', 'node: node-1, peerIP: 192.0.2.1, asNumber: 65100');
   const bySelector = own('BGPPeer', 'm-selector', 'nodeSelector: all(), peerIP: 192.0.2.1, asNumber: 65100');

@@ -128,6 +128,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     importPolicy: 'importPolicy',
     transit: 'transit',
     maxPrefixes: 'maxPrefixes',
+    addPath: 'addPath',
     families: 'families',
     numAllowedLocalASNumbers: 'allowedLocalAsns',
     gracefulRestart: 'gracefulRestart',

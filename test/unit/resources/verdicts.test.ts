@@ -360,6 +360,11 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       ['6: spec.importV4[0].prefixLength: needs cidr and matchOperator In or NotIn'],
     ],
     [
+      'addPath that asks for nothing',
+      peer(`${good}addPath: {send: 1}`),
+      ['7: spec.addPath: nothing is asked for; set receive: true, or send above 1, or leave addPath out'],
+    ],
+    [
       'label selector with values for Exists',
       peer(`${good}nodeLabelSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}`),
       [

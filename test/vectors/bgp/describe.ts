@@ -3,8 +3,8 @@
  * NLRI as prefixes, attributes that are not there left out.
  */
 import { decodeAttributes } from '#bgp/wire/attributes.ts';
-import type { AttributesVerdict, Message, Reset, UpdateMessage, WireContext } from '#bgp/wire/messages.ts';
-import { prefixesOf } from '#bgp/wire/nlri.ts';
+import type { AttributesVerdict, Message, NlriBlock, Reset, UpdateMessage, WireContext } from '#bgp/wire/messages.ts';
+import { routesOf } from '#bgp/wire/nlri.ts';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
@@ -31,12 +31,16 @@ export const describeVerdict = (verdict: AttributesVerdict): Json =>
 
 export const describeReset = (reset: Reset): Json => plain({ ...reset });
 
+/** `10.0.0.0/8`, or with its path identifier `10.0.0.0/8 path 7`. */
+const routeTexts = (block: NlriBlock): string[] =>
+  routesOf(block).map(({ prefix, pathId }) => (pathId === undefined ? prefix : `${prefix} path ${pathId}`));
+
 function describeUpdate(update: UpdateMessage, context: WireContext): Json {
   const hasClassicNlri = update.reachable.some((part) => part.nextHop === undefined);
   return plain({
     kind: 'update',
-    withdrawn: update.withdrawn.flatMap(prefixesOf),
-    reachable: update.reachable.map((part) => ({ prefixes: prefixesOf(part.nlri), nextHop: part.nextHop })),
+    withdrawn: update.withdrawn.flatMap(routeTexts),
+    reachable: update.reachable.map((part) => ({ prefixes: routeTexts(part.nlri), nextHop: part.nextHop })),
     attributes:
       update.reachable.length === 0
         ? undefined

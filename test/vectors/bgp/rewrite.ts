@@ -15,7 +15,9 @@ export function rewrite(message: Message, context: WireContext): Uint8Array {
 }
 
 function rewriteUpdate(update: UpdateMessage, context: WireContext): Uint8Array {
-  const writer = new UpdateWriter(context);
+  // As the peer writes it.
+  const addPath = context.addPath && { receive: context.addPath.send, send: context.addPath.receive };
+  const writer = new UpdateWriter({ ...context, addPath });
   for (const block of update.withdrawn) {
     writer.beginWithdraw(block.family);
     writer.nlri(block.bytes);

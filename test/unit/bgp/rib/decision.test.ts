@@ -14,6 +14,7 @@ const candidate = (path: number, overrides: Partial<Candidate> = {}): Candidate 
   routerId: 10,
   clusterListLength: 0,
   peerAddressKey: 'a',
+  pathId: 0,
   asPathKey: '65002 65003',
   path,
   ...overrides,
@@ -31,7 +32,8 @@ const steps: readonly (readonly [DecisionStep, Partial<Candidate>, Partial<Candi
   ['igpMetric', { igpMetric: 5, routerId: 1 }, { igpMetric: 4, routerId: 2 }],
   ['routerId', { routerId: 2, clusterListLength: 0 }, { routerId: 1, clusterListLength: 3 }],
   ['clusterListLength', { clusterListLength: 2, peerAddressKey: 'a' }, { clusterListLength: 1, peerAddressKey: 'b' }],
-  ['peerAddress', { peerAddressKey: 'b' }, { peerAddressKey: 'a' }],
+  ['peerAddress', { peerAddressKey: 'b', pathId: 1 }, { peerAddressKey: 'a', pathId: 2 }],
+  ['pathId', { pathId: 2 }, { pathId: 1 }],
 ];
 
 for (const [step, loser, winner] of steps)

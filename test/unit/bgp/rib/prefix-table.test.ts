@@ -4,6 +4,7 @@ import type { Prefix } from '#lib/ip.ts';
 import { addressFromBigInt, prefixOf } from '#lib/ip.ts';
 import { maskWord } from '#bgp/policy/words.ts';
 import { PrefixTable, eachNlri } from '#bgp/rib/prefix-table.ts';
+import { nlriOf } from '#bgp/wire/nlri.ts';
 
 for (const family of ['ipv4', 'ipv6'] as const) {
   const nth = (n: number): Prefix =>
@@ -59,7 +60,7 @@ for (const family of ['ipv4', 'ipv6'] as const) {
         ? [0, 25, 10, 1, 2, 255, 32, 192, 0, 2, 1]
         : [0, 33, 0x20, 1, 0xd, 0xb8, 0xff, 128, ...new Uint8Array(15), 9];
     const ids: number[] = [];
-    eachNlri(family, Uint8Array.from(bytes), (w0, w1, w2, w3, length) =>
+    eachNlri({ family, addPath: false, bytes: Uint8Array.from(bytes) }, (w0, w1, w2, w3, length) =>
       ids.push(table.intern(w0, w1, w2, w3, length)),
     );
     const expected =
@@ -72,10 +73,26 @@ for (const family of ['ipv4', 'ipv6'] as const) {
     let at = 0;
     for (const id of ids) at = table.writeNlri(id, out, at);
     const again: Prefix[] = [];
-    eachNlri(family, out.subarray(0, at), (w0, w1, w2, w3, length) =>
+    eachNlri({ family, addPath: false, bytes: out.subarray(0, at) }, (w0, w1, w2, w3, length) =>
       again.push(table.prefix(table.find(w0, w1, w2, w3, length))),
     );
     assert.deepEqual(again, expected);
+  });
+
+  test(`${family}: NLRI with path identifiers are told apart by them`, () => {
+    const table = new PrefixTable(family);
+    const prefixes = (
+      family === 'ipv4' ? ['0.0.0.0/0', '10.0.0.0/8', '10.0.0.0/8'] : ['::/0', '2001:db8::/33', '2001:db8::/33']
+    ) as Prefix[];
+    const ids = [0, 1, 0xfffffffe];
+    const routes: [Prefix, number][] = [];
+    eachNlri({ family, addPath: true, bytes: nlriOf(prefixes, ids) }, (w0, w1, w2, w3, length, pathId) =>
+      routes.push([table.prefix(table.intern(w0, w1, w2, w3, length)), pathId >>> 0]),
+    );
+    assert.deepEqual(
+      routes,
+      prefixes.map((prefix, i) => [prefix, ids[i]]),
+    );
   });
 }
 

@@ -310,6 +310,9 @@ export class Network {
               forwarding,
             })),
           };
+    const [mine, yours] = [peer.addPath, other.options.peer.addPath];
+    const sends = (from: PeerIntent['addPath'], to: PeerIntent['addPath']): readonly Family[] =>
+      (from?.send ?? 1) > 1 && to?.receive === true ? families : [];
     session.context = {
       fourOctetAs: true,
       external: isExternal(peer),
@@ -317,6 +320,7 @@ export class Network {
       maximumMessageBytes: 4096,
       peerAsn: typeof peer.peerAsn === 'number' ? peer.peerAsn : other.options.peer.localAsn,
       extendedNextHop: [session, other].every(({ options }) => options.local.capabilities.extendedNextHop),
+      addPath: { receive: sends(yours, mine), send: sends(mine, yours) },
     };
     session.notificationRestart = ours?.notification === true && theirs?.notification === true;
     session.state = 'Established';

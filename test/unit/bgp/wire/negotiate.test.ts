@@ -97,6 +97,7 @@ describe('negotiate', () => {
       peerAsn: 64513,
       extendedNextHop: true,
       enforceFirstAs: true,
+      addPath: undefined,
     });
     assert.equal(agreed.holdTimeSeconds, 30);
     assert.equal(agreed.maximumReceiveBytes, 65535);
@@ -114,11 +115,28 @@ describe('negotiate', () => {
       peerAsn: 64513,
       extendedNextHop: false,
       enforceFirstAs: true,
+      addPath: undefined,
     });
     assert.deepEqual(
       [agreed.routeRefresh, agreed.enhancedRouteRefresh, agreed.gracefulRestart],
       [false, false, undefined],
     );
+  });
+
+  test('RFC 7911 §5: paths of a family come with identifiers where one end offers to send them and the other to take them', () => {
+    const offers = (receive: boolean, send: boolean): Partial<OpenTerms> => ({ addPath: { receive, send } });
+    const agreed = (ours: Partial<OpenTerms>, theirs: Partial<OpenTerms>): unknown =>
+      negotiate(openMessage({ ...terms, ...ours }), peerOpen(theirs)).context.addPath;
+    const both = ['ipv4', 'ipv6'];
+    assert.deepEqual(agreed(offers(true, true), offers(true, true)), { receive: both, send: both });
+    assert.deepEqual(agreed(offers(true, false), offers(true, true)), { receive: both, send: [] });
+    assert.deepEqual(agreed(offers(false, true), offers(true, false)), { receive: [], send: both });
+    assert.equal(agreed(offers(true, false), offers(true, false)), undefined);
+    assert.equal(agreed(offers(true, true), {}), undefined);
+    assert.deepEqual(agreed(offers(true, true), { ...offers(true, true), families: ['ipv6'] }), {
+      receive: ['ipv6'],
+      send: ['ipv6'],
+    });
   });
 
   test('hold time 0 on either side turns it off', () => {

@@ -33,6 +33,7 @@ describe('decodeOpen refuses', () => {
     { name: 'route refresh of one octet', body: '04 fc01 005a 0a000001 05 02 03 02 01 00', subcode: 0 },
     { name: 'graceful restart of four octets', body: '04 fc01 005a 0a000001 08 02 06 40 04 00780001', subcode: 0 },
     { name: 'an empty extended next hop', body: '04 fc01 005a 0a000001 04 02 02 05 00', subcode: 0 },
+    { name: 'add-path of six octets', body: '04 fc01 005a 0a000001 0a 02 08 45 06 000101010002', subcode: 0 },
     { name: 'four-octet AS of two octets', body: '04 fc01 005a 0a000001 06 02 04 41 02 fc01', subcode: 0 },
     { name: 'extended parameters cut short', body: '04 fc01 005a 0a000001 ff ff 00', subcode: 0 },
     {
@@ -87,6 +88,17 @@ describe('OPEN', () => {
     assert.ok(written(252).startsWith('ffff01010200fec8fc'));
   });
 
+  test('RFC 7911 §4: an add-path capability with a send/receive value of 0 or 4 is ignored whole', () => {
+    for (const mode of ['00', '04', 'ff']) {
+      const decoded = decodeOpen(hex(`04 fc01 005a 0a000001 0c 02 0a 45 08 00010103 000201${mode}`));
+      assert.ok(decoded.ok);
+      assert.deepEqual(
+        decoded.value.capabilities.map(({ kind }) => kind),
+        ['unknown'],
+      );
+    }
+  });
+
   test('a copy is kept of capabilities that are not known', () => {
     const body = hex('04 fc01 005a 0a000001 05 02 03 c8 01 07');
     const decoded = decodeOpen(body);
@@ -113,7 +125,18 @@ describe('formatCapability', () => {
       },
     ],
     ['four-octet-as 4200000001', { kind: 'fourOctetAs', asn: 4200000001 }],
-    ['add-path', { kind: 'unknown', code: 69, value: new Uint8Array(4) }],
+    [
+      'add-path ipv4 both, ipv6 receive, 1/4 send',
+      {
+        kind: 'addPath',
+        families: [
+          { afi: 1, safi: 1, receive: true, send: true },
+          { afi: 2, safi: 1, receive: true, send: false },
+          { afi: 1, safi: 4, receive: false, send: true },
+        ],
+      },
+    ],
+    ['add-path (of an unknown kind)', { kind: 'unknown', code: 69, value: new Uint8Array(4) }],
     ['capability 201', { kind: 'unknown', code: 201, value: new Uint8Array(0) }],
   ];
   for (const [text, capability] of rows) test(text, () => assert.equal(formatCapability(capability), text));

@@ -25,6 +25,8 @@ const whole = `${ORIGIN} ${AS_PATH} ${NEXT_HOP}`;
 const only4: WireContext = { ...external, families: ['ipv4'] };
 const only6: WireContext = { ...external, families: ['ipv6'] };
 
+const ids: WireContext = { ...external, addPath: { receive: ['ipv4', 'ipv6'], send: [] } };
+
 const split = (bytes: Uint8Array, context = external): UpdateMessage => {
   const update = splitUpdate(bytes, context);
   assert.ok(update.ok, update.ok ? '' : update.error.text);
@@ -125,6 +127,17 @@ describe('splitUpdate resets the session for', () => {
       9,
       '800f070002012020010d',
       /MP_UNREACH_NLRI: the last prefix/,
+    ],
+    ['a path identifier without a prefix', body('', whole, '00000001'), 10, '', /NLRI: the last path identifier/, ids],
+    ['a path identifier cut short', body('000000', '', ''), 10, '', /Withdrawn Routes: the last path identifier/, ids],
+    ['a prefix behind its identifier cut short', body('', whole, '00000001 18 0a01'), 10, '', /cut short.*§5\.3/, ids],
+    [
+      'an IPv6 prefix of 129 bits behind its identifier',
+      body('', reach6(GLOBAL, `00000001 81 ${GLOBAL}00`), ''),
+      9,
+      toHex(hex(reach6(GLOBAL, `00000001 81 ${GLOBAL}00`))),
+      /MP_REACH_NLRI: prefix length 129/,
+      ids,
     ],
     [
       'a malformed attribute without reachable NLRI',

@@ -10,8 +10,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { openMessage } from '#bgp/wire/negotiate.ts';
-import { encodeOpen } from '#bgp/wire/open.ts';
+import type { OpenMessage } from '#bgp/wire/messages.ts';
+import { negotiate, openMessage } from '#bgp/wire/negotiate.ts';
+import { decodeOpen, encodeOpen } from '#bgp/wire/open.ts';
 import type { Asn } from '#lib/ip.ts';
 import { daemons } from './daemons.ts';
 import type { Daemon } from './daemons.ts';
@@ -79,7 +80,7 @@ async function until(heard: readonly Heard[], enough: () => boolean, what: strin
   }
 }
 
-async function capture(daemon: Daemon): Promise<readonly Heard[]> {
+async function capture(daemon: Daemon): Promise<{ readonly heard: readonly Heard[]; readonly sent: OpenMessage }> {
   const directory = mkdtempSync(join(tmpdir(), 'frt-wire-'));
   const heard: Heard[] = [];
   const children: ChildProcess[] = [];
@@ -92,6 +93,7 @@ async function capture(daemon: Daemon): Promise<readonly Heard[]> {
     extendedMessage: false,
     extendedNextHop: false,
     gracefulRestart: undefined,
+    addPath: daemon.addPath === true ? { receive: true, send: true } : undefined,
   });
   const sent = daemon.fourOctetAs
     ? open
@@ -125,7 +127,7 @@ async function capture(daemon: Daemon): Promise<readonly Heard[]> {
     await until(heard, () => count(2) > updates, 'withdrawal', false);
     for (const command of daemon.shutdown(directory)) run(inside(left, command));
     await until(heard, () => count(3) > 0, `${daemon.name} says goodbye`, false);
-    return heard.filter((message) => message.type >= 1 && message.type <= 3);
+    return { heard: heard.filter((message) => message.type >= 1 && message.type <= 3), sent };
   } finally {
     for (const child of children.reverse()) await ended(child);
     for (const namespace of [left, right]) spawnSync('ip', ['netns', 'del', namespace]);
@@ -138,7 +140,10 @@ const target = join(import.meta.dirname, '..', 'captured');
 mkdirSync(target, { recursive: true });
 for (const daemon of daemons) {
   if (wanted.length > 0 && !wanted.includes(daemon.name)) continue;
-  const messages = await capture(daemon);
+  const { heard: messages, sent } = await capture(daemon);
+  const open = decodeOpen(Buffer.from(messages.find(({ type }) => type === 1)?.hex ?? '', 'hex').subarray(19));
+  if (!open.ok) throw new Error(`${daemon.name}: ${open.error.text}`);
+  const { addPath } = negotiate(sent, open.value).context;
   const file = {
     source: `${daemon.version}, ${daemon.note}`,
     how: 'test/vectors/bgp/capture/capture.ts: the daemon in a network namespace against a recorder in a second one',
@@ -148,6 +153,7 @@ for (const daemon of daemons) {
       families: ['ipv4', 'ipv6'],
       maximumMessageBytes: 4096,
       peerAsn: daemon.daemonAsn,
+      ...(addPath === undefined ? {} : { addPath }),
     },
     // The session starts anew when a daemon connects more than once; the first OPEN tells all there is to know.
     messages: messages.filter((m, i) => m.type !== 1 || messages.findIndex((other) => other.type === 1) === i),

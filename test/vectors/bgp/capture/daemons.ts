@@ -11,6 +11,8 @@ export interface Daemon {
   readonly note: string;
   /** The recorder offers four-octet AS numbers. */
   readonly fourOctetAs: boolean;
+  /** The recorder offers add-path, both ways. */
+  readonly addPath?: boolean;
   /** Recorder's AS number; the daemon's own for an internal session. */
   readonly recorderAsn: number;
   readonly daemonAsn: number;
@@ -26,11 +28,14 @@ interface BirdOptions {
   readonly name: string;
   readonly note: string;
   readonly fourOctetAs: boolean;
+  readonly addPath?: boolean;
   readonly recorderAsn: number;
   readonly daemonAsn: number;
   readonly protocol: string;
   readonly channel: string;
   readonly filter: string;
+  /** More protocols. */
+  readonly more?: string;
 }
 
 const birdControl = (directory: string, ...words: string[]): readonly string[] => [
@@ -45,6 +50,7 @@ const bird = (options: BirdOptions): Daemon => ({
   version: 'BIRD 2.0.12',
   note: options.note,
   fourOctetAs: options.fourOctetAs,
+  ...(options.addPath === undefined ? {} : { addPath: options.addPath }),
   recorderAsn: options.recorderAsn,
   daemonAsn: options.daemonAsn,
   start: (directory) => {
@@ -55,13 +61,13 @@ protocol device {}
 protocol static four { ipv4; route 198.51.100.0/24 blackhole; route 203.0.113.128/25 blackhole; route 10.1.2.3/32 blackhole; }
 protocol static gone { ipv4; route 10.99.0.0/16 blackhole; }
 protocol static six { ipv6; route 2001:db8:100::/48 blackhole; route 2001:db8:200::1/128 blackhole; }
-protocol bgp peer {
+${options.more ?? ''}protocol bgp peer {
   local 192.0.2.1 as ${options.daemonAsn};
   neighbor 192.0.2.2 as ${options.recorderAsn};
   hold time 90;
   ${options.protocol}
   ipv4 { ${options.channel} import all; export filter { ${options.filter} accept; }; };
-  ipv6 { import all; export filter { ${options.filter} accept; }; };
+  ipv6 { ${options.addPath === true ? options.channel : ''} import all; export filter { ${options.filter} accept; }; };
 }
 `,
     );
@@ -93,6 +99,18 @@ export const daemons: readonly Daemon[] = [
     protocol: 'enable extended messages on; graceful restart on; long lived graceful restart on;',
     channel: 'add paths on; extended next hop on;',
     filter: 'bgp_local_pref = 150;',
+  }),
+  bird({
+    name: 'bird-add-path',
+    note: 'add paths on at both ends: two paths of three prefixes',
+    ...external,
+    addPath: true,
+    protocol: '',
+    channel: 'add paths on;',
+    filter: 'bgp_med = preference;',
+    more: `protocol static second4 { ipv4 { preference 150; }; route 198.51.100.0/24 blackhole; route 10.99.0.0/16 blackhole; }
+protocol static second6 { ipv6 { preference 150; }; route 2001:db8:100::/48 blackhole; }
+`,
   }),
   bird({
     name: 'bird-two-octet',
@@ -139,22 +157,7 @@ route-map OUT permit 10
  set as-path prepend 4200000001
 `,
       );
-      return [
-        '/usr/lib/frr/bgpd',
-        '--skip_runas',
-        '--no_kernel',
-        '--no_zebra',
-        '-f',
-        `${directory}/bgpd.conf`,
-        '-i',
-        `${directory}/bgpd.pid`,
-        '--vty_socket',
-        directory,
-        '-A',
-        '127.0.0.1',
-        '-P',
-        '2605',
-      ];
+      return frrCommand(directory);
     },
     announce: (directory) => [
       vtysh(directory, 'router bgp 64513', 'address-family ipv4 unicast', 'network 10.99.0.0/16'),
@@ -254,6 +257,99 @@ allow from any
       ['bgpctl', '-s', `${directory}/bgpd.sock`, 'neighbor', '192.0.2.2', 'down', 'maintenance until noon'],
     ],
   },
+  {
+    name: 'frr-add-path',
+    version: 'FRR 8.4.4',
+    note: 'addpath-tx-all-paths at both families; without zebra it has one path for a prefix',
+    ...external,
+    addPath: true,
+    start: (directory) => {
+      writeFileSync(
+        `${directory}/bgpd.conf`,
+        `hostname capture
+router bgp 64513
+ bgp router-id 192.0.2.1
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ neighbor 192.0.2.2 remote-as 64512
+ neighbor 192.0.2.2 timers connect 1
+ neighbor 192.0.2.2 advertisement-interval 0
+ address-family ipv4 unicast
+  network 198.51.100.0/24
+  neighbor 192.0.2.2 addpath-tx-all-paths
+ address-family ipv6 unicast
+  network 2001:db8:100::/48
+  neighbor 192.0.2.2 activate
+  neighbor 192.0.2.2 addpath-tx-all-paths
+`,
+      );
+      return frrCommand(directory);
+    },
+    announce: (directory) => [
+      vtysh(directory, 'router bgp 64513', 'address-family ipv4 unicast', 'network 10.99.0.0/16'),
+    ],
+    withdraw: (directory) => [
+      vtysh(directory, 'router bgp 64513', 'address-family ipv4 unicast', 'no network 10.99.0.0/16'),
+    ],
+    shutdown: (directory) => [
+      vtysh(directory, 'router bgp 64513', 'neighbor 192.0.2.2 shutdown message maintenance until noon'),
+    ],
+  },
+  {
+    name: 'gobgp-add-path',
+    version: 'GoBGP 3.10.0',
+    note: 'add-paths receive and send-max 8: two paths for a prefix, with identifiers of its own',
+    ...external,
+    addPath: true,
+    start: (directory) => {
+      writeFileSync(
+        `${directory}/gobgpd.toml`,
+        `[global.config]
+  as = 64513
+  router-id = "192.0.2.1"
+  port = 1790
+[[neighbors]]
+  [neighbors.config]
+    neighbor-address = "192.0.2.2"
+    peer-as = 64512
+  [neighbors.timers.config]
+    connect-retry = 5
+    idle-hold-time-after-reset = 5
+  [[neighbors.afi-safis]]
+    [neighbors.afi-safis.config]
+      afi-safi-name = "ipv4-unicast"
+    [neighbors.afi-safis.add-paths.config]
+      receive = true
+      send-max = 8
+`,
+      );
+      return ['gobgpd', '-t', 'toml', '-f', `${directory}/gobgpd.toml`, '--pprof-disable'];
+    },
+    announce: () => [
+      gobgp('add', 'ipv4', '198.51.100.0/24', 'identifier', '10', 'med', '50'),
+      gobgp('add', 'ipv4', '198.51.100.0/24', 'identifier', '20', 'med', '60'),
+      gobgp('add', 'ipv4', '10.99.0.0/16'),
+    ],
+    withdraw: () => [gobgp('del', 'ipv4', '198.51.100.0/24', 'identifier', '20')],
+    shutdown: () => [['gobgp', 'neighbor', '192.0.2.2', 'shutdown', 'maintenance until noon']],
+  },
+];
+
+const frrCommand = (directory: string): readonly string[] => [
+  '/usr/lib/frr/bgpd',
+  '--skip_runas',
+  '--no_kernel',
+  '--no_zebra',
+  '-f',
+  `${directory}/bgpd.conf`,
+  '-i',
+  `${directory}/bgpd.pid`,
+  '--vty_socket',
+  directory,
+  '-A',
+  '127.0.0.1',
+  '-P',
+  '2605',
 ];
 
 function vtysh(directory: string, ...lines: string[]): readonly string[] {
