@@ -11,6 +11,7 @@ export interface ConfigurationManifest {
   /** Prefixes originated here besides pod blocks. */
   readonly prefixes?: readonly Prefix[];
   readonly nodeAddresses?: boolean;
+  readonly clusterId?: IpAddress;
 }
 
 export function bgpConfiguration(it: ConfigurationManifest): string {
@@ -22,6 +23,7 @@ export function bgpConfiguration(it: ConfigurationManifest): string {
     'spec:',
     `  asNumber: ${it.asn}`,
     `  importPolicy: ${it.importPolicy}`,
+    it.clusterId === undefined ? undefined : `  routeReflectorClusterID: ${it.clusterId}`,
     it.nodeAddresses === true || prefixes.length > 0 ? '  advertise:' : undefined,
     it.nodeAddresses === true ? '    nodeAddresses: true' : undefined,
     prefixes.length > 0 ? '    prefixes:' : undefined,
@@ -41,6 +43,7 @@ export interface PeerManifest {
   /** A router's role: what is learned from others is announced here too. */
   readonly transit?: boolean;
   readonly allowedLocalAsns?: number;
+  readonly client?: boolean;
   readonly maxPrefixes?: number;
   readonly ttlSecurity?: number;
   readonly filters?: readonly string[];
@@ -62,6 +65,7 @@ export function bgpPeer(it: PeerManifest): string {
     it.passwordKey === undefined ? undefined : `  password: { secretKeyRef: { name: bgp, key: ${it.passwordKey} } }`,
     it.passive === true ? '  passive: true' : undefined,
     it.transit === true ? '  transit: true' : undefined,
+    it.client === true ? '  routeReflectorClient: true' : undefined,
     it.allowedLocalAsns === undefined ? undefined : `  numAllowedLocalASNumbers: ${it.allowedLocalAsns}`,
     it.ttlSecurity === undefined ? undefined : `  ttlSecurity: ${it.ttlSecurity}`,
     it.filters === undefined ? undefined : `  filters: [${it.filters.join(', ')}]`,

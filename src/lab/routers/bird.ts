@@ -35,6 +35,7 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     ...(peer.password === undefined ? [] : [`  password "${peer.password}";`]),
     ...(peer.ttlSecurity === undefined ? [] : ttlSecurity(peer.ttlSecurity)),
     ...(peer.allowedOwnAsns === undefined ? [] : [`  allow local as ${peer.allowedOwnAsns};`]),
+    ...(peer.client === true ? ['  rr client;', `  rr cluster id ${router.clusterId ?? router.routerId};`] : []),
     ...peer.families.map(
       (family) => `  ${family} { import ${accepted(peer, family)}; export filter announce;${limit} };`,
     ),
@@ -48,6 +49,9 @@ const ttlSecurity = (hops: number): string[] => ['  ttl security on;', ...(hops 
 /** The configuration file of one router. */
 export function birdConfiguration(router: RouterDescription): string {
   const merge = router.multipath ? ' merge paths on;' : '';
+  // Next hops of internal peers are resolved by BIRD's own tables, so the kernel's routes must be in them.
+  const internal = router.peers.some((peer) => peer.asn === router.asn);
+  const [learn, imported] = internal ? [' learn;', 'all'] : ['', 'none'];
   const own = (family: Family): string =>
     router.announce
       .filter((prefix) => familyOf(prefix) === family)
@@ -60,8 +64,9 @@ export function birdConfiguration(router: RouterDescription): string {
     `protocol static own4 {\n  ipv4;\n${own('ipv4')}}`,
     `protocol static own6 {\n  ipv6;\n${own('ipv6')}}`,
     'filter announce { if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }',
-    `protocol kernel kernel4 { ipv4 { import none; export where source = RTS_BGP; };${merge} }`,
-    `protocol kernel kernel6 { ipv6 { import none; export where source = RTS_BGP; };${merge} }`,
+    `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export where source = RTS_BGP; };${merge} }`,
+    `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export where source = RTS_BGP; };${merge} }`,
+    ...(internal ? ['protocol direct { ipv4; ipv6; }'] : []),
     ...router.peers.map((peer) => peerBlock(router, peer)),
   ].join('\n')}\n`;
 }

@@ -19,6 +19,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       asn: router.asn,
       importPolicy: 'All',
       prefixes: router.announce,
+      ...(router.clusterId === undefined ? {} : { clusterId: router.clusterId }),
     }),
     // Its IPv4 address is the BGP identifier.
     'node.yaml': node({ name, addresses: [router.routerId], podCIDRs: [] }),
@@ -36,6 +37,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       ...(peer.password === undefined ? {} : { passwordKey: peer.name }),
       ...(peer.passive === undefined ? {} : { passive: peer.passive }),
       ...(peer.allowedOwnAsns === undefined ? {} : { allowedLocalAsns: peer.allowedOwnAsns }),
+      ...(peer.client === undefined ? {} : { client: peer.client }),
       ...(peer.maxPrefixes === undefined ? {} : { maxPrefixes: peer.maxPrefixes }),
       ...(peer.ttlSecurity === undefined ? {} : { ttlSecurity: peer.ttlSecurity }),
       ...(peer.accept === undefined ? {} : { filters: [`from-${peer.name}`] }),

@@ -47,6 +47,7 @@ function familyBlock(router: RouterDescription, family: Family): string[] {
       .filter((peer) => peer.families.includes(family))
       .flatMap((peer) => [
         `  neighbor ${peer.address} activate`,
+        ...(peer.client === true ? [`  neighbor ${peer.address} route-reflector-client`] : []),
         ...(peer.allowedOwnAsns === undefined ? [] : [`  neighbor ${peer.address} allowas-in ${peer.allowedOwnAsns}`]),
         ...(peer.maxPrefixes === undefined ? [] : [`  neighbor ${peer.address} maximum-prefix ${peer.maxPrefixes}`]),
         ...(peer.accept === undefined ? [] : [`  neighbor ${peer.address} prefix-list ${listName(peer)} in`]),
@@ -78,6 +79,7 @@ export function frrConfiguration(router: RouterDescription): string {
     ...router.peers.flatMap(prefixLists),
     `router bgp ${router.asn}`,
     ` bgp router-id ${router.routerId}`,
+    ...(router.clusterId === undefined ? [] : [` bgp cluster-id ${router.clusterId}`]),
     ' bgp log-neighbor-changes',
     ' no bgp ebgp-requires-policy',
     ' no bgp default ipv4-unicast',

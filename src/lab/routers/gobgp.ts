@@ -15,7 +15,8 @@ const API = 'unix:///run/gobgp/api.sock';
 const gobgp = (...words: readonly string[]): readonly string[] => ['gobgp', '--target', API, '-j', ...words];
 const list = (values: readonly string[]): string => `[${values.map((value) => JSON.stringify(value)).join(', ')}]`;
 
-function neighbour(peer: RouterPeer, holdTimeSeconds: number): string[] {
+function neighbour(router: RouterDescription, peer: RouterPeer): string[] {
+  const { holdTimeSeconds } = router;
   return [
     '[[neighbors]]',
     '[neighbors.config]',
@@ -32,6 +33,13 @@ function neighbour(peer: RouterPeer, holdTimeSeconds: number): string[] {
     ...(peer.allowedOwnAsns === undefined
       ? []
       : ['[neighbors.as-path-options.config]', `allow-own-as = ${peer.allowedOwnAsns}`]),
+    ...(peer.client === true
+      ? [
+          '[neighbors.route-reflector.config]',
+          'route-reflector-client = true',
+          `route-reflector-cluster-id = "${router.clusterId ?? router.routerId}"`,
+        ]
+      : []),
     ...peer.families.flatMap((family) => [
       '[[neighbors.afi-safis]]',
       '[neighbors.afi-safis.config]',
@@ -121,7 +129,7 @@ export function gobgpConfiguration(
     `export-policy-list = ${list(told.map(exportName))}`,
     'default-import-policy = "accept-route"',
     'default-export-policy = "accept-route"',
-    ...peers.flatMap((peer) => neighbour(peer, router.holdTimeSeconds)),
+    ...peers.flatMap((peer) => neighbour(router, peer)),
     ...peers.flatMap((peer) => [
       '[[defined-sets.neighbor-sets]]',
       `neighbor-set-name = "${peer.name}"`,

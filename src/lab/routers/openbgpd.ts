@@ -18,7 +18,8 @@ const bgpctl = (...words: readonly string[]): readonly string[] => ['bgpctl', '-
 /** bgpctl's words for a family and bgpd.conf's. */
 const inet = (family: Family): string => (family === 'ipv4' ? 'inet' : 'inet6');
 
-function neighbour(peer: RouterPeer, holdTimeSeconds: number): string[] {
+function neighbour(router: RouterDescription, peer: RouterPeer): string[] {
+  const { holdTimeSeconds } = router;
   const families: readonly (readonly [Family, string])[] = [
     ['ipv4', 'IPv4'],
     ['ipv6', 'IPv6'],
@@ -31,6 +32,7 @@ function neighbour(peer: RouterPeer, holdTimeSeconds: number): string[] {
     ...families.map(([family, name]) => `  announce ${name} ${peer.families.includes(family) ? 'unicast' : 'none'}`),
     ...(peer.families.includes('ipv6') && familyOf(peer.address) === 'ipv4' ? ['  multihop 2'] : []),
     ...(peer.passive === true ? ['  passive'] : []),
+    ...(peer.client === true ? [`  route-reflector ${router.clusterId ?? router.routerId}`] : []),
     ...(peer.password === undefined ? [] : [`  tcp md5sig password "${peer.password}"`]),
     // Any number of times: it has no count.
     ...(peer.allowedOwnAsns === undefined ? [] : ['  enforce local-as no']),
@@ -67,7 +69,7 @@ export function openbgpdConfiguration(
     'connect-retry 1',
     `socket "${CONTROL}"`,
     ...router.announce.map((prefix) => `network ${prefix}`),
-    ...router.peers.flatMap((peer) => neighbour(peer, router.holdTimeSeconds)),
+    ...router.peers.flatMap((peer) => neighbour(router, peer)),
     'allow from any',
     'allow to any',
     ...router.peers.flatMap((peer) => rules(peer, ownIpv6.get(peer.address))),

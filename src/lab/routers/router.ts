@@ -24,6 +24,8 @@ export interface RouterPeer {
   /** How often our own AS may stand in a received path: one AS everywhere. */
   readonly allowedOwnAsns?: number;
   readonly maxPrefixes?: number;
+  /** Internal; the router is a route reflector and the peer its client. */
+  readonly client?: boolean;
   /** GTSM: hops that the peer may be away at most. */
   readonly ttlSecurity?: number;
   /** Only these prefixes and what lies inside them are accepted; everything if not given. */
@@ -37,6 +39,8 @@ export interface RouterDescription {
   /** Originated here; the kernel's routes to them are the lab's business. */
   readonly announce: readonly Prefix[];
   readonly holdTimeSeconds: number;
+  /** CLUSTER_ID of a route reflector; the router id if not given. */
+  readonly clusterId?: IpAddress;
   /** Equal paths go into the kernel together, whatever AS they lead through. */
   readonly multipath: boolean;
 }

@@ -48,12 +48,31 @@ const sharedAs: RouterDescription = {
   announce: [],
 };
 
+/** A router of the nodes' own AS that reflects between them. */
+const reflector: RouterDescription = {
+  ...rackRouter,
+  asn: 64601 as Asn,
+  clusterId: '192.0.2.1' as IpAddress,
+  peers: [{ name: 'node-1', address: '192.0.2.11' as IpAddress, asn: 64601 as Asn, families, client: true }],
+  announce: [],
+};
+
 /** Each block of the page, by the name in its first line's comment. */
 const blocks: Readonly<Record<string, string>> = {
   'bird.conf': birdConfiguration(rackRouter),
   'bgpd.conf': frrConfiguration(rackRouter),
   'bird.conf, one AS on every rack': birdConfiguration(sharedAs),
   'bgpd.conf, one AS on every rack': frrConfiguration(sharedAs),
+  'bird.conf, route reflector': birdConfiguration(reflector),
+  'bgpd.conf, route reflector': frrConfiguration(reflector),
+  'peer-node-1.yaml, a client of a node that reflects': bgpPeer({
+    name: 'node-1',
+    address: '192.0.2.11' as IpAddress,
+    asn: 64601 as Asn,
+    families,
+    holdTimeSeconds: HOLD_TIME_SECONDS,
+    client: true,
+  }),
   'bgp.yaml': bgpConfiguration({ asn: 64601 as Asn, importPolicy: 'DefaultRoute', nodeAddresses: true }),
   'peer-tor-a.yaml': bgpPeer({
     name: 'tor-a',
