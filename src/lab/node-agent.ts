@@ -24,6 +24,7 @@ export interface PeerView {
   readonly asn: number | string;
   readonly state: string;
   readonly families: readonly string[];
+  readonly announced: { readonly ipv4: number; readonly ipv6: number };
   readonly lastError?: { readonly code: string; readonly text: string };
   readonly conditions: readonly { readonly reason: string; readonly message: string }[];
 }

@@ -1,0 +1,85 @@
+/**
+ * The agent is killed with -9 again and again under 1000 datagrams a second each way and family between a pod and a VM behind two
+ * routers. Not one may be lost: the routers keep the node's routes, the node's kernel keeps the routers'.
+ *
+ * FLATROUTE_KILLS and FLATROUTE_SEED choose how often and when; both are printed.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RouterKind } from '#lab/routers/router.ts';
+import { cannotRun } from '../interop/two-routers.ts';
+import { Rack } from '../support/rack.ts';
+import { type Direction, Streams } from '../support/streams.ts';
+
+const kills = Number(process.env['FLATROUTE_KILLS'] ?? 3);
+const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
+const RATE = 1000;
+
+/** A small generator with a seed (xorshift), so that a failing run can be run again. */
+function randomOf(start: number): () => number {
+  let state = start | 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 0x1_0000_0000;
+  };
+}
+
+/** Every direction lost nothing; what was going on at a gap stands in `timeline`. */
+function assertNothingLost(directions: readonly Direction[], timeline: readonly string[]): void {
+  const lines = directions
+    .filter(({ lost }) => lost > 0)
+    .map(({ name, sent, lost, gaps }) => {
+      const where = gaps.map(
+        ({ first, last, from, to }) => `${first}-${last} sent between ${clock(from)} and ${clock(to)}`,
+      );
+      return `${name}: ${lost} of ${sent} lost: ${where.join('; ')}`;
+    });
+  assert.deepEqual(lines, [], `${lines.join('\n')}\n${timeline.join('\n')}`);
+}
+
+const clock = (at: number): string => (at === 0 ? '?' : new Date(at).toISOString().slice(11, 23));
+
+for (const kind of ['frr', 'bird'] as const satisfies readonly RouterKind[]) {
+  describe(`under two routers (${kind})`, { skip: cannotRun(kind) }, () => {
+    test(`${kills} kills of the agent and an upgrade lose no packet (seed ${seed})`, {
+      timeout: 900_000,
+    }, async (t) => {
+      const random = randomOf(seed);
+      await using rack = await Rack.create(kind);
+      const pod = await rack.addPod('pod');
+      const streams = await Streams.start(Rack.podEnd(pod), rack.vmEnd(), RATE, 800);
+      const timeline: string[] = [];
+      const happened = (what: string): void => void timeline.push(`${clock(Date.now())} ${what}`);
+      for (let kill = 1; kill <= kills; kill++) {
+        await delay(random() * 800);
+        happened(`kill ${kill}`);
+        await rack.agent.stop('SIGKILL');
+        if (random() < 0.25) {
+          // The next one dies at once as well, before it has said a word.
+          const starting = rack.agent.start().catch(() => undefined);
+          await delay(random() * 50);
+          await rack.agent.stop('SIGKILL');
+          await starting;
+          happened('killed again while it started');
+        }
+        // Nobody starts it again for a while.
+        else await delay(random() * 500);
+        await rack.agent.start();
+        await rack.restored();
+        happened('restored');
+      }
+      // An upgrade: no drain, so the sessions end without a word.
+      await rack.agent.stop('SIGTERM');
+      await rack.agent.start();
+      await rack.restored();
+      happened('restored after SIGTERM');
+      const directions = await streams.stop();
+      for (const { name, sent, lost, duplicates } of directions)
+        t.diagnostic(`${name}: ${sent} sent, ${lost} lost, ${duplicates} twice`);
+      assertNothingLost(directions, timeline);
+    });
+  });
+}

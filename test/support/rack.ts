@@ -1,0 +1,160 @@
+/**
+ * One node under two routers with a VM behind both, as a rack has it: what restarts are tried on. The routers announce the VM,
+ * the node has one pod; both families everywhere.
+ */
+import { families } from '#lib/ip.ts';
+import type { Family } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import { askByAdminApi } from '#cli/demo/ask.ts';
+import type { Conflist } from '#lab/conflist.ts';
+import { HostConflistRunner } from '#lab/conflist.ts';
+import type { Host } from '#lab/host.ts';
+import { Lab } from '#lab/lab.ts';
+import { bgpConfiguration, bgpPeer, node } from '#lab/manifests.ts';
+import { NodeAgent } from '#lab/node-agent.ts';
+import { Pod } from '#lab/pod.ts';
+import { flatroute } from '#lab/program.ts';
+import { makeRouter } from '#lab/routers/make.ts';
+import type { LabRouter, RouterKind } from '#lab/routers/router.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import {
+  type Side,
+  address,
+  asn,
+  description,
+  linkAddress,
+  linkHosts,
+  peerOf,
+  prefixes,
+} from '../interop/two-routers.ts';
+import type { StreamEnd } from './streams.ts';
+
+const HOLD_SECONDS = 9;
+const nodeAsn = asn(65001);
+const vmAddress = { ipv4: address('10.9.9.9'), ipv6: address('fd09::9') };
+export const block = { ipv4: '10.60.1.0/26', ipv6: 'fd60:1::/112' };
+const announce = prefixes(`${vmAddress.ipv4}/32`, `${vmAddress.ipv6}/128`);
+const sides: readonly Side[] = [
+  { asn: asn(65002), routerId: address('10.255.0.2'), announce },
+  { asn: asn(65003), routerId: address('10.255.0.3'), announce },
+];
+const names = ['first', 'second'] as const;
+
+/** No link's loss of carrier or choice of path is of interest here, but flows are to use both routers. */
+const hashPorts = { 'ipv4/fib_multipath_hash_policy': '1', 'ipv6/fib_multipath_hash_policy': '1' };
+
+export class Rack implements AsyncDisposable {
+  readonly lab: Lab;
+  readonly node: Host;
+  readonly vm: Host;
+  readonly agent: NodeAgent;
+  readonly routers: readonly LabRouter[];
+
+  private constructor(lab: Lab, nodeHost: Host, vm: Host, routers: readonly LabRouter[]) {
+    this.lab = lab;
+    this.node = nodeHost;
+    this.vm = vm;
+    this.agent = new NodeAgent(nodeHost, askByAdminApi);
+    this.routers = routers;
+  }
+
+  /** Everything is up and each has learned what the other announces. */
+  static async create(kind: RouterKind): Promise<Rack> {
+    const lab = await Lab.create('rack');
+    try {
+      const [nodeHost, vm, ...hosts] = await Promise.all([
+        lab.addHost('node', { forwarding: true, sysctls: hashPorts }),
+        lab.addHost('vm', { loopback: [vmAddress.ipv4, vmAddress.ipv6], sysctls: hashPorts }),
+        ...names.map((name) => lab.addHost(name, { forwarding: true, sysctls: hashPorts })),
+      ]);
+      const routers: LabRouter[] = [];
+      for (const [i, host] of hosts.entries()) {
+        await linkHosts(lab, i + 1, nodeHost, host);
+        await linkHosts(lab, i + 3, host, vm);
+        await host.ip(families.map((family) => `route add ${vmAddress[family]} via ${linkAddress(i + 3, 2, family)}`));
+        const peers = [peerOf(i + 1, 1, 'node', nodeAsn)];
+        routers.push(makeRouter(kind, host, description(sides[i] as Side, peers, HOLD_SECONDS)));
+      }
+      const hops = (family: Family): string =>
+        hosts.map((_, i) => `nexthop via ${linkAddress(i + 3, 1, family)}`).join(' ');
+      await vm.ip([
+        `route add 0.0.0.0/0 src ${vmAddress.ipv4} ${hops('ipv4')}`,
+        `route add ::/0 src ${vmAddress.ipv6} ${hops('ipv6')}`,
+      ]);
+      const rack = new Rack(lab, nodeHost, vm, routers);
+      await rack.agent.write(rack.#resources());
+      await Promise.all([rack.agent.start(), ...routers.map((router) => router.start())]);
+      await rack.restored();
+      return rack;
+    } catch (error) {
+      await lab.dispose();
+      throw error;
+    }
+  }
+
+  #resources(): Readonly<Record<string, string>> {
+    const peers = this.routers.map((router, i) => [
+      `peer-${router.host.name}.yaml`,
+      bgpPeer({
+        name: router.host.name,
+        address: linkAddress(i + 1, 2),
+        asn: router.description.asn,
+        families,
+        holdTimeSeconds: HOLD_SECONDS,
+      }),
+    ]);
+    return {
+      'bgp.yaml': bgpConfiguration({ asn: nodeAsn, importPolicy: 'All' }),
+      'node.yaml': node({
+        name: 'node',
+        addresses: [linkAddress(1, 1), linkAddress(1, 1, 'ipv6')],
+        podCIDRs: prefixes(block.ipv4, block.ipv6),
+      }),
+      ...Object.fromEntries(peers),
+    };
+  }
+
+  /** Every session is up at both ends, and the routers were told of the pods' blocks in this life of the agent. */
+  async restored(): Promise<void> {
+    await waitFor(
+      'all sessions to be up with all routes',
+      async () => {
+        const peers = await this.agent.questions.peers();
+        const waiting = peers.filter(
+          (peer) => peer.state !== 'Established' || peer.announced.ipv4 === 0 || peer.announced.ipv6 === 0,
+        );
+        if (peers.length < names.length || waiting.length > 0)
+          return notYet(`the agent waits for ${JSON.stringify(waiting)}`);
+        for (const router of this.routers) {
+          const [row] = await router.sessions();
+          if (row?.established !== true) return notYet(`${router.host.name} says ${row?.state}`);
+        }
+        return found(undefined);
+      },
+      { deadline: seconds(40) },
+    );
+  }
+
+  /** A pod, by the conflist that `flatroute cni install` writes. */
+  async addPod(name: string): Promise<Pod> {
+    const [binaries, configuration] = ['/run/cni/bin', '/etc/cni/net.d'];
+    await this.node.run(flatroute('cni', 'install', '--bin-dir', binaries, '--conf-dir', configuration));
+    const file = (await this.node.run(['ls', configuration])).split('\n').find((it) => it.endsWith('.conflist'));
+    const conflist = JSON.parse(await this.node.readFile(`${configuration}/${file}`)) as Conflist;
+    // Only what is ours: host ports are of no interest here.
+    const plugins = conflist.plugins.filter(({ type }) => type.startsWith('flatroute'));
+    return await Pod.attach(new HostConflistRunner(this.node, { ...conflist, plugins }, [binaries]), name);
+  }
+
+  vmEnd(): StreamEnd {
+    return { endpoint: this.vm, address: vmAddress };
+  }
+
+  static podEnd(pod: Pod): StreamEnd {
+    return { endpoint: pod, address: { ipv4: pod.address('ipv4'), ipv6: pod.address('ipv6') } };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab.dispose();
+  }
+}

@@ -1,0 +1,89 @@
+/** Constant streams both ways between two ends of a lab, counted to the last datagram. */
+import assert from 'node:assert/strict';
+import { families } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import type { Endpoint } from '#lab/endpoint.ts';
+import type { LabProcess } from '#lab/process.ts';
+import { labScript } from '#lab/program.ts';
+import type { StreamReport } from '#lab/streams.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+
+const PORT = 7000;
+
+export interface StreamEnd {
+  readonly endpoint: Endpoint;
+  readonly address: Readonly<Record<Family, IpAddress>>;
+}
+
+/** What one direction of one family went through. */
+export interface Direction {
+  readonly name: string;
+  readonly sent: number;
+  readonly lost: number;
+  readonly duplicates: number;
+  readonly gaps: StreamReport['gaps'];
+}
+
+export class Streams {
+  readonly #ends: readonly [StreamEnd, StreamEnd];
+  readonly #processes: readonly LabProcess[];
+
+  private constructor(ends: readonly [StreamEnd, StreamEnd], processes: readonly LabProcess[]) {
+    this.#ends = ends;
+    this.#processes = processes;
+  }
+
+  /** `rate` datagrams a second each way in both families; resolves when the first of each have come. */
+  static async start(a: StreamEnd, b: StreamEnd, rate: number, atMostSeconds: number): Promise<Streams> {
+    const ends = [a, b] as const;
+    const processes = await Promise.all(
+      ends.map((end, i) => {
+        const other = ends[1 - i] as StreamEnd;
+        const pairs = families.map((family) => `${end.address[family]},${other.address[family]}`);
+        const words = [PORT, rate, atMostSeconds].map(String);
+        return end.endpoint.spawn(labScript('streams.ts', ...words, ...pairs), {
+          log: `streams-${end.endpoint.name}.log`,
+        });
+      }),
+    );
+    const streams = new Streams(ends, processes);
+    await waitFor('the streams to come through', () => streams.#say('running'), { deadline: seconds(20) });
+    return streams;
+  }
+
+  async #say(word: string): Promise<ReturnType<typeof found<void>> | ReturnType<typeof notYet>> {
+    const logs = await Promise.all(this.#processes.map((process) => process.log()));
+    return logs.every((log) => log.includes(word)) ? found(undefined) : notYet(logs.join(' | '));
+  }
+
+  /** Ends the streams; each direction's losses. Fails when a receiver's own socket had no room. */
+  async stop(): Promise<readonly Direction[]> {
+    for (const process of this.#processes) process.kill('SIGINT');
+    // One end must not be gone while the other still sends.
+    await waitFor('both ends to stop sending', () => this.#say('stopped'), { deadline: seconds(20) });
+    const reports = await Promise.all(
+      this.#processes.map(async (process) => {
+        await process.exited;
+        const line = (await process.log()).split('\n').findLast((text) => text.startsWith('['));
+        return JSON.parse(line ?? '[]') as readonly StreamReport[];
+      }),
+    );
+    return this.#ends.flatMap((from, i) => {
+      const to = this.#ends[1 - i] as StreamEnd;
+      return families.map((family): Direction => {
+        const sent = reports[i]?.find((report) => report.local === from.address[family]);
+        const came = reports[1 - i]?.find((report) => report.remote === from.address[family]);
+        assert.ok(sent !== undefined && came !== undefined, 'both ends report');
+        assert.equal(came.overflowed, 0, `the receiver on ${to.endpoint.name} had no room for datagrams`);
+        return {
+          name: `${from.endpoint.name} to ${to.endpoint.name}, ${family}`,
+          sent: sent.sent - came.firstNumber,
+          lost: sent.sent - came.firstNumber - came.received,
+          duplicates: came.duplicates,
+          gaps: came.gaps,
+        };
+      });
+    });
+  }
+}
