@@ -66,10 +66,13 @@ export type Asking = (host: Host) => AgentQuestions;
 export class NodeAgent {
   readonly host: Host;
   readonly questions: AgentQuestions;
+  readonly #program: string | undefined;
   #process: LabProcess | undefined;
 
-  constructor(host: Host, asking: Asking = askByCommandLine) {
+  /** `program`: the bundle's main file instead of the sources. */
+  constructor(host: Host, asking: Asking = askByCommandLine, program?: string) {
     this.host = host;
+    this.#program = program;
     this.questions = asking(host);
   }
 
@@ -96,7 +99,8 @@ export class NodeAgent {
   /** Starts the agent and resolves when it answers. Throws OS_LAB_AGENT with the end of its log when it ended. */
   async start(deadline: Duration = seconds(20)): Promise<void> {
     await this.host.run(['mkdir', '-p', RESOURCES]);
-    const argv = flatroute('agent', '--resources', RESOURCES, '--node', this.host.name);
+    const words = ['agent', '--resources', RESOURCES, '--node', this.host.name];
+    const argv = this.#program === undefined ? flatroute(...words) : [process.execPath, this.#program, ...words];
     const started = await this.host.spawn(argv, { log: LOG });
     this.#process = started;
     await waitFor(

@@ -1,6 +1,7 @@
 // `npm run bench -- NAME [OPTIONS]`: figures of flatroute, beside its peers' where there are any, taken in one interleaved run.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { runBgp } from './bgp/bgp.ts';
 import { runFib } from './fib/fib.ts';
 import { runPods } from './pods/pods.ts';
 
@@ -21,6 +22,10 @@ const benches: Readonly<Record<string, Bench>> = {
   pods: {
     run: runPods,
     what: '[--pods 1000] [--at 8,…] [--rounds 3] [--alone]   ADD and DEL of pods, beside ptp + host-local',
+  },
+  bgp: {
+    run: runBgp,
+    what: '[--size 10k,100k,1M] [--rounds 3] [--daemons …] [--cases table,peers,idle,slow] …   speakers side by side',
   },
   fib: {
     run: runFib,

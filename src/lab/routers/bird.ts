@@ -52,6 +52,7 @@ export function birdConfiguration(router: RouterDescription): string {
   // Next hops of internal peers are resolved by BIRD's own tables, so the kernel's routes must be in them.
   const internal = router.peers.some((peer) => peer.asn === router.asn);
   const [learn, imported] = internal ? [' learn;', 'all'] : ['', 'none'];
+  const exported = router.kernelRoutes === false ? 'none' : 'where source = RTS_BGP';
   const own = (family: Family): string =>
     router.announce
       .filter((prefix) => familyOf(prefix) === family)
@@ -64,8 +65,8 @@ export function birdConfiguration(router: RouterDescription): string {
     `protocol static own4 {\n  ipv4;\n${own('ipv4')}}`,
     `protocol static own6 {\n  ipv6;\n${own('ipv6')}}`,
     'filter announce { if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }',
-    `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export where source = RTS_BGP; };${merge} }`,
-    `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export where source = RTS_BGP; };${merge} }`,
+    `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export ${exported}; };${merge} }`,
+    `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export ${exported}; };${merge} }`,
     ...(internal ? ['protocol direct { ipv4; ipv6; }'] : []),
     ...router.peers.map((peer) => peerBlock(router, peer)),
   ].join('\n')}\n`;
@@ -81,7 +82,8 @@ export class BirdRouter extends DaemonRouter {
   async start(): Promise<void> {
     await this.host.writeFile(CONFIGURATION, birdConfiguration(this.description), 0o600);
     const question = ['birdc', '-r', '-s', CONTROL, 'show', 'status'];
-    await this.speak(['bird', '-f', '-c', CONFIGURATION, '-s', CONTROL], 'bird.log', question);
+    const program = this.description.program ?? 'bird';
+    await this.speak([program, '-f', '-c', CONFIGURATION, '-s', CONTROL], 'bird.log', question);
   }
 
   async reconfigure(description: RouterDescription): Promise<void> {

@@ -56,7 +56,7 @@ export class FlatrouteRouter implements LabRouter {
 
   constructor(host: Host, description: RouterDescription, asking?: Asking) {
     this.host = host;
-    this.agent = new NodeAgent(host, asking);
+    this.agent = new NodeAgent(host, asking, description.program);
     this.#description = description;
   }
 

@@ -113,13 +113,14 @@ export class FrrRouter extends DaemonRouter {
     await host.writeFile(`${DIRECTORY}/zebra.conf`, `hostname ${host.name}\n`);
     await host.writeFile(`${DIRECTORY}/bgpd.conf`, frrConfiguration(this.description));
     await host.run(['chown', '-R', 'frr:frr', DIRECTORY]);
-    const daemon = (program: string): string[] => {
+    const daemon = (program: string, ...options: readonly string[]): string[] => {
       const files = ['-f', `${DIRECTORY}/${program}.conf`, '-i', `${DIRECTORY}/${program}.pid`];
       const sockets = ['-z', `${DIRECTORY}/zserv.api`, '--vty_socket', DIRECTORY, '-P', '0'];
-      return [`${PROGRAMS}/${program}`, ...USER, ...files, ...sockets, '--log', 'stdout'];
+      return [`${PROGRAMS}/${program}`, ...USER, ...files, ...sockets, '--log', 'stdout', ...options];
     };
     this.#zebra = await this.startAnswering(daemon('zebra'), 'zebra.log', vtysh('zebra', 'show version'));
-    await this.speak(daemon('bgpd'), 'bgpd.log', vtysh('bgpd', 'show bgp summary'));
+    const kernel = this.description.kernelRoutes === false ? ['--no_kernel'] : [];
+    await this.speak(daemon('bgpd', ...kernel), 'bgpd.log', vtysh('bgpd', 'show bgp summary'));
   }
 
   /** Writes the difference into the running bgpd: peers and networks that are gone, then the whole of the new ones. */

@@ -43,6 +43,10 @@ export interface RouterDescription {
   readonly clusterId?: IpAddress;
   /** Equal paths go into the kernel together, whatever AS they lead through. */
   readonly multipath: boolean;
+  /** What is learned goes into the kernel; true if not given. */
+  readonly kernelRoutes?: boolean;
+  /** Path of another build of the program than the installed one. */
+  readonly program?: string;
 }
 
 export interface SessionRow {

@@ -1,0 +1,173 @@
+/**
+ * Speakers side by side (docs/benchmarks.md): a table from a source through the speaker to a sink, single routes at rest, the
+ * loss of the source; many peers; a slow reader. Interleaved: each round runs every case with every speaker once.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, mkdirSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { RouterPeer } from '#lab/routers/router.ts';
+import type { Asn, IpAddress } from '#lib/ip.ts';
+import { aimsTable, type Case, type Result, sizeText, tables } from './report.ts';
+import { generate, generator, type Load, OWN_ASN, type Profile, runOnce, type Subject } from './scene.ts';
+
+const bundle = resolve('dist/main.js');
+const subjects: readonly Subject[] = [
+  { name: 'bird', kind: 'bird', program: undefined, writesKernel: true },
+  { name: 'flatroute', kind: 'flatroute', program: process.env['BENCH_PROGRAM'] ?? bundle, writesKernel: true },
+  { name: 'frr', kind: 'frr', program: undefined, writesKernel: true },
+  { name: 'gobgp', kind: 'gobgp', program: undefined, writesKernel: false },
+  { name: 'openbgpd', kind: 'openbgpd', program: undefined, writesKernel: false },
+];
+/** A case of which one run took longer is run once, not in each round. */
+const onceAboveSeconds = 60;
+/** Single routes are measured beside a table of this size. */
+const singlesBesides = 100_000;
+
+function buildGenerator(): void {
+  mkdirSync('build', { recursive: true });
+  const sources = globSync('test/bench/bgp/load/*.c').sort();
+  const built = spawnSync('cc', ['-O2', '-o', generator, ...sources, '-lm'], { encoding: 'utf8' });
+  if (built.status !== 0) throw new Error(`cc could not build the load generator: ${built.stderr}`);
+}
+
+const peer = (name: string, address: string, asn: number, maxPrefixes: number): RouterPeer => ({
+  name,
+  address: address as IpAddress,
+  asn: asn as Asn,
+  families: ['ipv4'],
+  passive: true,
+  maxPrefixes,
+  ...(asn === OWN_ASN ? { client: true } : {}),
+});
+
+/** `k8s` is route reflection, `inet` is between ASes. */
+function tableLoad(size: number, profile: Profile, fib: boolean, singles: number): Load {
+  const ibgp = profile === 'k8s';
+  const maxPrefixes = 2 * size + 1000;
+  return {
+    scenario: 'table',
+    profile,
+    fib,
+    words: { size, singles: size === singlesBesides ? singles : 0, ibgp: ibgp ? 1 : 0, deadline: 180 },
+    peers: [
+      peer('from-source', '10.1.0.2', ibgp ? OWN_ASN : 65001, maxPrefixes),
+      peer('to-sink', '10.2.0.2', ibgp ? OWN_ASN : 65002, maxPrefixes),
+    ],
+    limit: 600,
+  };
+}
+
+/** Each peer announces `share` prefixes and hears those of all the others. */
+function peersLoad(count: number, share: number): Load {
+  const address = (i: number): string => `10.1.${2 + (i >> 8)}.${i & 255}`;
+  return {
+    scenario: 'peers',
+    profile: 'k8s',
+    fib: false,
+    words: { count, share, hold: 3, deadline: 180 },
+    peers: Array.from({ length: count }, (_, i) => peer(`p${i}`, address(i), 64600 + i, 10 * share)),
+    limit: 400,
+  };
+}
+
+function idleLoad(count: number, seconds: number): Load {
+  return {
+    scenario: 'peers',
+    profile: 'k8s',
+    fib: false,
+    words: { count, share: 0, routed: 1, ibgp: 1, seconds, hold: 3 },
+    peers: Array.from({ length: count }, (_, i) => peer(`p${i}`, `10.9.${i >> 8}.${i & 255}`, OWN_ASN, 1000)),
+    limit: seconds + 120,
+  };
+}
+
+function slowLoad(size: number): Load {
+  const source = peer('from-source', '10.1.0.2', 65001, 2 * size);
+  const sinks = [peer('to-fast', '10.2.0.2', 65002, 2 * size), peer('to-slow', '10.2.0.3', 65003, 2 * size)];
+  return { scenario: 'slow', profile: 'inet', fib: false, words: { size }, peers: [source, ...sinks], limit: 300 };
+}
+
+function sizeOf(word: string): number {
+  const [, digits, unit] = /^(\d+)([kM]?)$/.exec(word) ?? [];
+  const size = Number(digits) * (unit === 'M' ? 1e6 : unit === 'k' ? 1000 : 1);
+  if (!(size >= 100 && size <= 1_200_000)) throw new Error(`--size ${word}: from 100 to 1200000, such as 10k or 1M`);
+  return size;
+}
+
+interface Plan {
+  readonly of: Case;
+  readonly load: Load;
+}
+
+function plans(words: { size: string; profile: string; fib: string; singles: string; cases: string }): Plan[] {
+  const made: Plan[] = [];
+  const add = (size: number, load: Load): void => {
+    made.push({ of: { scenario: load.scenario, size, profile: load.profile, fib: load.fib }, load });
+  };
+  const cases = words.cases.split(',');
+  if (cases.includes('table'))
+    for (const size of words.size.split(',').map(sizeOf))
+      for (const profile of words.profile.split(',') as Profile[])
+        for (const fib of words.fib.split(','))
+          add(size, tableLoad(size, profile, fib === 'on', Number(words.singles)));
+  if (cases.includes('peers')) add(200_000, peersLoad(200, 1000));
+  if (cases.includes('idle')) add(1000, idleLoad(1000, 60));
+  if (cases.includes('slow')) add(100_000, slowLoad(100_000));
+  return made;
+}
+
+/** Answers the exit code: 1 when a run of flatroute was not whole. */
+export async function runBgp(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      size: { type: 'string', default: '10k,100k,1M' },
+      daemons: { type: 'string', default: 'bird,flatroute,frr,gobgp,openbgpd' },
+      rounds: { type: 'string', default: '3' },
+      profile: { type: 'string', default: 'inet,k8s' },
+      fib: { type: 'string', default: 'off,on' },
+      singles: { type: 'string', default: '200' },
+      cases: { type: 'string', default: 'table,peers,idle,slow' },
+      bird: { type: 'string', multiple: true, default: [] },
+      json: { type: 'string', default: 'build/bench-bgp.json' },
+    },
+  });
+  const others = values.bird.map((text): Subject => {
+    const [name = '', path = ''] = text.split('=');
+    return { name, kind: 'bird', program: resolve(path), writesKernel: true };
+  });
+  const known = [...subjects, ...others];
+  const chosen = [...values.daemons.split(','), ...others.map(({ name }) => name)].map((name) => {
+    const found = known.find((subject) => subject.name === name);
+    if (found === undefined) throw new Error(`no daemon ${name}; there are ${known.map((s) => s.name).join(', ')}`);
+    return found;
+  });
+  if (!existsSync(bundle)) throw new Error(`${bundle} is missing: npm run build`);
+  buildGenerator();
+  for (const profile of ['inet', 'k8s']) {
+    const alone = await generate(['capacity', `profile=${profile}`], 60);
+    console.log(`The generator alone, 1M ${profile}: ${JSON.stringify(alone)}`);
+  }
+  const results: Result[] = [];
+  const done = new Set<string>();
+  const began = performance.now();
+  for (let round = 1; round <= Number(values.rounds); round++)
+    for (const plan of plans(values))
+      for (const subject of chosen) {
+        const { of, load } = plan;
+        const what = `${sizeText(of.size)} ${of.scenario} ${of.profile} ${of.fib ? 'fib' : 'no fib'} ${subject.name}`;
+        if ((of.fib && !subject.writesKernel) || done.has(what)) continue;
+        const at = performance.now();
+        const answer = await runOnce(subject, load).catch((error: unknown): undefined => {
+          console.error(String(error));
+        });
+        results.push({ ...of, subject: subject.name, answer: answer ?? { whole: 0 } });
+        const now = performance.now();
+        if (now - at > 1000 * onceAboveSeconds) done.add(what);
+        console.error(`${((now - began) / 1000).toFixed(0)} s  round ${round}  ${what}: ${JSON.stringify(answer)}`);
+      }
+  writeFileSync(values.json, `${JSON.stringify(results, null, 1)}\n`);
+  console.log(`\n${tables(results)}\n${aimsTable(results)}`);
+  return results.some(({ subject, answer }) => subject === 'flatroute' && answer['whole'] !== 1) ? 1 : 0;
+}
