@@ -179,6 +179,9 @@ export interface Announcement {
   readonly communities?: readonly Community[] | undefined;
 }
 
+/** How long a session waits at most after a failure before it tries again. */
+export const longestPauseSeconds = 60;
+
 export type SessionState = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenConfirm' | 'Established';
 
 /** What one session is, for conditions, metrics and people. */
@@ -202,6 +205,8 @@ export interface PeerFacts {
   readonly noNextHop: readonly Family[];
   readonly flaps: number;
   readonly lastError: PeerError | undefined;
+  /** When a session that waits after a failure tries again, wall-clock milliseconds since the epoch. */
+  readonly retryAt: number | undefined;
   /**
    * Segments that the kernel dropped since this peer was last up (or its session began), for their TCP MD5 signature or for
    * a TTL that GTSM does not let pass, as far as they can be this peer's. The kernel counts by namespace: other peers like

@@ -136,6 +136,7 @@ function sessionOf(
     passive: spec.passive,
     holdTime: spec.holdTime,
     connectRetryTime: spec.connectTime,
+    ...(spec.keepaliveTime === undefined ? {} : { keepaliveTime: spec.keepaliveTime }),
     ebgpMultihop: spec.ebgpMultihop,
     ...(ttlSecurity === 0 ? {} : { ttlSecurity }),
     importPolicy: spec.importPolicy ?? settings.importPolicy ?? (isExternal({ peerAsn, localAsn }) ? 'None' : 'All'),

@@ -31,6 +31,7 @@ export const reasons = {
   AdminDown: 'the session is held down by the administrator',
   NotAccepted: 'the session is held down because its resource is not complete',
   AuthFailed: 'the passwords of both ends differ',
+  PeerNotConnected: 'an external peer is on no subnet of the node, and nothing says that it may be farther away',
   TtlTooLow: 'what comes from the peer crosses more hops than ttlSecurity allows',
   NotEstablished: 'the session is not up',
   RoutesAccepted: 'routes of the peer are used',

@@ -44,6 +44,10 @@ function established(
     const message = `Established since ${since} with ${peer.address}, AS ${session.peerAsn}, for ${session.families.join(' and ')}.`;
     return { status: 'True', reason: 'Established', message };
   }
+  if (session.lastError?.code === 'SESSION_PEER_NOT_CONNECTED') {
+    const advice = `Set spec.ebgpMultihop (or ttlSecurity) to the hops that it is away, 2 or more between loopbacks; or give this node an address on its subnet.`;
+    return { status: 'False', reason: 'PeerNotConnected', message: `${session.lastError.text}. ${advice}` };
+  }
   if (peer.ttlSecurity !== undefined) {
     const drops = lowTtl(session);
     const advice = `Is BGP on at ${peer.address}? Turn TTL security on there too, or raise spec.ttlSecurity (${peer.ttlSecurity}) to the hops that it is away.`;

@@ -45,6 +45,8 @@ export interface PeerManifest {
   readonly allowedLocalAsns?: number;
   readonly client?: boolean;
   readonly maxPrefixes?: number;
+  /** The session runs from the node's own address, not from the link's. */
+  readonly ebgpMultihop?: number;
   readonly ttlSecurity?: number;
   readonly filters?: readonly string[];
 }
@@ -61,7 +63,7 @@ export function bgpPeer(it: PeerManifest): string {
     `  holdTime: ${it.holdTimeSeconds}s`,
     '  connectTime: 1s',
     // The session runs between the addresses of the link, not from the node's own.
-    '  sourceAddress: None',
+    it.ebgpMultihop === undefined ? '  sourceAddress: None' : `  ebgpMultihop: ${it.ebgpMultihop}`,
     it.passwordKey === undefined ? undefined : `  password: { secretKeyRef: { name: bgp, key: ${it.passwordKey} } }`,
     it.passive === true ? '  passive: true' : undefined,
     it.transit === true ? '  transit: true' : undefined,

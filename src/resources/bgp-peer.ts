@@ -74,6 +74,12 @@ const spec = object(
         'How long the session lives without a sign of the peer; the smaller of both ends counts, and a third of it is the keepalive interval. 0s: neither is watched.',
       reset: 'reset',
     }),
+    keepaliveTime: optional(duration({ from: 1, to: 21845 }), {
+      description:
+        'Time between two KEEPALIVEs, at most a third of the hold time that both ends agree upon (a longer one counts as that).',
+      defaultText: 'a third of the hold time',
+      reset: 'reset',
+    }),
     connectTime: defaulted(duration({ from: 1, to: 65535 }), '10s', {
       description:
         'Time between two tries to connect (ConnectRetryTime; RFC 4271 suggests 120 s, which a rack would wait for its router).',

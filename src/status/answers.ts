@@ -86,6 +86,8 @@ export interface PeerAnswer {
   readonly messagesSent: number;
   readonly capabilities: readonly string[];
   readonly lastError?: { readonly code: string; readonly text: string; readonly at: string };
+  /** When a session that waits after a failure tries again. */
+  readonly retryAt?: string;
   /** What a restart of this agent costs at this peer. */
   readonly nextRestart?: { readonly hitless: boolean; readonly text: string };
   readonly conditions: readonly ConditionAnswer[];

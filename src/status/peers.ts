@@ -45,6 +45,7 @@ function peerAnswer(
     messagesSent: facts?.messages.sent ?? 0,
     capabilities: facts?.capabilities ?? [],
     ...(error === undefined ? {} : { lastError: { code: error.code, text: error.text, at: isoTime(error.at) } }),
+    ...(facts?.retryAt === undefined ? {} : { retryAt: isoTime(facts.retryAt) }),
     ...(restart === undefined ? {} : { nextRestart: restart }),
     conditions: conditions.filter((condition) => condition.object === `peers/${intent.name}`),
   };

@@ -1,4 +1,4 @@
-// What a session runs on, beside real routers: GTSM near and far.
+// What a session runs on, beside real routers: GTSM near and far, and a session between loopbacks.
 import assert from 'node:assert/strict';
 import { type TestContext, describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
@@ -22,25 +22,34 @@ import {
   right,
 } from './two-routers.ts';
 
-interface Triangle {
+interface Ends {
   readonly node: FlatrouteRouter;
   readonly router: LabRouter;
 }
 
-/** The node and the router share link 1; over links 2 and 3 a third host is between them. */
-async function triangle(t: TestContext): Promise<readonly [node: Host, router: Host]> {
+/** The node and the router share link 1; over links 2, 3 and 4 two more hosts are between them. */
+async function detour(t: TestContext): Promise<readonly [node: Host, router: Host]> {
   const lab = await Lab.create('interop-transport');
   t.after(async () => await lab.dispose());
-  const [node, middle, router] = await Promise.all([
+  const [node, near, far, router] = await Promise.all([
     addRouterHost(lab, 'left', left),
-    lab.addHost('middle', { forwarding: true }),
+    lab.addHost('near', { forwarding: true }),
+    lab.addHost('far', { forwarding: true }),
     addRouterHost(lab, 'right', right),
   ]);
   await linkHosts(lab, 1, node, router);
-  await linkHosts(lab, 2, node, middle);
-  await linkHosts(lab, 3, middle, router);
-  await node.ip([`route add ${linkAddress(3, 2)} via ${linkAddress(2, 2)}`]);
-  await router.ip([`route add ${linkAddress(2, 1)} via ${linkAddress(3, 1)}`]);
+  await linkHosts(lab, 2, node, near);
+  await linkHosts(lab, 3, near, far);
+  await linkHosts(lab, 4, far, router);
+  const behind = (to: string, via: string): string => `route add ${to} via ${via}`;
+  const [toRight, toLeft] = [
+    [linkAddress(4, 2), right.routerId],
+    [linkAddress(2, 1), left.routerId],
+  ];
+  await node.ip(toRight.map((to) => behind(to, linkAddress(2, 2))));
+  await near.ip([...toRight.map((to) => behind(to, linkAddress(3, 2))), behind(left.routerId, linkAddress(2, 1))]);
+  await far.ip([...toLeft.map((to) => behind(to, linkAddress(3, 1))), behind(right.routerId, linkAddress(4, 2))]);
+  await router.ip(toLeft.map((to) => behind(to, linkAddress(4, 1))));
   return [node, router];
 }
 
@@ -60,19 +69,39 @@ async function peerSays(
   );
 }
 
+const up = ({ state }: PeerView): boolean => state === 'Established';
+
 for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[]) {
   describe(`beside ${kind}`, { skip: cannotRun(kind), concurrency: false }, () => {
+    test('a session between loopbacks needs ebgpMultihop, and says so', async (t) => {
+      const [a, b] = await detour(t);
+      const peer = { ...peerOf(1, 2, 'loopback', right.asn), address: right.routerId };
+      const node = new FlatrouteRouter(a, description(left, [peer]), askByAdminApi);
+      const multihop = { hops: 3, from: right.routerId };
+      const back = { ...peerOf(1, 1, 'loopback', left.asn), address: left.routerId, multihop };
+      const router = makeRouter(kind, b, description(right, [back]));
+      await Promise.all([node.start(), router.start()]);
+      const refused = await peerSays(node, 'loopback', 'the refusal', ({ conditions }) =>
+        conditions.some(({ reason }) => reason === 'PeerNotConnected'),
+      );
+      assert.match(refused.conditions[0]?.message ?? '', /^10\.255\.0\.2 is on no subnet/);
+      const allowed = { ...peer, multihop: { hops: 3, from: left.routerId } };
+      await node.reconfigure({ ...node.description, peers: [allowed] });
+      await peerSays(node, 'loopback', 'the session', up);
+      await established(router);
+    });
+
     test('GTSM: near in both directions, too far by one hop, and far enough', async (t) => {
-      const [a, b] = await triangle(t);
+      const [a, b] = await detour(t);
       const near = { ttlSecurity: 1 };
       const [inward, outward] = [linkAddress(1, 1, 'ipv6'), linkAddress(1, 2, 'ipv6')];
-      const { node, router }: Triangle = {
+      const { node, router }: Ends = {
         node: new FlatrouteRouter(
           a,
           description(left, [
             peerOf(1, 2, 'we-connect', right.asn, near),
             peerOf(1, 2, 'it-connects', right.asn, { ...near, address: outward, passive: true }),
-            peerOf(3, 2, 'far', right.asn, near),
+            peerOf(4, 2, 'far', right.asn, { ttlSecurity: 2 }),
           ]),
           askByAdminApi,
         ),
@@ -82,20 +111,19 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[]) {
           description(right, [
             peerOf(1, 1, 'it-waits', left.asn, { ...near, passive: true }),
             peerOf(1, 1, 'it-connects', left.asn, { ...near, address: inward }),
-            peerOf(2, 1, 'far', left.asn, { ttlSecurity: 2 }),
+            peerOf(2, 1, 'far', left.asn, { ttlSecurity: 3 }),
           ]),
         ),
       };
       await Promise.all([node.start(), router.start()]);
-      const up = ({ state }: PeerView): boolean => state === 'Established';
       await peerSays(node, 'we-connect', 'the session', up);
       await peerSays(node, 'it-connects', 'the session', up);
       const far = await peerSays(node, 'far', 'the refusal', ({ conditions }) =>
         conditions.some(({ reason }) => reason === 'TtlTooLow'),
       );
-      assert.match(far.conditions[0]?.message ?? '', /time-to-live that is too low|with a TTL below 255/);
-      assert.match(far.conditions[0]?.message ?? '', /raise spec\.ttlSecurity \(1\)/);
-      const peers = node.description.peers.map((it) => (it.name === 'far' ? { ...it, ttlSecurity: 2 } : it));
+      assert.match(far.conditions[0]?.message ?? '', /time-to-live that is too low|with a TTL below 254/);
+      assert.match(far.conditions[0]?.message ?? '', /raise spec\.ttlSecurity \(2\)/);
+      const peers = node.description.peers.map((it) => (it.name === 'far' ? { ...it, ttlSecurity: 3 } : it));
       await node.reconfigure({ ...node.description, peers });
       await peerSays(node, 'far', 'the session', up);
       await established(router);

@@ -46,6 +46,7 @@ export const peerFacts = (name: string, changes: Partial<PeerFacts> = {}): PeerF
   noNextHop: [],
   flaps: 3,
   lastError: undefined,
+  retryAt: undefined,
   drops: { signature: 0, hopLimit: 0 },
   messages: { received: 10, sent: 11 },
   gracefulRestart: { peerRestartTimeSeconds: 120, peerForwarding: ['ipv4'], notification: false },

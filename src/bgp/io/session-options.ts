@@ -73,6 +73,7 @@ export function configOf({ peer, local }: SessionOptions): SessionConfig {
     identifier: ((a << 24) | (b << 16) | (c << 8) | d) >>> 0,
     families: peer.families,
     connectRetryTime: peer.connectRetryTime,
+    keepaliveTime: peer.keepaliveTime,
     passive: peer.passive,
     hasPassword: peer.password !== undefined,
     minimumHopLimit: minimumHopLimit(peer),

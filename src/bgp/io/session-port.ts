@@ -3,7 +3,7 @@
  * peer. Connections, collisions, capabilities, keepalives and the hold timer live below it, routes above it.
  */
 import type { Family, IpAddress } from '#lib/ip.ts';
-import type { Duration } from '#lib/time.ts';
+import type { Duration, Instant } from '#lib/time.ts';
 import type { SessionState } from '../engine.ts';
 import type { SessionDown } from '../session/events.ts';
 import type { Capability, Reset, RouteRefreshMessage, UpdateMessage, WireContext } from '../wire/messages.ts';
@@ -44,6 +44,8 @@ export interface SessionHandlers {
 export interface SessionPort {
   readonly state: SessionState;
   readonly lastError: { readonly code: string; readonly text: string; readonly at: number } | undefined;
+  /** When a session in Idle tries again; `undefined`: it does not wait. */
+  readonly retryAt: Instant | undefined;
   readonly messages: { readonly received: number; readonly sent: number };
   readonly families: readonly Family[];
   start(): void;

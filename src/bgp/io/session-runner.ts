@@ -83,6 +83,10 @@ class SessionRunner implements Session {
     return sessionStateOf(this.machine);
   }
 
+  get retryAt(): Instant | undefined {
+    return this.machine.kind === 'Idle' ? this.machine.startAt : undefined;
+  }
+
   get families(): readonly Family[] {
     return this.machine.kind === 'Established' ? this.machine.agreement.context.families : [];
   }

@@ -9,7 +9,7 @@ import { CEASE, NOTIFICATION_CODE } from '../wire/codes.ts';
 import type { OpenMessage, Reset } from '../wire/messages.ts';
 import { checkOpen, negotiate } from '../wire/negotiate.ts';
 import { hardReset, isFinal } from '../wire/notification.ts';
-import type { SessionConfig } from './config.ts';
+import { type SessionConfig, keepaliveTimeOf } from './config.ts';
 import type { Agreement } from './state.ts';
 
 export function agree(config: SessionConfig, local: OpenMessage, peer: OpenMessage): Result<Agreement, Reset> {
@@ -24,6 +24,7 @@ export function agree(config: SessionConfig, local: OpenMessage, peer: OpenMessa
   const ours = findCapability(local.capabilities, 'gracefulRestart');
   return ok({
     ...terms,
+    keepaliveTime: keepaliveTimeOf(seconds(terms.holdTimeSeconds), config.keepaliveTime),
     notificationRestart: ours?.notification === true && terms.gracefulRestart?.notification === true,
   });
 }

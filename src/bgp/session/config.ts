@@ -4,7 +4,7 @@
  */
 import type { Asn, Family } from '#lib/ip.ts';
 import { type Duration, type Instant, after, milliseconds, seconds } from '#lib/time.ts';
-import type { PeerAsn } from '../engine.ts';
+import { type PeerAsn, longestPauseSeconds } from '../engine.ts';
 
 export interface SessionConfig {
   readonly localAsn: Asn;
@@ -13,6 +13,8 @@ export interface SessionConfig {
   readonly identifier: number;
   readonly families: readonly Family[];
   readonly connectRetryTime: Duration;
+  /** `undefined`: a third of the hold time, which is the most. */
+  readonly keepaliveTime: Duration | undefined;
   /** Never connects by itself. */
   readonly passive: boolean;
   /** Only words depend on these two: a wrong key or a low TTL is silence. */
@@ -34,7 +36,7 @@ export const unreadExtension: Duration = seconds(10);
 
 /** IdleHoldTime (RFC 4271 §8.1.1, DampPeerOscillations): nothing after the first failure, then 1, 2, 4 ... 60 s. */
 export const idleHoldBase: Duration = seconds(1);
-export const idleHoldLongest: Duration = seconds(60);
+export const idleHoldLongest: Duration = seconds(longestPauseSeconds);
 
 /** A session that stood this long has ended an oscillation. */
 export const stableTime: Duration = seconds(60);
@@ -57,9 +59,15 @@ export const jittered = (time: Duration, random: number): Duration => millisecon
 export const timerAt = (at: Instant, time: Duration | undefined): Instant | undefined =>
   time === undefined ? undefined : after(at, time);
 
-/** RFC 4271 §10: KeepaliveTime is a third of the hold time; zero hold time means none (RFC 4271 §4.4). */
-export const keepaliveAt = (at: Instant, holdTime: Duration, random: number): Instant | undefined =>
-  holdTime === 0 ? undefined : after(at, jittered(milliseconds(holdTime / 3), random));
+/** RFC 4271 §10: KeepaliveTime is a third of the hold time, or less if configured; zero hold time means none (RFC 4271 §4.4). */
+export const keepaliveTimeOf = (holdTime: Duration, configured: Duration | undefined): Duration | undefined =>
+  holdTime === 0 ? undefined : milliseconds(Math.min(configured ?? holdTime, holdTime / 3));
+
+/** RFC 4271 §4.4: not more often than once a second. */
+const shortestKeepalive: Duration = seconds(1);
+
+export const keepaliveAt = (at: Instant, time: Duration | undefined, random: number): Instant | undefined =>
+  time === undefined ? undefined : after(at, milliseconds(Math.max(shortestKeepalive, jittered(time, random))));
 
 export const holdTimerAt = (at: Instant, holdTime: Duration): Instant | undefined =>
   holdTime === 0 ? undefined : after(at, holdTime);

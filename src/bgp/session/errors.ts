@@ -18,6 +18,8 @@ export type SessionErrorCode =
   | 'SESSION_CONNECTION_REFUSED'
   /** No route, network down, and whatever else the kernel says to connect(). */
   | 'SESSION_CONNECT_FAILED'
+  /** An external peer that is not on the link, and nothing says that it may be farther away. */
+  | 'SESSION_PEER_NOT_CONNECTED'
   /** The socket could not be made or bound. */
   | 'SESSION_SOCKET_FAILED'
   | 'SESSION_SOURCE_ADDRESS_UNAVAILABLE'

@@ -119,7 +119,7 @@ export function established(config: SessionConfig, state: Established, event: Ev
     case 'messageSent':
       // RFC 4271 §8.2.2: each UPDATE that is sent restarts KeepaliveTimer.
       return {
-        state: { ...state, keepaliveAt: keepaliveAt(event.at, holdTimeOf(state.agreement), event.random) },
+        state: { ...state, keepaliveAt: keepaliveAt(event.at, state.agreement.keepaliveTime, event.random) },
         effects: [],
       };
     case 'sendQueue':
@@ -253,7 +253,7 @@ function expire(config: SessionConfig, state: Established, event: DeadlineReache
     ]);
   }
   if (isDue(state.keepaliveAt, at)) {
-    const next = keepaliveAt(at, holdTimeOf(state.agreement), event.random);
+    const next = keepaliveAt(at, state.agreement.keepaliveTime, event.random);
     return { state: { ...state, keepaliveAt: next }, effects: [sendKeepalive(state.id)] };
   }
   if (state.second !== undefined && isDue(state.second.connection.holdAt, at))

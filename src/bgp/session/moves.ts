@@ -129,7 +129,7 @@ export function confirm(
       id,
       agreement,
       holdAt: holdTimerAt(at, holdTime),
-      keepaliveAt: keepaliveAt(at, holdTime, random),
+      keepaliveAt: keepaliveAt(at, agreement.keepaliveTime, random),
       confirmed: false,
     },
     effect: sendKeepalive(id),

@@ -353,7 +353,7 @@ function expireLive(config: SessionConfig, state: Opening, live: Live, event: De
     return refuse(config, state, live, event, holdTimerExpired(error.text), error);
   }
   if (connection.kind === 'OpenConfirm' && isDue(connection.keepaliveAt, event.at)) {
-    const next = keepaliveAt(event.at, holdTimeOf(connection.agreement), event.random);
+    const next = keepaliveAt(event.at, connection.agreement.keepaliveTime, event.random);
     return {
       state: { ...state, [slot]: { ...connection, keepaliveAt: next } },
       effects: [sendKeepalive(connection.id)],

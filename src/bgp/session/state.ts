@@ -4,7 +4,7 @@
  * that the peer makes. What exists in one state only lives in that variant; a timer that is off is `undefined`.
  */
 import { assertNever } from '#lib/result.ts';
-import { type Instant, earliest } from '#lib/time.ts';
+import { type Duration, type Instant, earliest } from '#lib/time.ts';
 import type { SessionState } from '../engine.ts';
 import type { OpenMessage } from '../wire/messages.ts';
 import type { AgreedTerms } from '../wire/negotiate.ts';
@@ -13,6 +13,8 @@ import type { AgreedTerms } from '../wire/negotiate.ts';
 export type ConnectionId = `${'in' | 'out'}-${number}`;
 
 export interface Agreement extends AgreedTerms {
+  /** How often something is said; `undefined`: never for its own sake (no hold time). */
+  readonly keepaliveTime: Duration | undefined;
   /** Both OPENs had the N bit: a NOTIFICATION other than Hard Reset leaves the routes standing (RFC 8538 §2). */
   readonly notificationRestart: boolean;
 }

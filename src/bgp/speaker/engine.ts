@@ -314,6 +314,10 @@ export class Speaker implements BgpEngine {
     this.#core.fib.forgetResolutions();
     if (changed.size > 0) for (const family of families) this.#sweepFamily(family, { kind: 'nextHops', changed });
     for (const output of this.#outputs) output.review(false);
+    for (const peer of this.#peers.values()) {
+      if (peer.isOffLink) this.#end(peer, CEASE.connectionRejected, 'the peer is not directly connected');
+      this.#open(peer);
+    }
     this.#start.kernelSeen();
     this.#slices.wake();
     this.#facts.changed();

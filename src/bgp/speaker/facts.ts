@@ -71,7 +71,8 @@ function peerFacts(peer: Peer, dropped: DroppedSegments): PeerFacts {
     announced: perFamily((family) => output?.ribOut(family)?.announced ?? 0),
     noNextHop: output?.noNextHop ?? [],
     flaps: peer.flaps,
-    lastError: session?.lastError,
+    lastError: session === undefined ? peer.held : session.lastError,
+    retryAt: peer.retryAt,
     drops: peer.drops(dropped),
     messages: session === undefined ? { received: 0, sent: 0 } : { ...session.messages },
     gracefulRestart:

@@ -6,8 +6,8 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Family } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
-import { seconds } from '#lib/time.ts';
-import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
+import { between, seconds } from '#lib/time.ts';
+import { type BgpIntent, type PeerError, type PeerIntent, isExternal } from '../engine.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
 import type { DroppedSegments, DropsOfPeer } from '../io/dropped-segments.ts';
@@ -19,11 +19,13 @@ import { isClient } from '../policy/export.ts';
 import type { ImportRules } from '../policy/import.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
+import type { SessionError } from '../session/errors.ts';
 import { AFI, CEASE, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
 import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
 import { cease, isFinal, tooManyPrefixes } from '../wire/notification.ts';
 import { findCapability } from '../wire/capabilities.ts';
+import { notConnected } from './connected.ts';
 import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
 import { PeerNews } from './peer-news.ts';
@@ -72,6 +74,8 @@ export class Peer {
   output: PeerOutput | undefined;
   /** Sessions that were established and ended. */
   flaps = 0;
+  /** Why there is no session although the intent wants one. */
+  held: PeerError | undefined;
   /** A session of this life was established once. */
   seen = false;
   since: number;
@@ -96,10 +100,12 @@ export class Peer {
     return isExternal(this.intent);
   }
 
-  /** Opens the session if the intent wants one. */
+  /** Opens the session if the intent wants one and nothing holds it down. */
   start(local: Pick<BgpIntent, 'routerId'>, listener: Listener): void {
     if (!this.intent.enabled) return;
     const { modules } = this.#context;
+    this.hold(notConnected(this.intent, this.#context.view()));
+    if (this.held !== undefined) return;
     let session: Session | undefined;
     // A session that was given up may still call; only the present one is heard.
     const present = (): boolean => session !== undefined && this.session === session;
@@ -149,6 +155,29 @@ export class Peer {
     this.#countDropsFromNow();
     if (!this.#context.isReading()) session.pause();
     session.start();
+  }
+
+  hold(why: SessionError | undefined): void {
+    if (why?.text === this.held?.text) return;
+    this.held = why && { ...why, at: this.#context.modules.wallClock() };
+    if (why !== undefined) this.#news.event('warn', 'session.held', { code: why.code, text: why.text });
+    this.#context.changed();
+  }
+
+  /** Wall-clock milliseconds at which a session that failed tries again. */
+  get retryAt(): number | undefined {
+    const { clock, wallClock } = this.#context.modules;
+    const at = this.session?.retryAt;
+    return at === undefined ? undefined : wallClock() + between(clock.now(), at);
+  }
+
+  /** The kernel's view is another one: a session that is not up and can no longer be does not try on. */
+  get isOffLink(): boolean {
+    return (
+      this.session !== undefined &&
+      this.negotiated === undefined &&
+      notConnected(this.intent, this.#context.view()) !== undefined
+    );
   }
 
   /** Of all that the kernel dropped, what may be this peer's since it was last up. */

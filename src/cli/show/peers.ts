@@ -1,4 +1,5 @@
 /** `flatroute peers` for people. PURE. */
+import { longestPauseSeconds } from '#bgp/engine.ts';
 import type { FamilyCounts, PeerAnswer } from '#status/answers.ts';
 import { ageSince } from '../output/age.ts';
 import { type Column, type Note, renderTable, type TableOptions } from '../output/table.ts';
@@ -32,11 +33,11 @@ export function showPeers(peers: readonly PeerAnswer[], now: number, options: Ta
       shrinkTo: 20,
     },
   ];
-  return renderTable(columns, peers, options, peerNotes);
+  return renderTable(columns, peers, options, (peer) => peerNotes(peer, now));
 }
 
 /** Why a session is not up, or what is wrong although it is. */
-function peerNotes(peer: PeerAnswer): readonly Note[] {
+function peerNotes(peer: PeerAnswer, now: number): readonly Note[] {
   const notes: Note[] = peer.conditions
     .filter((condition) => condition.severity !== 'info')
     .map((condition) => ({
@@ -47,6 +48,9 @@ function peerNotes(peer: PeerAnswer): readonly Note[] {
     const { code, text } = peer.lastError;
     if (!notes.some((note) => note.text.includes(text))) notes.push({ text: `${code}: ${text}`, colour: 'red' });
   }
+  const wait = peer.retryAt === undefined ? 0 : Math.ceil((Date.parse(peer.retryAt) - now) / 1000);
+  if (wait > 1)
+    notes.push({ text: `next try in ${wait} s; the pause grows with each failure, to ${longestPauseSeconds} s` });
   return notes;
 }
 

@@ -33,6 +33,9 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     '  error wait time 1, 3;',
     ...(peer.passive === true ? ['  passive yes;'] : []),
     ...(peer.password === undefined ? [] : [`  password "${peer.password}";`]),
+    ...(peer.multihop === undefined
+      ? []
+      : [`  multihop ${peer.multihop.hops};`, `  source address ${peer.multihop.from};`]),
     ...(peer.ttlSecurity === undefined ? [] : ttlSecurity(peer.ttlSecurity)),
     ...(peer.allowedOwnAsns === undefined ? [] : [`  allow local as ${peer.allowedOwnAsns};`]),
     ...(peer.client === true ? ['  rr client;', `  rr cluster id ${router.clusterId ?? router.routerId};`] : []),

@@ -39,6 +39,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       ...(peer.allowedOwnAsns === undefined ? {} : { allowedLocalAsns: peer.allowedOwnAsns }),
       ...(peer.client === undefined ? {} : { client: peer.client }),
       ...(peer.maxPrefixes === undefined ? {} : { maxPrefixes: peer.maxPrefixes }),
+      ...(peer.multihop === undefined ? {} : { ebgpMultihop: peer.multihop.hops }),
       ...(peer.ttlSecurity === undefined ? {} : { ttlSecurity: peer.ttlSecurity }),
       ...(peer.accept === undefined ? {} : { filters: [`from-${peer.name}`] }),
     });

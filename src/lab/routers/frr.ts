@@ -33,6 +33,12 @@ function neighbourLines(peer: RouterPeer, holdTimeSeconds: number): string[] {
     ` neighbor ${peer.address} timers ${keepalive} ${holdTimeSeconds}`,
     ` neighbor ${peer.address} timers connect 1`,
     ...(peer.passive === true ? [` neighbor ${peer.address} passive`] : []),
+    ...(peer.multihop === undefined
+      ? []
+      : [
+          ` neighbor ${peer.address} ebgp-multihop ${peer.multihop.hops}`,
+          ` neighbor ${peer.address} update-source ${peer.multihop.from}`,
+        ]),
     ...(peer.ttlSecurity === undefined ? [] : [` neighbor ${peer.address} ttl-security hops ${peer.ttlSecurity}`]),
     ...(peer.password === undefined ? [] : [` neighbor ${peer.address} password ${peer.password}`]),
   ];

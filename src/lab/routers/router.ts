@@ -26,6 +26,8 @@ export interface RouterPeer {
   readonly maxPrefixes?: number;
   /** Internal; the router is a route reflector and the peer its client. */
   readonly client?: boolean;
+  /** Between loopbacks: the hops that it may be away, and our own address. */
+  readonly multihop?: { readonly hops: number; readonly from: IpAddress };
   /** GTSM: hops that the peer may be away at most. */
   readonly ttlSecurity?: number;
   /** Only these prefixes and what lies inside them are accepted; everything if not given. */

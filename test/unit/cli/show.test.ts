@@ -22,6 +22,11 @@ describe('peers', () => {
       '       └─ SESSION_HOLD_TIMER_EXPIRED: nothing heard for 90 s',
     ]);
   });
+  test('a session that waits after a failure says for how long', () => {
+    const waiting = peerFacts('tor-b', { state: 'Idle', retryAt: now + 12_000 });
+    const lines = showPeers(peerAnswers(snapshot({ bgp: bgpFacts([peerFacts('tor-a'), waiting]) })), now, plain);
+    assert.equal(lines.at(-1), '       └─ next try in 12 s; the pause grows with each failure, to 60 s');
+  });
   test('80 columns are enough for what matters', () => {
     for (const line of showPeers(peerAnswers(snapshot()), now, { width: 80, colour: false }))
       assert.ok(textWidth(line) <= 80, line);

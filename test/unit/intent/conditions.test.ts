@@ -134,6 +134,14 @@ describe('a session', () => {
       /the passwords differ\. This peer has no password here: set spec\.password/,
     ],
     [
+      'an external peer that is not on the link',
+      torA,
+      session({ state: 'Idle', lastError: error('SESSION_PEER_NOT_CONNECTED', '192.0.2.1 is on no subnet') }),
+      'Established',
+      'False PeerNotConnected',
+      /^192\.0\.2\.1 is on no subnet\. Set spec\.ebgpMultihop \(or ttlSecurity\)/,
+    ],
+    [
       'farther away than ttlSecurity says',
       torA.replace('asNumber', 'ttlSecurity: 1, asNumber'),
       session({ state: 'Connect', drops: { signature: 0, hopLimit: 3 } }),

@@ -121,6 +121,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     sourceAddress: 'sourceAddress',
     holdTime: 'holdTime',
     connectTime: 'connectRetryTime',
+    keepaliveTime: 'keepaliveTime',
     passive: 'passive',
     ebgpMultihop: 'ebgpMultihop',
     ttlSecurity: 'ttlSecurity',

@@ -2,7 +2,7 @@
 import type { Asn } from '#lib/ip.ts';
 import { assertNever } from '#lib/result.ts';
 import { type Instant, after, between, instant, seconds } from '#lib/time.ts';
-import type { SessionConfig } from '#bgp/session/config.ts';
+import { type SessionConfig, keepaliveTimeOf } from '#bgp/session/config.ts';
 import type { Effect, Event } from '#bgp/session/events.ts';
 import type { Transition } from '#bgp/session/moves.ts';
 import type {
@@ -30,6 +30,7 @@ export const config: SessionConfig = {
   connectRetryTime: seconds(10),
   passive: false,
   hasPassword: false,
+  keepaliveTime: undefined,
   minimumHopLimit: undefined,
 };
 
@@ -69,7 +70,9 @@ export function openWith(traits: OpenTraits = {}): OpenMessage {
 export const ourOpen = openWith({ asn: 64512, identifier: 0x0a000001 });
 
 export function agreementOf(peer: OpenMessage = openWith(), local: OpenMessage = ourOpen): Agreement {
-  return { ...negotiate(local, peer), notificationRestart: false };
+  const terms = negotiate(local, peer);
+  const keepaliveTime = keepaliveTimeOf(seconds(terms.holdTimeSeconds), undefined);
+  return { ...terms, keepaliveTime, notificationRestart: false };
 }
 
 const history = { oscillations: 1, attempts: 1 } as const;

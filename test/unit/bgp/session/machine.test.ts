@@ -8,6 +8,7 @@ import {
   idleHoldTime,
   jittered,
   keepaliveAt,
+  keepaliveTimeOf,
   openHoldTime,
   sendHoldTime,
 } from '#bgp/session/config.ts';
@@ -193,8 +194,17 @@ suite('timers', () => {
   test('jitter is between 75 and 100 per cent (RFC 4271 §10)', () => {
     assert.equal(jittered(milliseconds(1000), 0), 750);
     assert.ok(jittered(milliseconds(1000), 0.999999) < 1000);
-    assert.equal(keepaliveAt(instant(0), seconds(9), 0), 2250);
-    assert.equal(keepaliveAt(instant(0), seconds(0), 0.5), undefined);
+    assert.equal(keepaliveAt(instant(0), seconds(3), 0), 2250);
+    assert.equal(keepaliveAt(instant(0), seconds(1), 0), 1000, 'not more often than once a second');
+    assert.equal(keepaliveAt(instant(0), undefined, 0.5), undefined);
+    const rows = [
+      [90, undefined, 30_000],
+      [90, 20, 20_000],
+      [90, 60, 30_000],
+      [0, 20, undefined],
+    ] as const;
+    for (const [hold, configured, expected] of rows)
+      assert.equal(keepaliveTimeOf(seconds(hold), configured && seconds(configured)), expected);
   });
 
   test('idle hold time doubles from nothing to one minute', () => {

@@ -56,6 +56,7 @@ class FakeClock implements Clock {
 export class FakeSession implements Session {
   state: SessionState = 'Idle';
   lastError: Session['lastError'];
+  retryAt: Session['retryAt'];
   messages = { received: 0, sent: 0 };
   families: readonly Family[] = [];
   started = false;

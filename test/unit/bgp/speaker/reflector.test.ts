@@ -208,7 +208,7 @@ test('an originator refuses its own path when a reflector sends it back', async 
 test('a path whose next hop does not resolve at the reflector is reflected, and not installed there', async () => {
   const cluster = new Cluster({
     ...aroundOne,
-    rr: { number: 1, peers: [...(aroundOne['rr']?.peers ?? []), { to: 'ext', transit: true }] },
+    rr: { number: 1, peers: [...(aroundOne['rr']?.peers ?? []), { to: 'ext', transit: true, ebgpMultihop: 2 }] },
     ext: { number: 99, asn: 65099, peers: [{ to: 'rr' }], intent: { announcements: [] } },
   });
   cluster.at('rr').speaker.setKernelView(kernelView([['192.0.2.1/32', '2001:db8::1/128']]));
@@ -219,7 +219,11 @@ test('a path whose next hop does not resolve at the reflector is reflected, and 
   const row = cluster.at('rr').received('c1')[0];
   assert.match(row?.reason ?? '', /accepted: importPolicy All; not installed: next hop 192\.0\.2\.11 is not reachable/);
 
-  const peers = ['c1', 'c2', 'n1', 'n2', 'ext'].map((to) => ({ to, transit: to === 'ext' }));
+  const peers = ['c1', 'c2', 'n1', 'n2', 'ext'].map((to) => ({
+    to,
+    transit: to === 'ext',
+    ebgpMultihop: to === 'ext' ? 2 : 1,
+  }));
   await cluster.apply({ rr: { peers } });
   assert.deepEqual(cluster.learned('c1'), both(1), 'no client, no reflector');
   await cluster.apply({});

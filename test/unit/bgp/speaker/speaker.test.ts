@@ -97,6 +97,40 @@ test('a peer of any other AS is external, and facts have the number that it said
   assert.equal(node.facts?.peers[0]?.peerAsn, 'external');
 });
 
+test('an external peer that is not on the link has no session until it is, or may be farther away', async () => {
+  const network = new Network();
+  const node = network.node('node');
+  const router = network.node('router');
+  router.speaker.setKernelView(routerView);
+  const far = kernelView([['192.0.3.1/24']]);
+  const states = (): unknown[] => [node.facts?.peers[0]?.state, node.facts?.peers[0]?.lastError?.code];
+  node.speaker.setKernelView(far);
+  node.speaker.apply(nodeIntent({}), 1);
+  router.speaker.apply(routerIntent({}), 1);
+  await network.advance(200);
+  assert.deepEqual(states(), ['Idle', 'SESSION_PEER_NOT_CONNECTED']);
+  node.speaker.setKernelView({ ...far, routes: [...far.routes, ...kernelView([['192.0.2.2/32']]).routes] });
+  await network.advance(200);
+  assert.deepEqual(states(), ['Established', undefined], 'a route to the link will do');
+  node.speaker.setKernelView(far);
+  await network.advance(200);
+  assert.deepEqual(states(), ['Established', undefined], 'a session that is up is left to its timers');
+  network.broken.add('192.0.2.1|192.0.2.2').add('192.0.2.2|192.0.2.1');
+  network.cut(node.session('router'), {
+    code: 'SESSION_CONNECTION_LOST',
+    text: '',
+    keepRoutes: false,
+    replaced: false,
+  });
+  node.speaker.setKernelView(far);
+  await network.advance(200);
+  assert.deepEqual(states(), ['Idle', 'SESSION_PEER_NOT_CONNECTED']);
+  network.broken.clear();
+  node.speaker.apply(nodeIntent({ toRouter: { ebgpMultihop: 2 } }), 2);
+  await network.advance(200);
+  assert.deepEqual(states(), ['Established', undefined]);
+});
+
 test('the link-local address goes beside the global one where the peer shares the subnet', async () => {
   const { router } = await pair();
   const row = router.rows('received').find(({ prefix }) => prefix === 'fd00:60:1::/64');
