@@ -15,6 +15,8 @@ import { createMetrics } from '#status/metrics.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 import { DirectorySource } from '#sources/directory/directory-source.ts';
 import { type AdminServer, serveAdmin } from './admin/server.ts';
+import { BfdLink } from './bfd-link.ts';
+import { BfdPeers } from './bfd-peers.ts';
 import { bootIdentity, lastIdentity, prepareRunDirectory, rememberIdentity } from './boot-identity.ts';
 import { programVersion, type ThreadName } from './entries.ts';
 import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
@@ -32,6 +34,8 @@ export interface AgentOptions {
   readonly runDirectory: string;
   readonly logLevel: LogLevel;
   readonly withdrawOnStop: boolean;
+  /** BFD's process is somebody else's to start. */
+  readonly externalBfd: boolean;
 }
 
 /** Answers the exit code: 0 after a stop that was asked for, 1 when starting threads again did not help. */
@@ -62,6 +66,8 @@ class Agent {
   readonly #supervisor: Supervisor;
   readonly #loop: IntentLoop;
   readonly #source: DirectorySource;
+  readonly #bfd: BfdPeers;
+  readonly #bfdLink: BfdLink;
   readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
   readonly #ended = Promise.withResolvers<number>();
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
@@ -80,9 +86,27 @@ class Agent {
     this.#restarted = lastIdentity(options.runDirectory) === identity;
     rememberIdentity(options.runDirectory, identity);
     this.#loop = new IntentLoop(options.node, {
-      intent: (intent, generation) => this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']),
+      intent: (intent, generation) => {
+        this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']);
+        this.#bfd.setIntent(intent.bgp);
+      },
       podsGate: (gate) => this.#supervisor.pods.command({ kind: 'gate', gate }),
       conditions: (before, now) => this.#logConditions(before, now),
+    });
+    this.#bfdLink = new BfdLink(
+      { runDirectory: options.runDirectory, logLevel: options.logLevel, external: options.externalBfd },
+      {
+        log: this.log.write,
+        changed: () => {
+          this.#bfd.observed(this.#bfdLink.facts);
+          this.#loop.learn({ bfd: this.#bfdLink.facts });
+        },
+      },
+    );
+    this.#bfd = new BfdPeers({
+      sessions: ({ sessions, keep }) => this.#bfdLink.setSessions(sessions, keep),
+      failed: (peer, text) => this.#supervisor.bgp.command({ kind: 'pathFailed', peer, text }),
+      paths: (paths) => this.#supervisor.background.command(paths),
     });
     this.#source = new DirectorySource({ directory: options.resources });
     this.#supervisor = new Supervisor(options, {
@@ -164,7 +188,10 @@ class Agent {
   /** Threads that died are born again by the way they were born first. */
   async #rebuild(names: readonly ThreadName[]): Promise<void> {
     const { intent, generation, podsGate } = this.#loop;
-    if (names.includes('background')) await this.#startBackground();
+    if (names.includes('background')) {
+      await this.#startBackground();
+      this.#supervisor.background.command(this.#bfd.paths);
+    }
     if (intent !== undefined) this.#sendIntent(intent, generation, names);
     if (podsGate !== undefined && names.includes('pods'))
       this.#supervisor.pods.command({ kind: 'gate', gate: podsGate });
@@ -184,6 +211,7 @@ class Agent {
   #learn<N extends ThreadName>(name: N, facts: ThreadFacts[N]): void {
     const key = name === 'background' ? 'kernel' : name;
     this.#loop.learn({ [key]: facts });
+    if (name !== 'pods') this.#bfd.learn({ [key]: facts });
     // Behind the decision that `learn` has put off to the same turn.
     if (name === 'background' && facts.generation > 0) setImmediate(() => this.#kernelApplied.resolve());
     if (this.#firstSessionSeconds === undefined && name === 'bgp') {
@@ -237,6 +265,10 @@ class Agent {
     const sessions = this.#options.withdrawOnStop ? 'cease' : 'silent';
     this.log.write('info', 'agent.stopping', { sessions });
     this.#loop.stop();
+    this.#bfd.stop();
+    // Without a word to BFD: its sessions outlive this agent, so that the next one is no failure of the path.
+    if (this.#options.withdrawOnStop) this.#bfdLink.end();
+    else this.#bfdLink.close();
     const [inTime] = await Promise.all([
       this.#supervisor.stop({ sessions }),
       this.#source.stop(),

@@ -30,11 +30,13 @@ const NICE = -19;
 export interface BfdProcessOptions {
   readonly runDirectory: string;
   readonly logLevel: LogLevel;
+  /** Somebody else starts it again when it ends, so it stays when nothing is wanted. */
+  readonly stay: boolean;
 }
 
 /** Answers the exit code. Throws AppError AGENT_BFD_LOCKED, AGENT_BFD_SOCKET, AGENT_RUN_DIRECTORY. */
 export async function runBfd(
-  { runDirectory, logLevel }: BfdProcessOptions,
+  { runDirectory, logLevel, stay }: BfdProcessOptions,
   modules: { readonly stop: AbortSignal },
 ): Promise<number> {
   prepareRunDirectory(runDirectory);
@@ -67,21 +69,27 @@ export async function runBfd(
     },
   });
   const asked = (message: ToBfd): readonly FromBfd[] => {
-    if (message.kind === 'end') {
+    if (message.kind === 'end' && !stay) {
       ended.resolve('told to');
       return [];
     }
-    if (message.kind === 'sessions') {
-      log.write('info', 'bfd.sessions', { sessions: message.sessions.map(described) });
+    const { sessions, keep } = message.kind === 'sessions' ? message : { sessions: [], keep: [] };
+    if (message.kind !== 'observe') {
+      log.write('info', 'bfd.sessions', { sessions: sessions.map(described), keep });
       states.clear();
-      runner.setSessions(message.sessions);
+      runner.setSessions(sessions, keep);
     }
     return [{ kind: 'observed', sessions: runner.observed() }];
   };
   try {
     server = await serveControl(join(runDirectory, 'bfd.sock'), {
       greeting: () => [
-        { kind: 'hello', program: programVersion(), pid: process.pid },
+        {
+          kind: 'hello',
+          program: programVersion(),
+          pid: process.pid,
+          ...(realTime.set ? {} : { notRealTime: realTime.reason }),
+        },
         { kind: 'observed', sessions: runner.observed() },
       ],
       asked,

@@ -6,6 +6,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { BgpFacts, BgpIntent, RouteAnswer, RouteQuery } from '#bgp/engine.ts';
 import type { PodKernelChange } from '#cni/port.ts';
+import type { WatchedPaths } from '#dataplane/fib/nexthops.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
@@ -52,11 +53,22 @@ export interface ThreadRequests {
   };
 }
 
+/** What BFD says of the paths to gateways. */
+export interface PathsCommand extends WatchedPaths {
+  readonly kind: 'paths';
+  /** Some session is Up, so the kernel's locks must not be held for long. */
+  readonly isUp: boolean;
+}
+
 /** What main tells a thread without waiting. */
 export interface ThreadCommands {
-  readonly background: { readonly kind: 'intent'; readonly generation: number; readonly intent: DataplaneIntent };
+  readonly background:
+    | { readonly kind: 'intent'; readonly generation: number; readonly intent: DataplaneIntent }
+    | PathsCommand;
   /** `undefined`: this node speaks no BGP. */
-  readonly bgp: { readonly kind: 'intent'; readonly generation: number; readonly intent: BgpIntent | undefined };
+  readonly bgp:
+    | { readonly kind: 'intent'; readonly generation: number; readonly intent: BgpIntent | undefined }
+    | { readonly kind: 'pathFailed'; readonly peer: string; readonly text: string };
   readonly pods:
     | { readonly kind: 'intent'; readonly generation: number; readonly intent: PodsIntent }
     | { readonly kind: 'gate'; readonly gate: PodsGate };

@@ -5,7 +5,7 @@
  */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
-import type { FibUpdate } from '#dataplane/fib/route.ts';
+import type { FibUpdate, NextHop } from '#dataplane/fib/route.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 
 /** `external`: any AS but our own, `internal`: our own; which one it is the peer says in its OPEN. */
@@ -222,6 +222,15 @@ export interface PeerFacts {
         readonly notification: boolean;
       }
     | undefined;
+  /** Only of a peer with BFD: what a failure of the path to it takes away. */
+  readonly path?:
+    | {
+        /** The peer's address is on a link of this node. */
+        readonly onLink: boolean;
+        /** Gateways that lead to this peer and to no other. */
+        readonly gateways: readonly NextHop[];
+      }
+    | undefined;
 }
 
 export interface PeerError {
@@ -305,6 +314,8 @@ export interface BgpEngine {
   routes(query: RouteQuery): RouteAnswer;
   /** Drops a session; it comes back by itself. `soft` sends ROUTE-REFRESH and our routes again instead. */
   reset(peer: string, how: 'hard' | 'soft'): boolean;
+  /** The path to the peer failed: its session ends with Cease/10 and its routes go, whatever a graceful restart would keep. */
+  pathFailed(peer: string, text: string): boolean;
   /**
    * Ends all sessions. `silent` closes TCP only, so that the peers' graceful restart holds; `cease` withdraws and
    * sends Cease/2 (administrative shutdown). Resolves when the last byte is out, at most 2 s later.

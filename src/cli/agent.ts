@@ -21,6 +21,10 @@ export const agentSpec: Command = {
     { name: 'run-dir', value: 'DIR', help: `where the sockets and the spool are (default ${RUN_DIRECTORY})` },
     { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
     {
+      name: 'external-bfd',
+      help: 'BFD has a unit or DaemonSet of its own (`flatroute bfd --stay`): look for it, start none',
+    },
+    {
       name: 'withdraw-on-stop',
       help: 'at a stop withdraw all routes at the peers instead of leaving them to graceful restart',
     },
@@ -55,6 +59,7 @@ export const agentSpec: Command = {
         metrics,
         runDirectory: parsed.values.get('run-dir') ?? RUN_DIRECTORY,
         logLevel: level ?? 'info',
+        externalBfd: parsed.switches.has('external-bfd'),
         withdrawOnStop: parsed.switches.has('withdraw-on-stop'),
       },
       { stop: io.signal },

@@ -11,6 +11,10 @@ export const bfdSpec: Command = {
   arguments: [],
   options: [
     { name: 'run-dir', value: 'DIR', help: `where its socket is (default ${RUN_DIRECTORY})` },
+    {
+      name: 'stay',
+      help: 'stay when no session is wanted: for a unit or DaemonSet of its own beside `flatroute agent --external-bfd`',
+    },
     { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
   ],
   run: async (parsed, io) => {
@@ -19,6 +23,7 @@ export const bfdSpec: Command = {
       {
         runDirectory: parsed.values.get('run-dir') ?? RUN_DIRECTORY,
         logLevel: levels.find((known) => known === parsed.values.get('log-level')) ?? 'info',
+        stay: parsed.switches.has('stay'),
       },
       { stop: io.signal },
     );

@@ -1,5 +1,6 @@
 /** What intent asks of the kernel, apart from learned routes and pods. */
 import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { NexthopId } from './fib/route.ts';
 
 export interface DataplaneIntent {
   /** Blocks of this node; each has a blackhole route of the highest metric, so that traffic for free addresses never loops. */
@@ -23,4 +24,6 @@ export interface KernelFacts {
   readonly repairs: Readonly<Record<string, number>>;
   /** Checked, never assumed: forwarding sysctls, rp_filter of uplinks, FORWARD policy; a sentence each, empty when all is well. */
   readonly problems: readonly { readonly code: string; readonly text: string }[];
+  /** Of the gateways that BFD watches those that are in the kernel. */
+  readonly nexthops?: readonly NexthopId[];
 }

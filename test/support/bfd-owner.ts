@@ -11,11 +11,11 @@ const [neighbour = '', none] = process.argv.slice(2);
 const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 prepareRunDirectory(runDirectory);
 const link = new BfdLink(
-  { runDirectory, logLevel: 'info' },
+  { runDirectory, logLevel: 'info', external: false },
   {
     log: (_level, event, fields) => say({ event, ...fields }),
     changed: () => {
-      const session = link.sessions.get('router');
+      const session = link.facts.sessions.find(({ name }) => name === 'router');
       say({ state: session?.state ?? 'unknown', failures: session?.failures, since: session?.since });
     },
   },

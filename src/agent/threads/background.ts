@@ -19,7 +19,14 @@ import { NetlinkSocket } from '#netlink/io/socket.ts';
 import { RT_TABLE, RTN } from '#netlink/wire/constants.ts';
 import { appendDumpRoutes, decodeRoute } from '#netlink/wire/route.ts';
 import { lookUpInKernel } from '../kernel-lookup.ts';
-import type { BackgroundToBgp, BackgroundToPods, BgpToBackground, KernelFound, PodsToBackground } from '../messages.ts';
+import type {
+  BackgroundToBgp,
+  BackgroundToPods,
+  BgpToBackground,
+  KernelFound,
+  PathsCommand,
+  PodsToBackground,
+} from '../messages.ts';
 import { NodeWatch } from './node-watch.ts';
 import { OutgoingRules } from './outgoing-rules.ts';
 import { PodLinkWatch } from './pod-link-watch.ts';
@@ -29,6 +36,10 @@ import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
 const BLOCKS_AGAIN_MILLISECONDS = 30_000;
 /** Facts change with every batch of routes; main needs them ten times a second at most. */
 const FACTS_MILLISECONDS = 100;
+
+/** Rows that are written to the kernel at once. 1000 are the fewest calls, but can hold its lock for 370 ms, and BFD's packets wait. */
+const BATCH_ROWS = 1000;
+const SMALL_BATCH_ROWS = 100;
 
 class Background {
   readonly #host: ThreadHost<'background'>;
@@ -118,6 +129,13 @@ class Background {
     this.#sendFacts();
   }
 
+  setPaths(paths: PathsCommand): void {
+    this.#fib.setPaths(paths);
+    this.#fib.setBatchRows(paths.isUp ? SMALL_BATCH_ROWS : BATCH_ROWS);
+    // Which of them the kernel has is what BFD's process waits for.
+    this.#factsSoon();
+  }
+
   lookUp(address: Parameters<typeof lookUpInKernel>[0]): ReturnType<typeof lookUpInKernel> {
     return lookUpInKernel(address, (index) => this.#observer.interfaceName(index) ?? `interface ${index}`);
   }
@@ -182,6 +200,7 @@ class Background {
       learnedRoutes: fib.learnedRoutes,
       routeConflicts: [...fib.routeConflicts, ...blocks.routeConflicts],
       repairs: { ...fib.repairs, ...blocks.repairs },
+      nexthops: fib.nexthops,
       problems: [...fib.problems, ...blocks.problems, ...this.#outgoing.problems, ...this.#node.problems],
     };
   }
@@ -190,7 +209,10 @@ class Background {
 function makeBackground(host: ThreadHost<'background'>): ThreadWork<'background'> {
   const background = new Background(host);
   return {
-    command: ({ intent, generation }) => background.apply(intent, generation),
+    command: (command) => {
+      if (command.kind === 'paths') background.setPaths(command);
+      else background.apply(command.intent, command.generation);
+    },
     requests: {
       start: () => background.start(),
       lookup: (address) => background.lookUp(address),

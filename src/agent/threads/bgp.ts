@@ -93,8 +93,12 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
   };
 
   return {
-    command: ({ intent, generation }) => {
-      wanted = { intent, generation };
+    command: (command) => {
+      if (command.kind === 'pathFailed') {
+        engine?.pathFailed(command.peer, command.text);
+        return;
+      }
+      wanted = command;
       applyWanted();
     },
     requests: {

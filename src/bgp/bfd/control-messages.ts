@@ -63,15 +63,28 @@ export interface ObservedBfdSession {
 }
 
 export type ToBfd =
-  /** All that are wanted; those that are not named end by AdminDown. */
-  | { readonly kind: 'sessions'; readonly sessions: readonly DesiredBfdSession[] }
+  /**
+   * All that are wanted; those that are not named end by AdminDown. But what there is of a peer in `keep` (a session of its
+   * name, or of its name, a slash and an address) stays as it is: who asks does not know it yet.
+   */
+  | {
+      readonly kind: 'sessions';
+      readonly sessions: readonly DesiredBfdSession[];
+      readonly keep: readonly string[];
+    }
   /** Asks for `observed`, counters included. */
   | { readonly kind: 'observe' }
-  /** All sessions end by AdminDown, then the process does. */
+  /** Nothing is wanted any more: all sessions end by AdminDown, then the process does, unless it was told to stay. */
   | { readonly kind: 'end' };
 
 export type FromBfd =
-  | { readonly kind: 'hello'; readonly program: string; readonly pid: number }
+  | {
+      readonly kind: 'hello';
+      readonly program: string;
+      readonly pid: number;
+      /** Why the process has no real-time priority, if it has none. */
+      readonly notRealTime?: string;
+    }
   /** Every session; after `hello`, and as the answer to `sessions` and `observe`. */
   | { readonly kind: 'observed'; readonly sessions: readonly ObservedBfdSession[] }
   /** A change of state, of a negotiated time or of `problem`. */
@@ -140,8 +153,12 @@ export function readToBfd(value: unknown): Result<ToBfd | undefined, string> {
     names.add(session.value.name);
     sessions.push(session.value);
   }
-  return ok({ kind: 'sessions', sessions });
+  const keep = readNames(value['keep'] ?? []);
+  return keep === undefined ? fail('keep is no list of names') : ok({ kind: 'sessions', sessions, keep });
 }
+
+const readNames = (value: unknown): string[] | undefined =>
+  Array.isArray(value) && value.every((name) => typeof name === 'string') ? value : undefined;
 
 function readDesired(row: unknown): Result<DesiredBfdSession, string> {
   if (!isFields(row) || typeof row['name'] !== 'string' || row['name'] === '') return fail('a session without a name');
@@ -192,8 +209,9 @@ function readIds(value: unknown): number[] | undefined {
 /** A message of BFD's process, which is a program of ours: the frame was checked, the kinds are told apart. */
 export function readFromBfd(value: unknown): FromBfd | undefined {
   if (!isFields(value)) return undefined;
-  const { kind, program, pid, reason, session, sessions } = value;
-  if (kind === 'hello' && typeof program === 'string' && typeof pid === 'number') return { kind, program, pid };
+  const { kind, program, pid, notRealTime, reason, session, sessions } = value;
+  if (kind === 'hello' && typeof program === 'string' && typeof pid === 'number')
+    return { kind, program, pid, ...(typeof notRealTime === 'string' ? { notRealTime } : {}) };
   if (kind === 'refused' && typeof reason === 'string') return { kind, reason };
   if (kind === 'changed' && isObserved(session)) return { kind, session };
   if (kind === 'observed' && Array.isArray(sessions) && sessions.every(isObserved)) return { kind, sessions };

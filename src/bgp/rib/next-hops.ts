@@ -25,6 +25,8 @@ export interface NextHopSession {
   readonly localAddress: IpAddress;
   /** Of a session over link-local addresses. */
   readonly interfaceIndex?: number | undefined;
+  /** Name of the peer. */
+  readonly peer?: string | undefined;
 }
 
 interface Entry {
@@ -32,6 +34,8 @@ interface Entry {
   /** For a link-local next hop, which means something on one link only: its interface, or our address there. */
   readonly scope: number | IpAddress | undefined;
   readonly key: string;
+  /** The only peer that has named it; `undefined`: several have. */
+  peer: string | undefined;
   references: number;
   resolution: Resolution;
 }
@@ -130,10 +134,14 @@ export class NextHops {
     if (id === undefined) {
       id = this.#free.pop() ?? this.#byId.length;
       const resolution = this.#resolver.resolve({ address, scope });
-      this.#byId[id] = { address, scope, key, references: 0, resolution };
+      this.#byId[id] = { address, scope, key, peer: session.peer, references: 0, resolution };
       this.#byKey.set(key, id);
     }
-    this.retain(id);
+    const entry = this.#byId[id];
+    if (entry !== undefined) {
+      entry.references++;
+      if (entry.peer !== session.peer) entry.peer = undefined;
+    }
     return id;
   }
 
@@ -150,6 +158,31 @@ export class NextHops {
     this.#free.push(id);
   }
 
+  /**
+   * Gateways that lead to one peer and to nobody else: its own address, if it is on a link of ours, and those that only
+   * its paths name. A next hop that another peer names too may be a third router's.
+   */
+  gatewaysOf(peer: string, address: IpAddress, interfaceIndex: number | undefined): NextHop[] {
+    const gateways = new Map<string, NextHop>();
+    const shared = new Set<string>();
+    for (const entry of this.#byId) {
+      if (entry === undefined || !entry.resolution.ok) continue;
+      const { hop } = entry.resolution;
+      if (entry.peer === peer) gateways.set(hopKey(hop), hop);
+      else shared.add(hopKey(hop));
+    }
+    for (const key of shared) gateways.delete(key);
+    const own = this.#resolver.resolve({ address, scope: interfaceIndex });
+    if (own.ok && own.hop.gateway === address) gateways.set(hopKey(own.hop), own.hop);
+    return [...gateways.values()];
+  }
+
+  /** Whether an address is on a link of this node; `interfaceIndex` is that of a link-local one. */
+  isOnLink(address: IpAddress, interfaceIndex: number | undefined): boolean {
+    const resolution = this.#resolver.resolve({ address, scope: interfaceIndex });
+    return resolution.ok && resolution.hop.gateway === address;
+  }
+
   address(id: number): IpAddress | undefined {
     return this.#byId[id]?.address;
   }
@@ -158,6 +191,8 @@ export class NextHops {
     return this.#byId[id]?.resolution ?? { ok: false, reason: 'no next hop' };
   }
 }
+
+const hopKey = ({ gateway, interfaceIndex }: NextHop): string => `${gateway}%${interfaceIndex}`;
 
 function sameResolution(a: Resolution, b: Resolution): boolean {
   if (!a.ok || !b.ok) return a.ok === b.ok;

@@ -52,7 +52,19 @@ const perFamily = (count: (family: Family) => number): Record<Family, number> =>
   ipv6: count('ipv6'),
 });
 
-function peerFacts(peer: Peer, dropped: DroppedSegments): PeerFacts {
+/** More gateways of one peer are no router's any more. */
+const mostGateways = 64;
+
+function pathFacts({ intent, negotiated }: Peer, { nextHops }: Core): PeerFacts['path'] {
+  if (intent.bfd === undefined) return undefined;
+  const { interfaceIndex } = negotiated ?? {};
+  return {
+    onLink: nextHops.isOnLink(intent.address, interfaceIndex),
+    gateways: nextHops.gatewaysOf(intent.name, intent.address, interfaceIndex).slice(0, mostGateways),
+  };
+}
+
+function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts {
   const { intent, session, negotiated, adjacency, output } = peer;
   const restart = negotiated?.gracefulRestart;
   return {
@@ -85,6 +97,7 @@ function peerFacts(peer: Peer, dropped: DroppedSegments): PeerFacts {
             ),
             notification: negotiated?.notificationRestart ?? false,
           },
+    path: pathFacts(peer, core),
   };
 }
 
@@ -116,7 +129,7 @@ export function factsOf(
     generation,
     listening: listener?.listening,
     listenError: listener?.listenError,
-    peers: all.map((peer) => peerFacts(peer, dropped)),
+    peers: all.map((peer) => peerFacts(peer, core, dropped)),
     announced,
     routes: { ipv4: table('ipv4'), ipv6: table('ipv6') },
   };

@@ -376,6 +376,8 @@ export class Peer {
     message: UpdateMessage,
   ): Reset | undefined {
     const { core } = this.#context;
+    const { localAddress, interfaceIndex } = session;
+    const hopSession = { localAddress, interfaceIndex, peer: adjacency.name };
     const hasClassicNlri = message.reachable.some(({ nextHop }) => nextHop === undefined);
     const stored = core.attributes.intern(hasClassicNlri ? scopes.classic : scopes.mp, message.attributes);
     try {
@@ -394,7 +396,7 @@ export class Peer {
           this.#withdraw(adjacency, nlri);
           continue;
         }
-        const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, session);
+        const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, hopSession);
         core.ribs[nlri.family].announce(adjacency, nlri, stored, id);
         core.nextHops.release(id);
       }

@@ -9,8 +9,8 @@ import type { Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { after, between, type Clock, type Duration, earliest, type Instant, milliseconds } from '#lib/time.ts';
 import type { NetlinkSocket } from '#netlink/io/socket.ts';
-import { Nexthops } from './nexthops.ts';
-import { fibRowBytes, type FibUpdate, type NextHop } from './route.ts';
+import { Nexthops, type WatchedPaths } from './nexthops.ts';
+import { fibRowBytes, type FibUpdate, type NextHop, type NexthopId } from './route.ts';
 import { type PreferredSource, RouteTable } from './route-table.ts';
 
 export interface FibWriterOptions {
@@ -48,6 +48,8 @@ export interface FibFacts {
   /** By what had to be repaired: route, unexpectedRoute, nexthop, nexthopGroup. */
   readonly repairs: Readonly<Record<string, number>>;
   readonly problems: readonly { readonly code: string; readonly text: string }[];
+  /** Gateways of watched paths that are in the kernel. */
+  readonly nexthops: readonly NexthopId[];
 }
 
 const defaultBatchRows = 1000;
@@ -133,6 +135,12 @@ export class FibWriter {
     this.#batchRows = rows;
   }
 
+  /** What BFD says of the paths to gateways. */
+  setPaths(paths: WatchedPaths): void {
+    this.#nexthops.setPaths(paths);
+    this.#kick();
+  }
+
   /** Routes with another preferred source than this are written again. */
   setPreferredSource(source: PreferredSource): void {
     if (this.#routes.setPreferredSource(source)) this.observeAgain();
@@ -157,6 +165,7 @@ export class FibWriter {
       routeConflicts: this.#routes.conflicts(),
       repairs: { ...this.#routes.repairs, ...this.#nexthopRepairs },
       problems,
+      nexthops: this.#nexthops.watched(),
     };
   }
 
@@ -179,14 +188,15 @@ export class FibWriter {
   /** One turn: an observation when one is due, and one batch. */
   #turn(): void {
     if (this.#observeWanted && this.#clock.now() >= this.#observeNotBefore) this.#observe();
-    if (this.#nexthops.dirty) {
-      if (!this.#nexthops.write()) this.#retry();
+    const now = this.#clock.now();
+    if (this.#nexthops.isDirty(now)) {
+      if (!this.#nexthops.write(now)) this.#retry();
       this.#routes.requeueMoved();
     }
     if (!this.#routes.writeBatch(this.#batchRows)) this.#retry();
     if (this.#routes.queue.length === 0) this.#nexthops.sweep(this.#routes.isComplete);
     this.#report();
-    if (this.#routes.queue.length > 0 || this.#nexthops.dirty) this.#kick();
+    if (this.#routes.queue.length > 0 || this.#nexthops.isDirty(this.#clock.now())) this.#kick();
     else this.#arm();
   }
 
@@ -203,7 +213,7 @@ export class FibWriter {
   #observe(): void {
     this.#observeWanted = false;
     const begun = this.#clock.now();
-    const repaired = this.#nexthops.observe();
+    const repaired = this.#nexthops.observe(begun);
     this.#nexthopRepairs.nexthop += repaired?.nexthops ?? 0;
     this.#nexthopRepairs.nexthopGroup += repaired?.groups ?? 0;
     if (!this.#routes.observe() || repaired === undefined) this.#observeWanted = true;
@@ -221,7 +231,11 @@ export class FibWriter {
     this.#cancelTimer = undefined;
     if (this.#routes.refusedCount > 0 || this.#nexthops.refused().length > 0) this.#retry();
     else if (this.#retryAt === undefined && !this.#observeWanted) this.#retryDelay = milliseconds(0);
-    const at = earliest(this.#observeWanted ? this.#observeNotBefore : undefined, this.#retryAt);
+    const at = earliest(
+      this.#observeWanted ? this.#observeNotBefore : undefined,
+      this.#retryAt,
+      this.#nexthops.restsUntil,
+    );
     if (at === undefined) return;
     this.#cancelTimer = this.#clock.at(at, () => {
       if (this.#retryAt !== undefined && this.#clock.now() >= this.#retryAt) {

@@ -15,8 +15,9 @@ import {
   type Nexthop,
 } from '#netlink/wire/nexthop.ts';
 import { EEXIST, ENOENT } from '#linux/errno.ts';
+import { type Instant, after, earliest, seconds } from '#lib/time.ts';
 import { NEXTHOP_ID_COUNT, NEXTHOP_ID_FIRST, ROUTE_PROTOCOL } from '../kernel-names.ts';
-import type { NextHop, NextHopGroup } from './route.ts';
+import type { NextHop, NextHopGroup, NexthopId } from './route.ts';
 
 interface Member {
   readonly key: string;
@@ -42,11 +43,23 @@ export interface NexthopRepairs {
   readonly groups: number;
 }
 
+/** Paths that BFD watches; a gateway of a failed one is not put into the kernel. */
+export interface WatchedPaths {
+  readonly watched: readonly NextHop[];
+  readonly failed: readonly NextHop[];
+}
+
+/**
+ * BFD's process takes a failed path's nexthops out of the kernel before anybody here knows. So what is lost of a watched
+ * path is not made again at once: by then it is known to have failed, or somebody else took it.
+ */
+const lostRest = seconds(1);
+
 const isOurs = (nexthop: Nexthop): boolean =>
   nexthop.protocol === ROUTE_PROTOCOL &&
   nexthop.id >= NEXTHOP_ID_FIRST &&
   nexthop.id < NEXTHOP_ID_FIRST + NEXTHOP_ID_COUNT;
-const memberKey = (gateway: string, interfaceIndex: number): string => `${gateway}%${interfaceIndex}`;
+const hopKey = ({ gateway, interfaceIndex }: NextHop): string => `${gateway}%${interfaceIndex}`;
 const sameIds = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((id) => b.includes(id));
 
@@ -63,14 +76,41 @@ export class Nexthops {
   /** Routes that point at a group, by id - NEXTHOP_ID_FIRST. */
   readonly #routes: number[] = [];
   #dirty = false;
+  #watched: ReadonlySet<string> = new Set();
+  #failed: ReadonlySet<string> = new Set();
+  /** Watched ones that were found missing though nobody here had deleted them. */
+  readonly #lost = new Map<Member, Instant>();
 
   constructor(socket: NetlinkSocket) {
     this.#socket = socket;
   }
 
   /** Some object is missing or other than it should be, so write() has something to do. */
-  get dirty(): boolean {
-    return this.#dirty;
+  isDirty(now: Instant): boolean {
+    const { restsUntil } = this;
+    return this.#dirty || (restsUntil !== undefined && restsUntil <= now);
+  }
+
+  /** When the first of the lost ones may be made again. */
+  get restsUntil(): Instant | undefined {
+    let until: Instant | undefined;
+    for (const [member, lostAt] of this.#lost)
+      if (!this.#failed.has(member.key)) until = earliest(until, after(lostAt, lostRest));
+    return until;
+  }
+
+  setPaths({ watched, failed }: WatchedPaths): void {
+    const keys = (hops: readonly NextHop[]): Set<string> => new Set(hops.map(hopKey));
+    this.#watched = keys(watched);
+    this.#failed = keys(failed);
+    this.#dirty = true;
+  }
+
+  /** The kernel's ids of the gateways that are watched. */
+  watched(): readonly NexthopId[] {
+    return [...this.#members.values()].flatMap(({ key, id, hop, inKernel }) =>
+      inKernel && this.#watched.has(key) ? [{ id, ...hop }] : [],
+    );
   }
 
   /** The kernel's id of the engine's group; 0 while no member of it is usable. */
@@ -154,7 +194,7 @@ export class Nexthops {
   }
 
   #member(hop: NextHop): Member {
-    const key = memberKey(hop.gateway, hop.interfaceIndex);
+    const key = hopKey(hop);
     const known = this.#members.get(key);
     if (known !== undefined) return known;
     let inherited: Nexthop | undefined;
@@ -187,7 +227,7 @@ export class Nexthops {
   }
 
   /** Looks at what the kernel has. Answers how many objects of ours had vanished or changed; `undefined`: the dump failed. */
-  observe(): NexthopRepairs | undefined {
+  observe(now: Instant): NexthopRepairs | undefined {
     const dumped = this.#socket.dumpList(appendDumpNexthops, decodeNexthop);
     if (!dumped.ok) return undefined;
     const found = new Map(dumped.value.map((nexthop) => [nexthop.id, nexthop]));
@@ -198,7 +238,10 @@ export class Nexthops {
     for (const member of this.#members.values()) {
       const nexthop = this.#take(found, member.id);
       const same = nexthop?.gateway === member.hop.gateway && nexthop.interfaceIndex === member.hop.interfaceIndex;
-      if (member.inKernel && !same) nexthops += 1;
+      if (member.inKernel && !same) {
+        if (this.#watched.has(member.key)) this.#lost.set(member, now);
+        else nexthops += 1;
+      }
       // Somebody else's object under our id, or one of ours turned into another: both need a new id.
       if (nexthop !== undefined && !same) member.id = this.#newId();
       member.inKernel = same;
@@ -227,20 +270,28 @@ export class Nexthops {
     return nexthop === undefined ? undefined : { ...nexthop, gateway: undefined, members: undefined };
   }
 
+  /** The path is failed, or may be. */
+  #rests(member: Member, now: Instant): boolean {
+    const lostAt = this.#lost.get(member);
+    return this.#failed.has(member.key) || (lostAt !== undefined && now < after(lostAt, lostRest));
+  }
+
   /** Makes what is missing. Answers false when the kernel has to be looked at again first. */
-  write(): boolean {
+  write(now: Instant): boolean {
     this.#dirty = false;
     const needed = new Set<Member>();
     for (const group of this.#groups.values())
       if (group.uses > 0) for (const member of group.members) needed.add(member);
-    const missing = [...needed].filter((member) => !member.inKernel);
+    const missing = [...needed].filter((member) => !member.inKernel && !this.#rests(member, now));
     const flags = NLM_F.CREATE | NLM_F.EXCL;
     this.#batch.clear();
+    for (const [member, lostAt] of this.#lost) if (now >= after(lostAt, lostRest)) this.#lost.delete(member);
     for (const { id, hop } of missing) appendNewNexthop(this.#batch, flags, { id, protocol: ROUTE_PROTOCOL, ...hop });
     const made = this.#socket.execute(this.#batch);
     let taken = made.overrun;
     for (const member of missing) {
       member.inKernel = true;
+      this.#lost.delete(member);
       member.refused = undefined;
     }
     for (const failure of made.failures) {
@@ -285,6 +336,7 @@ export class Nexthops {
     for (const [key, member] of this.#members) {
       if (held.has(member)) continue;
       this.#members.delete(key);
+      this.#lost.delete(member);
       if (member.inKernel) this.#retire(member.id, undefined, member.hop);
     }
     if (inherited) this.#deleteUnused();

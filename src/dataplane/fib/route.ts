@@ -17,6 +17,11 @@ export interface NextHop {
   readonly interfaceIndex: number;
 }
 
+/** A next hop that is in the kernel, under this id. */
+export interface NexthopId extends NextHop {
+  readonly id: number;
+}
+
 export interface FibUpdate {
   /** Grows by one with each update; the kernel's side answers with it when all rows are in the kernel. */
   readonly sequence: number;

@@ -259,6 +259,50 @@ describe('FibWriter', () => {
     }
   });
 
+  test('what BFD deletes of a failed path stays away until it is told to be well; of a watched one that is well it comes back', async () => {
+    const watched = watchedWriter(node.ns.path);
+    const paths = [hop('10.0.0.2', node.up[0]), hop('10.0.1.2', node.up[1])];
+    const [failing] = paths;
+    assert.ok(failing !== undefined);
+    const viaFailing = async (): Promise<number> => (await routes('proto', '179', 'via', failing.gateway)).length;
+    const idOf = (): number =>
+      watched.writer.facts().nexthops.find(({ gateway }) => gateway === failing.gateway)?.id ?? 0;
+    const lose = async (): Promise<void> => {
+      await node.ns.run(['ip', 'nexthop', 'del', 'id', String(idOf())]);
+      watched.writer.observeAgain();
+    };
+    try {
+      watched.writer.start();
+      watched.writer.setPaths({ watched: paths, failed: [] });
+      watched.writer.apply(fibUpdate(1, prefixes(50, 1), { groups: [{ id: 1, members: paths }], complete: true }));
+      await watched.applied(1);
+      await watched.until('both are in the kernel', (one) => one.nexthops.length === 2);
+      const repairs = watched.writer.facts().repairs['nexthop'];
+
+      await lose();
+      await watched.until('one is missed', (one) => one.nexthops.length === 1 && one.pending === 0);
+      assert.equal(await viaFailing(), 0);
+      watched.writer.setPaths({ watched: paths, failed: [failing] });
+      // A new set of next hops does not bring it back either.
+      watched.writer.apply(fibUpdate(2, prefixes(1, 2), { groups: [{ id: 2, members: [failing] }] }));
+      watched.writer.apply(fibUpdate(3, prefixes(1, 3), { groups: [{ id: 3, members: paths }] }));
+      await watched.applied(3);
+      assert.equal(await viaFailing(), 0);
+      assert.equal((await routes('proto', '179', 'via', '10.0.1.2')).length, 50);
+      assert.equal(watched.writer.facts().repairs['nexthop'], repairs, 'that it is missing is no drift');
+      watched.writer.setPaths({ watched: paths, failed: [] });
+      await watched.until('it is back', (one) => one.nexthops.length === 2 && one.pending === 0);
+
+      // Nobody says that this one failed: it rests a while, and comes back by itself.
+      await lose();
+      await watched.until('one is missed', (one) => one.nexthops.length === 1);
+      await watched.until('it is back', (one) => one.nexthops.length === 2);
+    } finally {
+      watched.close();
+      await flush();
+    }
+  });
+
   test('what somebody deletes, changes or adds with our marks is put right and counted', async () => {
     const watched = watchedWriter(node.ns.path);
     try {

@@ -11,10 +11,11 @@ import {
 } from '../control-messages.ts';
 
 export interface ControlClient {
-  setSessions(sessions: readonly DesiredBfdSession[]): void;
+  /** `keep`: peers whose sessions stay as they are, whatever they are. */
+  setSessions(sessions: readonly DesiredBfdSession[], keep?: readonly string[]): void;
   /** Asks for an `observed`. */
   observe(): void;
-  /** Ends all sessions by AdminDown, and the process; the connection is lost when it has. */
+  /** Nothing is wanted any more: all sessions end by AdminDown, and so does the process unless it was told to stay. */
   end(): void;
   /** Leaves; the sessions stay. */
   close(): void;
@@ -23,7 +24,13 @@ export interface ControlClient {
 export interface ControlClientModules {
   readonly told: (message: FromBfd) => void;
   /** Not after close(). */
-  readonly lost: (reason: string) => void;
+  readonly lost: (loss: Loss) => void;
+}
+
+export interface Loss {
+  readonly reason: string;
+  /** One of both does not understand the other. */
+  readonly misunderstood: boolean;
 }
 
 /** The error is a sentence: nobody listens at `path`. */
@@ -35,11 +42,11 @@ export function connectControl(
     const socket = createConnection(path);
     const reader = new FrameReader();
     let open = false;
-    const leave = (reason: string): void => {
+    const leave = (reason: string, misunderstood = false): void => {
       if (!open) return;
       open = false;
       socket.destroy();
-      lost(reason);
+      lost({ reason, misunderstood });
     };
     const send = (message: ToBfd): void => {
       if (open) socket.write(encodeFrame(message));
@@ -48,7 +55,7 @@ export function connectControl(
       open = true;
       resolve(
         ok({
-          setSessions: (sessions) => send({ kind: 'sessions', sessions }),
+          setSessions: (sessions, keep = []) => send({ kind: 'sessions', sessions, keep }),
           observe: () => send({ kind: 'observe' }),
           end: () => send({ kind: 'end' }),
           close: () => {
@@ -60,10 +67,12 @@ export function connectControl(
     });
     socket.on('data', (bytes: Buffer) => {
       const read = reader.push(bytes);
-      if (!read.ok) return leave(read.error);
+      if (!read.ok) return leave(read.error, true);
       for (const value of read.value) {
         const message = readFromBfd(value);
-        if (open && message !== undefined) told(message);
+        if (!open || message === undefined) continue;
+        told(message);
+        if (message.kind === 'refused') leave(message.reason, true);
       }
     });
     socket.on('error', (error: NodeJS.ErrnoException) => {

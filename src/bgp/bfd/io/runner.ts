@@ -88,11 +88,16 @@ export class BfdRunner {
     });
   }
 
-  /** The sessions that are wanted from now on. A session whose neighbour or way there is another is a new one. */
-  setSessions(desired: readonly DesiredBfdSession[]): void {
+  /**
+   * The sessions that are wanted from now on. A session whose neighbour or way there is another is a new one. What there
+   * is of a peer in `keep` stays.
+   */
+  setSessions(desired: readonly DesiredBfdSession[], keep: readonly string[] = []): void {
     const wanted = new Map(desired.map((session) => [session.name, session]));
+    const kept = new Set(keep);
     for (const [name, running] of this.#byName) {
       const next = wanted.get(name);
+      if (next === undefined && (kept.has(name) || kept.has(name.slice(0, name.indexOf('/'))))) continue;
       if (next === undefined || !sameWay(running.desired, next)) this.#dismiss(running);
     }
     for (const session of desired) {

@@ -30,9 +30,13 @@ const session = {
 } as const;
 
 const messages: readonly ToBfd[] = [
-  { kind: 'sessions', sessions: [session, { ...session, name: 'other', interface: 'up-a', local: remote }] },
+  {
+    kind: 'sessions',
+    sessions: [session, { ...session, name: 'other', interface: 'up-a', local: remote }],
+    keep: ['range'],
+  },
   { kind: 'observe' },
-  { kind: 'sessions', sessions: [] },
+  { kind: 'sessions', sessions: [], keep: [] },
   { kind: 'end' },
 ];
 
@@ -70,7 +74,7 @@ test('a later minor version: unknown kinds are passed over, unknown fields are n
   assert.deepEqual(readToBfd(read.value[0]), { ok: true, value: undefined });
   assert.equal(readFromBfd(read.value[0]), undefined);
   const more = readToBfd({ kind: 'sessions', later: 1, sessions: [{ ...session, later: true }] });
-  assert.deepEqual(more, { ok: true, value: { kind: 'sessions', sessions: [session] } });
+  assert.deepEqual(more, { ok: true, value: { kind: 'sessions', sessions: [session], keep: [] } });
 });
 
 const broken = [
@@ -91,6 +95,7 @@ for (const { name, bytes, reason } of broken) {
 const wrong: readonly (readonly [string, unknown, RegExp])[] = [
   ['no object', 5, /no object/],
   ['no list', { kind: 'sessions' }, /no list/],
+  ['kept sessions without names', { kind: 'sessions', sessions: [], keep: [1] }, /keep is no list of names/],
   ['no name', { kind: 'sessions', sessions: [{ ...session, name: '' }] }, /without a name/],
   ['one name twice', { kind: 'sessions', sessions: [session, session] }, /two sessions are called router/],
   ['no address', { kind: 'sessions', sessions: [{ ...session, remote: 'router' }] }, /remote is no address/],
@@ -131,6 +136,7 @@ test('what the process tells is read as it was told', () => {
   } as const;
   const told: readonly FromBfd[] = [
     { kind: 'hello', program: '1', pid: 2 },
+    { kind: 'hello', program: '1', pid: 2, notRealTime: 'EPERM' },
     { kind: 'observed', sessions: [observed, { ...observed, problem: 'no way' }] },
     { kind: 'changed', session: observed },
     { kind: 'refused', reason: 'because' },

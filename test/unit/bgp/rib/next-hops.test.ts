@@ -111,3 +111,30 @@ test('the same link-local address on two links is two next hops', () => {
   );
   assert.notEqual(ids[0], ids[1]);
 });
+
+test('the gateways of a peer are its own address and what only its paths name', () => {
+  const hops = new NextHops();
+  hops.setView(view);
+  const learn = (peer: string, nextHop: string): number =>
+    hops.intern({ global: address(nextHop), linkLocal: undefined }, { localAddress: address('192.0.2.1'), peer });
+  const of = (peer: string, own: string): string[] =>
+    hops
+      .gatewaysOf(peer, address(own), undefined)
+      .map(({ gateway, interfaceIndex }) => `${gateway}%${interfaceIndex}`)
+      .sort();
+  assert.deepEqual(of('tor-a', '192.0.2.9'), ['192.0.2.9%1'], 'before a path has come');
+  assert.deepEqual(of('tor-a', '198.51.100.1'), [], 'a peer behind a router');
+  learn('tor-a', '192.0.2.9');
+  learn('tor-a', 'fe80::9');
+  const third = learn('tor-a', '192.0.2.30');
+  assert.deepEqual(of('tor-a', '192.0.2.9'), ['192.0.2.30%1', '192.0.2.9%1', 'fe80::9%1']);
+  // A third router, and the gateway behind which it is.
+  learn('tor-b', '192.0.2.30');
+  learn('tor-b', '192.0.2.9');
+  assert.deepEqual(of('tor-a', '192.0.2.9'), ['192.0.2.9%1', 'fe80::9%1']);
+  assert.deepEqual(of('tor-b', '192.0.2.10'), ['192.0.2.10%1']);
+  hops.release(third);
+  assert.ok(hops.isOnLink(address('192.0.2.9'), undefined));
+  assert.ok(hops.isOnLink(address('fe80::1234'), 2));
+  assert.ok(!hops.isOnLink(address('198.51.100.1'), undefined));
+});
