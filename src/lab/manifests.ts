@@ -39,16 +39,13 @@ export interface PeerManifest {
   readonly holdTimeSeconds: number;
   /** Key of the Secret `bgp` that holds the password. */
   readonly passwordKey?: string;
-  readonly passive?: boolean;
   /** A router's role: what is learned from others is announced here too. */
   readonly transit?: boolean;
-  readonly allowedLocalAsns?: number;
-  readonly client?: boolean;
-  readonly maxPrefixes?: number;
   /** The session runs from the node's own address, not from the link's. */
   readonly ebgpMultihop?: number;
-  readonly ttlSecurity?: number;
   readonly filters?: readonly string[];
+  /** Further fields of `spec`, one a line. */
+  readonly options?: readonly string[];
 }
 
 export function bgpPeer(it: PeerManifest): string {
@@ -65,13 +62,9 @@ export function bgpPeer(it: PeerManifest): string {
     // The session runs between the addresses of the link, not from the node's own.
     it.ebgpMultihop === undefined ? '  sourceAddress: None' : `  ebgpMultihop: ${it.ebgpMultihop}`,
     it.passwordKey === undefined ? undefined : `  password: { secretKeyRef: { name: bgp, key: ${it.passwordKey} } }`,
-    it.passive === true ? '  passive: true' : undefined,
     it.transit === true ? '  transit: true' : undefined,
-    it.client === true ? '  routeReflectorClient: true' : undefined,
-    it.allowedLocalAsns === undefined ? undefined : `  numAllowedLocalASNumbers: ${it.allowedLocalAsns}`,
-    it.ttlSecurity === undefined ? undefined : `  ttlSecurity: ${it.ttlSecurity}`,
     it.filters === undefined ? undefined : `  filters: [${it.filters.join(', ')}]`,
-    it.maxPrefixes === undefined ? undefined : `  maxPrefixes: { limit: ${it.maxPrefixes} }`,
+    ...(it.options ?? []).map((line) => `  ${line}`),
   );
 }
 
@@ -92,6 +85,26 @@ export function bgpFilter(name: string, accept: readonly Prefix[]): string {
     'spec:',
     ...rules('ipv4'),
     ...rules('ipv6'),
+  );
+}
+
+/** Changes these prefixes, and no other, when they are announced. */
+export function changingFilter(name: string, prefixes: readonly Prefix[], operations: readonly string[]): string {
+  const rules = (family: Family): readonly string[] =>
+    prefixes
+      .filter((prefix) => familyOf(prefix) === family)
+      .map((prefix) => {
+        const done = operations.map((operation) => `{ ${operation} }`).join(', ');
+        return `    - { action: Accept, matchOperator: Equal, cidr: ${JSON.stringify(prefix)}, operations: [${done}] }`;
+      });
+  const [ipv4, ipv6] = [rules('ipv4'), rules('ipv6')];
+  return lines(
+    'apiVersion: flatroute.io/v1alpha1',
+    'kind: BGPFilter',
+    `metadata: { name: ${name} }`,
+    'spec:',
+    ...(ipv4.length === 0 ? [] : ['  exportV4:', ...ipv4]),
+    ...(ipv6.length === 0 ? [] : ['  exportV6:', ...ipv6]),
   );
 }
 

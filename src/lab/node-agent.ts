@@ -5,7 +5,7 @@
  */
 import type { LabProcess } from './process.ts';
 import type { Host } from './host.ts';
-import { access, rename, rm } from 'node:fs/promises';
+import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { AppError } from '#lib/result.ts';
 import type { Duration } from '#lib/time.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
@@ -36,6 +36,11 @@ export interface RouteView {
   readonly nextHop?: string;
   readonly accepted: boolean;
   readonly reason: string;
+  readonly asPath: string;
+  readonly origin: string;
+  readonly localPref?: number;
+  readonly med?: number;
+  readonly communities: readonly string[];
   readonly best: boolean;
   readonly multipath: boolean;
 }
@@ -55,8 +60,10 @@ export interface AgentQuestions {
   /** `running` once everything is set up. */
   state(): Promise<string>;
   peers(): Promise<readonly PeerView[]>;
-  /** The best routes and those used beside them. */
-  routes(): Promise<readonly RouteView[]>;
+  /** The best routes and those used beside them, or everything that was accepted. */
+  routes(which?: 'best' | 'accepted'): Promise<readonly RouteView[]>;
+  /** Of the intent that the resources gave last, and of the one that sessions run with. */
+  generation(): Promise<{ readonly given: number; readonly applied: number | undefined }>;
   pods(): Promise<readonly PodView[]>;
 }
 
@@ -84,6 +91,7 @@ export class NodeAgent {
 
   /** Writes resource files, each replaced in one step; `undefined` removes one. */
   async write(files: Readonly<Record<string, string | undefined>>): Promise<void> {
+    await mkdir(this.host.path(RESOURCES), { recursive: true });
     for (const [name, text] of Object.entries(files)) {
       const path = `${RESOURCES}/${name}`;
       if (text === undefined) {
@@ -91,7 +99,6 @@ export class NodeAgent {
         continue;
       }
       await this.host.writeFile(`/etc/flatroute/.${name}`, text, 0o600);
-      await this.host.run(['mkdir', '-p', RESOURCES]);
       await rename(this.host.path(`/etc/flatroute/.${name}`), this.host.path(path));
     }
   }
@@ -143,6 +150,19 @@ export class NodeAgent {
   }
 }
 
+interface StatusView {
+  readonly generation: number;
+  readonly threads: readonly { readonly name: string; readonly generation: number }[];
+}
+
+export const generationOf = ({
+  generation,
+  threads,
+}: StatusView): Awaited<ReturnType<AgentQuestions['generation']>> => ({
+  given: generation,
+  applied: threads.find((thread) => thread.name === 'bgp')?.generation,
+});
+
 /** `flatroute … -o json` in the host. */
 export const askByCommandLine: Asking = (host) => {
   const json = async (...words: readonly string[]): Promise<unknown> => {
@@ -154,7 +174,9 @@ export const askByCommandLine: Asking = (host) => {
   return {
     state: async () => String(((await json('status')) as { readonly state?: unknown }).state),
     peers: async () => listOf(await json('peers'), 'peers') as readonly PeerView[],
-    routes: async () => listOf(await json('routes'), 'routes') as readonly RouteView[],
+    routes: async (which) =>
+      listOf(await json('routes', ...(which === 'accepted' ? ['--accepted'] : [])), 'routes') as readonly RouteView[],
+    generation: async () => generationOf((await json('status')) as StatusView),
     pods: async () => listOf(await json('pods'), 'pods') as readonly PodView[],
   };
 };

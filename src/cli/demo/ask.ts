@@ -3,7 +3,7 @@
  * prints, without a process for each look. What the demo shows to people comes from the command line itself.
  */
 import type { AgentQuestions, Asking } from '#lab/node-agent.ts';
-import { ADMIN_SOCKET } from '#lab/node-agent.ts';
+import { ADMIN_SOCKET, generationOf } from '#lab/node-agent.ts';
 import type { AgentClient } from '../client.ts';
 import { connectAgent } from '../client.ts';
 
@@ -21,7 +21,8 @@ export const askByAdminApi: Asking = (host) => {
   const questions: AgentQuestions = {
     state: async () => await ask(async (client) => (await client.status()).state),
     peers: async () => await ask(async (client) => await client.peers(undefined)),
-    routes: async () => await ask(async (client) => (await client.routes({ direction: 'best' })).routes),
+    routes: async (which) => await ask(async (client) => (await client.routes({ direction: which ?? 'best' })).routes),
+    generation: async () => generationOf(await ask(async (client) => await client.status())),
     pods: async () => await ask(async (client) => await client.pods()),
   };
   return questions;

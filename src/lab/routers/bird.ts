@@ -2,11 +2,19 @@
  * BIRD 2.0 as a router of a lab. Both families in one session; `merge paths` gives the kernel all equal paths,
  * whatever AS they lead through; no policy is demanded, so import and export are said in full.
  */
-import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
 import { DaemonRouter } from './daemon.ts';
-import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
-import { byPrefix } from './router.ts';
+import type {
+  PathRow,
+  PeeringRole,
+  RouteAttributes,
+  RouterDescription,
+  RouterPeer,
+  SessionRow,
+  TableRow,
+} from './router.ts';
+import { byPrefix, comparePaths, communityText } from './router.ts';
 
 const CONFIGURATION = '/run/bird/bird.conf';
 const CONTROL = '/run/bird/bird.ctl';
@@ -21,8 +29,53 @@ function accepted(peer: RouterPeer, family: Family): string {
   return prefixes.length === 0 ? 'none' : `where net ~ [ ${prefixes.map((prefix) => `${prefix}+`).join(', ')} ]`;
 }
 
-function peerBlock(router: RouterDescription, peer: RouterPeer): string {
+/** Routes of one family with this peer. */
+function channel(peer: RouterPeer, family: Family): string {
   const limit = peer.maxPrefixes === undefined ? '' : ` import limit ${peer.maxPrefixes} action disable;`;
+  const most = peer.maxAnnounced === undefined ? '' : ` export limit ${peer.maxAnnounced} action block;`;
+  const addPath = peer.addPath === undefined ? '' : ` add paths ${addPathWord(peer.addPath)};`;
+  const nextHop = peer.extendedNextHop === true && family === 'ipv4' ? ' extended next hop on;' : '';
+  return `  ${family} { import ${accepted(peer, family)}; export filter announce;${limit}${most}${addPath}${nextHop} };`;
+}
+
+/** It sends all paths or one. */
+const addPathWord = ({ receive, send }: NonNullable<RouterPeer['addPath']>): string =>
+  send <= 1 ? (receive ? 'rx' : 'off') : receive ? 'on' : 'tx';
+
+const roleWords: Readonly<Record<PeeringRole, string>> = {
+  Provider: 'provider',
+  Customer: 'customer',
+  Peer: 'peer',
+  RouteServer: 'rs_server',
+  RouteServerClient: 'rs_client',
+};
+
+function optionLines(router: RouterDescription, peer: RouterPeer): string[] {
+  const { gracefulRestart, longLivedGracefulRestart, role, ttlSecurity } = peer;
+  return [
+    ...(peer.fourOctetAs === false ? ['enable as4 off;'] : []),
+    ...(peer.extendedMessages === true ? ['enable extended messages on;'] : []),
+    ...(gracefulRestart === undefined
+      ? []
+      : ['graceful restart on;', `graceful restart time ${gracefulRestart.restartTimeSeconds};`]),
+    ...(longLivedGracefulRestart === undefined
+      ? []
+      : ['long lived graceful restart on;', `long lived stale time ${longLivedGracefulRestart.staleTimeSeconds};`]),
+    ...(role === undefined ? [] : [`local role ${roleWords[role.ours]};`]),
+    ...(role?.required === true ? ['require roles on;'] : []),
+    ...(peer.client === true ? ['rr client;', `rr cluster id ${router.clusterId ?? router.routerId};`] : []),
+    ...(peer.multihop === undefined
+      ? []
+      : [`multihop ${peer.multihop.hops};`, `source address ${peer.multihop.from};`]),
+    // A peer of another AS is directly connected unless `multihop` says otherwise.
+    ...(ttlSecurity === undefined
+      ? []
+      : ['ttl security on;', ...(ttlSecurity === 1 ? [] : [`multihop ${ttlSecurity};`])]),
+    ...(peer.bfd === true ? ['bfd on;', 'direct;'] : []),
+  ].map((line) => `  ${line}`);
+}
+
+function peerBlock(router: RouterDescription, peer: RouterPeer): string {
   return [
     `protocol bgp ${symbol(peer)} {`,
     `  local as ${router.asn};`,
@@ -33,21 +86,28 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     '  error wait time 1, 3;',
     ...(peer.passive === true ? ['  passive yes;'] : []),
     ...(peer.password === undefined ? [] : [`  password "${peer.password}";`]),
-    ...(peer.multihop === undefined
-      ? []
-      : [`  multihop ${peer.multihop.hops};`, `  source address ${peer.multihop.from};`]),
-    ...(peer.ttlSecurity === undefined ? [] : ttlSecurity(peer.ttlSecurity)),
     ...(peer.allowedOwnAsns === undefined ? [] : [`  allow local as ${peer.allowedOwnAsns};`]),
-    ...(peer.client === true ? ['  rr client;', `  rr cluster id ${router.clusterId ?? router.routerId};`] : []),
-    ...peer.families.map(
-      (family) => `  ${family} { import ${accepted(peer, family)}; export filter announce;${limit} };`,
-    ),
+    ...optionLines(router, peer),
+    ...peer.families.map((family) => channel(peer, family)),
     '}',
   ].join('\n');
 }
 
-/** A peer of another AS is directly connected unless `multihop` says otherwise. */
-const ttlSecurity = (hops: number): string[] => ['  ttl security on;', ...(hops === 1 ? [] : [`  multihop ${hops};`])];
+/** What stands behind an originated route. */
+function attributeBlock({ origin, med, localPref, communities = [], path = [] }: RouteAttributes = {}): string {
+  const words = [
+    ...(origin === undefined ? [] : [`bgp_origin = ORIGIN_${origin};`]),
+    ...(med === undefined ? [] : [`bgp_med = ${med};`]),
+    ...(localPref === undefined ? [] : [`bgp_local_pref = ${localPref};`]),
+    ...[...path].reverse().map((asn) => `bgp_path.prepend(${asn});`),
+    ...communities.map((community) => {
+      const parts = community.split(':');
+      const list = parts[0] === 'rt' ? 'ext_community' : parts.length === 3 ? 'large_community' : 'community';
+      return `bgp_${list}.add((${parts.join(',')}));`;
+    }),
+  ];
+  return words.length === 0 ? '' : ` { ${words.join(' ')} }`;
+}
 
 /** The configuration file of one router. */
 export function birdConfiguration(router: RouterDescription): string {
@@ -59,7 +119,7 @@ export function birdConfiguration(router: RouterDescription): string {
   const own = (family: Family): string =>
     router.announce
       .filter((prefix) => familyOf(prefix) === family)
-      .map((prefix) => `  route ${prefix} blackhole;\n`)
+      .map((prefix) => `  route ${prefix} blackhole${attributeBlock(router.attributes)};\n`)
       .join('');
   return `${[
     `router id ${router.routerId};`,
@@ -71,6 +131,9 @@ export function birdConfiguration(router: RouterDescription): string {
     `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export ${exported}; };${merge} }`,
     `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export ${exported}; };${merge} }`,
     ...(internal ? ['protocol direct { ipv4; ipv6; }'] : []),
+    ...(router.peers.some((peer) => peer.bfd === true)
+      ? ['protocol bfd { interface "*" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }; }']
+      : []),
     ...router.peers.map((peer) => peerBlock(router, peer)),
   ].join('\n')}\n`;
 }
@@ -142,4 +205,43 @@ export class BirdRouter extends DaemonRouter {
     }
     return byPrefix(rows);
   }
+
+  /**
+   * A path is a line with its source in brackets, followed by indented lines of attributes:
+   *   10.60.1.0/26         unicast [node_1 00:00:01.000 from 10.0.1.1] * (100) [AS64601i]
+   *   	via 10.0.1.1 on node-1
+   *   	BGP.as_path: 64601
+   */
+  async paths(family: Family): Promise<readonly PathRow[]> {
+    const answer = await this.#ask('show', 'route', 'table', family === 'ipv4' ? 'master4' : 'master6', 'all');
+    const rows: PathRow[] = [];
+    let prefix: Prefix | undefined;
+    for (const block of answer.split(/\n(?=\S|\s+(?:unicast|blackhole|unreachable) \[)/)) {
+      prefix = parsePrefix(/^(\S+\/\d+)\s/.exec(block)?.[1] ?? '') ?? prefix;
+      if (prefix === undefined || !/^\S*\s+\w+ \[/.test(block)) continue;
+      const field = (name: string): string | undefined => new RegExp(`BGP\\.${name}: (.*)`).exec(block)?.[1]?.trim();
+      const number = (name: string): number | undefined => {
+        const value = field(name);
+        return value === undefined ? undefined : Number(value);
+      };
+      const own = block.includes(' blackhole [') || block.split('\n')[0]?.includes('blackhole [') === true;
+      rows.push({
+        prefix,
+        nextHop: own ? 'local' : (field('next_hop')?.split(' ')[0] ?? ''),
+        path: field('as_path') ?? '',
+        origin: originOf(field('origin')),
+        med: number('med'),
+        localPref: number('local_pref'),
+        communities: ['community', 'ext_community', 'large_community']
+          .flatMap((name) => [...(field(name) ?? '').matchAll(/\(([^)]*)\)/g)].map(([, words = '']) => words))
+          .map((words) => communityText(words.replaceAll(/,\s*/g, ':')))
+          .sort(),
+        best: /\] \* \(/.test(block),
+      });
+    }
+    return rows.sort(comparePaths);
+  }
 }
+
+const originOf = (word: string | undefined): PathRow['origin'] =>
+  word === 'EGP' ? 'EGP' : word === 'Incomplete' ? 'INCOMPLETE' : 'IGP';

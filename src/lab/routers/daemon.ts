@@ -8,7 +8,7 @@ import { seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
 import type { LabProcess } from '../process.ts';
 import { found, notYet, waitFor } from '../wait.ts';
-import type { LabRouter, RouterDescription, RouterKind, RouterPeer, SessionRow, TableRow } from './router.ts';
+import type { LabRouter, PathRow, RouterDescription, RouterKind, RouterPeer, SessionRow, TableRow } from './router.ts';
 
 export abstract class DaemonRouter implements LabRouter {
   abstract readonly kind: RouterKind;
@@ -26,6 +26,7 @@ export abstract class DaemonRouter implements LabRouter {
   abstract resetSession(peer: IpAddress): Promise<void>;
   abstract sessions(): Promise<readonly SessionRow[]>;
   abstract table(family: Family): Promise<readonly TableRow[]>;
+  abstract paths(family: Family): Promise<readonly PathRow[]>;
   abstract configuration(): Readonly<Record<string, string>>;
 
   get description(): RouterDescription {

@@ -5,12 +5,51 @@
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { familyOf, parsePrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
+import { seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
-import { bgpConfiguration, bgpFilter, bgpPeer, node, passwords } from '../manifests.ts';
+import { bgpConfiguration, bgpFilter, bgpPeer, changingFilter, node, passwords } from '../manifests.ts';
 import type { Asking } from '../node-agent.ts';
 import { NodeAgent } from '../node-agent.ts';
-import type { LabRouter, RouterDescription, SessionRow, TableRow } from './router.ts';
-import { byPrefix } from './router.ts';
+import { found, notYet, waitFor } from '../wait.ts';
+import type {
+  LabRouter,
+  PathRow,
+  RouteAttributes,
+  RouterDescription,
+  RouterPeer,
+  SessionRow,
+  TableRow,
+} from './router.ts';
+import { byPrefix, communityText, comparePaths } from './router.ts';
+
+const ORIGINATED = 'originated';
+
+/** Fields of a BGPPeer's `spec`, one a line. */
+function optionLines(peer: RouterPeer): readonly string[] {
+  const { addPath, gracefulRestart } = peer;
+  const restart = [
+    ...(gracefulRestart === undefined ? [] : [`restartTime: ${gracefulRestart.restartTimeSeconds}s`]),
+    ...(peer.notificationRestart === true ? ['notification: true'] : []),
+  ];
+  return [
+    ...(peer.passive === true ? ['passive: true'] : []),
+    ...(peer.allowedOwnAsns === undefined ? [] : [`numAllowedLocalASNumbers: ${peer.allowedOwnAsns}`]),
+    ...(peer.client === true ? ['routeReflectorClient: true'] : []),
+    ...(peer.maxPrefixes === undefined ? [] : [`maxPrefixes: { limit: ${peer.maxPrefixes} }`]),
+    ...(peer.ttlSecurity === undefined ? [] : [`ttlSecurity: ${peer.ttlSecurity}`]),
+    ...(restart.length === 0 ? [] : [`gracefulRestart: { ${restart.join(', ')} }`]),
+    ...(addPath === undefined ? [] : [`addPath: { receive: ${addPath.receive}, send: ${addPath.send} }`]),
+    ...(peer.bfd === true ? ['bfd: {}'] : []),
+  ];
+}
+
+/** Operations of a BGPFilter; extended communities and the origin are nothing that it sets. */
+const operations = ({ med, localPref, communities = [], path = [] }: RouteAttributes): readonly string[] => [
+  ...communities.map((community) => `addCommunity: { value: "${community}" }`),
+  ...(path.length === 0 ? [] : [`prependASPath: { prefix: [${path.join(', ')}] }`]),
+  ...(med === undefined ? [] : [`setMED: { value: ${med} }`]),
+  ...(localPref === undefined ? [] : [`setLocalPref: { value: ${localPref} }`]),
+];
 
 /** The resource files of one router. */
 export function flatrouteConfiguration(name: string, router: RouterDescription): Readonly<Record<string, string>> {
@@ -27,6 +66,10 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
   const keys: Record<string, string> = {};
   for (const peer of router.peers) {
     if (peer.password !== undefined) keys[peer.name] = peer.password;
+    const filters = [
+      ...(peer.accept === undefined ? [] : [`from-${peer.name}`]),
+      ...(router.attributes === undefined ? [] : [ORIGINATED]),
+    ];
     files[`peer-${peer.name}.yaml`] = bgpPeer({
       name: peer.name,
       address: peer.address,
@@ -34,17 +77,15 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       families: peer.families,
       holdTimeSeconds: router.holdTimeSeconds,
       transit: true,
+      options: optionLines(peer),
       ...(peer.password === undefined ? {} : { passwordKey: peer.name }),
-      ...(peer.passive === undefined ? {} : { passive: peer.passive }),
-      ...(peer.allowedOwnAsns === undefined ? {} : { allowedLocalAsns: peer.allowedOwnAsns }),
-      ...(peer.client === undefined ? {} : { client: peer.client }),
-      ...(peer.maxPrefixes === undefined ? {} : { maxPrefixes: peer.maxPrefixes }),
       ...(peer.multihop === undefined ? {} : { ebgpMultihop: peer.multihop.hops }),
-      ...(peer.ttlSecurity === undefined ? {} : { ttlSecurity: peer.ttlSecurity }),
-      ...(peer.accept === undefined ? {} : { filters: [`from-${peer.name}`] }),
+      ...(filters.length === 0 ? {} : { filters }),
     });
     if (peer.accept !== undefined) files[`filter-${peer.name}.yaml`] = bgpFilter(`from-${peer.name}`, peer.accept);
   }
+  if (router.attributes !== undefined)
+    files[`filter-${ORIGINATED}.yaml`] = changingFilter(ORIGINATED, router.announce, operations(router.attributes));
   if (Object.keys(keys).length > 0) files['passwords.yaml'] = passwords(keys);
   return files;
 }
@@ -79,13 +120,26 @@ export class FlatrouteRouter implements LabRouter {
     await this.agent.start();
   }
 
+  /** Resolves when its sessions run with it. */
   async reconfigure(description: RouterDescription): Promise<void> {
-    const before = Object.keys(this.configuration());
+    const before = this.configuration();
     this.#description = description;
-    const files: Record<string, string | undefined> = this.configuration();
-    for (const name of before) files[name] ??= undefined;
-    // Secret and filters first: a peer whose key or filter is missing is held down, and that is not what is tried.
-    await this.agent.write(Object.fromEntries(Object.entries(files).sort(([a], [b]) => rank(a) - rank(b))));
+    const after = this.configuration();
+    const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])]
+      .filter((name) => before[name] !== after[name])
+      // Secret and filters first: a peer whose key or filter is missing is held down, and that is not what is tried.
+      .sort((a, b) => rank(a) - rank(b));
+    if (changed.length === 0) return;
+    const { given } = await this.agent.questions.generation();
+    await this.agent.write(Object.fromEntries(changed.map((name) => [name, after[name]])));
+    await waitFor(
+      `${this.host.name} to run with its new resources`,
+      async () => {
+        const now = await this.agent.questions.generation();
+        return now.given > given && now.applied === now.given ? found(undefined) : notYet(JSON.stringify(now));
+      },
+      { deadline: seconds(10) },
+    );
   }
 
   async stop(signal: NodeJS.Signals): Promise<void> {
@@ -123,6 +177,25 @@ export class FlatrouteRouter implements LabRouter {
     for (const prefix of this.#description.announce)
       if (familyOf(prefix) === family) rows.set(prefix, new Set(['local']));
     return byPrefix(rows);
+  }
+
+  async paths(family: Family): Promise<readonly PathRow[]> {
+    const rows: PathRow[] = [];
+    for (const route of await this.agent.questions.routes('accepted')) {
+      const prefix = parsePrefix(route.prefix);
+      if (prefix === undefined || familyOf(prefix) !== family) continue;
+      rows.push({
+        prefix,
+        nextHop: route.nextHop ?? 'local',
+        path: route.asPath,
+        origin: route.origin === 'EGP' ? 'EGP' : route.origin === 'IGP' ? 'IGP' : 'INCOMPLETE',
+        med: route.med,
+        localPref: route.localPref,
+        communities: route.communities.map(communityText).sort(),
+        best: route.best,
+      });
+    }
+    return rows.sort(comparePaths);
   }
 
   async log(): Promise<string> {

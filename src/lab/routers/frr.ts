@@ -7,8 +7,16 @@ import type { Family, IpAddress } from '#lib/ip.ts';
 import { addressBits, families, familyOf, parsePrefix } from '#lib/ip.ts';
 import type { LabProcess } from '../process.ts';
 import { DaemonRouter } from './daemon.ts';
-import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
-import { byPrefix } from './router.ts';
+import type {
+  PathRow,
+  PeeringRole,
+  RouteAttributes,
+  RouterDescription,
+  RouterPeer,
+  SessionRow,
+  TableRow,
+} from './router.ts';
+import { byPrefix, comparePaths, communityText } from './router.ts';
 
 const DIRECTORY = '/run/frr';
 const PROGRAMS = '/usr/lib/frr';
@@ -25,39 +33,99 @@ const vtysh = (daemon: string, ...commands: readonly string[]): readonly string[
 
 const unicast = (family: Family): string => `${family} unicast`;
 
-function neighbourLines(peer: RouterPeer, holdTimeSeconds: number): string[] {
-  const keepalive = Math.max(1, Math.floor(holdTimeSeconds / 3));
+const roleWords: Readonly<Record<PeeringRole, string>> = {
+  Provider: 'provider',
+  Customer: 'customer',
+  Peer: 'peer',
+  RouteServer: 'rs-server',
+  RouteServerClient: 'rs-client',
+};
+
+/** Words after `neighbor ADDRESS`. */
+function neighbourWords(peer: RouterPeer, holdTimeSeconds: number): string[] {
+  const keepalive = holdTimeSeconds === 0 ? 0 : Math.max(1, Math.floor(holdTimeSeconds / 3));
+  const { role } = peer;
   return [
-    ` neighbor ${peer.address} remote-as ${peer.asn}`,
-    ` neighbor ${peer.address} description ${peer.name}`,
-    ` neighbor ${peer.address} timers ${keepalive} ${holdTimeSeconds}`,
-    ` neighbor ${peer.address} timers connect 1`,
-    ...(peer.passive === true ? [` neighbor ${peer.address} passive`] : []),
+    `remote-as ${peer.asn}`,
+    `description ${peer.name}`,
+    `timers ${keepalive} ${holdTimeSeconds}`,
+    'timers connect 1',
+    ...(peer.passive === true ? ['passive'] : []),
+    ...(peer.password === undefined ? [] : [`password ${peer.password}`]),
+    // It has no word for AS numbers alone: without any capability it is as old as can be.
+    ...(peer.fourOctetAs === false ? ['dont-capability-negotiate'] : []),
+    ...(peer.extendedNextHop === true ? ['capability extended-nexthop'] : []),
+    ...(peer.gracefulRestart === undefined ? [] : ['graceful-restart']),
+    ...(role === undefined ? [] : [`local-role ${roleWords[role.ours]}${role.required ? ' strict-mode' : ''}`]),
     ...(peer.multihop === undefined
       ? []
+      : [`ebgp-multihop ${peer.multihop.hops}`, `update-source ${peer.multihop.from}`]),
+    ...(peer.ttlSecurity === undefined ? [] : [`ttl-security hops ${peer.ttlSecurity}`]),
+    ...(peer.extendedParameters === true ? ['extended-optional-parameters'] : []),
+    ...(peer.bfd === true ? ['bfd'] : []),
+  ];
+}
+
+/** The same inside a family. */
+function familyWords(peer: RouterPeer): string[] {
+  return [
+    'activate',
+    ...(peer.allowedOwnAsns === undefined ? [] : [`allowas-in ${peer.allowedOwnAsns}`]),
+    ...(peer.maxPrefixes === undefined ? [] : [`maximum-prefix ${peer.maxPrefixes}`]),
+    ...(peer.maxAnnounced === undefined ? [] : [`maximum-prefix-out ${peer.maxAnnounced}`]),
+    // All paths or one.
+    ...(peer.addPath !== undefined && peer.addPath.send > 1 ? ['addpath-tx-all-paths'] : []),
+    ...(peer.client === true ? ['route-reflector-client'] : []),
+    ...(peer.accept === undefined ? [] : [`prefix-list ${listName(peer)} in`]),
+  ];
+}
+
+/** What FRR has for all peers at once. */
+function restartLines(peers: readonly RouterPeer[]): string[] {
+  const restart = peers.find((peer) => peer.gracefulRestart !== undefined)?.gracefulRestart;
+  const longLived = peers.find((peer) => peer.longLivedGracefulRestart !== undefined)?.longLivedGracefulRestart;
+  return [
+    ...(restart === undefined
+      ? []
       : [
-          ` neighbor ${peer.address} ebgp-multihop ${peer.multihop.hops}`,
-          ` neighbor ${peer.address} update-source ${peer.multihop.from}`,
+          ` bgp graceful-restart restart-time ${restart.restartTimeSeconds}`,
+          ' bgp graceful-restart preserve-fw-state',
         ]),
-    ...(peer.ttlSecurity === undefined ? [] : [` neighbor ${peer.address} ttl-security hops ${peer.ttlSecurity}`]),
-    ...(peer.password === undefined ? [] : [` neighbor ${peer.address} password ${peer.password}`]),
+    ...(longLived === undefined ? [] : [` bgp long-lived-graceful-restart stale-time ${longLived.staleTimeSeconds}`]),
+    ...(peers.some((peer) => peer.notificationRestart === true) ? [' bgp graceful-restart notification'] : []),
+  ];
+}
+
+const ORIGIN = 'ORIGIN';
+
+/** The route map of all that is originated. */
+function originMap({ origin, med, localPref, communities = [], path = [] }: RouteAttributes): string[] {
+  const kind = (test: (community: string) => boolean): string => communities.filter(test).join(' ');
+  const target = kind((it) => it.startsWith('rt:')).replaceAll('rt:', '');
+  const large = kind((it) => !it.startsWith('rt:') && it.split(':').length === 3);
+  const standard = kind((it) => it.split(':').length === 2);
+  return [
+    `route-map ${ORIGIN} permit 10`,
+    ...(origin === undefined ? [] : [` set origin ${origin.toLowerCase()}`]),
+    ...(med === undefined ? [] : [` set metric ${med}`]),
+    ...(localPref === undefined ? [] : [` set local-preference ${localPref}`]),
+    ...(path.length === 0 ? [] : [` set as-path prepend ${path.join(' ')}`]),
+    ...(standard === '' ? [] : [` set community ${standard}`]),
+    ...(large === '' ? [] : [` set large-community ${large}`]),
+    ...(target === '' ? [] : [` set extcommunity rt ${target}`]),
+    'exit',
   ];
 }
 
 function familyBlock(router: RouterDescription, family: Family): string[] {
   const paths = router.multipath ? 16 : 1;
+  const by = router.attributes === undefined ? '' : ` route-map ${ORIGIN}`;
   return [
     ` address-family ${unicast(family)}`,
-    ...router.announce.filter((prefix) => familyOf(prefix) === family).map((prefix) => `  network ${prefix}`),
+    ...router.announce.filter((prefix) => familyOf(prefix) === family).map((prefix) => `  network ${prefix}${by}`),
     ...router.peers
       .filter((peer) => peer.families.includes(family))
-      .flatMap((peer) => [
-        `  neighbor ${peer.address} activate`,
-        ...(peer.client === true ? [`  neighbor ${peer.address} route-reflector-client`] : []),
-        ...(peer.allowedOwnAsns === undefined ? [] : [`  neighbor ${peer.address} allowas-in ${peer.allowedOwnAsns}`]),
-        ...(peer.maxPrefixes === undefined ? [] : [`  neighbor ${peer.address} maximum-prefix ${peer.maxPrefixes}`]),
-        ...(peer.accept === undefined ? [] : [`  neighbor ${peer.address} prefix-list ${listName(peer)} in`]),
-      ]),
+      .flatMap((peer) => familyWords(peer).map((words) => `  neighbor ${peer.address} ${words}`)),
     `  maximum-paths ${paths}`,
     `  maximum-paths ibgp ${paths}`,
     ' exit-address-family',
@@ -83,6 +151,7 @@ function prefixLists(peer: RouterPeer): string[] {
 export function frrConfiguration(router: RouterDescription): string {
   return `${[
     ...router.peers.flatMap(prefixLists),
+    ...(router.attributes === undefined ? [] : originMap(router.attributes)),
     `router bgp ${router.asn}`,
     ` bgp router-id ${router.routerId}`,
     ...(router.clusterId === undefined ? [] : [` bgp cluster-id ${router.clusterId}`]),
@@ -92,7 +161,10 @@ export function frrConfiguration(router: RouterDescription): string {
     ' no bgp network import-check',
     ...(router.multipath ? [' bgp bestpath as-path multipath-relax'] : []),
     ' coalesce-time 0',
-    ...router.peers.flatMap((peer) => neighbourLines(peer, router.holdTimeSeconds)),
+    ...restartLines(router.peers),
+    ...router.peers.flatMap((peer) =>
+      neighbourWords(peer, router.holdTimeSeconds).map((words) => ` neighbor ${peer.address} ${words}`),
+    ),
     ...families.flatMap((family) => familyBlock(router, family)),
     'exit',
   ].join('\n')}\n`;
@@ -105,6 +177,27 @@ interface FrrPath {
   readonly weight?: number;
   readonly nexthops?: readonly { readonly ip?: string; readonly used?: boolean; readonly scope?: string }[];
 }
+
+interface FrrDetail {
+  readonly prefix?: string;
+  readonly paths?: readonly {
+    readonly aspath?: { readonly string?: string };
+    readonly origin?: string;
+    readonly metric?: number;
+    readonly locPrf?: number;
+    readonly sourced?: boolean;
+    readonly bestpath?: { readonly overall?: boolean };
+    readonly community?: { readonly string?: string };
+    readonly extendedCommunity?: { readonly string?: string };
+    readonly largeCommunity?: { readonly string?: string };
+    readonly nexthops?: FrrPath['nexthops'];
+  }[];
+}
+
+const hopOf = (list: FrrPath['nexthops'] = []): string => {
+  const hop = list.find((h) => h.used === true && h.scope !== 'link-local') ?? list[0];
+  return hop?.ip === undefined || hop.ip === '0.0.0.0' || hop.ip === '::' ? 'local' : hop.ip;
+};
 
 export class FrrRouter extends DaemonRouter {
   readonly kind = 'frr';
@@ -184,13 +277,36 @@ export class FrrRouter extends DaemonRouter {
       const prefix = parsePrefix(text);
       if (prefix === undefined) continue;
       const used = paths.filter((path) => path.bestpath === true || path.multipath === true);
-      const hops = used.flatMap((path) => {
-        const list = path.nexthops ?? [];
-        const hop = list.find((h) => h.used === true && h.scope !== 'link-local') ?? list[0];
-        return [hop?.ip === undefined || hop.ip === '0.0.0.0' || hop.ip === '::' ? 'local' : hop.ip];
-      });
-      if (hops.length > 0) rows.set(prefix, new Set(hops));
+      if (used.length > 0) rows.set(prefix, new Set(used.map((path) => hopOf(path.nexthops))));
     }
     return byPrefix(rows);
+  }
+
+  /** Its table has no communities: each prefix is asked for, all in one call. */
+  async paths(family: Family): Promise<readonly PathRow[]> {
+    const prefixes = (await this.table(family)).map((row) => row.prefix);
+    if (prefixes.length === 0) return [];
+    const answer = await this.#ask(...prefixes.map((prefix) => `show bgp ${unicast(family)} ${prefix} json`));
+    const rows: PathRow[] = [];
+    for (const text of answer.split(/\n(?=\{)/)) {
+      const detail = JSON.parse(text) as FrrDetail;
+      const prefix = parsePrefix(detail.prefix ?? '');
+      if (prefix === undefined) continue;
+      for (const path of detail.paths ?? []) {
+        const { community, extendedCommunity, largeCommunity } = path;
+        const words = [community, extendedCommunity, largeCommunity].flatMap((list) => list?.string?.split(' ') ?? []);
+        rows.push({
+          prefix,
+          nextHop: hopOf(path.nexthops),
+          path: path.aspath?.string === 'Local' ? '' : (path.aspath?.string ?? ''),
+          origin: path.origin === 'EGP' ? 'EGP' : path.origin === 'IGP' ? 'IGP' : 'INCOMPLETE',
+          med: path.metric,
+          localPref: path.locPrf,
+          communities: words.map(communityText).sort(),
+          best: path.bestpath?.overall === true,
+        });
+      }
+    }
+    return rows.sort(comparePaths);
   }
 }

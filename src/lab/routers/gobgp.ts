@@ -2,12 +2,12 @@
  * GoBGP 3.10 as a router of a lab. It puts nothing into the kernel, and its file has no place for originated prefixes:
  * they are added by its command line. For IPv6 over an IPv4 session it knows no next hop of its own, so a policy says it.
  */
-import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { addressBits, families, familyOf, parsePrefix, prefixLength } from '#lib/ip.ts';
 import { readLinkAddress } from '../kernel.ts';
 import { DaemonRouter } from './daemon.ts';
-import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
-import { byPrefix } from './router.ts';
+import type { PathRow, RouteAttributes, RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
+import { byPrefix, comparePaths, communityText } from './router.ts';
 
 const CONFIGURATION = '/run/gobgp/gobgpd.toml';
 const API = 'unix:///run/gobgp/api.sock';
@@ -17,6 +17,7 @@ const list = (values: readonly string[]): string => `[${values.map((value) => JS
 
 function neighbour(router: RouterDescription, peer: RouterPeer): string[] {
   const { holdTimeSeconds } = router;
+  const { gracefulRestart } = peer;
   return [
     '[[neighbors]]',
     '[neighbors.config]',
@@ -33,6 +34,15 @@ function neighbour(router: RouterDescription, peer: RouterPeer): string[] {
     ...(peer.allowedOwnAsns === undefined
       ? []
       : ['[neighbors.as-path-options.config]', `allow-own-as = ${peer.allowedOwnAsns}`]),
+    ...(gracefulRestart === undefined
+      ? []
+      : [
+          '[neighbors.graceful-restart.config]',
+          'enabled = true',
+          `restart-time = ${gracefulRestart.restartTimeSeconds}`,
+          `notification-enabled = ${peer.notificationRestart === true}`,
+          `long-lived-enabled = ${peer.longLivedGracefulRestart !== undefined}`,
+        ]),
     ...(peer.client === true
       ? [
           '[neighbors.route-reflector.config]',
@@ -40,14 +50,35 @@ function neighbour(router: RouterDescription, peer: RouterPeer): string[] {
           `route-reflector-cluster-id = "${router.clusterId ?? router.routerId}"`,
         ]
       : []),
-    ...peer.families.flatMap((family) => [
-      '[[neighbors.afi-safis]]',
-      '[neighbors.afi-safis.config]',
-      `afi-safi-name = "${family}-unicast"`,
-      ...(peer.maxPrefixes === undefined
-        ? []
-        : ['[neighbors.afi-safis.prefix-limit.config]', `max-prefixes = ${peer.maxPrefixes}`]),
-    ]),
+    ...(peer.ttlSecurity === undefined
+      ? []
+      : ['[neighbors.ttl-security.config]', 'enabled = true', `ttl-min = ${256 - peer.ttlSecurity}`]),
+    ...peer.families.flatMap((family) => familyTables(peer, family)),
+  ];
+}
+
+function familyTables(peer: RouterPeer, family: Family): string[] {
+  const { addPath, longLivedGracefulRestart } = peer;
+  return [
+    '[[neighbors.afi-safis]]',
+    '[neighbors.afi-safis.config]',
+    `afi-safi-name = "${family}-unicast"`,
+    ...(peer.maxPrefixes === undefined
+      ? []
+      : ['[neighbors.afi-safis.prefix-limit.config]', `max-prefixes = ${peer.maxPrefixes}`]),
+    ...(peer.gracefulRestart === undefined
+      ? []
+      : ['[neighbors.afi-safis.mp-graceful-restart.config]', 'enabled = true']),
+    ...(longLivedGracefulRestart === undefined
+      ? []
+      : [
+          '[neighbors.afi-safis.long-lived-graceful-restart.config]',
+          'enabled = true',
+          `restart-time = ${longLivedGracefulRestart.staleTimeSeconds}`,
+        ]),
+    ...(addPath === undefined
+      ? []
+      : ['[neighbors.afi-safis.add-paths.config]', `receive = ${addPath.receive}`, `send-max = ${addPath.send}`]),
   ];
 }
 
@@ -149,7 +180,39 @@ interface GobgpPeer {
 }
 interface GobgpPath {
   readonly best?: boolean;
-  readonly attrs: readonly { readonly type: number; readonly nexthop?: string }[];
+  readonly attrs: readonly GobgpAttribute[];
+}
+interface GobgpAttribute {
+  /** Of the attribute, as on the wire. */
+  readonly type: number;
+  readonly nexthop?: string;
+  readonly as_paths?: readonly { readonly segment_type: number; readonly asns: readonly number[] }[];
+  readonly metric?: number;
+  readonly communities?: readonly number[];
+  /** A number, or a list of a shape of its own for each type. */
+  readonly value?: unknown;
+}
+
+const hopOf = (path: GobgpPath): string => {
+  const hop = path.attrs.find((attribute) => attribute.nexthop !== undefined)?.nexthop;
+  return hop === undefined || hop === '0.0.0.0' || hop === '::' ? 'local' : hop;
+};
+
+/** Words of its command line behind the prefix. */
+function attributeWords({ origin, med, localPref, communities = [], path = [] }: RouteAttributes = {}): string[] {
+  const kind = (test: (community: string) => boolean): string => communities.filter(test).join(',');
+  const target = communities.filter((it) => it.startsWith('rt:')).flatMap((it) => ['rt', it.slice('rt:'.length)]);
+  const large = kind((it) => !it.startsWith('rt:') && it.split(':').length === 3);
+  const standard = kind((it) => it.split(':').length === 2);
+  return [
+    ...(origin === undefined ? [] : ['origin', origin.toLowerCase()]),
+    ...(path.length === 0 ? [] : ['aspath', path.join(',')]),
+    ...(med === undefined ? [] : ['med', String(med)]),
+    ...(localPref === undefined ? [] : ['local-pref', String(localPref)]),
+    ...(standard === '' ? [] : ['community', standard]),
+    ...(large === '' ? [] : ['large-community', large]),
+    ...target,
+  ];
 }
 
 const STATES = ['unknown', 'Idle', 'Connect', 'Active', 'OpenSent', 'OpenConfirm', 'Established'] as const;
@@ -178,7 +241,8 @@ export class GobgpRouter extends DaemonRouter {
   }
 
   async #originate(verb: 'add' | 'del', prefixes: RouterDescription['announce']): Promise<void> {
-    for (const prefix of prefixes) await this.#ask('global', 'rib', verb, prefix, '-a', familyOf(prefix));
+    const words = verb === 'add' ? attributeWords(this.description.attributes) : [];
+    for (const prefix of prefixes) await this.#ask('global', 'rib', verb, prefix, ...words, '-a', familyOf(prefix));
   }
 
   async reconfigure(description: RouterDescription): Promise<void> {
@@ -224,9 +288,46 @@ export class GobgpRouter extends DaemonRouter {
       const prefix = parsePrefix(text);
       const best = paths.find((path) => path.best === true);
       if (prefix === undefined || best === undefined) continue;
-      const hop = best.attrs.find((attribute) => attribute.nexthop !== undefined)?.nexthop;
-      rows.set(prefix, new Set([hop === undefined || hop === '0.0.0.0' || hop === '::' ? 'local' : hop]));
+      rows.set(prefix, new Set([hopOf(best)]));
     }
     return byPrefix(rows);
   }
+
+  async paths(family: Family): Promise<readonly PathRow[]> {
+    const answer = JSON.parse(await this.#ask('global', 'rib', '-a', family)) as Record<string, readonly GobgpPath[]>;
+    return Object.entries(answer)
+      .flatMap(([text, paths]) => {
+        const prefix = parsePrefix(text);
+        return prefix === undefined ? [] : paths.map((path) => pathRow(prefix, path));
+      })
+      .sort(comparePaths);
+  }
+}
+
+const ORIGINS = ['IGP', 'EGP', 'INCOMPLETE'] as const;
+
+function pathRow(prefix: Prefix, path: GobgpPath): PathRow {
+  const of = (type: number): GobgpAttribute | undefined => path.attrs.find((attribute) => attribute.type === type);
+  const list = (type: number): readonly Readonly<Record<string, unknown>>[] => {
+    const value = of(type)?.value;
+    return Array.isArray(value) ? value : [];
+  };
+  const segment = ({ segment_type, asns }: NonNullable<GobgpAttribute['as_paths']>[number]): string =>
+    segment_type === 1 ? `{${asns.join(',')}}` : asns.join(' ');
+  const localPref = of(5)?.value;
+  const origin = of(1)?.value;
+  return {
+    prefix,
+    nextHop: hopOf(path),
+    path: (of(2)?.as_paths ?? []).map(segment).join(' '),
+    origin: ORIGINS[typeof origin === 'number' ? origin : 0] ?? 'IGP',
+    med: of(4)?.metric,
+    localPref: typeof localPref === 'number' ? localPref : undefined,
+    communities: [
+      ...(of(8)?.communities ?? []).map((value) => `${Math.floor(value / 65536)}:${value % 65536}`),
+      ...list(16).map((it) => communityText(`rt:${String(it['value'])}`)),
+      ...list(32).map((it) => `${String(it['ASN'])}:${String(it['LocalData1'])}:${String(it['LocalData2'])}`),
+    ].sort(),
+    best: path.best === true,
+  };
 }

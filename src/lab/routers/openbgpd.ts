@@ -7,8 +7,16 @@ import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { familyOf, parsePrefix } from '#lib/ip.ts';
 import { readLinkAddress } from '../kernel.ts';
 import { DaemonRouter } from './daemon.ts';
-import type { RouterDescription, RouterPeer, SessionRow, TableRow } from './router.ts';
-import { byPrefix } from './router.ts';
+import type {
+  PathRow,
+  PeeringRole,
+  RouteAttributes,
+  RouterDescription,
+  RouterPeer,
+  SessionRow,
+  TableRow,
+} from './router.ts';
+import { byPrefix, comparePaths, communityText } from './router.ts';
 
 const DIRECTORY = '/run/openbgpd';
 const CONFIGURATION = '/run/bgpd.conf';
@@ -32,13 +40,50 @@ function neighbour(router: RouterDescription, peer: RouterPeer): string[] {
     ...families.map(([family, name]) => `  announce ${name} ${peer.families.includes(family) ? 'unicast' : 'none'}`),
     ...(peer.families.includes('ipv6') && familyOf(peer.address) === 'ipv4' ? ['  multihop 2'] : []),
     ...(peer.passive === true ? ['  passive'] : []),
-    ...(peer.client === true ? [`  route-reflector ${router.clusterId ?? router.routerId}`] : []),
     ...(peer.password === undefined ? [] : [`  tcp md5sig password "${peer.password}"`]),
     // Any number of times: it has no count.
     ...(peer.allowedOwnAsns === undefined ? [] : ['  enforce local-as no']),
     ...(peer.maxPrefixes === undefined ? [] : [`  max-prefix ${peer.maxPrefixes}`]),
+    ...optionLines(router, peer),
     '}',
   ];
+}
+
+const roleWords: Readonly<Record<PeeringRole, string>> = {
+  Provider: 'provider',
+  Customer: 'customer',
+  Peer: 'peer',
+  RouteServer: 'rs',
+  RouteServerClient: 'rs-client',
+};
+
+function optionLines(router: RouterDescription, peer: RouterPeer): string[] {
+  const { addPath, role } = peer;
+  return [
+    ...(peer.fourOctetAs === false ? ['announce as-4byte no'] : []),
+    ...(peer.enhancedRefresh === true ? ['announce enhanced refresh yes'] : []),
+    ...(addPath?.receive === true ? ['announce add-path recv yes'] : []),
+    ...(addPath !== undefined && addPath.send > 1 ? [`announce add-path send best plus ${addPath.send - 1}`] : []),
+    ...(role === undefined ? [] : [`announce policy ${roleWords[role.ours]}${role.required ? ' enforce' : ''}`]),
+    ...(peer.client === true ? [`route-reflector ${router.clusterId ?? router.routerId}`] : []),
+    ...(peer.ttlSecurity === undefined ? [] : ['ttl-security yes']),
+  ].map((line) => `  ${line}`);
+}
+
+/** What stands behind an originated prefix. */
+function attributeSet({ origin, med, localPref, communities = [], path = [] }: RouteAttributes = {}): string {
+  const words = [
+    ...(origin === undefined ? [] : [`origin ${origin.toLowerCase()}`]),
+    ...(med === undefined ? [] : [`metric ${med}`]),
+    ...(localPref === undefined ? [] : [`localpref ${localPref}`]),
+    ...communities.map((it) => {
+      if (it.startsWith('rt:')) return `ext-community rt ${it.slice('rt:'.length)}`;
+      return `${it.split(':').length === 3 ? 'large-community' : 'community'} ${it}`;
+    }),
+    // Its own AS number so many times: it has no word for another's.
+    ...(path.length === 0 ? [] : [`prepend-self ${path.length}`]),
+  ];
+  return words.length === 0 ? '' : ` set { ${words.join(' ')} }`;
 }
 
 /**
@@ -68,7 +113,7 @@ export function openbgpdConfiguration(
     'fib-update no',
     'connect-retry 1',
     `socket "${CONTROL}"`,
-    ...router.announce.map((prefix) => `network ${prefix}`),
+    ...router.announce.map((prefix) => `network ${prefix}${attributeSet(router.attributes)}`),
     ...router.peers.flatMap((peer) => neighbour(router, peer)),
     'allow from any',
     'allow to any',
@@ -81,7 +126,17 @@ interface OpenbgpdPath {
   readonly exit_nexthop: string;
   readonly best?: boolean;
   readonly ecmp?: boolean;
+  readonly aspath?: string;
+  readonly origin?: string;
+  readonly metric?: number;
+  readonly localpref?: number;
+  readonly communities?: readonly string[];
+  readonly extended_communities?: readonly string[];
+  readonly large_communities?: readonly string[];
 }
+
+const hopOf = ({ exit_nexthop }: OpenbgpdPath): string =>
+  exit_nexthop === '0.0.0.0' || exit_nexthop === '::' ? 'local' : exit_nexthop;
 
 export class OpenbgpdRouter extends DaemonRouter {
   readonly kind = 'openbgpd';
@@ -148,18 +203,41 @@ export class OpenbgpdRouter extends DaemonRouter {
     });
   }
 
-  async table(family: Family): Promise<readonly TableRow[]> {
-    const answer = JSON.parse(await this.#ask('show', 'rib', inet(family))) as {
+  async #rib(family: Family, ...words: readonly string[]): Promise<readonly OpenbgpdPath[]> {
+    const answer = JSON.parse(await this.#ask('show', 'rib', ...words, inet(family))) as {
       readonly rib?: readonly OpenbgpdPath[];
     };
+    return answer.rib ?? [];
+  }
+
+  async table(family: Family): Promise<readonly TableRow[]> {
     const rows = new Map<string, Set<string>>();
-    for (const path of answer.rib ?? []) {
+    for (const path of await this.#rib(family)) {
       const prefix = parsePrefix(path.prefix);
       if (prefix === undefined || !(path.best === true || path.ecmp === true)) continue;
-      const hop = path.exit_nexthop;
       const hops = rows.get(prefix) ?? new Set();
-      rows.set(prefix, hops.add(hop === '0.0.0.0' || hop === '::' ? 'local' : hop));
+      rows.set(prefix, hops.add(hopOf(path)));
     }
     return byPrefix(rows);
+  }
+
+  async paths(family: Family): Promise<readonly PathRow[]> {
+    const rows: PathRow[] = [];
+    for (const path of await this.#rib(family, 'detail')) {
+      const prefix = parsePrefix(path.prefix);
+      if (prefix === undefined) continue;
+      const { communities = [], extended_communities = [], large_communities = [] } = path;
+      rows.push({
+        prefix,
+        nextHop: hopOf(path),
+        path: path.aspath ?? '',
+        origin: path.origin === 'EGP' ? 'EGP' : path.origin === 'IGP' ? 'IGP' : 'INCOMPLETE',
+        med: path.metric,
+        localPref: path.localpref,
+        communities: [...communities, ...extended_communities, ...large_communities].map(communityText).sort(),
+        best: path.best === true,
+      });
+    }
+    return rows.sort(comparePaths);
   }
 }

@@ -10,7 +10,38 @@ import type { Host } from '../host.ts';
 export type RouterKind = ForwardingKind | 'gobgp' | 'openbgpd';
 export type ForwardingKind = 'flatroute' | 'bird' | 'frr';
 
-export interface RouterPeer {
+/** Ours towards a peer. */
+export type PeeringRole = 'Provider' | 'Customer' | 'Peer' | 'RouteServer' | 'RouteServerClient';
+
+/** What can be asked of a session; what is absent is left as the program has it by default. */
+export interface SessionOptions {
+  /** Four-octet AS numbers are not offered: an old speaker. */
+  readonly fourOctetAs?: false;
+  readonly extendedMessages?: true;
+  readonly enhancedRefresh?: true;
+  /** IPv4 routes with IPv6 next hops. */
+  readonly extendedNextHop?: true;
+  /** Both as the one that restarts and as the one that waits. */
+  readonly gracefulRestart?: { readonly restartTimeSeconds: number };
+  /** A NOTIFICATION or an expired hold timer keeps routes too. */
+  readonly notificationRestart?: true;
+  readonly longLivedGracefulRestart?: { readonly staleTimeSeconds: number };
+  readonly addPath?: { readonly receive: boolean; readonly send: number };
+  readonly role?: { readonly ours: PeeringRole; readonly required: boolean };
+  /** Between loopbacks: the hops that it may be away, and our own address. */
+  readonly multihop?: { readonly hops: number; readonly from: IpAddress };
+  /** GTSM: hops that the peer is away at most. */
+  readonly ttlSecurity?: number;
+  /** Internal; the router is a route reflector and the peer its client. */
+  readonly client?: boolean;
+  readonly bfd?: true;
+  /** The OPEN has the extended form of its optional parameters, however short they are. */
+  readonly extendedParameters?: true;
+  /** Prefixes of a family that are announced to the peer at most. */
+  readonly maxAnnounced?: number;
+}
+
+export interface RouterPeer extends SessionOptions {
   /** Letters, digits, `-`; unique on this router. */
   readonly name: string;
   readonly address: IpAddress;
@@ -24,25 +55,32 @@ export interface RouterPeer {
   /** How often our own AS may stand in a received path: one AS everywhere. */
   readonly allowedOwnAsns?: number;
   readonly maxPrefixes?: number;
-  /** Internal; the router is a route reflector and the peer its client. */
-  readonly client?: boolean;
-  /** Between loopbacks: the hops that it may be away, and our own address. */
-  readonly multihop?: { readonly hops: number; readonly from: IpAddress };
-  /** GTSM: hops that the peer may be away at most. */
-  readonly ttlSecurity?: number;
   /** Only these prefixes and what lies inside them are accepted; everything if not given. */
   readonly accept?: readonly Prefix[];
+}
+
+/** Attributes of a route, said the same way for every program. */
+export interface RouteAttributes {
+  readonly origin?: 'IGP' | 'EGP' | 'INCOMPLETE';
+  readonly med?: number;
+  readonly localPref?: number;
+  /** `65000:1`, `65000:1:2` and `rt:65000:1`. */
+  readonly communities?: readonly string[];
+  /** AS numbers that stand in the path already when the route is originated, the first in front. */
+  readonly path?: readonly number[];
 }
 
 export interface RouterDescription {
   readonly asn: Asn;
   readonly routerId: IpAddress;
+  readonly clusterId?: IpAddress;
   readonly peers: readonly RouterPeer[];
   /** Originated here; the kernel's routes to them are the lab's business. */
   readonly announce: readonly Prefix[];
+  /** Of all that is originated here. */
+  readonly attributes?: RouteAttributes;
+  /** 0: neither end watches the other. */
   readonly holdTimeSeconds: number;
-  /** CLUSTER_ID of a route reflector; the router id if not given. */
-  readonly clusterId?: IpAddress;
   /** Equal paths go into the kernel together, whatever AS they lead through. */
   readonly multipath: boolean;
   /** What is learned goes into the kernel; true if not given. */
@@ -65,6 +103,21 @@ export interface TableRow {
   readonly nextHops: readonly string[];
 }
 
+/** One path of a router's table, of a peer or its own. */
+export interface PathRow {
+  readonly prefix: Prefix;
+  /** `local` for what is originated here. */
+  readonly nextHop: string;
+  /** AS numbers with a space between them, sets in braces. */
+  readonly path: string;
+  readonly origin: 'IGP' | 'EGP' | 'INCOMPLETE';
+  readonly med: number | undefined;
+  readonly localPref: number | undefined;
+  /** Of all three kinds, sorted. */
+  readonly communities: readonly string[];
+  readonly best: boolean;
+}
+
 export interface LabRouter {
   readonly kind: RouterKind;
   readonly host: Host;
@@ -82,6 +135,8 @@ export interface LabRouter {
   sessions(): Promise<readonly SessionRow[]>;
   /** The router's BGP table, sorted by prefix. */
   table(family: Family): Promise<readonly TableRow[]>;
+  /** Every path of the router's table with its attributes, by prefix and next hop. */
+  paths(family: Family): Promise<readonly PathRow[]>;
   /** Configuration files, as the router-side guide shows them. */
   configuration(): Readonly<Record<string, string>>;
   /** The end of what the program has logged, for failure texts. */
@@ -93,3 +148,22 @@ export const byPrefix = (rows: ReadonlyMap<string, ReadonlySet<string>>): readon
   [...rows]
     .map(([prefix, hops]) => ({ prefix: prefix as Prefix, nextHops: [...hops].sort() }))
     .sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+
+/** By prefix, then by next hop. */
+export const comparePaths = (a: PathRow, b: PathRow): number =>
+  comparePrefixes(a.prefix, b.prefix) || (a.nextHop < b.nextHop ? -1 : a.nextHop > b.nextHop ? 1 : 0);
+
+/** Communities that programs show by a name of their own. */
+const namedCommunities: Readonly<Record<string, string>> = {
+  'graceful-shutdown': '65535:0',
+  'no-export': '65535:65281',
+  'no-advertise': '65535:65282',
+  'llgr-stale': '65535:6',
+  'no-llgr': '65535:7',
+};
+
+/** A community as numbers: `65535:0` whatever the program calls it, `rt:65000:1` however it writes it. */
+export function communityText(shown: string): string {
+  const known = namedCommunities[shown.toLowerCase().replaceAll('_', '-').replaceAll(' ', '-')];
+  return known ?? shown.toLowerCase().replace(/^(?:route-target|rt)[: ]/, 'rt:');
+}

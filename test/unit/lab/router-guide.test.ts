@@ -71,7 +71,7 @@ const blocks: Readonly<Record<string, string>> = {
     asn: 64601 as Asn,
     families,
     holdTimeSeconds: HOLD_TIME_SECONDS,
-    client: true,
+    options: ['routeReflectorClient: true'],
   }),
   'bgp.yaml': bgpConfiguration({ asn: 64601 as Asn, importPolicy: 'DefaultRoute', nodeAddresses: true }),
   'peer-tor-a.yaml': bgpPeer({
