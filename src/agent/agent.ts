@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import type { RouteAnswer } from '#bgp/engine.ts';
+import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
 import { AppError } from '#lib/result.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
@@ -36,12 +37,15 @@ export interface AgentOptions {
   readonly withdrawOnStop: boolean;
   /** BFD's process is somebody else's to start. */
   readonly externalBfd: boolean;
+  /** Directory into which the lives of BGP sessions are written. */
+  readonly record: string | undefined;
 }
 
 /** Answers the exit code: 0 after a stop that was asked for, 1 when starting threads again did not help. */
 export async function runAgent(options: AgentOptions, modules: { readonly stop: AbortSignal }): Promise<number> {
   requireRights();
   prepareRunDirectory(options.runDirectory);
+  if (options.record !== undefined) prepareRecordDirectory(options.record);
   const lock = await takeLock();
   await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));
   const agent = new Agent(options);
@@ -180,8 +184,13 @@ class Agent {
     // back, and an End-of-RIB without them would make the peer forget them.
     await this.#kernelApplied.promise;
     // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had an agent before.
+    const { record } = this.#options;
     const forwardingPreserved = this.#restarted ? (this.#found?.inherited ?? []) : [];
-    await this.#supervisor.bgp.ask('start', { restarted: this.#restarted, forwardingPreserved });
+    await this.#supervisor.bgp.ask('start', {
+      restarted: this.#restarted,
+      forwardingPreserved,
+      record: record === undefined ? undefined : { directory: record, program: this.#version },
+    });
     this.#waitingFor.delete('the BGP speaker');
   }
 

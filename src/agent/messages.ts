@@ -91,6 +91,8 @@ export interface BgpStart {
   readonly restarted: boolean;
   /** F of RFC 4724: families whose routes were read back from the kernel and stand. */
   readonly forwardingPreserved: readonly Family[];
+  /** Directory into which the lives of sessions are written. */
+  readonly record: { readonly directory: string; readonly program: string } | undefined;
 }
 
 /** What the kernel held when the agent came. */

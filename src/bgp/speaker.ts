@@ -5,6 +5,7 @@
 import type { BgpEngine } from './engine.ts';
 import { createListener } from './io/listener.ts';
 import { readDroppedSegments } from './io/dropped-segments.ts';
+import { configOf } from './io/session-options.ts';
 import { createSession } from './io/session-runner.ts';
 import type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
 import { Speaker } from './speaker/engine.ts';
@@ -13,5 +14,14 @@ export type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
 
 /** An engine without peers until `apply`. It does nothing on its own before that. */
 export function createSpeaker(options: SpeakerOptions, modules: SpeakerModules): BgpEngine {
-  return new Speaker(options, { droppedSegments: readDroppedSegments, ...modules, createSession, createListener });
+  const { recorder } = modules;
+  return new Speaker(options, {
+    droppedSegments: readDroppedSegments,
+    ...modules,
+    createSession: (session, world) => {
+      const { name, address } = session.peer;
+      return createSession(session, { ...world, record: recorder?.session(name, address, configOf(session)) });
+    },
+    createListener,
+  });
 }

@@ -20,6 +20,7 @@ export const agentSpec: Command = {
     { name: 'metrics', value: 'ADDRESS:PORT', help: 'serve /metrics, /healthz and /readyz there (default: nowhere)' },
     { name: 'run-dir', value: 'DIR', help: `where the sockets and the spool are (default ${RUN_DIRECTORY})` },
     { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
+    { name: 'record', value: 'DIR', help: 'write the life of each BGP session there, for `flatroute replay`' },
     {
       name: 'external-bfd',
       help: 'BFD has a unit or DaemonSet of its own (`flatroute bfd --stay`): look for it, start none',
@@ -60,6 +61,7 @@ export const agentSpec: Command = {
         runDirectory: parsed.values.get('run-dir') ?? RUN_DIRECTORY,
         logLevel: level ?? 'info',
         externalBfd: parsed.switches.has('external-bfd'),
+        record: parsed.values.get('record'),
         withdrawOnStop: parsed.switches.has('withdraw-on-stop'),
       },
       { stop: io.signal },

@@ -6,6 +6,7 @@ import { bfdSpec } from './bfd.ts';
 import { type Command, EXIT_FINE } from './command.ts';
 import { cniInstall } from './cni-install.ts';
 import { questions } from './questions.ts';
+import { replaySpec } from './replay.ts';
 
 const version: Command = {
   name: 'version',
@@ -23,7 +24,7 @@ const version: Command = {
   },
 };
 
-export const commands: readonly Command[] = [...questions, version, agentSpec, bfdSpec, cniInstall];
+export const commands: readonly Command[] = [...questions, version, agentSpec, bfdSpec, replaySpec, cniInstall];
 /** Has options of its own; gets the words as they are. */
 export const demoSummary =
   'Two racks with routers, nodes, pods and a legacy VM in network namespaces, on this machine.';

@@ -103,10 +103,10 @@ export class NodeAgent {
     }
   }
 
-  /** Starts the agent and resolves when it answers. Throws OS_LAB_AGENT with the end of its log when it ended. */
-  async start(deadline: Duration = seconds(20)): Promise<void> {
+  /** Starts the agent, with more options than it needs, and resolves when it answers. Throws OS_LAB_AGENT with the end of its log when it ended. */
+  async start(deadline: Duration = seconds(20), options: readonly string[] = []): Promise<void> {
     await this.host.run(['mkdir', '-p', RESOURCES]);
-    const words = ['agent', '--resources', RESOURCES, '--node', this.host.name];
+    const words = ['agent', '--resources', RESOURCES, '--node', this.host.name, ...options];
     const argv = this.#program === undefined ? flatroute(...words) : [process.execPath, this.#program, ...words];
     const started = await this.host.spawn(argv, { log: LOG });
     this.#process = started;

@@ -50,7 +50,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
     const made = await makeNodes('agent');
     lab = made.lab;
     nodes = made.nodes;
-    for (const node of nodes) agents.push(await startAgent(node));
+    for (const node of nodes) agents.push(await startAgent(node, '--record', '/run/record'));
     for (const node of nodes) await untilStatus(node, 'the session is established', established);
   });
   after(async () => {
@@ -207,6 +207,23 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
     const unknown = await ask(node, 'reset', 'nobody');
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /no peer is called nobody; there are node-2/);
+  });
+
+  test('the life of a session is written down, for root alone, and can be played again', async () => {
+    const [node] = nodes;
+    const { stdout } = await node.host.exec(['stat', '-c', '%a', '/run/record', '/run/record/node-2.jsonl']);
+    assert.equal(stdout, '700\n600\n');
+    const played = await eventually('the record has the session', async () => {
+      const answer = await ask(node, 'replay', '/run/record/node-2.jsonl');
+      return answer.stdout.includes('OpenConfirm → Established') && answer;
+    });
+    assert.equal(played.code, 0, played.stdout);
+    assert.match(played.stdout, /receives OPEN: AS 65002/);
+    assert.match(played.stdout, /UPDATE: announces 10\.60\.2\.0\/26 via 192\.0\.2\.2, path 65002/);
+    assert.match(played.stderr, /steps, each as it was recorded/);
+    const nothing = await ask(node, 'replay', '/run/record/none.jsonl');
+    assert.equal(nothing.code, 1);
+    assert.match(nothing.stderr, /none\.jsonl cannot be read/);
   });
 
   test('the event stream says what happens', async () => {

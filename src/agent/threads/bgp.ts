@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { BgpEngine, BgpFacts, BgpIntent } from '#bgp/engine.ts';
+import { type Recorder, createRecorder } from '#bgp/io/recorder.ts';
 import { createSpeaker } from '#bgp/speaker.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { AppError } from '#lib/result.ts';
@@ -29,6 +30,7 @@ function movable<T extends Uint8Array | Uint32Array>(array: T): T {
 function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
   let background: MessagePort | undefined;
   let engine: BgpEngine | undefined;
+  let recorder: Recorder | undefined;
   let start: BgpStart | undefined;
   let view: KernelView | undefined;
   let cleared = false;
@@ -49,14 +51,16 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     }
   };
 
-  const makeEngine = ({ restarted, forwardingPreserved }: BgpStart): BgpEngine => {
+  const makeEngine = ({ restarted, forwardingPreserved, record }: BgpStart): BgpEngine => {
     send({ kind: 'engine' });
+    recorder ??= record === undefined ? undefined : recorderInto(record.directory, record.program);
     const made = createSpeaker(
       { restarted, forwardingPreserved },
       {
         clock: systemClock,
         wallClock: () => Date.now(),
         random: Math.random,
+        recorder,
         outputs: {
           fib: (update) => send({ kind: 'fib', update }),
           facts: (facts) => host.facts(facts),
@@ -67,6 +71,14 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     if (view !== undefined) made.setKernelView(view);
     return made;
   };
+
+  const recorderInto = (directory: string, program: string): Recorder =>
+    createRecorder(directory, {
+      wallClock: () => Date.now(),
+      program,
+      failed: (peer, text) =>
+        host.log('warn', 'record.failed', { peer, text: `${text}; this peer is not recorded any more` }),
+    });
 
   /** Without an engine no learned route is wanted, inherited ones neither. */
   const clearKernel = (): void => {
@@ -112,6 +124,7 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
       stop: async ({ sessions }) => {
         await engine?.stop(sessions);
         engine = undefined;
+        await recorder?.close();
         background?.close();
         return undefined;
       },

@@ -14,6 +14,7 @@ import type { OpenMessage } from '../wire/messages.ts';
 import { type OpenTerms, openMessage } from '../wire/negotiate.ts';
 import type { Expected } from './dropped-segments.ts';
 import type { Listener } from './listener.ts';
+import type { RecordSession } from './recorder.ts';
 import type { SessionHandlers, SessionPort } from './session-port.ts';
 import type { SessionInterface, TcpTarget } from './tcp-socket.ts';
 
@@ -50,6 +51,8 @@ export interface SessionModules {
   readonly listener: Listener;
   /** `undefined`: the capability is not sent. Called once for each OPEN. */
   readonly gracefulRestart: () => LocalGracefulRestart | undefined;
+  /** Writes each step down. */
+  readonly record?: RecordSession | undefined;
   /** How connections are made; without it `connectTcp`. */
   readonly connect?: (target: TcpTarget) => Result<Socket, SessionError>;
 }

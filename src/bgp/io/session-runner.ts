@@ -224,6 +224,7 @@ class SessionRunner implements Session {
     try {
       for (let event = this.mailbox.shift(); event !== undefined; event = this.mailbox.shift()) {
         const { state, effects } = transition(this.config, this.machine, event);
+        this.modules.record?.(this.machine, event, state, effects);
         this.machine = state;
         for (const effect of effects) this.perform(effect);
       }

@@ -3,6 +3,7 @@ import type { Family } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { BgpEngineOutputs } from '../engine.ts';
 import type { DroppedSegments } from '../io/dropped-segments.ts';
+import type { Recorder } from '../io/recorder.ts';
 import type { createListener as CreateListener } from '../io/listener.ts';
 import type { createSession as CreateSession } from '../io/session-runner.ts';
 
@@ -22,6 +23,8 @@ export interface SpeakerModules {
   readonly outputs: BgpEngineOutputs;
   /** What the kernel dropped in this namespace; default: what the kernel says. */
   readonly droppedSegments?: () => DroppedSegments;
+  /** Writes the lives of sessions down. */
+  readonly recorder?: Recorder | undefined;
   /** Lets the event loop look at sockets and timers between two slices of work; default `setImmediate`. */
   readonly defer?: (work: () => void) => void;
 }

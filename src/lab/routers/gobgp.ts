@@ -235,6 +235,8 @@ export class GobgpRouter extends DaemonRouter {
 
   async start(): Promise<void> {
     await this.#write();
+    // A killed gobgpd leaves its socket behind, and the next one does not listen on it.
+    await this.host.run(['rm', '-f', API.slice('unix://'.length)]);
     const words = ['-t', 'toml', '-f', CONFIGURATION, '--pprof-disable', '--api-hosts', API];
     await this.speak(['gobgpd', ...words], 'gobgpd.log', gobgp('global'));
     await this.#originate('add', this.description.announce);

@@ -1,5 +1,8 @@
 /** Text that people write: manifests, selectors, addresses, durations. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseLine } from '#bgp/session/record.ts';
 import { checkPrefix, hostPrefix, parseAddress, prefixFromBytes, prefixParts } from '#lib/ip.ts';
 import { parseAsNumber, parseDuration, parseEndpoint } from '#resources/formats.ts';
 import { matches, parseSelector } from '#resources/selector.ts';
@@ -132,4 +135,19 @@ const formats: Target = {
   },
 };
 
-export const textTargets: readonly Target[] = [manifest, selector, formats];
+const record: Target = {
+  name: 'session-record',
+  longest: 6000,
+  seeds: () => {
+    const lines = readFileSync(join(import.meta.dirname, '../../replay/bird.jsonl'), 'utf8').split('\n');
+    return [lines.slice(0, 6).join('\n'), lines.slice(0, 14).join('\n')].map(bytesOfText);
+  },
+  run(input) {
+    for (const line of textOf(input).split('\n')) {
+      const read = parseLine(line);
+      if (!read.ok) assert.ok(read.error.length > 0);
+    }
+  },
+};
+
+export const textTargets: readonly Target[] = [manifest, selector, formats, record];
