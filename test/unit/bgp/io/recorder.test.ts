@@ -22,6 +22,7 @@ const config: SessionConfig = {
   passive: false,
   hasPassword: true,
   minimumHopLimit: undefined,
+  keepaliveTime: undefined,
 };
 
 const scratch = (t: TestContext): string => {
