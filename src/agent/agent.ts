@@ -4,6 +4,7 @@
  * moment is normal: the next start finds everything in the kernel.
  */
 import { join } from 'node:path';
+import { noBfd } from '#bgp/bfd/facts.ts';
 import type { RouteAnswer } from '#bgp/engine.ts';
 import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
@@ -252,6 +253,7 @@ class Agent {
       bgp: facts.bgp,
       kernel: facts.kernel,
       pods: facts.pods,
+      bfd: facts.bfd ?? noBfd,
       threads: this.#supervisor.states(),
       conditions,
       firstSessionSeconds: this.#firstSessionSeconds,

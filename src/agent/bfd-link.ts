@@ -9,7 +9,7 @@ import { closeSync, existsSync, openSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DesiredBfdSession, FromBfd, ObservedBfdSession } from '#bgp/bfd/control-messages.ts';
-import type { BfdDaemon, BfdFacts } from '#bgp/bfd/facts.ts';
+import { type BfdDaemon, type BfdFacts, diagnosticText } from '#bgp/bfd/facts.ts';
 import { connectControl, type ControlClient, type Loss } from '#bgp/bfd/io/control-client.ts';
 import { BFD_LOCK_SOCKET } from '#dataplane/kernel-names.ts';
 import { lockHolder } from '#linux/lock.ts';
@@ -192,10 +192,25 @@ export class BfdLink {
         for (const session of message.sessions) this.#sessions.set(session.name, session);
         break;
       case 'changed':
+        this.#note(message.session);
         this.#sessions.set(message.session.name, message.session);
         break;
     }
     this.#modules.changed();
+  }
+
+  #note({ name, remote, state, failed, diagnostic, remoteState, detectionTimeMilliseconds }: ObservedBfdSession): void {
+    if (this.#sessions.get(name)?.state === state) return;
+    const level = failed ? 'warn' : 'info';
+    const reason = diagnosticText(diagnostic);
+    this.#modules.log(level, 'bfd.session.changed', {
+      peer: name,
+      remote,
+      state,
+      remoteState,
+      failed,
+      ...(state === 'Up' ? { detectionTimeMilliseconds } : { reason }),
+    });
   }
 
   /** The process died, was ended, or does not understand us: it is looked for again, without haste. */

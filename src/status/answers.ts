@@ -88,9 +88,34 @@ export interface PeerAnswer {
   readonly lastError?: { readonly code: string; readonly text: string; readonly at: string };
   /** When a session that waits after a failure tries again. */
   readonly retryAt?: string;
+  /** Only with BFD. */
+  readonly bfd?: BfdAnswer;
   /** What a restart of this agent costs at this peer. */
   readonly nextRestart?: { readonly hitless: boolean; readonly text: string };
   readonly conditions: readonly ConditionAnswer[];
+}
+
+export interface BfdAnswer {
+  /** `Unknown` while the process for BFD has not reported it. */
+  readonly state: 'AdminDown' | 'Down' | 'Init' | 'Up' | 'Unknown';
+  /** Last change of state. */
+  readonly since?: string;
+  readonly hops?: 'single' | 'multi';
+  readonly transmitIntervalMilliseconds?: number;
+  readonly detectionTimeMilliseconds?: number;
+  /** The path was up and failed, and is not up again. */
+  readonly failed: boolean;
+  /** How often the path failed. */
+  readonly failures: number;
+  readonly stateChanges: number;
+  /** Why the last change to Down was, in words. */
+  readonly diagnostic?: string;
+  readonly peerState?: string;
+  readonly peerDiagnostic?: string;
+  /** The peer's BFD survives its control plane (C bit). */
+  readonly peerControlPlaneIndependent?: boolean;
+  /** Why it cannot work. */
+  readonly problem?: string;
 }
 
 export interface RouteAnswerRow {

@@ -110,6 +110,27 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
       set({ peer: peer.name, direction: 'sent' }, peer.messages.sent);
     }
   });
+  gauge('flatroute_bfd_session_up', '1 while BFD with the peer is up.', ['peer'], (set, now) => {
+    for (const { name, state } of now.bfd.sessions) set({ peer: name }, state === 'Up' ? 1 : 0);
+  });
+  counter('flatroute_bfd_path_failures_total', 'How often BFD saw the path to a peer fail.', ['peer'], (set, now) => {
+    for (const { name, failures } of now.bfd.sessions) set({ peer: name }, failures);
+  });
+  counter('flatroute_bfd_state_changes_total', 'Changes of state of a BFD session.', ['peer'], (set, now) => {
+    for (const { name, changes } of now.bfd.sessions) set({ peer: name }, changes);
+  });
+  gauge(
+    'flatroute_bfd_detection_time_seconds',
+    'Time after which a path that fails is noticed, as both ends agreed.',
+    ['peer'],
+    (set, now) => {
+      for (const { name, detectionTimeMilliseconds } of now.bfd.sessions)
+        set({ peer: name }, detectionTimeMilliseconds / 1000);
+    },
+  );
+  gauge('flatroute_bfd_process_up', '1 while the process for BFD answers, if a peer wants BFD.', [], (set, now) => {
+    if (now.bfd.daemon.state !== 'unwanted') set({}, now.bfd.daemon.state === 'running' ? 1 : 0);
+  });
   gauge('flatroute_rib_prefixes', 'Prefixes in the routing table of the speaker.', ['family'], (set, now) => {
     for (const family of families) set({ family }, now.bgp?.routes[family].prefixes ?? 0);
   });

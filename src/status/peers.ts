@@ -1,17 +1,19 @@
 /** What is answered about sessions. PURE. */
 import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import { type BfdFacts, diagnosticText } from '#bgp/bfd/facts.ts';
 import { toSeconds } from '#lib/time.ts';
-import type { ConditionAnswer, FamilyCounts, PeerAnswer } from './answers.ts';
+import type { BfdAnswer, ConditionAnswer, FamilyCounts, PeerAnswer } from './answers.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export const isoTime = (milliseconds: number): string => new Date(milliseconds).toISOString();
 const none: FamilyCounts = { ipv4: 0, ipv6: 0 };
 
 /** Every peer of the intent, whether the engine has said something of it or not; then those the engine still winds down. */
-export function peerAnswers({ bgpIntent, bgp, conditions, firstSessionSeconds }: Snapshot): readonly PeerAnswer[] {
+export function peerAnswers(snapshot: Snapshot): readonly PeerAnswer[] {
+  const { bgpIntent, bgp, bfd, conditions, firstSessionSeconds } = snapshot;
   const facts = new Map((bgp?.peers ?? []).map((peer) => [peer.name, peer]));
   const answers: PeerAnswer[] = (bgpIntent?.peers ?? []).map((intent) =>
-    peerAnswer(intent, facts.get(intent.name), conditions, firstSessionSeconds),
+    peerAnswer(intent, facts.get(intent.name), bfdAnswer(intent, bfd), conditions, firstSessionSeconds),
   );
   return answers.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
@@ -19,6 +21,7 @@ export function peerAnswers({ bgpIntent, bgp, conditions, firstSessionSeconds }:
 function peerAnswer(
   intent: PeerIntent,
   facts: PeerFacts | undefined,
+  bfd: BfdAnswer | undefined,
   conditions: readonly ConditionAnswer[],
   startSeconds: number | undefined,
 ): PeerAnswer {
@@ -46,8 +49,31 @@ function peerAnswer(
     capabilities: facts?.capabilities ?? [],
     ...(error === undefined ? {} : { lastError: { code: error.code, text: error.text, at: isoTime(error.at) } }),
     ...(facts?.retryAt === undefined ? {} : { retryAt: isoTime(facts.retryAt) }),
+    ...(bfd === undefined ? {} : { bfd }),
     ...(restart === undefined ? {} : { nextRestart: restart }),
     conditions: conditions.filter((condition) => condition.object === `peers/${intent.name}`),
+  };
+}
+
+function bfdAnswer(intent: PeerIntent, { sessions }: BfdFacts): BfdAnswer | undefined {
+  if (intent.bfd === undefined) return undefined;
+  const session = sessions.find(({ name }) => name === intent.name);
+  if (session === undefined) return { state: 'Unknown', failed: false, failures: 0, stateChanges: 0 };
+  const { state, hops, transmitIntervalMilliseconds, detectionTimeMilliseconds, failed, failures, problem } = session;
+  return {
+    state,
+    since: isoTime(session.since),
+    hops,
+    transmitIntervalMilliseconds,
+    detectionTimeMilliseconds,
+    failed,
+    failures,
+    stateChanges: session.changes,
+    diagnostic: diagnosticText(session.diagnostic),
+    peerState: session.remoteState,
+    peerDiagnostic: diagnosticText(session.remoteDiagnostic),
+    peerControlPlaneIndependent: session.remoteControlPlaneIndependent,
+    ...(problem === undefined ? {} : { problem }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** Everything that main knows of the agent at one moment: what answers, metrics and health are made of. Plain data. */
+import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts } from '#ipam/intent.ts';
@@ -32,6 +33,7 @@ export interface Snapshot {
   readonly bgp: BgpFacts | undefined;
   readonly kernel: KernelFacts | undefined;
   readonly pods: PodFacts | undefined;
+  readonly bfd: BfdFacts;
   readonly threads: readonly ThreadStatus[];
   /** Worst first. */
   readonly conditions: readonly ConditionAnswer[];

@@ -1,7 +1,9 @@
 /** Snapshots of an agent for tests of what is made of them. */
-import type { BgpFacts, PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import type { ObservedBfdSession } from '#bgp/bfd/control-messages.ts';
+import { noBfd } from '#bgp/bfd/facts.ts';
+import type { BfdIntent, BgpFacts, PeerFacts, PeerIntent } from '#bgp/engine.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 
 const ip = (text: string): IpAddress => text as IpAddress;
@@ -28,6 +30,40 @@ export const peerIntent = (name: string, changes: Partial<PeerIntent> = {}): Pee
   enabled: true,
   ...changes,
 });
+
+/** 50 ms x 3, single hop. */
+export const bfdIntent = (changes: Partial<BfdIntent> = {}): BfdIntent => ({
+  receiveInterval: milliseconds(50),
+  transmitInterval: milliseconds(50),
+  detectMultiplier: 3,
+  passive: false,
+  minimumTtl: 254,
+  multihop: false,
+  ...changes,
+});
+
+/** Up; what BFD's process tells of it. */
+export const bfdSession = (name: string, changes: Partial<ObservedBfdSession> = {}): ObservedBfdSession => ({
+  name,
+  remote: ip('192.0.2.1'),
+  hops: 'single',
+  state: 'Up',
+  diagnostic: 0,
+  remoteState: 'Up',
+  remoteDiagnostic: 0,
+  remoteControlPlaneIndependent: true,
+  since: Date.UTC(2026, 0, 1),
+  failed: false,
+  failures: 0,
+  changes: 2,
+  transmitIntervalMilliseconds: 50,
+  detectionTimeMilliseconds: 150,
+  sent: 1,
+  received: 1,
+  ...changes,
+});
+
+export const bfdRuns = { state: 'running', pid: 7, program: '1.2.3', notRealTime: undefined } as const;
 
 export const peerFacts = (name: string, changes: Partial<PeerFacts> = {}): PeerFacts => ({
   name,
@@ -102,6 +138,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     foreignLinks: [],
     outsideBlocks: { count: 0, first: [] },
   },
+  bfd: noBfd,
   threads: ['bgp', 'background', 'pods'].map((name) => ({
     name,
     state: 'running',

@@ -54,6 +54,8 @@ export interface ObservedBfdSession {
   readonly failed: boolean;
   /** How often that happened. */
   readonly failures: number;
+  /** Changes of state. */
+  readonly changes: number;
   readonly transmitIntervalMilliseconds: number;
   readonly detectionTimeMilliseconds: number;
   readonly sent: number;
@@ -223,6 +225,7 @@ const numbers = [
   'remoteDiagnostic',
   'since',
   'failures',
+  'changes',
   'transmitIntervalMilliseconds',
   'detectionTimeMilliseconds',
   'sent',

@@ -23,6 +23,7 @@ export function showPeers(peers: readonly PeerAnswer[], now: number, options: Ta
     { title: 'SINCE', value: (p) => ageSince(p.since, now), align: 'right' },
     { title: 'IN (ACC/RCV)', value: (p) => (up(p) ? `${sum(p.accepted)}/${sum(p.received)}` : ''), align: 'right' },
     { title: 'OUT', value: (p) => (up(p) ? String(sum(p.announced)) : ''), align: 'right' },
+    ...(peers.some((p) => p.bfd !== undefined) ? [bfdColumn(now)] : []),
     { title: 'FAMILIES', value: (p) => p.families.join(' '), drop: 2 },
     { title: 'FLAPS', value: (p) => String(p.flaps), align: 'right', drop: 3 },
     {
@@ -35,6 +36,20 @@ export function showPeers(peers: readonly PeerAnswer[], now: number, options: Ta
   ];
   return renderTable(columns, peers, options, (peer) => peerNotes(peer, now));
 }
+
+/** How long the path is as it is, and how soon a failure would be noticed. */
+const bfdColumn = (now: number): Column<PeerAnswer> => ({
+  title: 'BFD',
+  value: ({ bfd }) => {
+    if (bfd === undefined) return '';
+    const state = bfd.failed ? 'failed' : bfd.peerState === 'AdminDown' ? 'off' : bfd.state.toLowerCase();
+    const time = bfd.state === 'Up' && bfd.detectionTimeMilliseconds !== undefined;
+    return [state, ageSince(bfd.since, now), time ? `${bfd.detectionTimeMilliseconds}ms` : '']
+      .filter((word) => word !== '')
+      .join(' ');
+  },
+  colour: ({ bfd }) => (bfd === undefined ? undefined : bfd.state === 'Up' ? 'green' : bfd.failed ? 'red' : 'yellow'),
+});
 
 /** Why a session is not up, or what is wrong although it is. */
 function peerNotes(peer: PeerAnswer, now: number): readonly Note[] {

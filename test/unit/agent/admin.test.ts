@@ -12,8 +12,18 @@ import { AppError } from '#lib/result.ts';
 import type { EventAnswer } from '#status/answers.ts';
 import { blockAnswers, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
+import type { Snapshot } from '#status/snapshot.ts';
 import { eventually } from '../../support/netns.ts';
-import { snapshot } from '../../support/snapshot.ts';
+import { bfdIntent, bfdRuns, bfdSession, peerIntent, snapshot as plainSnapshot } from '../../support/snapshot.ts';
+
+/** With BFD to one peer. */
+function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
+  const made = plainSnapshot(changes);
+  assert.ok(made.bgpIntent);
+  const peers = [peerIntent('tor-a', { bfd: bfdIntent() }), peerIntent('tor-b', { bfd: bfdIntent() })];
+  const bfd = { daemon: bfdRuns, sessions: [bfdSession('tor-a', { problem: 'no way' })] };
+  return { ...made, bgpIntent: { ...made.bgpIntent, peers }, bfd };
+}
 
 const directory = mkdtempSync(join(tmpdir(), 'flatroute-admin-'));
 const path = join(directory, 'admin.sock');
@@ -82,6 +92,7 @@ test('answers arrive as they were made, what is not known is not there', async (
   assert.deepEqual(status, JSON.parse(JSON.stringify(expected)));
   assert.equal(uptimeSeconds, wanted);
   assert.deepEqual(await client.peers(undefined), JSON.parse(JSON.stringify(peerAnswers(snapshot()))));
+  assert.equal((await client.peers('tor-a'))[0]?.bfd?.detectionTimeMilliseconds, 150);
   assert.deepEqual(await client.blocks(), JSON.parse(JSON.stringify(blockAnswers(snapshot()))));
   assert.deepEqual(await client.conditions(), []);
   assert.deepEqual(await client.drift(), {

@@ -7,48 +7,22 @@ import type { ObservedBfdSession } from '#bgp/bfd/control-messages.ts';
 import type { BgpIntent, PeerFacts } from '#bgp/engine.ts';
 import type { BfdPlan } from '#intent/bfd-sessions.ts';
 import type { Asn, IpAddress } from '#lib/ip.ts';
-import { milliseconds } from '#lib/time.ts';
-import { bgpFacts, peerFacts, peerIntent } from '../../support/snapshot.ts';
+import { bfdIntent, bfdRuns, bfdSession, bgpFacts, peerFacts, peerIntent } from '../../support/snapshot.ts';
 
 const ip = (text: string): IpAddress => text as IpAddress;
 const gateway = { gateway: ip('192.0.2.1'), interfaceIndex: 2 };
 const path = { onLink: true, gateways: [gateway] };
-const profile = {
-  receiveInterval: milliseconds(50),
-  transmitInterval: milliseconds(50),
-  detectMultiplier: 3,
-  passive: false,
-  minimumTtl: 254,
-  multihop: false,
-};
 const intent: BgpIntent = {
   asn: 65001 as Asn,
   routerId: ip('192.0.2.2'),
   listenPort: 179,
-  peers: [peerIntent('tor-a', { bfd: profile })],
+  peers: [peerIntent('tor-a', { bfd: bfdIntent() })],
   announcements: [],
   ownPrefixes: [],
   multipath: { maximumPaths: 16, relax: true },
 };
 
-const session = (changes: Partial<ObservedBfdSession>): ObservedBfdSession => ({
-  name: 'tor-a',
-  remote: ip('192.0.2.1'),
-  hops: 'single',
-  state: 'Up',
-  diagnostic: 0,
-  remoteState: 'Up',
-  remoteDiagnostic: 0,
-  remoteControlPlaneIndependent: false,
-  since: 0,
-  failed: false,
-  failures: 0,
-  transmitIntervalMilliseconds: 50,
-  detectionTimeMilliseconds: 150,
-  sent: 0,
-  received: 0,
-  ...changes,
-});
+const session = (changes: Partial<ObservedBfdSession>): ObservedBfdSession => bfdSession('tor-a', changes);
 const failure = (failures: number): ObservedBfdSession =>
   session({ state: 'Down', diagnostic: 1, failed: true, failures });
 
@@ -76,7 +50,7 @@ class Bench {
   }
 
   #sees(pid: number, sessions: readonly ObservedBfdSession[]): void {
-    this.peers.observed({ daemon: { state: 'running', pid, program: '1', notRealTime: undefined }, sessions });
+    this.peers.observed({ daemon: { ...bfdRuns, pid }, sessions });
   }
 
   loses(): void {

@@ -8,7 +8,7 @@ import { textWidth } from '#cli/output/text.ts';
 import type { RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
 import { blockAnswers, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
-import { bgpFacts, peerFacts, snapshot } from '../../support/snapshot.ts';
+import { bfdIntent, bfdSession, bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
 
 const plain = { width: undefined, colour: false };
 const now = Date.UTC(2026, 0, 1, 2, 14);
@@ -26,6 +26,40 @@ describe('peers', () => {
     const waiting = peerFacts('tor-b', { state: 'Idle', retryAt: now + 12_000 });
     const lines = showPeers(peerAnswers(snapshot({ bgp: bgpFacts([peerFacts('tor-a'), waiting]) })), now, plain);
     assert.equal(lines.at(-1), '       └─ next try in 12 s; the pause grows with each failure, to 60 s');
+  });
+  test('with BFD a column says how the path is and how soon a failure is noticed', () => {
+    const base = snapshot();
+    assert.ok(base.bgpIntent);
+    const bfd = bfdIntent();
+    const since = now - 41_000;
+    const failed = { state: 'Down', diagnostic: 1, failed: true } as const;
+    const answers = peerAnswers({
+      ...base,
+      bgpIntent: {
+        ...base.bgpIntent,
+        peers: ['a', 'b', 'c', 'd', 'e'].map((name) => peerIntent(name, name === 'e' ? {} : { bfd })),
+      },
+      bfd: {
+        daemon: { state: 'seeking' },
+        sessions: [
+          bfdSession('a', { since }),
+          bfdSession('b', { since, ...failed }),
+          bfdSession('c', { since, state: 'Down', remoteState: 'AdminDown' }),
+        ],
+      },
+    });
+    assert.deepEqual(
+      answers.map((answer) => [answer.bfd?.state, answer.bfd?.diagnostic]),
+      [
+        ['Up', 'no diagnostic'],
+        ['Down', 'no packet came for the detection time'],
+        ['Down', 'no diagnostic'],
+        ['Unknown', undefined],
+        [undefined, undefined],
+      ],
+    );
+    const text = showPeers(answers, now, plain).join('\n');
+    for (const cell of ['up 41s 150ms', 'failed 41s', 'off 41s', 'unknown']) assert.ok(text.includes(cell), cell);
   });
   test('80 columns are enough for what matters', () => {
     for (const line of showPeers(peerAnswers(snapshot()), now, { width: 80, colour: false }))

@@ -6,18 +6,11 @@ import { type BfdPlanOptions, planBfd } from '#intent/bfd-sessions.ts';
 import type { Facts } from '#intent/node-intent.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { milliseconds } from '#lib/time.ts';
-import { bgpFacts, peerFacts, peerIntent } from '../../support/snapshot.ts';
+import { bfdIntent, bgpFacts, peerFacts, peerIntent } from '../../support/snapshot.ts';
 
 const ip = (text: string): IpAddress => text as IpAddress;
-const bfd = (changes: Partial<BfdIntent> = {}): BfdIntent => ({
-  receiveInterval: milliseconds(50),
-  transmitInterval: milliseconds(60),
-  detectMultiplier: 3,
-  passive: false,
-  minimumTtl: 254,
-  multihop: false,
-  ...changes,
-});
+const bfd = (changes: Partial<BfdIntent> = {}): BfdIntent =>
+  bfdIntent({ transmitInterval: milliseconds(60), ...changes });
 const intent = (...peers: readonly PeerIntent[]): BgpIntent => ({
   asn: 65001 as Asn,
   routerId: ip('192.0.2.2'),

@@ -7,12 +7,11 @@ import type { PeerFacts } from '#bgp/engine.ts';
 import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
 import type { Compiled, Condition, Facts } from '#intent/node-intent.ts';
-import type { IpAddress } from '#lib/ip.ts';
 import { milliseconds } from '#lib/time.ts';
 import { readDocuments } from '#sources/directory/documents.ts';
 import { severityOf } from '#status/conditions.ts';
 import { nodeYaml, own, resources } from '../../support/resources.ts';
-import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
+import { bfdRuns, bfdSession, bgpFacts, peerFacts } from '../../support/snapshot.ts';
 
 const node = nodeYaml('node-1', '192.0.2.11', '10.60.1.0/26');
 const fast = own('BFDProfile', 'fast', 'receiveInterval: 50, transmitInterval: 60, detectMultiplier: 5');
@@ -85,33 +84,16 @@ function read(from: Compiled, facts: Facts, object: string, type: string): Condi
   return conditions(from, facts).find((it) => `${it.kind} ${it.name}` === object && it.type === type);
 }
 
-const observed = (changes: Partial<ObservedBfdSession>): ObservedBfdSession => ({
-  name: 'tor-a',
-  remote: '192.0.2.1' as IpAddress,
-  hops: 'single',
-  state: 'Down',
-  diagnostic: 0,
-  remoteState: 'Down',
-  remoteDiagnostic: 0,
-  remoteControlPlaneIndependent: false,
-  since: Date.UTC(2026, 0, 1),
-  failed: false,
-  failures: 0,
-  transmitIntervalMilliseconds: 50,
-  detectionTimeMilliseconds: 150,
-  sent: 1,
-  received: 1,
-  ...changes,
-});
-
-const runs: BfdFacts['daemon'] = { state: 'running', pid: 7, program: '1.2.3', notRealTime: undefined };
 const facts = (
   session: Partial<ObservedBfdSession> | undefined,
   state: PeerFacts['state'] = 'Established',
-  daemon: BfdFacts['daemon'] = runs,
+  daemon: BfdFacts['daemon'] = bfdRuns,
 ): Facts => ({
   bgp: bgpFacts([peerFacts('tor-a', { state })]),
-  bfd: { daemon, sessions: session === undefined ? [] : [observed(session)] },
+  bfd: {
+    daemon,
+    sessions: session === undefined ? [] : [bfdSession('tor-a', { state: 'Down', remoteState: 'Down', ...session })],
+  },
 });
 
 describe('what a user reads of BFD', () => {
@@ -183,7 +165,7 @@ describe('what a user reads of BFD', () => {
       return condition === undefined ? '' : `${condition.reason} ${severityOf(condition)}`;
     };
     assert.equal(of({ state: 'seeking' }), 'Pending info');
-    assert.equal(of(runs), 'BFDReady info');
+    assert.equal(of(bfdRuns), 'BFDReady info');
     assert.equal(of({ state: 'running', pid: 7, program: '1', notRealTime: 'EPERM' }), 'BFDNotRealTime warning');
     assert.equal(of(absent), 'BFDUnavailable error');
   });

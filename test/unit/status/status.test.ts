@@ -8,7 +8,7 @@ import { blockAnswers, routeAnswerRow, statusAnswer } from '#status/node.ts';
 import { nextRestart, peerAnswers } from '#status/peers.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
-import { bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
+import { bfdRuns, bfdSession, bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
 
 const thread = (changes: object) =>
   ({
@@ -226,7 +226,7 @@ describe('conditions', () => {
 });
 
 test('metrics are read anew each time, so that a peer that is gone leaves no series behind', async () => {
-  let now = snapshot();
+  let now = snapshot({ bfd: { daemon: bfdRuns, sessions: [bfdSession('tor-a', { failures: 2 })] } });
   const metrics = createMetrics(() => now);
   metrics.attached(0.003);
   const before = await metrics.text();
@@ -234,6 +234,10 @@ test('metrics are read anew each time, so that a peer that is gone leaves no ser
     'flatroute_bgp_session_up{peer="tor-a"} 1',
     'flatroute_bgp_session_up{peer="tor-b"} 0',
     'flatroute_bgp_routes{peer="tor-a",family="ipv4",stage="received"} 200',
+    'flatroute_bfd_session_up{peer="tor-a"} 1',
+    'flatroute_bfd_path_failures_total{peer="tor-a"} 2',
+    'flatroute_bfd_detection_time_seconds{peer="tor-a"} 0.15',
+    'flatroute_bfd_process_up 1',
     'flatroute_kernel_drift_repairs_total{what="learned route"} 2',
     'flatroute_ipam_addresses{pool="node",state="free",family="ipv4"} 59',
     'flatroute_pod_attach_seconds_count 1',
@@ -245,6 +249,7 @@ test('metrics are read anew each time, so that a peer that is gone leaves no ser
   now = snapshot({ bgp: bgpFacts([peerFacts('tor-a')]), bgpIntent: undefined });
   const after = await metrics.text();
   assert.ok(!after.includes('peer="tor-b"'));
+  assert.ok(!after.includes('flatroute_bfd_session_up{'));
   assert.ok(
     after.includes('flatroute_kernel_drift_repairs_total{what="learned route"} 2'),
     'a counter is not added up at each reading',

@@ -62,6 +62,7 @@ interface Running {
   since: number;
   failed: boolean;
   failures: number;
+  changes: number;
   sent: number;
   received: number;
 }
@@ -152,6 +153,7 @@ export class BfdRunner {
       since: this.#modules.now(),
       failed: false,
       failures: 0,
+      changes: 0,
       sent: 0,
       received: 0,
     };
@@ -188,6 +190,7 @@ export class BfdRunner {
     }
     if (session.state !== before.state) {
       running.since = this.#modules.now();
+      running.changes += 1;
     }
     if (failureOver(session)) running.failed = false;
     if (pathFailed(before, session)) {
@@ -303,7 +306,7 @@ export class BfdRunner {
   }
 
   #observe(running: Running): ObservedBfdSession {
-    const { desired, session, since, failed, failures, sent, received } = running;
+    const { desired, session, since, failed, failures, changes, sent, received } = running;
     const { remote } = session;
     const problem = this.#receivers.problem(familyOf(desired.remote), desired.hops) ?? running.sendProblem;
     return {
@@ -318,6 +321,7 @@ export class BfdRunner {
       since,
       failed,
       failures,
+      changes,
       transmitIntervalMilliseconds: transmitInterval(session),
       detectionTimeMilliseconds: detectionTime(session),
       sent,

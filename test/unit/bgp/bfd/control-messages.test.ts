@@ -129,6 +129,7 @@ test('what the process tells is read as it was told', () => {
     since: 1,
     failed: false,
     failures: 0,
+    changes: 0,
     transmitIntervalMilliseconds: 50,
     detectionTimeMilliseconds: 150,
     sent: 1,
