@@ -88,6 +88,8 @@ export interface PeerIntent {
   readonly role?: BgpRole | undefined;
   /** The peer must say its role too (strict mode). */
   readonly roleRequired?: boolean | undefined;
+  /** `false`: a route server, whose AS does not stand in front of its paths; absent: it must. */
+  readonly enforceFirstAs?: boolean | undefined;
   /** The peer is a client of this route reflector. */
   readonly routeReflectorClient?: boolean | undefined;
   /** `Auto`: ours, but unchanged for what is reflected; `Self`: ours always; `Keep`: the learned one wherever the receiver can use it. */
@@ -270,6 +272,8 @@ export interface RouteRow {
   /** ORIGINATOR_ID and CLUSTER_LIST of a reflected path. */
   readonly originatorId?: IpAddress;
   readonly clusterList?: readonly IpAddress[];
+  /** AS of the attribute Only to Customer. */
+  readonly onlyToCustomer?: number;
   readonly accepted: boolean;
   /** One short sentence: `accepted: filter fabric, rule 3`, `refused: importPolicy None`, `refused: inside own block 10.60.1.0/26`. */
   readonly reason: string;

@@ -80,7 +80,7 @@ export function peersOf(
         peer,
         'True',
         'Accepted',
-        `${node.name} has a session with ${address}${sourceWords(peer, node)}${clientWords(peer, node)}.`,
+        `${node.name} has a session with ${address}${sourceWords(peer, node)}${idleWords(peer, node)}.`,
       );
     else
       accepted(
@@ -154,6 +154,9 @@ function sessionOf(
     notificationRestart: spec.gracefulRestart?.notification ?? settings.gracefulRestart.notification ?? false,
     staleTime: spec.gracefulRestart?.staleTime ?? settings.gracefulRestart.staleTime,
     allowedLocalAsns: spec.numAllowedLocalASNumbers,
+    ...(spec.role && { role: spec.role }),
+    ...(spec.roleRequired === true && { roleRequired: true }),
+    ...(!spec.enforceFirstAS && { enforceFirstAs: false }),
     ...(spec.routeReflectorClient && { routeReflectorClient: true }),
   };
 }
@@ -168,10 +171,13 @@ function sourceWords(peer: BGPPeer, node: ThisNode): string {
 const peerAsnOf = ({ asNumber, dynamicASN }: BGPPeer['spec']): PeerAsn =>
   asNumber ?? (dynamicASN === 'Internal' ? 'internal' : 'external');
 
-/** Only an internal peer can be a client (RFC 4456 §6). */
-function clientWords({ spec }: BGPPeer, node: ThisNode): string {
+/** Clients are internal peers (RFC 4456 §6), roles are of external ones (RFC 9234 §4.1). */
+function idleWords({ spec }: BGPPeer, node: ThisNode): string {
   const external = isExternal({ peerAsn: peerAsnOf(spec), localAsn: spec.localASNumber ?? node.asn });
-  return spec.routeReflectorClient && external ? '; it is external, so routeReflectorClient does nothing' : '';
+  const words: string[] = [];
+  if (spec.routeReflectorClient && external) words.push('; it is external, so routeReflectorClient does nothing');
+  if (spec.role !== undefined && !external) words.push('; it is internal, so role does nothing');
+  return words.join('');
 }
 
 function conflict(peer: BGPPeer, winner: BGPPeer, how: string): string {

@@ -113,6 +113,22 @@ const spec = object(
       description: "A router's role: what was learned from other peers is announced to this one.",
       reset: 'refresh',
     }),
+    role: optional(oneOf('Provider', 'RouteServer', 'RouteServerClient', 'Customer', 'Peer'), {
+      description:
+        "The node's role towards this external peer (RFC 9234), which must have the other one: Provider and Customer, RouteServer and RouteServerClient, Peer and Peer. Routes that the roles forbid are leaks: they are not used and not announced.",
+      reset: 'reset',
+    }),
+    roleRequired: optional(boolean, {
+      description:
+        'The peer must say its role; otherwise one that says none is taken for the right one. Only with role.',
+      defaultText: 'false',
+      reset: 'reset',
+    }),
+    enforceFirstAS: defaulted(boolean, true, {
+      description:
+        'The AS path of an external peer must begin with its AS (RFC 4271). `false` for a route server, which leaves its AS out (RFC 7947).',
+      reset: 'reset',
+    }),
     routeReflectorClient: defaulted(boolean, false, {
       description:
         'The node is a route reflector (RFC 4456) and this internal peer its client: what internal peers announce is passed on to it, and what it announces to all internal peers, with the next hop unchanged. External peers cannot be clients.',
@@ -242,6 +258,12 @@ const spec = object(
         holds: (it) => (it.ttlSecurity ?? 0) === 0 || it.ebgpMultihop === 1,
         sentence: 'ttlSecurity says how many hops the peer may be away, so ebgpMultihop must not; keep one',
         path: ['ttlSecurity'],
+      },
+      {
+        cel: '!has(self.roleRequired) || has(self.role)',
+        holds: (it) => it.roleRequired === undefined || it.role !== undefined,
+        sentence: 'says that the peer must have the other role; set role too',
+        path: ['roleRequired'],
       },
       {
         cel: '!(has(self.maxRestartTime) && has(self.gracefulRestart) && has(self.gracefulRestart.restartTime))',

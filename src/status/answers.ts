@@ -132,6 +132,8 @@ export interface RouteAnswerRow {
   /** Of a reflected path. */
   readonly originatorId?: string;
   readonly clusterList?: readonly string[];
+  /** AS of the attribute Only to Customer (OTC). */
+  readonly onlyToCustomer?: number;
   readonly accepted: boolean;
   readonly reason: string;
   readonly best: boolean;

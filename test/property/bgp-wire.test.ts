@@ -76,6 +76,7 @@ const pathAttributes: fc.Arbitrary<PathAttributes> = record({
   clusterList: fc.array(u32, { maxLength: 4 }),
   extendedCommunities: fc.array(octets(8), { maxLength: 4 }),
   largeCommunities: fc.array(fc.tuple(u32, u32, u32), { maxLength: 30 }),
+  onlyToCustomer: fc.option(u32, { nil: undefined }),
   unknown: fc.uniqueArray(
     fc.tuple(fc.integer({ min: 40, max: 255 }), octets(0, 20)).map(([code, value]) => ({
       code,
@@ -174,6 +175,7 @@ const blank: PathAttributes = {
   clusterList: [],
   extendedCommunities: [],
   largeCommunities: [],
+  onlyToCustomer: undefined,
   unknown: [],
 };
 

@@ -116,6 +116,7 @@ class Real {
       clusterList: [],
       extendedCommunities: [],
       largeCommunities: [],
+      onlyToCustomer: undefined,
       unknown: [],
     },
   }));

@@ -80,8 +80,14 @@ export function configOf({ peer, local }: SessionOptions): SessionConfig {
     passive: peer.passive,
     hasPassword: peer.password !== undefined,
     minimumHopLimit: minimumHopLimit(peer),
+    role: roleOf(peer),
+    roleRequired: peer.roleRequired,
+    enforceFirstAs: peer.enforceFirstAs,
   };
 }
+
+/** RFC 9234 §4.1: external sessions alone have roles. */
+const roleOf = (peer: PeerIntent): PeerIntent['role'] => (isExternal(peer) ? peer.role : undefined);
 
 const highestHopLimit = 255;
 
@@ -125,6 +131,7 @@ export function openOf(options: SessionOptions, restart: LocalGracefulRestart | 
     holdTimeSeconds: toSeconds(peer.holdTime),
     families: peer.families,
     ...local.capabilities,
+    role: roleOf(peer),
     addPath: peer.addPath && { receive: peer.addPath.receive, send: false },
     gracefulRestart: restart && {
       restarted: restart.restarted,

@@ -4,6 +4,7 @@
  */
 import type { PathAttributes } from '../wire/messages.ts';
 import { GRACEFUL_SHUTDOWN } from './rewrite.ts';
+import { firstAsn } from './roles.ts';
 
 /** RFC 1997 §2, unsigned. */
 const NO_EXPORT = 0xffffff01;
@@ -33,12 +34,11 @@ export function summarize(value: PathAttributes): AcceptedAttributes {
     if (segment.type === 2) asPathLength += segment.asns.length;
     else if (segment.type === 1) asPathLength += 1;
   }
-  const first = value.asPath.find((segment) => segment.type === 1 || segment.type === 2);
   return {
     value,
     localPref: value.localPref ?? defaultLocalPref,
     asPathLength,
-    neighborAsn: first?.type === 2 ? (first.asns[0] ?? 0) : 0,
+    neighborAsn: firstAsn(value),
     asPathKey: asPathText(value),
     noAdvertise: value.communities.includes(NO_ADVERTISE),
     // Without confederations NO_EXPORT_SUBCONFED means the same (RFC 1997 §2).

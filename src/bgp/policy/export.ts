@@ -13,6 +13,7 @@ import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
 import type { Rewrite } from './rewrite.ts';
 import { prependAll } from './rewrite.ts';
+import { roleRules } from './roles.ts';
 
 const originated: Judgement = { accepted: true, reason: 'announced: originated here' };
 const inTransit: Judgement = { accepted: true, reason: 'announced: transit' };
@@ -41,7 +42,16 @@ export interface PathSource {
   readonly client: boolean;
 }
 
+/** Whom attributes are for. */
+export interface ExportTarget {
+  readonly external: boolean;
+  readonly localAsn: Asn;
+  /** Only to Customer of what leaves without it. */
+  readonly onlyToCustomer?: number | undefined;
+}
+
 export interface ExportRules {
+  readonly target: ExportTarget;
   /** Some learned route may be announced. */
   readonly learnedToo: boolean;
   /** About a prefix that this node announces itself. */
@@ -65,11 +75,15 @@ const internalToInternal = refused('not announced: learned over an internal sess
 const noAdvertise = refused('not announced: community NO_ADVERTISE');
 const noExport = refused('not announced: community NO_EXPORT');
 
-type ExportPeer = Pick<PeerIntent, 'filters' | 'transit' | 'routeReflectorClient'>;
+const downOnly = (asn: number): Judgement => refused(`not announced: OTC ${asn}, for customers only`);
+
+type ExportPeer = Pick<PeerIntent, 'filters' | 'transit' | 'routeReflectorClient' | 'localAsn' | 'peerAsn' | 'role'>;
 
 /** Equal where two peers of one kind are told the same. */
-export const exportKey = ({ filters, transit, routeReflectorClient }: ExportPeer, node: ExportNode): string =>
-  JSON.stringify([filters, transit, routeReflectorClient ?? false, node]);
+export const exportKey = (
+  { filters, transit, routeReflectorClient, localAsn, role }: ExportPeer,
+  node: ExportNode,
+): string => JSON.stringify([filters, transit, routeReflectorClient ?? false, localAsn, role, node]);
 
 export function compileExport(peer: ExportPeer, external: boolean, node: ExportNode): ExportRules {
   const filters: Record<Family, Filters> = {
@@ -82,7 +96,10 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
     if (external || from.external) return peer.transit ? inTransit : client ? toClient : notTransit;
     return client ? toClient : from.client ? fromClient : internalToInternal;
   };
+  const role = roleRules(peer);
   return {
+    // RFC 9234 §5, egress.
+    target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
     learnedToo: peer.transit || (node.reflects && !external),
     local: (family, w0, w1, w2, w3, length) => filters[family](w0, w1, w2, w3, length, undefined) ?? originated,
     learned(attributes, from, family, w0, w1, w2, w3, length) {
@@ -91,6 +108,8 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
       // RFC 1997 §2.
       if (attributes.noAdvertise) return noAdvertise;
       if (attributes.noExport && external) return noExport;
+      const { onlyToCustomer } = attributes.value;
+      if (onlyToCustomer !== undefined && role?.holdsBack === true) return downOnly(onlyToCustomer);
       return filters[family](w0, w1, w2, w3, length, attributes) ?? judgement;
     },
   };
@@ -115,6 +134,7 @@ const ownPath: PathAttributes = {
   clusterList: [],
   extendedCommunities: [],
   largeCommunities: [],
+  onlyToCustomer: undefined,
   unknown: [],
 };
 
@@ -133,7 +153,7 @@ export interface Reflection {
  */
 export function exportedAttributes(
   learned: PathAttributes | undefined,
-  to: { readonly external: boolean; readonly localAsn: Asn },
+  to: ExportTarget,
   nextHop: IpAddress | undefined,
   rewrite?: Rewrite,
   reflection?: Reflection,
@@ -159,6 +179,7 @@ export function exportedAttributes(
       ? (path?.extendedCommunities ?? []).filter((community) => ((community[0] ?? 0) & 0x40) === 0)
       : (path?.extendedCommunities ?? []),
     largeCommunities: path?.largeCommunities ?? [],
+    onlyToCustomer: path?.onlyToCustomer ?? to.onlyToCustomer,
     unknown: path?.unknown ?? [],
   };
 }

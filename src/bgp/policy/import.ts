@@ -10,7 +10,8 @@ import type { AcceptedAttributes } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
 import type { Rewrite } from './rewrite.ts';
-import { gracefulShutdownRewrite } from './rewrite.ts';
+import { externalRewrite } from './rewrite.ts';
+import { remoteAsn, roleRules } from './roles.ts';
 
 /** What stands in a table of routes for no host outside its own link or machine. */
 const refusedRanges: readonly Prefix[] = [
@@ -40,7 +41,7 @@ export function neverImported(ownPrefixes: readonly Prefix[]): NeverImported {
 }
 
 export interface ImportRules {
-  /** Loops: about all prefixes that carry these attributes. `undefined`: nothing against them. */
+  /** Loops and leaks: about all prefixes that carry these attributes. `undefined`: nothing against them. */
   attributes(attributes: AcceptedAttributes): Judgement | undefined;
   prefix(
     family: Family,
@@ -67,14 +68,16 @@ export const identifierNumber = (routerId: IpAddress): number =>
   new DataView(addressBytes(routerId).buffer).getUint32(0);
 
 export function compileImport(
-  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn'>,
+  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn' | 'role'>,
   local: { readonly asn: Asn; readonly routerId: IpAddress; readonly clusterId?: IpAddress | undefined },
   never: NeverImported,
 ): ImportRules {
   const external = isExternal(peer);
+  const role = roleRules(peer);
+  const always = external ? externalRewrite(peer) : undefined;
   const filters: Record<Family, Filters> = {
-    ipv4: compileFilters(peer.filters, 'import', 'ipv4', external),
-    ipv6: compileFilters(peer.filters, 'import', 'ipv6', external),
+    ipv4: compileFilters(peer.filters, 'import', 'ipv4', external, always),
+    ipv6: compileFilters(peer.filters, 'import', 'ipv6', external, always),
   };
   const refusals = new Map<Prefix, { readonly equal: Judgement; readonly inside: Judgement }>();
   const refusal = (found: Never): { readonly equal: Judgement; readonly inside: Judgement } => {
@@ -108,7 +111,11 @@ export function compileImport(
         return { accepted: false, reason: `refused: ORIGINATOR_ID is our own ${local.routerId}` };
       if (attributes.value.clusterList.includes(cluster))
         return { accepted: false, reason: `refused: CLUSTER_LIST has our own ${clusterId}` };
-      return undefined;
+      const { onlyToCustomer } = attributes.value;
+      if (onlyToCustomer === undefined || role === undefined) return undefined;
+      // RFC 9234 §5, ingress: not eligible.
+      const leak = role.leak(onlyToCustomer, remoteAsn(peer, attributes.neighborAsn));
+      return leak === undefined ? undefined : { accepted: false, reason: `refused: route leak: ${leak}` };
     },
     prefix(family, w0, w1, w2, w3, length, attributes) {
       const found = never[family].covering(w0, w1, w2, w3, length);
@@ -122,7 +129,8 @@ export function compileImport(
     },
     rewrite(judgement, attributes) {
       if (judgement.rewrite !== undefined) return judgement.rewrite;
-      return external && attributes.gracefulShutdown ? gracefulShutdownRewrite : undefined;
+      const isMarked = role?.marksReceived === true && attributes.value.onlyToCustomer === undefined;
+      return attributes.gracefulShutdown || isMarked ? always : undefined;
     },
   };
 }

@@ -72,13 +72,14 @@ interface Step {
 /**
  * Filters of one direction and family in order: the first rule that matches decides; the first filter that states a
  * default ends the list; `undefined` when none decided. A filter without any export rule says nothing about export, its
- * default included: it was written for what comes in.
+ * default included: it was written for what comes in. `last` is done to what a rule's operations made.
  */
 export function compileFilters(
   filters: readonly FilterIntent[],
   direction: 'import' | 'export',
   family: Family,
   external: boolean,
+  last?: Rewrite,
 ): Filters {
   const steps: Step[] = [];
   for (const filter of filters) {
@@ -88,7 +89,7 @@ export function compileFilters(
       if (pathTest === false) return;
       const accepted = rule.action === 'Accept';
       const reason = `${accepted ? 'accepted' : 'refused'}: filter ${filter.name}, rule ${i + 1}`;
-      const rewrite = compileRewrite(rule.operations ?? [], direction === 'import' && external);
+      const rewrite = compileRewrite(rule.operations ?? [], last);
       steps.push({
         test: ruleTest(rule.match),
         pathTest: pathTest === true ? undefined : pathTest,

@@ -3,8 +3,9 @@
  * other attributes, never the same object changed. Equal lists of operations have equal keys, so that what they make of one
  * attribute set is interned once, whichever rule or peer they belong to.
  */
-import type { Community, RouteOperation } from '../engine.ts';
+import type { Community, PeerIntent, RouteOperation } from '../engine.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
+import { firstAsn, remoteAsn, roleRules } from './roles.ts';
 
 export interface Rewrite {
   readonly key: string;
@@ -61,21 +62,31 @@ function applied(path: PathAttributes, operation: RouteOperation): PathAttribute
 const shutDown = (path: PathAttributes): PathAttributes =>
   path.communities.includes(GRACEFUL_SHUTDOWN) ? { ...path, localPref: 0 } : path;
 
-/**
- * `undefined` for no operations. `honoursShutdown` (import from another AS): GRACEFUL_SHUTDOWN is looked at after the
- * operations, so a rule that deletes the community overrules it.
- */
-export function compileRewrite(operations: readonly RouteOperation[], honoursShutdown: boolean): Rewrite | undefined {
+/** `undefined` for no operations; `last` is done after them, so a rule can take away what it would look at. */
+export function compileRewrite(operations: readonly RouteOperation[], last?: Rewrite): Rewrite | undefined {
   if (operations.length === 0) return undefined;
   return {
-    key: JSON.stringify([honoursShutdown, operations]),
+    key: JSON.stringify([last?.key ?? '', operations]),
     apply(path) {
       const made = operations.reduce(applied, path);
-      return honoursShutdown ? shutDown(made) : made;
+      return last === undefined ? made : last.apply(made);
     },
     med: operations.findLast((it) => it.kind === 'setMed')?.value,
   };
 }
 
-/** For a path that carries GRACEFUL_SHUTDOWN and that no operation changes. */
-export const gracefulShutdownRewrite: Rewrite = { key: 'GRACEFUL_SHUTDOWN', apply: shutDown, med: undefined };
+/** What import does to every accepted path of an external peer, whatever the rules say. */
+export function externalRewrite(peer: Pick<PeerIntent, 'role' | 'peerAsn' | 'localAsn'>): Rewrite {
+  const marks = roleRules(peer)?.marksReceived === true;
+  return {
+    key: marks ? `external, OTC ${peer.peerAsn}` : 'external',
+    apply(path) {
+      const made = shutDown(path);
+      // RFC 9234 §5, ingress.
+      return marks && made.onlyToCustomer === undefined
+        ? { ...made, onlyToCustomer: remoteAsn(peer, firstAsn(path)) }
+        : made;
+    },
+    med: undefined,
+  };
+}

@@ -227,12 +227,11 @@ export class UpdateGroup {
     rewrite: Rewrite | undefined,
     reflection: Reflection | undefined,
   ): number {
-    const { external, localAsn, context } = this.options;
+    const { rules, context } = this.options;
     const path = received === 0 ? undefined : this.#modules.attributes.accepted(received).value;
     // RFC 8950 §3: an IPv6 next hop stands in MP_REACH_NLRI, whatever family it leads to.
     const classic = familyOf(nextHop.global) === 'ipv4';
-    const to = { external, localAsn };
-    const value = exportedAttributes(path, to, classic ? nextHop.global : undefined, rewrite, reflection);
+    const value = exportedAttributes(path, rules.target, classic ? nextHop.global : undefined, rewrite, reflection);
     return this.#modules.encoded.intern({
       value,
       bytes: this.#modules.encodeAttributes(value, context),

@@ -18,9 +18,11 @@ export function agree(config: SessionConfig, local: OpenMessage, peer: OpenMessa
     localAsn: config.localAsn,
     localIdentifier: config.identifier,
     families: config.families,
+    role: config.role,
+    roleRequired: config.roleRequired,
   });
   if (refused !== undefined) return fail(refused);
-  const terms = negotiate(local, peer);
+  const terms = negotiate(local, peer, { enforceFirstAs: config.enforceFirstAs });
   const ours = findCapability(local.capabilities, 'gracefulRestart');
   return ok({
     ...terms,

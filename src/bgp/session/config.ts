@@ -4,7 +4,7 @@
  */
 import type { Asn, Family } from '#lib/ip.ts';
 import { type Duration, type Instant, after, milliseconds, seconds } from '#lib/time.ts';
-import { type PeerAsn, longestPauseSeconds } from '../engine.ts';
+import { type BgpRole, type PeerAsn, longestPauseSeconds } from '../engine.ts';
 
 export interface SessionConfig {
   readonly localAsn: Asn;
@@ -17,6 +17,11 @@ export interface SessionConfig {
   readonly keepaliveTime: Duration | undefined;
   /** Never connects by itself. */
   readonly passive: boolean;
+  /** Our role, of an external session (RFC 9234). */
+  readonly role?: BgpRole | undefined;
+  readonly roleRequired?: boolean | undefined;
+  /** `false`: paths need not begin with the peer's AS. */
+  readonly enforceFirstAs?: boolean | undefined;
   /** Only words depend on these two: a wrong key or a low TTL is silence. */
   readonly hasPassword: boolean;
   readonly minimumHopLimit: number | undefined;

@@ -43,6 +43,8 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   addPath: 'reset',
   role: 'reset',
   roleRequired: 'reset',
+  // The codec judges paths while they come in.
+  enforceFirstAs: 'reset',
   routeReflectorClient: 'refresh',
   nextHopMode: 'refresh',
   longLivedGracefulRestart: 'reset',

@@ -52,7 +52,7 @@ function communityTexts(attributes: PathAttributes): string[] {
 
 type Described = Pick<
   RouteRow,
-  'asPath' | 'origin' | 'localPref' | 'med' | 'communities' | 'originatorId' | 'clusterList'
+  'asPath' | 'origin' | 'localPref' | 'med' | 'communities' | 'originatorId' | 'clusterList' | 'onlyToCustomer'
 >;
 
 const describe = (attributes: PathAttributes): Described => ({
@@ -62,6 +62,7 @@ const describe = (attributes: PathAttributes): Described => ({
   med: attributes.med,
   communities: communityTexts(attributes),
   ...(attributes.originatorId !== undefined && { originatorId: identifierText(attributes.originatorId) }),
+  ...(attributes.onlyToCustomer !== undefined && { onlyToCustomer: attributes.onlyToCustomer }),
   ...(attributes.clusterList.length > 0 && { clusterList: attributes.clusterList.map(identifierText) }),
 });
 

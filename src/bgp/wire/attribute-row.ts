@@ -23,6 +23,7 @@ export const ATTRIBUTE = {
   as4Path: 17,
   as4Aggregator: 18,
   largeCommunities: 32,
+  onlyToCustomer: 35,
 } as const;
 
 /** RFC 4271 §4.3: attribute flags. */
@@ -43,6 +44,7 @@ export interface Draft {
   clusterList: number[];
   extendedCommunities: Uint8Array[];
   largeCommunities: [number, number, number][];
+  onlyToCustomer: number | undefined;
   as4Path: AsPathSegment[] | undefined;
   as4Aggregator: PathAttributes['aggregator'];
 }

@@ -351,4 +351,20 @@ export const attributeRows: readonly AttributeRow[] = [
       }
     },
   },
+  {
+    code: ATTRIBUTE.onlyToCustomer,
+    name: 'ONLY_TO_CUSTOMER',
+    flags: OPTIONAL_TRANSITIVE,
+    unwanted: fromAnyone,
+    lengthProblem: exactly(4),
+    malformed: 'treatAsWithdraw',
+    source: 'RFC 9234 §5',
+    subcode: UPDATE_ERROR.optionalAttribute,
+    decode: (bytes, at, _end, _context, draft) => {
+      draft.onlyToCustomer = readU32(bytes, at);
+      return undefined;
+    },
+    encode: (attributes, _context, into) =>
+      u32Attribute(OPTIONAL_TRANSITIVE, ATTRIBUTE.onlyToCustomer, attributes.onlyToCustomer, into),
+  },
 ];

@@ -83,6 +83,7 @@ const newFindings = (): Findings => ({
     clusterList: [],
     extendedCommunities: [],
     largeCommunities: [],
+    onlyToCustomer: undefined,
     as4Path: undefined,
     as4Aggregator: undefined,
   },
@@ -222,6 +223,7 @@ function complete(findings: Findings, context: WireContext, hasClassicNlri: bool
     clusterList: draft.clusterList,
     extendedCommunities: draft.extendedCommunities,
     largeCommunities: draft.largeCommunities,
+    onlyToCustomer: draft.onlyToCustomer,
     unknown: findings.unknown,
   };
 }

@@ -12,7 +12,7 @@ import type { ByteWriter } from '#lib/bytes.ts';
 import { readU16, readU32 } from '#lib/bytes.ts';
 import type { Result } from '#lib/result.ts';
 import { fail, ok } from '#lib/result.ts';
-import { familyOfAfi } from './codes.ts';
+import { ROLE, familyOfAfi } from './codes.ts';
 import type { Capability } from './messages.ts';
 
 type Kind = Exclude<Capability['kind'], 'unknown'>;
@@ -39,6 +39,10 @@ const empty = <K extends 'routeRefresh' | 'enhancedRouteRefresh' | 'extendedMess
   encode: () => {},
   format: () => '',
 });
+
+/** A role of the registry by its name. */
+export const roleName = (value: number): string =>
+  Object.entries(ROLE).find(([, number]) => number === value)?.[0] ?? `role ${value}`;
 
 const familyText = (afi: number, safi: number): string => familyOfAfi(afi, safi) ?? `${afi}/${safi}`;
 
@@ -83,6 +87,15 @@ const rows: { readonly [K in Kind]: Row<K> } = {
   },
   // RFC 8654 §3.
   extendedMessage: empty(6, 'extended-message', { kind: 'extendedMessage' }),
+  // RFC 9234 §4.1.
+  role: {
+    code: 9,
+    name: 'role',
+    decode: (value) =>
+      value.length === 1 ? { kind: 'role', value: value[0] as number } : `length ${value.length}, not 1`,
+    encode: (capability, into) => into.u8(capability.value),
+    format: (capability) => roleName(capability.value),
+  },
   // RFC 4724 §3: flags (4 bits) and restart time (12 bits), then AFI, SAFI, flags of each family. N: RFC 8538 §2.
   gracefulRestart: {
     code: 64,
@@ -182,7 +195,6 @@ const otherNames: ReadonlyMap<number, string> = new Map([
   [4, 'multiple-labels'],
   [7, 'bgpsec'],
   [8, 'multiple-labels'],
-  [9, 'role'],
   [66, 'dynamic-capability (draft)'],
   [67, 'dynamic-capability'],
   [68, 'multisession'],

@@ -36,7 +36,7 @@ export const NOTIFICATION_CODE = {
 /** RFC 4271 §6.1. */
 export const HEADER_ERROR = { connectionNotSynchronized: 1, badMessageLength: 2, badMessageType: 3 } as const;
 
-/** RFC 4271 §6.2, RFC 5492 §5. */
+/** RFC 4271 §6.2, RFC 5492 §5, RFC 9234 §4.2. */
 export const OPEN_ERROR = {
   unspecific: 0,
   unsupportedVersion: 1,
@@ -45,6 +45,7 @@ export const OPEN_ERROR = {
   unsupportedOptionalParameter: 4,
   unacceptableHoldTime: 6,
   unsupportedCapability: 7,
+  roleMismatch: 11,
 } as const;
 
 /** RFC 4271 §6.3. */
@@ -89,6 +90,10 @@ export const resetWith = (code: number, subcode: number, text: string, data: Uin
   data,
   text,
 });
+
+/** BGP Roles, as the capability has them (RFC 9234 §4.1). */
+export const ROLE = { Provider: 0, RouteServer: 1, RouteServerClient: 2, Customer: 3, Peer: 4 } as const;
+export type RoleName = keyof typeof ROLE;
 
 /** The family of an AFI/SAFI pair, `undefined` for those this program does not speak. */
 export function familyOfAfi(afi: number, safi: number): Family | undefined {

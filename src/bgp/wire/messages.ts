@@ -47,6 +47,8 @@ export type Capability =
         readonly send: boolean;
       }[];
     }
+  /** The sender's role (RFC 9234); values above 4 have no meaning yet. */
+  | { readonly kind: 'role'; readonly value: number }
   | { readonly kind: 'unknown'; readonly code: number; readonly value: Uint8Array };
 
 export interface NotificationMessage {
@@ -124,6 +126,8 @@ export interface PathAttributes {
   /** 8 bytes each, as they came. */
   readonly extendedCommunities: readonly Uint8Array[];
   readonly largeCommunities: readonly (readonly [number, number, number])[];
+  /** OTC (RFC 9234): the AS from which the route may go to customers only. */
+  readonly onlyToCustomer: number | undefined;
   /** Unknown optional transitive attributes; passed on with Partial set. `bytes` is the whole attribute, header included. */
   readonly unknown: readonly { readonly code: number; readonly bytes: Uint8Array }[];
 }

@@ -7,7 +7,8 @@
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { addressFromBytes, families as allFamilies } from '#lib/ip.ts';
 import { ByteWriter } from '#lib/bytes.ts';
-import { encodeCapability, findCapability } from './capabilities.ts';
+
+import { encodeCapability, findCapability, roleName } from './capabilities.ts';
 import {
   AFI,
   BGP_VERSION,
@@ -15,10 +16,12 @@ import {
   MAXIMUM_MESSAGE_BYTES,
   NOTIFICATION_CODE,
   OPEN_ERROR,
+  ROLE,
   SAFI_UNICAST,
   familyOfAfi,
   resetWith,
 } from './codes.ts';
+import type { RoleName } from './codes.ts';
 import type { Capability, OpenMessage, Reset, WireContext } from './messages.ts';
 import { asnOfOpen, twoOctetAs } from './open.ts';
 
@@ -36,6 +39,8 @@ export interface OpenTerms {
   readonly gracefulRestart: Omit<Extract<Capability, { kind: 'gracefulRestart' }>, 'kind'> | undefined;
   /** RFC 7911, for all families. */
   readonly addPath?: { readonly receive: boolean; readonly send: boolean } | undefined;
+  /** RFC 9234; `undefined`: the capability is not sent. */
+  readonly role?: RoleName | undefined;
 }
 
 /** The OPEN that says these terms. */
@@ -56,6 +61,7 @@ export function openMessage(terms: OpenTerms): OpenMessage {
       kind: 'addPath',
       families: terms.families.map((family) => ({ afi: AFI[family], safi: SAFI_UNICAST, ...addPath })),
     });
+  if (terms.role !== undefined) capabilities.push({ kind: 'role', value: ROLE[terms.role] });
   capabilities.push({ kind: 'fourOctetAs', asn: terms.localAsn });
   return {
     kind: 'open',
@@ -89,6 +95,10 @@ interface ExpectedOpen {
   readonly localIdentifier: number;
   /** At least one of them must be offered by the peer. */
   readonly families: readonly Family[];
+  /** Ours; `undefined`: the peer's does not matter. */
+  readonly role?: RoleName | undefined;
+  /** The peer must say its role (RFC 9234 §4.2, strict mode). */
+  readonly roleRequired?: boolean | undefined;
 }
 
 /** `undefined`: this is the peer that was expected. Its syntax was judged by `decodeOpen`. */
@@ -123,7 +133,28 @@ export function checkOpen(open: OpenMessage, expected: ExpectedOpen): Reset | un
       data.take(),
     );
   }
-  return undefined;
+  return expected.role === undefined ? undefined : roleProblem(open, expected.role, expected.roleRequired === true);
+}
+
+/** RFC 9234 §4.2: the role that the other end of a session has. */
+const counterpart: Readonly<Record<RoleName, RoleName>> = {
+  Provider: 'Customer',
+  Customer: 'Provider',
+  RouteServer: 'RouteServerClient',
+  RouteServerClient: 'RouteServer',
+  Peer: 'Peer',
+};
+
+function roleProblem(open: OpenMessage, ours: RoleName, required: boolean): Reset | undefined {
+  const mismatch = (text: string): Reset =>
+    resetWith(NOTIFICATION_CODE.open, OPEN_ERROR.roleMismatch, `${text} (RFC 9234 §4.2)`);
+  const said = [...new Set(open.capabilities.filter((c) => c.kind === 'role').map(({ value }) => value))];
+  const [theirs] = said;
+  if (theirs === undefined)
+    return required ? mismatch(`peer says no role, and one is required; ours is ${ours}`) : undefined;
+  if (said.length > 1) return mismatch(`peer says several roles: ${said.map(roleName).join(', ')}`);
+  const fits = counterpart[ours];
+  return theirs === ROLE[fits] ? undefined : mismatch(`peer's role is ${roleName(theirs)}, ours ${ours} needs ${fits}`);
 }
 
 export interface AgreedTerms {
@@ -168,7 +199,7 @@ function addPathOf(local: OpenMessage, peer: OpenMessage, families: readonly Fam
 export function negotiate(
   local: OpenMessage,
   peer: OpenMessage,
-  config: { readonly enforceFirstAs?: boolean } = {},
+  config: { readonly enforceFirstAs?: boolean | undefined } = {},
 ): AgreedTerms {
   const both = (kind: Capability['kind']): boolean => has(local, kind) && has(peer, kind);
   const offered = familiesOf(peer);

@@ -97,7 +97,10 @@ function pathLines(path: RouteAnswerRow, options: TableOptions): readonly string
     ...(path.localPref === undefined ? [] : [`pref ${path.localPref}`]),
     ...(path.med === undefined ? [] : [`med ${path.med}`]),
     ...(path.originatorId === undefined ? [] : [`originator ${path.originatorId}`]),
-    ...(path.clusterList === undefined ? [] : [`clusters ${path.clusterList.join(' ')}`]),
+    ...(path.clusterList === undefined || path.clusterList.length === 0
+      ? []
+      : [`clusters ${path.clusterList.join(' ')}`]),
+    ...(path.onlyToCustomer === undefined ? [] : [`OTC ${path.onlyToCustomer}`]),
     ...(path.communities.length === 0 ? [] : [`communities ${path.communities.join(' ')}`]),
   ];
   const flags = [path.best ? 'best' : '', path.multipath && !path.best ? 'multipath' : '', path.stale ? 'stale' : ''];

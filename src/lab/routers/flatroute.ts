@@ -26,7 +26,7 @@ const ORIGINATED = 'originated';
 
 /** Fields of a BGPPeer's `spec`, one a line. */
 function optionLines(peer: RouterPeer): readonly string[] {
-  const { addPath, gracefulRestart } = peer;
+  const { addPath, gracefulRestart, role } = peer;
   const restart = [
     ...(gracefulRestart === undefined ? [] : [`restartTime: ${gracefulRestart.restartTimeSeconds}s`]),
     ...(peer.notificationRestart === true ? ['notification: true'] : []),
@@ -34,6 +34,7 @@ function optionLines(peer: RouterPeer): readonly string[] {
   return [
     ...(peer.passive === true ? ['passive: true'] : []),
     ...(peer.allowedOwnAsns === undefined ? [] : [`numAllowedLocalASNumbers: ${peer.allowedOwnAsns}`]),
+    ...(role === undefined ? [] : [`role: ${role.ours}`, ...(role.required ? ['roleRequired: true'] : [])]),
     ...(peer.client === true ? ['routeReflectorClient: true'] : []),
     ...(peer.maxPrefixes === undefined ? [] : [`maxPrefixes: { limit: ${peer.maxPrefixes} }`]),
     ...(peer.ttlSecurity === undefined ? [] : [`ttlSecurity: ${peer.ttlSecurity}`]),

@@ -38,6 +38,7 @@ const attributesOf = (set: number): PathAttributes => ({
   clusterList: [],
   extendedCommunities: [],
   largeCommunities: [],
+  onlyToCustomer: undefined,
   unknown: [],
 });
 

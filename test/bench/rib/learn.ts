@@ -55,6 +55,7 @@ function updates(family: Family, count: number, nextHop: string): Uint8Array[] {
         clusterList: [],
         extendedCommunities: [],
         largeCommunities: [],
+        onlyToCustomer: undefined,
         unknown: [],
       },
       context,
@@ -154,7 +155,7 @@ class Bench {
   transitPeer(): void {
     const group = this.core.joinGroup('bench', {
       family: this.family,
-      rules: compileExport({ transit: true, filters: [] }, true, { reflects: false, clusterId: 0 }),
+      rules: compileExport(peerIntent({ name: 'p', transit: true }), true, { reflects: false, clusterId: 0 }),
       external: true,
       clusterId: 0,
       localAsn: 65001 as Asn,

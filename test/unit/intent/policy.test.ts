@@ -1,4 +1,4 @@
-// What policy fields of BGPConfiguration and BGPPeer become: reflection.
+// What policy fields of BGPConfiguration and BGPPeer become: reflection, roles.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PeerIntent } from '#bgp/engine.ts';
@@ -27,6 +27,17 @@ test('a reflector has clients and a cluster id; the id of the node stands before
   assert.equal(compiled(client).intent.bgp?.clusterId, undefined);
   assert.equal(compiled(client, all).intent.bgp?.clusterId, '10.0.0.1');
   assert.equal(compiled(client, all, mine).intent.bgp?.clusterId, '10.0.0.2');
+});
+
+test('a role is of an external peer; an internal one is told that it does nothing', () => {
+  const result = compiled(
+    own('BGPPeer', 'tor', 'peerIP: 192.0.2.1, asNumber: 65100, role: Customer, roleRequired: true'),
+    own('BGPPeer', 'rs', 'peerIP: 192.0.2.2, asNumber: 65200, role: RouteServerClient, enforceFirstAS: false'),
+    own('BGPPeer', 'twin', 'peerIP: 192.0.2.3, asNumber: 64512, role: Peer'),
+  );
+  assert.deepEqual([peer(result, 'tor').role, peer(result, 'tor').roleRequired], ['Customer', true]);
+  assert.deepEqual([peer(result, 'rs').role, peer(result, 'rs').enforceFirstAs], ['RouteServerClient', false]);
+  assert.match(messageOf(result, 'BGPPeer twin'), /it is internal, so role does nothing/);
 });
 
 test('an external peer that is called a client is told so and has its session', () => {

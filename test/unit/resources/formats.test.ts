@@ -138,6 +138,9 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     bfd: 'bfd',
     bfdProfile: 'bfd',
     routeReflectorClient: 'routeReflectorClient',
+    role: 'role',
+    roleRequired: 'roleRequired',
+    enforceFirstAS: 'enforceFirstAs',
   };
   const { shape } = bgpPeer.schema;
   const spec = shape.kind === 'object' ? shape.fields['spec']?.schema.shape : undefined;

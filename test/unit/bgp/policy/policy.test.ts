@@ -80,6 +80,7 @@ const attributes = (overrides: Partial<PathAttributes> = {}): AcceptedAttributes
     clusterList: [],
     extendedCommunities: [],
     largeCommunities: [],
+    onlyToCustomer: undefined,
     unknown: [],
     ...overrides,
   });
@@ -197,7 +198,7 @@ const exportRows: readonly (readonly [
 for (const [name, transit, external, fromExternal, path, filters, reason] of exportRows)
   test(`export of a learned route: ${name}`, () => {
     const { words, length } = prefixWords(prefix('10.0.0.0/8'));
-    const rules = compileExport({ transit, filters }, external, plainNode);
+    const rules = compileExport(peerIntent({ name: 'p', transit, filters }), external, plainNode);
     assert.equal(
       rules.learned(attributes(path), { external: fromExternal, client: false }, 'ipv4', ...words, length).reason,
       reason,

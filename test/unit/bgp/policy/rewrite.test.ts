@@ -55,6 +55,7 @@ const value = (overrides: Partial<PathAttributes> = {}): PathAttributes => ({
   clusterList: [],
   extendedCommunities: [],
   largeCommunities: [[1, 2, 3]],
+  onlyToCustomer: undefined,
   unknown: [],
   ...overrides,
 });
@@ -94,7 +95,7 @@ const operationRows: readonly (readonly [string, readonly RouteOperation[], Part
 for (const [name, operations, changed] of operationRows)
   test(`operation: ${name}`, () => {
     const before = value();
-    assert.deepEqual(compileRewrite(operations, false)?.apply(before), { ...before, ...changed });
+    assert.deepEqual(compileRewrite(operations)?.apply(before), { ...before, ...changed });
     assert.deepEqual(before, value(), 'the received attributes are untouched');
   });
 
@@ -152,7 +153,7 @@ test('a rule that cannot match on this kind of session still counts in the numbe
 
 test('on export RemotePeers leaves out what the node announces itself', () => {
   const filters = [filter('export', { action: 'Reject', source: 'RemotePeers' })];
-  const rules = compileExport({ transit: true, filters }, true, plainNode);
+  const rules = compileExport(peerIntent({ name: 'p', transit: true, filters }), true, plainNode);
   assert.equal(rules.local('ipv4', ...words, length).reason, 'announced: originated here');
   assert.equal(
     rules.learned(summarize(value()), external, 'ipv4', ...words, length).reason,
@@ -185,14 +186,11 @@ for (const [name, peer, operations, expected] of shutdownRows)
   });
 
 test('on export the local AS stands before what a rule prepends, and a MED of ours reaches another AS', () => {
-  const rewrite = compileRewrite(
-    [
-      { kind: 'prependAsPath', asns: [65001, 65001] },
-      { kind: 'setMed', value: 50 },
-      { kind: 'setLocalPref', value: 7 },
-    ],
-    false,
-  );
+  const rewrite = compileRewrite([
+    { kind: 'prependAsPath', asns: [65001, 65001] },
+    { kind: 'setMed', value: 50 },
+    { kind: 'setLocalPref', value: 7 },
+  ]);
   const to = { external: true, localAsn: asn(65001) };
   const sent = exportedAttributes(undefined, to, ip('192.0.2.1'), rewrite);
   assert.deepEqual(sent.asPath, [{ type: 2, asns: [65001, 65001, 65001] }]);
@@ -202,9 +200,9 @@ test('on export the local AS stands before what a rule prepends, and a MED of ou
 });
 
 test('a NO_EXPORT that a rule adds on import keeps the route in the AS', () => {
-  const rewrite = compileRewrite([{ kind: 'addCommunity', community: 0xffffff01 }], true);
+  const rewrite = compileRewrite([{ kind: 'addCommunity', community: 0xffffff01 }]);
   assert.ok(rewrite !== undefined);
-  const rules = compileExport({ transit: true, filters: [] }, true, plainNode);
+  const rules = compileExport(peerIntent({ name: 'p', transit: true }), true, plainNode);
   const reason = rules.learned(summarize(rewrite.apply(value())), external, 'ipv4', ...words, length).reason;
   assert.equal(reason, 'not announced: community NO_EXPORT');
 });

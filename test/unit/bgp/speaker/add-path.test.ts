@@ -44,6 +44,7 @@ function announce(nextHop: IpAddress, asns: readonly number[], ...paths: readonl
       clusterList: [],
       extendedCommunities: [],
       largeCommunities: [],
+      onlyToCustomer: undefined,
       unknown: [],
     },
     context,

@@ -38,6 +38,7 @@ function announce(first: number, count: number, set = 0): Uint8Array {
       clusterList: [],
       extendedCommunities: [],
       largeCommunities: [],
+      onlyToCustomer: undefined,
       unknown: [],
     },
     context,

@@ -31,6 +31,8 @@ describe('treat as withdraw', () => {
     ['ORIGIN missing', `${AS_PATH} ${NEXT_HOP}`, 3, /ORIGIN is missing \(RFC 7606 §3\(d\)\)/],
     ['AS_PATH missing', `${ORIGIN} ${NEXT_HOP}`, 3, /AS_PATH is missing/],
     ['NEXT_HOP missing', `${ORIGIN} ${AS_PATH}`, 3, /NEXT_HOP is missing/],
+    ['OTC of three octets', `${whole} c0 23 03 00fc01`, 5, /ONLY_TO_CUSTOMER: length 3.*RFC 9234 §5/],
+    ['OTC without the Transitive bit', `${whole} 80 23 04 0000fc01`, 4, /ONLY_TO_CUSTOMER: flags 0x80/],
     ['LOCAL_PREF missing from an internal peer', whole, 3, /LOCAL_PREF is missing/, internal],
     ['nothing at all', '', 3, /ORIGIN is missing/],
     ['ORIGIN of two octets', instead(1, '40 01 02 0000'), 5, /ORIGIN: length 2.*§7\.1/],
@@ -278,9 +280,10 @@ describe('encodeAttributes', () => {
     clusterList: [0x0a000002],
     extendedCommunities: [hex('0002fc0100000007')],
     largeCommunities: [[1, 2, 3]],
+    onlyToCustomer: 64500,
     unknown: [
       { code: 99, bytes: hex('e0630107') },
-      { code: 35, bytes: hex('e0230400000001') },
+      { code: 36, bytes: hex('e0240400000001') },
     ],
   };
 
@@ -290,7 +293,7 @@ describe('encodeAttributes', () => {
       toHex(
         hex(`40010102 40020a 0202 0000fc01 fa56ea01 400304c0000201 80040400000007 40050400000064 400600
           c00708 fa56ea01c0000209 c00804ffffff01 8009040a000001 800a040a000002 c010080002fc0100000007
-          c0200c000000010000000200000003 e0230400000001 e0630107`),
+          c0200c000000010000000200000003 c023040000fbf4 e0240400000001 e0630107`),
       ),
     );
   });

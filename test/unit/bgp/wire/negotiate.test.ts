@@ -168,3 +168,57 @@ test('openMessage writes AS_TRANS for a number of four octets', () => {
 });
 
 test('identifierText writes four octets', () => assert.equal(identifierText(0xffffff01), '255.255.255.1'));
+
+describe('roles', () => {
+  const names = ['Provider', 'RouteServer', 'RouteServerClient', 'Customer', 'Peer'] as const;
+  const fits = [
+    'Provider Customer',
+    'RouteServer RouteServerClient',
+    'RouteServerClient RouteServer',
+    'Customer Provider',
+  ];
+  const expected = {
+    peerAsn: 64513 as Asn,
+    localAsn: 64512 as Asn,
+    localIdentifier: 0x0a000001,
+    families: ['ipv4'] as readonly Family[],
+  };
+  for (const ours of names)
+    for (const theirs of names)
+      test(`ours is ${ours}, the peer's ${theirs}`, () => {
+        const refused = checkOpen(peerOpen({ role: theirs }), { ...expected, role: ours });
+        if ([...fits, 'Peer Peer'].includes(`${ours} ${theirs}`)) assert.equal(refused, undefined);
+        else assert.deepEqual([refused?.code, refused?.subcode], [2, 11]);
+      });
+
+  test('a peer without a role is right unless one is required', () => {
+    assert.equal(checkOpen(peerOpen(), { ...expected, role: 'Customer' }), undefined);
+    const refused = checkOpen(peerOpen(), { ...expected, role: 'Customer', roleRequired: true });
+    assert.equal(refused?.subcode, 11);
+    assert.match(refused?.text ?? '', /peer says no role, and one is required; ours is Customer/);
+  });
+
+  test('one that is not ours to judge passes', () =>
+    assert.equal(checkOpen(peerOpen({ role: 'Peer' }), expected), undefined));
+
+  test('the same role twice is one, two different ones are none', () => {
+    const open = peerOpen({ role: 'Provider' });
+    const twice = (value: number): OpenMessage => ({
+      ...open,
+      capabilities: [...open.capabilities, { kind: 'role', value }],
+    });
+    assert.equal(checkOpen(twice(0), { ...expected, role: 'Customer' }), undefined);
+    const refused = checkOpen(twice(4), { ...expected, role: 'Customer' });
+    assert.match(refused?.text ?? '', /several roles: Provider, Peer/);
+  });
+
+  test('a role of tomorrow is no counterpart', () => {
+    const open = { ...peerOpen(), capabilities: [...peerOpen().capabilities, { kind: 'role' as const, value: 9 }] };
+    assert.match(checkOpen(open, { ...expected, role: 'Customer' })?.text ?? '', /peer's role is role 9/);
+  });
+
+  test('the capability is one octet', () => {
+    const capability = openMessage({ ...terms, role: 'Customer' }).capabilities.find(({ kind }) => kind === 'role');
+    assert.deepEqual(capability, { kind: 'role', value: 3 });
+  });
+});
