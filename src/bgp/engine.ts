@@ -28,6 +28,8 @@ export interface BgpIntent {
   /** Never imported: this node's own blocks and addresses, Service ranges. Equal to or inside is refused. */
   readonly ownPrefixes: readonly Prefix[];
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
+  /** `false`: learned routes stay out of the kernel, for a node that only reflects them. */
+  readonly installRoutes?: boolean | undefined;
   /** CLUSTER_ID of this node as a route reflector, written as an IPv4 address; `undefined`: the router id. */
   readonly clusterId?: IpAddress | undefined;
   /** The node is being emptied: `deprefer` announces with GRACEFUL_SHUTDOWN, `withdraw` announces nothing. */

@@ -37,6 +37,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
         announcements: announcementsOf(assigned, settings, nodePrefixes),
         ownPrefixes: distinct([...blocks, ...nodePrefixes]),
         multipath: settings.multipath,
+        ...(settings.installRoutes ? {} : { installRoutes: false }),
         ...(settings.clusterId && { clusterId: settings.clusterId }),
       },
       pods: {

@@ -16,6 +16,7 @@ export interface Settings {
   readonly importPolicy: ImportPolicy | undefined;
   readonly advertise: { readonly nodeAddresses: boolean; readonly prefixes: readonly Prefix[] };
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
+  readonly installRoutes: boolean;
   readonly addressSource: 'NodePodCIDR' | 'IPPools';
   readonly gracefulRestart: {
     readonly enabled: boolean;
@@ -46,6 +47,7 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
       maximumPaths: own?.multipath?.maximumPaths ?? all?.multipath?.maximumPaths ?? 16,
       relax: own?.multipath?.relax ?? all?.multipath?.relax ?? true,
     },
+    installRoutes: own?.installRoutes ?? all?.installRoutes ?? true,
     addressSource: own?.addressSource ?? all?.addressSource ?? 'NodePodCIDR',
     gracefulRestart: {
       enabled: own?.gracefulRestart?.enabled ?? all?.gracefulRestart?.enabled ?? true,

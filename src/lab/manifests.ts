@@ -11,6 +11,8 @@ export interface ConfigurationManifest {
   /** Prefixes originated here besides pod blocks. */
   readonly prefixes?: readonly Prefix[];
   readonly nodeAddresses?: boolean;
+  /** Learned routes go into the kernel; true if not given. */
+  readonly installRoutes?: boolean;
   readonly clusterId?: IpAddress;
 }
 
@@ -24,6 +26,7 @@ export function bgpConfiguration(it: ConfigurationManifest): string {
     `  asNumber: ${it.asn}`,
     `  importPolicy: ${it.importPolicy}`,
     it.clusterId === undefined ? undefined : `  routeReflectorClusterID: ${it.clusterId}`,
+    it.installRoutes === false ? '  installRoutes: false' : undefined,
     it.nodeAddresses === true || prefixes.length > 0 ? '  advertise:' : undefined,
     it.nodeAddresses === true ? '    nodeAddresses: true' : undefined,
     prefixes.length > 0 ? '    prefixes:' : undefined,

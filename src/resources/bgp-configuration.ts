@@ -68,6 +68,12 @@ const spec = object({
     }),
     { description: 'Several paths to one prefix at the same time (ECMP).' },
   ),
+  installRoutes: optional(boolean, {
+    description:
+      'Learned routes go into the kernel. `false` is for a machine that only passes them on, such as a route reflector: its own packets then follow whatever other routes it has.',
+    defaultText: 'true',
+    reset: 'refresh',
+  }),
   addressSource: optional(oneOf('NodePodCIDR', 'IPPools'), {
     description: "Which blocks a node gives addresses from: those in its Node's spec.podCIDRs, or its IPBlocks.",
     defaultText: 'NodePodCIDR',

@@ -51,6 +51,8 @@ export class FamilyRib {
   readonly table: PrefixTable;
   readonly paths = new Paths();
   multipath: Multipath;
+  /** False: no decision asks for a kernel route. */
+  installs = true;
   /** A reflector picks a path for its clients even where no next hop resolves for itself. */
   reflects = false;
   readonly #modules: RibModules;
@@ -357,6 +359,7 @@ export class FamilyRib {
     this.#best[prefix] = best;
     this.#state[prefix] = ((this.#state[prefix] as number) & ~UNRESOLVED) | unresolved;
     this.#bestCount += this.#isUsed(prefix);
+    if (!this.installs) group = 0;
     const observed = this.#fibGroup[prefix] as number;
     if (observed !== group) {
       this.#fibGroup[prefix] = group;

@@ -115,7 +115,7 @@ export class Speaker implements BgpEngine {
     this.#intent = desired;
     this.#generation = generation;
     this.#setLocal(desired);
-    this.#setMultipath(desired);
+    this.#setForwarding(desired);
     const nodeChanged = this.#setExportNode(desired);
     const ownChanged = JSON.stringify(observed?.ownPrefixes) !== JSON.stringify(desired.ownPrefixes);
     const clusterChanged = observed?.clusterId !== desired.clusterId;
@@ -160,11 +160,14 @@ export class Speaker implements BgpEngine {
     }
   }
 
-  #setMultipath(desired: BgpIntent): void {
+  #setForwarding(desired: BgpIntent): void {
     for (const rib of Object.values(this.#core.ribs)) {
       const { maximumPaths, relax } = rib.multipath;
-      if (maximumPaths === desired.multipath.maximumPaths && relax === desired.multipath.relax) continue;
+      const installs = desired.installRoutes !== false;
+      const same = maximumPaths === desired.multipath.maximumPaths && relax === desired.multipath.relax;
+      if (same && rib.installs === installs) continue;
       rib.multipath = desired.multipath;
+      rib.installs = installs;
       rib.markAll();
     }
   }

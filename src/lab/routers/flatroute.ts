@@ -59,6 +59,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       asn: router.asn,
       importPolicy: 'All',
       prefixes: router.announce,
+      ...(router.kernelRoutes === undefined ? {} : { installRoutes: router.kernelRoutes }),
       ...(router.clusterId === undefined ? {} : { clusterId: router.clusterId }),
     }),
     // Its IPv4 address is the BGP identifier.

@@ -86,6 +86,13 @@ test('the whole intent of a node with one router', () => {
   });
 });
 
+test('installRoutes of one node stands before that of all', () => {
+  const all = own('BGPConfiguration', 'default', 'installRoutes: false');
+  const one = own('BGPConfiguration', 'node.node-1', 'installRoutes: true');
+  assert.equal(compiled(node1, all).intent.bgp?.installRoutes, false);
+  assert.equal(compiled(node1, all, one).intent.bgp?.installRoutes, undefined);
+});
+
 describe('which peers a node has', () => {
   const spec = 'peerIP: 192.0.2.1, asNumber: 65100';
   const rows: readonly (readonly [string, string, boolean])[] = [

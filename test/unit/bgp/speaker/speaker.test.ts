@@ -664,3 +664,15 @@ test('routes can be asked for by address, by prefix and within a prefix', async 
   assert.deepEqual(ask({ family: 'ipv6' }), ['2001:db8:100::/48']);
   assert.equal(node.speaker.routes({ direction: 'received', limit: 1 }).more, true);
 });
+
+test('a node that installs no routes passes them on without a word to the kernel, and takes them out when told so later', async () => {
+  const { network, node } = await pair({ toRouter: { importPolicy: 'All' }, node: { installRoutes: false } });
+  assert.equal(node.speaker.routes({ direction: 'best', limit: 9, prefix: prefix('198.51.100.0/24') }).rows.length, 1);
+  assert.deepEqual(kernelOf(node), {});
+  node.speaker.apply(nodeIntent({ toRouter: { importPolicy: 'All' } }), 2);
+  await network.settle();
+  assert.deepEqual(Object.keys(kernelOf(node)), ['198.51.100.0/24', '2001:db8:100::/48']);
+  node.speaker.apply(nodeIntent({ toRouter: { importPolicy: 'All' }, node: { installRoutes: false } }), 3);
+  await network.settle();
+  assert.deepEqual(kernelOf(node), {});
+});
