@@ -188,9 +188,30 @@ export const longestPauseSeconds = 60;
 
 export type SessionState = 'Idle' | 'Connect' | 'Active' | 'OpenSent' | 'OpenConfirm' | 'Established';
 
+/** What stands between an unnumbered peer and its neighbour; `searching`: nobody was heard yet. */
+export type NeighbourState =
+  | 'noInterface'
+  | 'podInterface'
+  | 'interfaceDown'
+  | 'noLinkLocal'
+  | 'noSocket'
+  | 'searching'
+  | 'found';
+
+/** Who is on the interface of an unnumbered peer. */
+export interface NeighbourFacts {
+  readonly interface: string;
+  readonly state: NeighbourState;
+  /** Heard beside the one that the session is with. */
+  readonly others: readonly IpAddress[];
+  /** Why router advertisements cannot be heard or sent. */
+  readonly problem: string | undefined;
+}
+
 /** What one session is, for conditions, metrics and people. */
 export interface PeerFacts {
   readonly name: string;
+  /** Of an unnumbered peer: link-local on `neighbour.interface`, and unspecified while nobody is known there. */
   readonly address: IpAddress;
   /** Of an established session what the peer said in its OPEN. */
   readonly peerAsn: PeerAsn;
@@ -235,7 +256,13 @@ export interface PeerFacts {
         readonly gateways: readonly NextHop[];
       }
     | undefined;
+  /** Of an unnumbered peer. */
+  readonly neighbour?: NeighbourFacts | undefined;
 }
+
+/** For people: `192.0.2.1`, `fe80::1%eth1`; `%eth1` while nobody is known there. */
+export const peerAddressText = ({ address, neighbour }: Pick<PeerFacts, 'address' | 'neighbour'>): string =>
+  neighbour === undefined ? address : `${address === '::' ? '' : address}%${neighbour.interface}`;
 
 export interface PeerError {
   /** A stable code of docs/errors.md, such as SESSION_HOLD_TIMER_EXPIRED or SESSION_NOTIFICATION_RECEIVED. */
@@ -266,6 +293,8 @@ export interface RouteRow {
   /** The identifier that came or was sent with the path; absent without add-path. */
   readonly pathId?: number;
   readonly nextHop: IpAddress | undefined;
+  /** Of a link-local next hop: where it is. */
+  readonly nextHopInterface?: string | undefined;
   readonly asPath: string;
   readonly origin: 'IGP' | 'EGP' | 'INCOMPLETE';
   readonly localPref: number | undefined;

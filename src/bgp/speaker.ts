@@ -3,6 +3,7 @@
  * port. `speaker/engine.ts` is the same without sockets.
  */
 import type { BgpEngine } from './engine.ts';
+import { createDiscovery } from './discovery/io/discovery.ts';
 import { createListener } from './io/listener.ts';
 import { readDroppedSegments } from './io/dropped-segments.ts';
 import { configOf } from './io/session-options.ts';
@@ -23,5 +24,6 @@ export function createSpeaker(options: SpeakerOptions, modules: SpeakerModules):
       return createSession(session, { ...world, record: recorder?.session(name, address, configOf(session)) });
     },
     createListener,
+    createDiscovery,
   });
 }

@@ -24,6 +24,7 @@ export type ConditionType =
   | 'Accepted'
   | 'ResourcesRead'
   | 'Established'
+  | 'NeighbourKnown'
   | 'RoutesAccepted'
   | 'RoutesAnnounced'
   | 'BFDUp'

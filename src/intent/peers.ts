@@ -4,7 +4,7 @@
  */
 import { type PeerAsn, type PeerIntent, isExternal } from '#bgp/engine.ts';
 import { contains, familyOf } from '#lib/ip.ts';
-import type { Prefix } from '#lib/ip.ts';
+import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { defaultMaxPrefixes } from '#resources/bgp-peer.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
 import type { BGPFilter } from '#resources/bgp-filter.ts';
@@ -38,6 +38,10 @@ function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2
   return 2;
 }
 
+/** Where the peer is, for people; two peers with one place would be in each other's way. */
+const placeOf = ({ spec }: BGPPeer): string => spec.peerIP?.address ?? `the neighbour on ${spec.interface}`;
+const unspecified = '::' as IpAddress;
+
 const byNode = ['by node', 'by selector', 'for every node'] as const;
 
 export function peersOf(
@@ -61,17 +65,18 @@ export function peersOf(
   const rows: { intent: PeerIntent; origin: PeerOrigin }[] = [];
   for (const candidate of candidates) {
     const { peer } = candidate;
-    const { address } = peer.spec.peerIP;
-    if (address === node.addresses.ipv4 || address === node.addresses.ipv6) {
+    const place = placeOf(peer);
+    const address = peer.spec.peerIP?.address;
+    if (address !== undefined && (address === node.addresses.ipv4 || address === node.addresses.ipv6)) {
       accepted(peer, 'True', 'PeerIsSelf', `${address} is ${node.name} itself; there is nothing to do here.`);
       continue;
     }
-    const winner = winners.get(address);
+    const winner = winners.get(place);
     if (winner !== undefined) {
       accepted(peer, 'False', 'Conflict', conflict(peer, winner.peer, byNode[winner.rank ?? 2]));
       continue;
     }
-    winners.set(address, candidate);
+    winners.set(place, candidate);
     const password = passwordOf(peer, resources.secrets);
     const complaints = [...inOwnBlock(peer, ownBlocks), ...password.complaints, ...missingFilters(peer, filters)];
     const [first] = complaints;
@@ -80,7 +85,7 @@ export function peersOf(
         peer,
         'True',
         'Accepted',
-        `${node.name} has a session with ${address}${sourceWords(peer, node)}${idleWords(peer, node)}.`,
+        `${node.name} has a session with ${place}${sourceWords(peer, node)}${idleWords(peer, node)}.`,
       );
     else
       accepted(
@@ -121,7 +126,7 @@ function sessionOf(
   filters: ReadonlyMap<string, BGPFilter>,
 ): Omit<PeerIntent, 'password' | 'enabled'> {
   const { spec } = peer;
-  const { address, port } = spec.peerIP;
+  const { address = unspecified, port } = spec.peerIP ?? {};
   const { ttlSecurity = 0 } = spec;
   const localAsn = spec.localASNumber ?? node.asn;
   const peerAsn = peerAsnOf(spec);
@@ -132,7 +137,10 @@ function sessionOf(
     peerAsn,
     localAsn,
     families: spec.families,
-    sourceAddress: spec.sourceAddress === 'None' ? undefined : node.addresses[familyOf(address)],
+    ...(spec.interface === undefined ? {} : { interface: spec.interface }),
+    // Over an interface the kernel finds the link-local address by itself.
+    sourceAddress:
+      spec.sourceAddress === 'None' || spec.interface !== undefined ? undefined : node.addresses[familyOf(address)],
     passive: spec.passive,
     holdTime: spec.holdTime,
     connectRetryTime: spec.connectTime,
@@ -163,6 +171,7 @@ function sessionOf(
 
 /** UseNodeIP needs an address of the peer's family; without one the kernel chooses, and that should not be a surprise. */
 function sourceWords(peer: BGPPeer, node: ThisNode): string {
+  if (peer.spec.peerIP === undefined) return '';
   const family = familyOf(peer.spec.peerIP.address);
   const missing = peer.spec.sourceAddress === 'UseNodeIP' && node.addresses[family] === undefined;
   return missing ? `; the node has no ${family} address, so the kernel chooses the local one` : '';
@@ -181,12 +190,14 @@ function idleWords({ spec }: BGPPeer, node: ThisNode): string {
 }
 
 function conflict(peer: BGPPeer, winner: BGPPeer, how: string): string {
-  const address = peer.spec.peerIP.address;
-  return `BGPPeer ${winner.metadata.name} (${how}) has the same peerIP ${address} and stands before ${peer.metadata.name}: by node comes before by selector, then for every node, then the first name. Delete one of the two.`;
+  const what = peer.spec.interface === undefined ? 'peerIP' : 'interface';
+  const where = peer.spec.interface ?? peer.spec.peerIP?.address ?? '';
+  return `BGPPeer ${winner.metadata.name} (${how}) has the same ${what} ${where} and stands before ${peer.metadata.name}: by node comes before by selector, then for every node, then the first name. Delete one of the two.`;
 }
 
 function inOwnBlock(peer: BGPPeer, ownBlocks: readonly Prefix[]): Complaint[] {
-  const { address } = peer.spec.peerIP;
+  const address = peer.spec.peerIP?.address;
+  if (address === undefined) return [];
   const block = ownBlocks.find((it) => contains(it, address));
   if (block === undefined) return [];
   const message = `${address} lies in ${block}, whose addresses this node gives to its pods; set spec.peerIP to the router's own address.`;

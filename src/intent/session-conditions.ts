@@ -1,5 +1,7 @@
 /** Conditions of BGP: is a session up, are its routes used, is the peer told what it should be. */
 import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import { peerAddressText } from '#bgp/engine.ts';
+import { neighbourKnown } from './neighbour-conditions.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { Family } from '#lib/ip.ts';
 import { gate } from './gate.ts';
@@ -18,6 +20,8 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
     const found: Condition[] = [
       { ...base, type: 'Established', ...established(peer, compiled.peers[i], session, suspects) },
     ];
+    if (peer.enabled && session?.neighbour !== undefined)
+      found.push({ ...base, type: 'NeighbourKnown', ...neighbourKnown(session, session.neighbour) });
     if (peer.enabled && session?.state === 'Established') {
       found.push({ ...base, type: 'RoutesAccepted', ...routesAccepted(peer, session) });
       found.push({ ...base, type: 'RoutesAnnounced', ...routesAnnounced(session, announcedFamilies) });
@@ -41,16 +45,22 @@ function established(
     return { status: 'Unknown', reason: 'Pending', message: 'The speaker has not reported yet.' };
   if (session.state === 'Established') {
     const since = new Date(session.since).toISOString();
-    const message = `Established since ${since} with ${peer.address}, AS ${session.peerAsn}, for ${session.families.join(' and ')}.`;
+    const message = `Established since ${since} with ${peerAddressText(session)}, AS ${session.peerAsn}, for ${session.families.join(' and ')}.`;
     return { status: 'True', reason: 'Established', message };
   }
+  if (session.neighbour !== undefined && session.neighbour.state !== 'found')
+    return {
+      status: 'False',
+      reason: 'NoNeighbour',
+      message: 'The session waits for its neighbour; condition NeighbourKnown says why.',
+    };
   if (session.lastError?.code === 'SESSION_PEER_NOT_CONNECTED') {
     const advice = `Set spec.ebgpMultihop (or ttlSecurity) to the hops that it is away, 2 or more between loopbacks; or give this node an address on its subnet.`;
     return { status: 'False', reason: 'PeerNotConnected', message: `${session.lastError.text}. ${advice}` };
   }
   if (peer.ttlSecurity !== undefined) {
     const drops = lowTtl(session);
-    const advice = `Is BGP on at ${peer.address}? Turn TTL security on there too, or raise spec.ttlSecurity (${peer.ttlSecurity}) to the hops that it is away.`;
+    const advice = `Is BGP on at ${peerAddressText(session)}? Turn TTL security on there too, or raise spec.ttlSecurity (${peer.ttlSecurity}) to the hops that it is away.`;
     if (drops !== undefined) return { status: 'False', reason: 'TtlTooLow', message: `${drops} ${advice}` };
   }
   const signatures = wrongSignatures(session, origin);
@@ -73,7 +83,7 @@ function established(
   return {
     status: 'False',
     reason: 'NotEstablished',
-    message: `The session is ${session.state}.${last} Check that ${peer.address}${port} has this node as neighbour with AS ${peer.localAsn}.`,
+    message: `The session is ${session.state}.${last} Check that ${peerAddressText(session)}${port} has this node as neighbour with AS ${peer.localAsn}.`,
   };
 }
 
@@ -107,13 +117,15 @@ const silence: readonly (string | undefined)[] = [
  */
 function wrongSignatures(session: PeerFacts, origin: PeerOrigin | undefined): string | undefined {
   const { lastError, drops } = session;
-  if (lastError?.code === 'SESSION_PASSWORD_MISMATCH') return `${session.address}: ${lastError.text}.`;
+  if (lastError?.code === 'SESSION_PASSWORD_MISMATCH') return `${peerAddressText(session)}: ${lastError.text}.`;
   if (drops.signature === 0 || origin?.password === undefined || !silence.includes(lastError?.code)) return undefined;
-  return `The kernel dropped ${segments(drops.signature)} with a wrong or missing MD5 signature, and ${session.address} is silent.`;
+  return `The kernel dropped ${segments(drops.signature)} with a wrong or missing MD5 signature, and ${peerAddressText(session)} is silent.`;
 }
 
 /** What speaks for a TTL that is too low; the kernel's counter is of all peers that look at it, so it counts for a silent one. */
-function lowTtl({ address, lastError, drops }: PeerFacts): string | undefined {
+function lowTtl(session: PeerFacts): string | undefined {
+  const { lastError, drops } = session;
+  const address = peerAddressText(session);
   if (lastError?.code === 'SESSION_TTL_TOO_LOW') return `${address}: ${lastError.text}.`;
   if (drops.hopLimit === 0 || !silence.includes(lastError?.code)) return undefined;
   return `The kernel dropped ${segments(drops.hopLimit)} with a time-to-live that is too low (of all peers together), and ${address} is silent.`;
@@ -129,7 +141,7 @@ function routesAccepted(peer: PeerIntent, session: PeerFacts): Verdict {
     return {
       status: 'Unknown',
       reason: 'NothingReceived',
-      message: `${peer.address} announces no route to this node.`,
+      message: `${peerAddressText(session)} announces no route to this node.`,
     };
   if (accepted > 0)
     return {
@@ -167,7 +179,7 @@ function routesAnnounced(session: PeerFacts, wanted: ReadonlySet<Family>): Verdi
     return {
       status: 'False',
       reason: 'NothingAnnounced',
-      message: `Nothing of what this node announces was sent to ${session.address}. Look at the export rules of spec.filters; \`flatroute routes --announced\` shows what was sent.`,
+      message: `Nothing of what this node announces was sent to ${peerAddressText(session)}. Look at the export rules of spec.filters; \`flatroute routes --announced\` shows what was sent.`,
     };
   }
   return { status: 'True', reason: 'RoutesAnnounced', message: `${announced} routes are announced.` };

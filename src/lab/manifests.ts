@@ -37,6 +37,7 @@ export function bgpConfiguration(it: ConfigurationManifest): string {
 export interface PeerManifest {
   readonly name: string;
   readonly address: IpAddress;
+  readonly interface?: string;
   readonly asn: Asn;
   readonly families: readonly Family[];
   readonly holdTimeSeconds: number;
@@ -57,13 +58,17 @@ export function bgpPeer(it: PeerManifest): string {
     'kind: BGPPeer',
     `metadata: { name: ${it.name} }`,
     'spec:',
-    `  peerIP: "${it.address}"`,
+    it.interface === undefined ? `  peerIP: "${it.address}"` : `  interface: ${JSON.stringify(it.interface)}`,
     `  asNumber: ${it.asn}`,
     `  families: [${it.families.join(', ')}]`,
     `  holdTime: ${it.holdTimeSeconds}s`,
     '  connectTime: 1s',
     // The session runs between the addresses of the link, not from the node's own.
-    it.ebgpMultihop === undefined ? '  sourceAddress: None' : `  ebgpMultihop: ${it.ebgpMultihop}`,
+    it.interface !== undefined
+      ? undefined
+      : it.ebgpMultihop === undefined
+        ? '  sourceAddress: None'
+        : `  ebgpMultihop: ${it.ebgpMultihop}`,
     it.passwordKey === undefined ? undefined : `  password: { secretKeyRef: { name: bgp, key: ${it.passwordKey} } }`,
     it.transit === true ? '  transit: true' : undefined,
     it.filters === undefined ? undefined : `  filters: [${it.filters.join(', ')}]`,

@@ -110,6 +110,9 @@ export function parseAddress(text: string): IpAddress | undefined {
 
 export const familyOf = (value: IpAddress | Prefix): Family => (value.includes(':') ? 'ipv6' : 'ipv4');
 
+/** fe80::/10, told by the canonical text because every received next hop is asked. */
+export const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(address);
+
 /** Four or sixteen bytes in network order. */
 export function addressBytes(address: IpAddress): Uint8Array {
   const bytes = address.includes(':') ? parseIpv6(address) : parseIpv4(address);

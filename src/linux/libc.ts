@@ -22,6 +22,7 @@ interface Libc {
   getsockopt(fd: number, level: number, name: number, value: Memory, length: Memory): number;
   send(fd: number, bytes: Memory, length: number, flags: number): number;
   sendto(fd: number, bytes: Memory, length: number, flags: number, address: Memory, addressLength: number): number;
+  dup3(from: number, onto: number, flags: number): number;
   recv(fd: number, bytes: Memory, length: number, flags: number): number;
   poll(fds: Memory, count: number, timeoutMs: number): number;
   setns(fd: number, type: number): number;
@@ -46,6 +47,7 @@ export const setsockopt = foreign('setsockopt', 'int', ['int', 'int', 'int', 'vo
 export const getsockopt = foreign('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
 export const send = foreign('send', 'int64', ['int', 'void *', 'size_t', 'int']);
 export const sendto = foreign('sendto', 'int64', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32']);
+export const dup3 = foreign('dup3', 'int', ['int', 'int', 'int']);
 export const recv = foreign('recv', 'int64', ['int', 'void *', 'size_t', 'int']);
 export const poll = foreign('poll', 'int', ['void *', 'ulong', 'int']);
 export const setns = foreign('setns', 'int', ['int', 'int']);

@@ -1,5 +1,5 @@
 /** BGPPeer: one router, and which nodes have a session with it. */
-import { asNumber, duration, endpoint, objectName, selector } from './formats.ts';
+import { asNumber, duration, endpoint, interfaceName, objectName, selector } from './formats.ts';
 import { dataKey, labelSelector } from './labels.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
@@ -26,9 +26,16 @@ const spec = object(
       description: 'The nodes that have this session, as a Kubernetes label selector.',
       reset: 'none',
     }),
-    peerIP: required(endpoint, {
+    peerIP: optional(endpoint, {
       description:
         "The peer's address, with a port where it is not 179: `192.0.2.1`, `192.0.2.1:1179`, `[2001:db8::1]:1179`.",
+      defaultText: '**this or interface**',
+      reset: 'reset',
+    }),
+    interface: optional(interfaceName, {
+      description:
+        'Instead of peerIP: the interface of the node that leads to the peer (unnumbered). Its neighbour is found by IPv6 router advertisements, which both ends send, and the session goes over link-local addresses; IPv4 routes go by IPv6 next hops (RFC 8950). The link needs no addresses. `sourceAddress` does nothing here.',
+      defaultText: '**this or peerIP**',
       reset: 'reset',
     }),
     asNumber: optional(asNumber, {
@@ -247,6 +254,11 @@ const spec = object(
         holds: (it) =>
           [it.node, it.nodeSelector, it.nodeLabelSelector].filter((value) => value !== undefined).length <= 1,
         sentence: 'node, nodeSelector and nodeLabelSelector exclude each other; keep one',
+      },
+      {
+        cel: 'has(self.peerIP) != has(self.interface)',
+        holds: (it) => (it.peerIP === undefined) !== (it.interface === undefined),
+        sentence: 'peerIP or interface must be there, and only one of them',
       },
       {
         cel: 'has(self.asNumber) != has(self.dynamicASN)',

@@ -149,7 +149,8 @@ export const endpoint: Schema<Endpoint> = text(
       {
         cel: `!${celAddress}.isLinkLocalUnicast()`,
         holds: (raw) => !linkLocal.some((range) => contains(range, endpointAddress(raw))),
-        sentence: '{value} is link-local, which says nothing without an interface; use a routed address of the peer',
+        sentence:
+          '{value} is link-local, which says nothing without an interface; name the interface in spec.interface, or use a routed address of the peer',
       },
       {
         cel: `${celAddress}.isGlobalUnicast() || ${celAddress}.isLoopback()`,
@@ -159,6 +160,23 @@ export const endpoint: Schema<Endpoint> = text(
     ],
   },
   toEndpoint,
+);
+
+/** What the kernel takes for a name (dev_valid_name), without a percent sign, which begins a zone. */
+export const interfaceName: Schema<string> = text(
+  {
+    type: 'the name of an interface',
+    minLength: 1,
+    maxLength: 15,
+    rules: [
+      {
+        cel: "self.matches('^[!-~]+$') && !self.matches('[/:%]') && self != '.' && self != '..'",
+        holds: (raw) => /^[!-~]+$/.test(raw) && !/[/:%]/.test(raw) && raw !== '.' && raw !== '..',
+        sentence: '{value} cannot be the name of an interface; write one that `ip link` shows, such as eth1',
+      },
+    ],
+  },
+  (raw) => raw,
 );
 
 export const ipv4Address: Schema<IpAddress> = text(

@@ -65,6 +65,7 @@ interface ThreadAnswer {
 
 export interface PeerAnswer {
   readonly name: string;
+  /** Of an unnumbered peer with its interface, `fe80::1%eth1`; `%eth1` while nobody is known there. */
   readonly address: string;
   readonly port: number;
   /** Of an established session what the peer said; before that `external` or `internal` where no number is configured. */

@@ -9,7 +9,7 @@ type Severity = ConditionAnswer['severity'];
 /** Reasons that are `False` and yet somebody's wish. */
 const wished: ReadonlySet<Reason> = new Set<Reason>(['AdminDown', 'NodeNotSelected', 'PoolDisabled', 'NoPeers']);
 /** What another condition of the same object says as well, with what to do. */
-const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted']);
+const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted', 'NoNeighbour']);
 /** Reasons that want a look, while everything that is in force goes on working. */
 const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NothingReceived',
@@ -20,6 +20,7 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NoBlocks',
   'KernelProblem',
   'NoNextHop',
+  'NeighbourAmbiguous',
   'BFDNotUp',
   'BFDPeerAdminDown',
   'BFDNotRealTime',

@@ -79,10 +79,11 @@ export function blockAnswers({ pods, kernel, bgp }: Snapshot): readonly BlockAns
 
 export const podAnswer = (row: PodRow): PodAnswer => ({ ...row, addresses: row.addresses, since: isoTime(row.since) });
 
-export function routeAnswerRow({ nextHop, localPref, med, ...rest }: RouteRow): RouteAnswerRow {
+export function routeAnswerRow({ nextHop, nextHopInterface, localPref, med, ...rest }: RouteRow): RouteAnswerRow {
+  const zone = nextHopInterface === undefined ? '' : `%${nextHopInterface}`;
   return {
     ...rest,
-    ...(nextHop === undefined ? {} : { nextHop }),
+    ...(nextHop === undefined ? {} : { nextHop: `${nextHop}${zone}` }),
     ...(localPref === undefined ? {} : { localPref }),
     ...(med === undefined ? {} : { med }),
   };

@@ -1,5 +1,6 @@
 /** What is answered about sessions. PURE. */
 import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import { peerAddressText } from '#bgp/engine.ts';
 import { type BfdFacts, diagnosticText } from '#bgp/bfd/facts.ts';
 import { toSeconds } from '#lib/time.ts';
 import type { BfdAnswer, ConditionAnswer, FamilyCounts, PeerAnswer } from './answers.ts';
@@ -29,7 +30,7 @@ function peerAnswer(
   const error = facts?.lastError;
   return {
     name: intent.name,
-    address: intent.address,
+    address: addressOf(intent, facts),
     port: intent.port,
     asn: facts?.peerAsn ?? intent.peerAsn,
     localAsn: intent.localAsn,
@@ -75,6 +76,11 @@ function bfdAnswer(intent: PeerIntent, { sessions }: BfdFacts): BfdAnswer | unde
     peerControlPlaneIndependent: session.remoteControlPlaneIndependent,
     ...(problem === undefined ? {} : { problem }),
   };
+}
+
+function addressOf(intent: PeerIntent, facts: PeerFacts | undefined): string {
+  if (facts !== undefined) return peerAddressText(facts);
+  return intent.interface === undefined ? intent.address : `%${intent.interface}`;
 }
 
 /** What a restart of this agent costs at this peer; only known while the session is up. */

@@ -23,8 +23,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'bgp/rib': ['bgp/wire', 'bgp/policy', 'bgp', 'dataplane'],
   'bgp/bfd': [],
   'bgp/bfd/io': ['bgp/bfd', 'linux'],
+  'bgp/discovery': [],
+  'bgp/discovery/io': ['bgp/discovery', 'bgp', 'dataplane', 'linux'],
   'bgp/io': ['bgp/wire', 'bgp/session', 'bgp', 'linux'],
-  bgp: ['bgp/wire', 'bgp/session', 'bgp/policy', 'bgp/rib', 'bgp/io', 'dataplane'],
+  bgp: ['bgp/wire', 'bgp/session', 'bgp/policy', 'bgp/rib', 'bgp/io', 'bgp/discovery/io', 'dataplane'],
   dataplane: ['netlink', 'netlink/wire', 'linux', 'ipam'],
   cni: ['ipam', 'dataplane', 'linux'],
   status: ['resources', 'intent', 'bgp', 'bgp/bfd', 'dataplane', 'ipam'],
@@ -49,6 +51,7 @@ const onlyInputTypes: Readonly<Record<string, readonly string[]>> = {
   intent: ['bgp', 'bgp/bfd', 'dataplane', 'ipam'],
   bgp: ['dataplane'],
   'bgp/rib': ['dataplane'],
+  'bgp/discovery/io': ['dataplane'],
   status: ['bgp', 'bgp/bfd', 'dataplane', 'ipam'],
 };
 
@@ -163,7 +166,8 @@ test('foreign-function calls and third-party types stay in the first folder they
 });
 
 test('pure rooms use no clock, no socket, no file and no process', () => {
-  const pure = /^(intent|ipam|bgp\/(wire|session|rib|policy|bfd(?!\/io))|netlink\/wire|resources\/(?!generate))/;
+  const pure =
+    /^(intent|ipam|bgp\/(wire|session|rib|policy|(?:bfd|discovery)(?!\/io))|netlink\/wire|resources\/(?!generate))/;
   const worldly =
     /from 'node:(?!assert|buffer)|\bDate\.now\(|performance\.now\(|\bsetTimeout\(|\bsetInterval\(|Math\.random\(|process\.(?!emitWarning)/;
   const broken: string[] = [];

@@ -13,7 +13,7 @@ export interface Adjacency {
   readonly external: boolean;
   /** A client of this route reflector. */
   client: boolean;
-  /** In hex, 32 digits, so that strings compare as addresses do. */
+  /** In hex, 40 digits, so that strings compare as addresses do; of the same link-local address by interface. */
   readonly addressKey: string;
   /** The peer's BGP identifier, unsigned. */
   routerId: number;
@@ -30,7 +30,8 @@ export interface Adjacency {
   rules: ImportRules;
 }
 
-const addressKey = (address: IpAddress): string => Buffer.from(addressBytes(address)).toString('hex').padStart(32, '0');
+const addressKey = (address: IpAddress, interfaceIndex: number): string =>
+  Buffer.from(addressBytes(address)).toString('hex').padStart(32, '0') + interfaceIndex.toString(16).padStart(8, '0');
 
 export class Adjacencies {
   readonly #bySlot: (Adjacency | undefined)[] = [undefined];
@@ -41,6 +42,7 @@ export class Adjacencies {
     readonly external: boolean;
     readonly client?: boolean;
     readonly address: IpAddress;
+    readonly interfaceIndex?: number | undefined;
     readonly routerId: number;
     readonly rules: ImportRules;
   }): Adjacency {
@@ -52,7 +54,7 @@ export class Adjacencies {
       name: peer.name,
       external: peer.external,
       client: peer.client ?? false,
-      addressKey: addressKey(peer.address),
+      addressKey: addressKey(peer.address, peer.interfaceIndex ?? 0),
       routerId: peer.routerId,
       alive: true,
       addPath: [],

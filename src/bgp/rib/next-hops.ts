@@ -7,7 +7,7 @@
  * never one that BGP put there (that section warns of such loops; the view has none of ours).
  */
 import type { Family, IpAddress } from '#lib/ip.ts';
-import { addressBits, addressBytes, familyOf, networkAddress, prefixLength } from '#lib/ip.ts';
+import { addressBits, addressBytes, familyOf, isLinkLocal, networkAddress, prefixLength } from '#lib/ip.ts';
 import type { NextHop } from '#dataplane/fib/route.ts';
 import type { KernelRoute, KernelView } from '#dataplane/kernel-view.ts';
 import type { MpNextHop } from '../wire/messages.ts';
@@ -16,9 +16,6 @@ import { addressWords, maskWord } from '../policy/words.ts';
 export type Resolution =
   | { readonly ok: true; readonly hop: NextHop; readonly metric: number }
   | { readonly ok: false; readonly reason: string };
-
-/** fe80::/10, told by its canonical text because every received next hop is asked. */
-export const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(address);
 
 /** The session over which a next hop came. */
 export interface NextHopSession {
@@ -48,9 +45,11 @@ class Resolver {
   /** Our addresses and the index of their interface. */
   readonly #own = new Map<IpAddress, number>();
   readonly #usable = new Set<number>();
+  readonly #names = new Map<number, string>();
 
   constructor(view: KernelView) {
     for (const link of view.interfaces) {
+      this.#names.set(link.index, link.name);
       for (const { address } of link.addresses) this.#own.set(address, link.index);
       if (link.up && !link.pod) this.#usable.add(link.index);
     }
@@ -66,6 +65,10 @@ class Resolver {
     }
     const lengths = (family: Family): number[] => [...this.#routes[family].keys()].sort((a, b) => b - a);
     this.#lengths = { ipv4: lengths('ipv4'), ipv6: lengths('ipv6') };
+  }
+
+  interfaceName(index: number): string | undefined {
+    return this.#names.get(index);
   }
 
   #match(address: IpAddress): KernelRoute | undefined {
@@ -181,6 +184,14 @@ export class NextHops {
   isOnLink(address: IpAddress, interfaceIndex: number | undefined): boolean {
     const resolution = this.#resolver.resolve({ address, scope: interfaceIndex });
     return resolution.ok && resolution.hop.gateway === address;
+  }
+
+  /** Name of the interface of a link-local next hop; `undefined` of all others, and while the interface is not known. */
+  interfaceName(id: number): string | undefined {
+    const entry = this.#byId[id];
+    return entry?.scope === undefined || !entry.resolution.ok
+      ? undefined
+      : this.#resolver.interfaceName(entry.resolution.hop.interfaceIndex);
   }
 
   address(id: number): IpAddress | undefined {

@@ -7,11 +7,10 @@
  * have a subnet, and an address that it has all the same need not be one of the peer's subnets.
  */
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
-import { addressBits, contains, familyOf, prefixOf } from '#lib/ip.ts';
+import { addressBits, contains, familyOf, isLinkLocal, prefixOf } from '#lib/ip.ts';
 import type { KernelInterface, KernelView } from '#dataplane/kernel-view.ts';
 import type { MpNextHop, WireContext } from '../wire/messages.ts';
 import type { NextHopSession } from './next-hops.ts';
-import { isLinkLocal } from './next-hops.ts';
 
 const notGlobal = ['127.0.0.0/8', '169.254.0.0/16', '::/8', 'fe80::/10', '::ffff:0:0/96'] as Prefix[];
 const isGlobal = (address: IpAddress): boolean => !notGlobal.some((range) => contains(range, address));

@@ -4,7 +4,7 @@
  * and interned across groups, so what a peer was sent is one number per prefix.
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
-import { familyOf } from '#lib/ip.ts';
+import { familyOf, isLinkLocal } from '#lib/ip.ts';
 import type { ExportRules } from '../policy/export.ts';
 import type { Reflection } from '../policy/export.ts';
 import { exportedAttributes } from '../policy/export.ts';
@@ -16,7 +16,6 @@ import type { AttributeStore } from './attribute-store.ts';
 import type { FamilyRib } from './family-rib.ts';
 import { LOCAL_PATH } from './family-rib.ts';
 import type { NextHops } from './next-hops.ts';
-import { isLinkLocal } from './next-hops.ts';
 
 export interface EncodedAttributes {
   readonly id: number;

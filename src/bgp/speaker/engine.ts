@@ -3,11 +3,12 @@
  * kernel's view, confirmations; out: FibUpdates, facts, events. What is long is done in slices in one fixed order: sweeps,
  * decisions, rows for the kernel, UPDATEs for the peers.
  */
-import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '../engine.ts';
+import type { LinkNeighbour } from '../discovery/io/discovery.ts';
 import type { Listener } from '../io/listener.ts';
 import { nothingDropped } from '../io/dropped-segments.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
@@ -22,6 +23,7 @@ import { BackPressure } from './back-pressure.ts';
 import { Core } from './core.ts';
 import { FactsPacer, factsOf } from './facts.ts';
 import type { EngineModules, SpeakerOptions } from './modules.ts';
+import { Neighbours } from './neighbours.ts';
 import type { PeerContext, PeerSweep } from './peer.ts';
 import { Peer } from './peer.ts';
 import type { PeerOutput } from './peer-output.ts';
@@ -41,6 +43,9 @@ const outputsPerStep = 2;
  * state, instead of waiting in a queue without end. Four full updates keep the kernel's side busy.
  */
 const mostRowsUnacknowledged = 16_384;
+
+/** Two sessions with one place would be in each other's way. */
+const placeOf = ({ address, interface: name }: PeerIntent): string => (name === undefined ? address : `%${name}`);
 
 /** Does a little; answers whether more is left. */
 type Job = () => boolean;
@@ -62,8 +67,9 @@ export class Speaker implements BgpEngine {
   readonly #outputs = new Set<PeerOutput>();
   /** One after another: a sweep must be over before the slot it frees can mean another peer. */
   readonly #jobs: Job[] = [];
-  /** Sessions on their way out, by the peer's address: the next of the same address waits. */
-  readonly #ending = new Map<IpAddress, Promise<void>>();
+  /** Sessions on their way out, by where the peer is: the next of the same place waits. */
+  readonly #ending = new Map<string, Promise<void>>();
+  readonly #neighbours: Neighbours;
   #intent: BgpIntent | undefined;
   #generation = 0;
   #never: NeverImported = neverImported([]);
@@ -106,6 +112,12 @@ export class Speaker implements BgpEngine {
         this.#slices.wake();
       },
     };
+    this.#neighbours = new Neighbours(modules, {
+      peers: () => this.#peers.values(),
+      view: () => this.#view,
+      moved: (peer, neighbour) => this.#moved(peer, neighbour),
+      changed: () => this.#facts.changed(),
+    });
   }
 
   apply(desired: BgpIntent, generation: number): void {
@@ -146,6 +158,7 @@ export class Speaker implements BgpEngine {
       starting.push(peer);
     }
     this.#listen(observed, desired);
+    this.#neighbours.review();
     for (const peer of starting) this.#open(peer);
     this.#beginStart(desired);
     this.#slices.wake();
@@ -201,7 +214,7 @@ export class Speaker implements BgpEngine {
     const observed = peer.intent;
     // Kept routes are those of a neighbour; another address or AS is another neighbour.
     if (
-      observed.address !== intent.address ||
+      placeOf(observed) !== placeOf(intent) ||
       observed.peerAsn !== intent.peerAsn ||
       observed.localAsn !== intent.localAsn
     )
@@ -215,17 +228,25 @@ export class Speaker implements BgpEngine {
     if (over !== undefined) peer.session?.reset(over);
   }
 
+  /** Another neighbour is another router: what the one before said goes. */
+  #moved(peer: Peer, neighbour: LinkNeighbour): void {
+    if (peer.session !== undefined) this.#end(peer, CEASE.otherConfigurationChange, 'the neighbour is another one');
+    peer.dropRoutes();
+    peer.neighbour = neighbour;
+    this.#open(peer);
+  }
+
   #end(peer: Peer, subcode: number, text: string): void {
-    const { address } = peer.intent;
-    const before = this.#ending.get(address);
+    const place = placeOf(peer.intent);
+    const before = this.#ending.get(place);
     const stopped = peer.stop(cease(subcode, text));
     const end = async (): Promise<void> => {
       await before;
       await stopped;
-      if (this.#ending.get(address) === ended) this.#ending.delete(address);
+      if (this.#ending.get(place) === ended) this.#ending.delete(place);
     };
     const ended = end();
-    this.#ending.set(address, ended);
+    this.#ending.set(place, ended);
   }
 
   #listen(observed: BgpIntent | undefined, desired: BgpIntent): void {
@@ -260,7 +281,7 @@ export class Speaker implements BgpEngine {
       if (this.#stopped || listener === undefined || peer.session !== undefined) return;
       if (this.#peers.get(peer.intent.name) === peer) peer.start(this.#local, listener);
     };
-    const ending = this.#ending.get(peer.intent.address);
+    const ending = this.#ending.get(placeOf(peer.intent));
     if (ending === undefined) start();
     else this.#detach(ending.then(start));
   }
@@ -321,6 +342,7 @@ export class Speaker implements BgpEngine {
       if (peer.isOffLink) this.#end(peer, CEASE.connectionRejected, 'the peer is not directly connected');
       this.#open(peer);
     }
+    this.#neighbours.review();
     this.#start.kernelSeen();
     this.#slices.wake();
     this.#facts.changed();
@@ -462,6 +484,7 @@ export class Speaker implements BgpEngine {
     this.#slices.stop();
     this.#facts.stop();
     this.#cancelStartTimer?.();
+    this.#neighbours.close();
     const ends = [...this.#peers.values()].map((peer) => {
       if (how === 'cease') peer.output?.withdrawAll();
       return peer.stop(how === 'silent' ? 'silent' : cease(CEASE.administrativeShutdown, 'flatroute stops'));

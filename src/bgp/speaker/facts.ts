@@ -55,12 +55,12 @@ const perFamily = (count: (family: Family) => number): Record<Family, number> =>
 /** More gateways of one peer are no router's any more. */
 const mostGateways = 64;
 
-function pathFacts({ intent, negotiated }: Peer, { nextHops }: Core): PeerFacts['path'] {
-  if (intent.bfd === undefined) return undefined;
-  const { interfaceIndex } = negotiated ?? {};
+function pathFacts({ intent, endpoint }: Peer, { nextHops }: Core): PeerFacts['path'] {
+  if (intent.bfd === undefined || endpoint === undefined) return undefined;
+  const { address, interface: link } = endpoint;
   return {
-    onLink: nextHops.isOnLink(intent.address, interfaceIndex),
-    gateways: nextHops.gatewaysOf(intent.name, intent.address, interfaceIndex).slice(0, mostGateways),
+    onLink: nextHops.isOnLink(address, link?.index),
+    gateways: nextHops.gatewaysOf(intent.name, address, link?.index).slice(0, mostGateways),
   };
 }
 
@@ -69,7 +69,7 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
   const restart = negotiated?.gracefulRestart;
   return {
     name: intent.name,
-    address: intent.address,
+    address: peer.endpoint?.address ?? intent.address,
     peerAsn: negotiated?.context.peerAsn ?? intent.peerAsn,
     state: session?.state ?? 'Idle',
     since: peer.since,
@@ -98,7 +98,14 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
             notification: negotiated?.notificationRestart ?? false,
           },
     path: pathFacts(peer, core),
+    neighbour: neighbourFacts(peer),
   };
+}
+
+function neighbourFacts({ neighbour }: Peer): PeerFacts['neighbour'] {
+  if (neighbour === undefined) return undefined;
+  const { name, state, others, problem } = neighbour;
+  return { interface: name, state, others, problem };
 }
 
 export function factsOf(

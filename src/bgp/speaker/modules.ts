@@ -3,6 +3,7 @@ import type { Family } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { BgpEngineOutputs } from '../engine.ts';
 import type { DroppedSegments } from '../io/dropped-segments.ts';
+import type { DiscoveryModules, NeighbourDiscovery } from '../discovery/io/discovery.ts';
 import type { Recorder } from '../io/recorder.ts';
 import type { createListener as CreateListener } from '../io/listener.ts';
 import type { createSession as CreateSession } from '../io/session-runner.ts';
@@ -32,4 +33,5 @@ export interface SpeakerModules {
 export interface EngineModules extends SpeakerModules {
   readonly createSession: typeof CreateSession;
   readonly createListener: typeof CreateListener;
+  readonly createDiscovery: (modules: DiscoveryModules) => NeighbourDiscovery;
 }

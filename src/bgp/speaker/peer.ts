@@ -3,11 +3,12 @@
  * kernel's view; out: calls into the RIB. It lives as long as the peer's name is in the intent; sessions come and go.
  */
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import type { Family } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
 import { between, seconds } from '#lib/time.ts';
 import { type BgpIntent, type PeerError, type PeerIntent, isExternal } from '../engine.ts';
+import type { LinkNeighbour } from '../discovery/io/discovery.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
 import type { DroppedSegments, DropsOfPeer } from '../io/dropped-segments.ts';
@@ -16,6 +17,7 @@ import { expectedOf } from '../io/session-options.ts';
 import type { Negotiated, SessionDown, SessionHandlers } from '../io/session-port.ts';
 import type { ExportNode } from '../policy/export.ts';
 import { isClient } from '../policy/export.ts';
+import type { SessionInterface } from '../io/tcp-socket.ts';
 import type { ImportRules } from '../policy/import.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
@@ -64,6 +66,11 @@ export type PeerSweep =
   | { readonly kind: 'dead' | 'rejudge'; readonly adjacency: Adjacency }
   | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly family: Family };
 
+interface Endpoint {
+  readonly address: IpAddress;
+  readonly interface: SessionInterface | undefined;
+}
+
 export class Peer {
   intent: PeerIntent;
   rules: ImportRules;
@@ -79,6 +86,8 @@ export class Peer {
   /** A session of this life was established once. */
   seen = false;
   since: number;
+  /** Of a peer that is named by interface: who is there. */
+  neighbour: LinkNeighbour | undefined;
   readonly #context: PeerContext;
   readonly #news: PeerNews;
   #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
@@ -96,13 +105,22 @@ export class Peer {
     this.since = context.modules.wallClock();
   }
 
+  /** Where the peer is; `undefined`: nobody is known on its interface. */
+  get endpoint(): Endpoint | undefined {
+    if (this.intent.interface === undefined) return { address: this.intent.address, interface: undefined };
+    const { name, interfaceIndex: index, address } = this.neighbour ?? {};
+    if (name === undefined || index === undefined || address === undefined) return undefined;
+    return { address, interface: { name, index } };
+  }
+
   get external(): boolean {
     return isExternal(this.intent);
   }
 
   /** Opens the session if the intent wants one and nothing holds it down. */
   start(local: Pick<BgpIntent, 'routerId'>, listener: Listener): void {
-    if (!this.intent.enabled) return;
+    const { intent, endpoint } = this;
+    if (!intent.enabled || endpoint === undefined) return;
     const { modules } = this.#context;
     this.hold(notConnected(this.intent, this.#context.view()));
     if (this.held !== undefined) return;
@@ -131,14 +149,19 @@ export class Peer {
     };
     session = modules.createSession(
       {
-        peer: this.intent,
+        // On a link-local address the kernel finds the right one of ours by itself.
+        peer:
+          endpoint.interface === undefined
+            ? intent
+            : { ...intent, address: endpoint.address, sourceAddress: undefined },
+        interface: endpoint.interface,
         local: {
           routerId: local.routerId,
           capabilities: {
             enhancedRouteRefresh: true,
             extendedMessage: true,
             // Only there an IPv4 route may want an IPv6 next hop.
-            extendedNextHop: familyOf(this.intent.address) === 'ipv6',
+            extendedNextHop: familyOf(endpoint.address) === 'ipv6',
           },
         },
       },
@@ -239,6 +262,7 @@ export class Peer {
 
   #established(negotiated: Negotiated): void {
     const { core } = this.#context;
+    const { intent } = this;
     const { context } = negotiated;
     this.negotiated = negotiated;
     this.seen = true;
@@ -252,7 +276,8 @@ export class Peer {
         name: this.intent.name,
         external: context.external,
         client: isClient(this.intent),
-        address: this.intent.address,
+        address: negotiated.remoteAddress,
+        interfaceIndex: negotiated.interfaceIndex,
         routerId: negotiated.peerIdentifier,
         rules: this.rules,
       });
@@ -268,7 +293,8 @@ export class Peer {
     this.output = new PeerOutput(this, negotiated, this.adjacency, this.#context);
     this.#context.opened(this.output);
     this.#news.event('info', 'session.established', {
-      address: this.intent.address,
+      address: negotiated.remoteAddress,
+      ...(intent.interface === undefined ? {} : { interface: intent.interface }),
       peerAsn: context.peerAsn,
       families: context.families,
       holdTimeSeconds: negotiated.holdTime / 1000,

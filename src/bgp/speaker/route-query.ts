@@ -189,6 +189,7 @@ function* pathRows(
       peer: adjacency.name,
       ...(adjacency.addPath.includes(family) ? { pathId: paths.idOf(path) } : {}),
       nextHop: core.nextHops.address(nextHop),
+      nextHopInterface: core.nextHops.interfaceName(nextHop),
       ...describe(attributes.value),
       localPref: attributes.localPref,
       accepted,

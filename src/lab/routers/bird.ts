@@ -34,7 +34,8 @@ function channel(peer: RouterPeer, family: Family): string {
   const limit = peer.maxPrefixes === undefined ? '' : ` import limit ${peer.maxPrefixes} action disable;`;
   const most = peer.maxAnnounced === undefined ? '' : ` export limit ${peer.maxAnnounced} action block;`;
   const addPath = peer.addPath === undefined ? '' : ` add paths ${addPathWord(peer.addPath)};`;
-  const nextHop = peer.extendedNextHop === true && family === 'ipv4' ? ' extended next hop on;' : '';
+  const extended = peer.extendedNextHop === true || peer.interface !== undefined;
+  const nextHop = extended && family === 'ipv4' ? ' extended next hop on;' : '';
   return `  ${family} { import ${accepted(peer, family)}; export filter announce;${limit}${most}${addPath}${nextHop} };`;
 }
 
@@ -79,7 +80,7 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
   return [
     `protocol bgp ${symbol(peer)} {`,
     `  local as ${router.asn};`,
-    `  neighbor ${peer.address} as ${peer.asn};`,
+    ...neighbourLines(peer),
     `  hold time ${router.holdTimeSeconds};`,
     '  connect retry time 1;',
     '  connect delay time 1;',
@@ -109,6 +110,25 @@ function attributeBlock({ origin, med, localPref, communities = [], path = [] }:
   return words.length === 0 ? '' : ` { ${words.join(' ')} }`;
 }
 
+/** BIRD has no neighbour by interface: whoever connects there from a link-local address is one, and is waited for. */
+const neighbourLines = (peer: RouterPeer): string[] =>
+  peer.interface === undefined
+    ? [`  neighbor ${peer.address} as ${peer.asn};`]
+    : [
+        `  neighbor range fe80::/10 as ${peer.asn};`,
+        `  interface "${peer.interface}";`,
+        `  dynamic name "${symbol(peer)}_";`,
+      ];
+
+const radv = (peers: readonly RouterPeer[]): string[] =>
+  peers.length === 0
+    ? []
+    : [
+        'protocol radv {',
+        ...peers.map((peer) => `  interface "${peer.interface}" { max ra interval 10; default lifetime 0; };`),
+        '}',
+      ];
+
 /** The configuration file of one router. */
 export function birdConfiguration(router: RouterDescription): string {
   const merge = router.multipath ? ' merge paths on;' : '';
@@ -134,9 +154,14 @@ export function birdConfiguration(router: RouterDescription): string {
     ...(router.peers.some((peer) => peer.bfd === true)
       ? ['protocol bfd { interface "*" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }; }']
       : []),
+    ...radv(router.peers.filter((peer) => peer.interface !== undefined)),
     ...router.peers.map((peer) => peerBlock(router, peer)),
   ].join('\n')}\n`;
 }
+
+/** The session of an unnumbered peer is a protocol of its own, with a number behind its name. */
+const isOf = (peer: RouterPeer, text: string): boolean =>
+  peer.interface === undefined ? text.startsWith(`${symbol(peer)} `) : new RegExp(`^${symbol(peer)}_\\d+ `).test(text);
 
 export class BirdRouter extends DaemonRouter {
   readonly kind = 'bird';
@@ -171,7 +196,7 @@ export class BirdRouter extends DaemonRouter {
     const rows: SessionRow[] = [];
     const answer = await this.#ask('show', 'protocols', 'all');
     for (const peer of this.description.peers) {
-      const block = answer.split(/\n(?=\S)/).find((text) => text.startsWith(`${symbol(peer)} `)) ?? '';
+      const block = answer.split(/\n(?=\S)/).find((text) => isOf(peer, text)) ?? '';
       const state = /BGP state:\s+(\S+)/.exec(block)?.[1] ?? 'unknown';
       const error = /Last error:\s+(.+)/.exec(block)?.[1];
       rows.push({

@@ -75,6 +75,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
     files[`peer-${peer.name}.yaml`] = bgpPeer({
       name: peer.name,
       address: peer.address,
+      ...(peer.interface === undefined ? {} : { interface: peer.interface }),
       asn: peer.asn,
       families: peer.families,
       holdTimeSeconds: router.holdTimeSeconds,

@@ -41,12 +41,15 @@ const roleWords: Readonly<Record<PeeringRole, string>> = {
   RouteServerClient: 'rs-client',
 };
 
+/** FRR names an unnumbered neighbour by its interface, and sends it router advertisements without being asked to. */
+const peerName = (peer: RouterPeer): string => peer.interface ?? peer.address;
+
 /** Words after `neighbor ADDRESS`. */
 function neighbourWords(peer: RouterPeer, holdTimeSeconds: number): string[] {
   const keepalive = holdTimeSeconds === 0 ? 0 : Math.max(1, Math.floor(holdTimeSeconds / 3));
   const { role } = peer;
   return [
-    `remote-as ${peer.asn}`,
+    `${peer.interface === undefined ? '' : 'interface '}remote-as ${peer.asn}`,
     `description ${peer.name}`,
     `timers ${keepalive} ${holdTimeSeconds}`,
     'timers connect 1',
@@ -125,7 +128,7 @@ function familyBlock(router: RouterDescription, family: Family): string[] {
     ...router.announce.filter((prefix) => familyOf(prefix) === family).map((prefix) => `  network ${prefix}${by}`),
     ...router.peers
       .filter((peer) => peer.families.includes(family))
-      .flatMap((peer) => familyWords(peer).map((words) => `  neighbor ${peer.address} ${words}`)),
+      .flatMap((peer) => familyWords(peer).map((words) => `  neighbor ${peerName(peer)} ${words}`)),
     `  maximum-paths ${paths}`,
     `  maximum-paths ibgp ${paths}`,
     ' exit-address-family',
@@ -163,7 +166,7 @@ export function frrConfiguration(router: RouterDescription): string {
     ' coalesce-time 0',
     ...restartLines(router.peers),
     ...router.peers.flatMap((peer) =>
-      neighbourWords(peer, router.holdTimeSeconds).map((words) => ` neighbor ${peer.address} ${words}`),
+      neighbourWords(peer, router.holdTimeSeconds).map((words) => ` neighbor ${peerName(peer)} ${words}`),
     ),
     ...families.flatMap((family) => familyBlock(router, family)),
     'exit',
@@ -224,14 +227,15 @@ export class FrrRouter extends DaemonRouter {
 
   /** Writes the difference into the running bgpd: peers and networks that are gone, then the whole of the new ones. */
   async reconfigure(description: RouterDescription): Promise<void> {
-    const gone = this.description.peers.filter((p) => !description.peers.some((q) => q.address === p.address));
+    const same = (p: RouterPeer, q: RouterPeer): boolean => peerName(p) === peerName(q);
+    const gone = this.description.peers.filter((p) => !description.peers.some((q) => same(p, q)));
     const unsigned = this.description.peers.filter(
-      (p) => p.password !== undefined && description.peers.some((q) => q.address === p.address && !q.password),
+      (p) => p.password !== undefined && description.peers.some((q) => same(p, q) && !q.password),
     );
     const lines = [
       `router bgp ${description.asn}`,
-      ...gone.map((peer) => `no neighbor ${peer.address}`),
-      ...unsigned.map((peer) => `no neighbor ${peer.address} password`),
+      ...gone.map((peer) => `no neighbor ${peerName(peer)}`),
+      ...unsigned.map((peer) => `no neighbor ${peerName(peer)} password`),
       ...families.flatMap((family) => [
         `address-family ${unicast(family)}`,
         ...this.description.announce
@@ -263,7 +267,7 @@ export class FrrRouter extends DaemonRouter {
   async sessions(): Promise<readonly SessionRow[]> {
     const answer = JSON.parse(await this.#ask('show bgp neighbors json')) as Record<string, { bgpState?: string }>;
     return this.description.peers.map((peer) => {
-      const state = answer[peer.address]?.bgpState ?? 'unknown';
+      const state = answer[peerName(peer)]?.bgpState ?? 'unknown';
       return { peer: peer.address, asn: peer.asn, established: state === 'Established', state };
     });
   }

@@ -45,6 +45,8 @@ export interface RouterPeer extends SessionOptions {
   /** Letters, digits, `-`; unique on this router. */
   readonly name: string;
   readonly address: IpAddress;
+  /** Unnumbered: the neighbour on this interface, whose address nobody configures; `address` is unspecified then. */
+  readonly interface?: string;
   readonly asn: Asn;
   /** Families carried in this one session. */
   readonly families: readonly Family[];

@@ -124,6 +124,25 @@ test('addPath goes into the intent as it is, with its defaults', () => {
   assert.deepEqual(addPathOf(', addPath: {send: 4}'), { receive: false, send: 4 });
 });
 
+describe('an unnumbered peer', () => {
+  const unnumbered = (name: string, spec: string): string =>
+    own('BGPPeer', name, `interface: eth1, dynamicASN: External${spec}`);
+
+  test('has an interface, no address, and no source of its own', () => {
+    const result = compiled(node1, unnumbered('p', ', sourceAddress: UseNodeIP'));
+    const [peer] = result.intent.bgp?.peers ?? [];
+    assert.deepEqual([peer?.interface, peer?.address, peer?.sourceAddress, peer?.port], ['eth1', '::', undefined, 179]);
+    assert.equal(messageOf(result, 'BGPPeer p'), 'node-1 has a session with the neighbour on eth1.');
+  });
+
+  test('is the only one on its interface', () => {
+    const result = compiled(node1, unnumbered('b', ''), unnumbered('a', ''));
+    assert.deepEqual(peerNames(result), ['a']);
+    assert.equal(reasonOf(result, 'BGPPeer b'), 'False Conflict');
+    assert.match(messageOf(result, 'BGPPeer b'), /BGPPeer a \(for every node\) has the same interface eth1 /);
+  });
+});
+
 describe('two peers with one address', () => {
   const byNode = own('BGPPeer', 'z-node', 'node: node-1, peerIP: 192.0.2.1, asNumber: 65100');
   const bySelector = own('BGPPeer', 'm-selector', 'nodeSelector: all(), peerIP: 192.0.2.1, asNumber: 65100');

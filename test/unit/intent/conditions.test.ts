@@ -1,7 +1,7 @@
 // What a user reads of sessions, kernel and addresses, from intent and facts.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { BgpFacts, PeerFacts } from '#bgp/engine.ts';
+import type { BgpFacts, NeighbourFacts, PeerFacts } from '#bgp/engine.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
 import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
@@ -233,6 +233,57 @@ describe('a session', () => {
     assert.equal(found(list, 'BGPPeer tor-a', 'RoutesAccepted'), undefined);
     assert.equal(found(list, 'BGPPeer tor-a', 'RoutesAnnounced'), undefined);
   });
+});
+
+describe('an unnumbered session', () => {
+  const unnumbered = own('BGPPeer', 'tor-a', 'interface: eth1, asNumber: 65100');
+  const facts = (neighbour: Partial<NeighbourFacts>, changes: Partial<PeerFacts> = {}): Facts =>
+    session({
+      address: 'fe80::1' as IpAddress,
+      neighbour: { interface: 'eth1', state: 'found', others: [], problem: undefined, ...neighbour },
+      ...changes,
+    });
+  const rows: readonly (readonly [string, Facts, string, RegExp])[] = [
+    ['found', facts({}), 'True NeighbourFound', /^The neighbour on eth1 is fe80::1\.$/],
+    [
+      'two of them',
+      facts({ others: ['fe80::2' as IpAddress] }),
+      'False NeighbourAmbiguous',
+      /^fe80::1 and fe80::2 advertise themselves on eth1; the session is with fe80::1/,
+    ],
+    [
+      'nobody heard',
+      facts({ state: 'searching' }, { state: 'Idle', address: '::' as IpAddress }),
+      'False NeighbourUnknown',
+      /No router advertisement was heard on eth1\. .*FRR .* BIRD with protocol radv/,
+    ],
+    [
+      'no right to listen',
+      facts({ state: 'noSocket', problem: 'EPERM' }, { state: 'Idle' }),
+      'False NeighbourUnknown',
+      /cannot be looked for: EPERM\.$/,
+    ],
+    [
+      'no interface',
+      facts({ state: 'noInterface' }, { state: 'Idle' }),
+      'False InterfaceUnusable',
+      /no interface eth1/,
+    ],
+    ['a pod', facts({ state: 'podInterface' }, { state: 'Idle' }), 'False InterfaceUnusable', /leads to a pod/],
+    ['down under a session', facts({ state: 'interfaceDown' }), 'False InterfaceUnusable', /down or has no carrier/],
+    ['without IPv6', facts({ state: 'noLinkLocal' }, { state: 'Idle' }), 'False InterfaceUnusable', /disable_ipv6/],
+  ];
+  for (const [name, observed, verdict, message] of rows)
+    test(name, () => {
+      const list = decide(node + unnumbered, observed);
+      const condition = found(list, 'BGPPeer tor-a', 'NeighbourKnown');
+      assert.equal(`${condition?.status} ${condition?.reason}`, verdict);
+      assert.match(condition?.message ?? '', message);
+      const established = found(list, 'BGPPeer tor-a', 'Established');
+      const isUp = observed.bgp?.peers[0]?.state === 'Established';
+      assert.equal(established?.reason, isUp ? 'Established' : 'NoNeighbour');
+      if (isUp) assert.match(established?.message ?? '', /with fe80::1%eth1, AS 65100/);
+    });
 });
 
 test('two silent peers with passwords: neither is accused without the other being named', () => {

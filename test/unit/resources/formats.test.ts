@@ -114,6 +114,7 @@ test('stringData stands before data, as in Kubernetes', () => {
 test('the reset class of every BGPPeer field is what the speaker does', () => {
   const becomes: Readonly<Record<string, keyof PeerIntent>> = {
     peerIP: 'address',
+    interface: 'interface',
     asNumber: 'peerAsn',
     dynamicASN: 'peerAsn',
     localASNumber: 'localAsn',

@@ -107,11 +107,26 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       peer('peerIP: 192.0.2.1\ndynamicASN: external'),
       ['6: spec.dynamicASN: external is not known here; write External'],
     ],
-    ['missing field', peer('asNumber: 65100'), ['4: spec.peerIP: is required (an address, optionally with a port)']],
+    ['no place', peer('asNumber: 65100'), ['4: spec: peerIP or interface must be there, and only one of them']],
     [
       'explicit null',
       peer('peerIP: null\nasNumber: 65100'),
-      ['5: spec.peerIP: is required (an address, optionally with a port)'],
+      ['4: spec: peerIP or interface must be there, and only one of them'],
+    ],
+    [
+      'two places',
+      peer(`${good}interface: eth1`),
+      ['4: spec: peerIP or interface must be there, and only one of them'],
+    ],
+    [
+      'an interface of no name',
+      peer('interface: "eth1%"\nasNumber: 65100'),
+      ['5: spec.interface: eth1% cannot be the name of an interface; write one that `ip link` shows, such as eth1'],
+    ],
+    [
+      'an interface name that is too long',
+      peer('interface: abcdefghijklmnop\nasNumber: 65100'),
+      ['5: spec.interface: has 16 characters; at most 15 are allowed'],
     ],
     ['wrong type', peer(`${good}passive: yes`), ['7: spec.passive: "yes" has the wrong type; use true or false']],
     [
@@ -142,7 +157,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       'link-local peer',
       peer('peerIP: fe80::1\nasNumber: 65100'),
       [
-        '5: spec.peerIP: fe80::1 is link-local, which says nothing without an interface; use a routed address of the peer',
+        '5: spec.peerIP: fe80::1 is link-local, which says nothing without an interface; name the interface in spec.interface, or use a routed address of the peer',
       ],
     ],
     [
@@ -485,6 +500,7 @@ numAllowedLocalASNumbers: 1
 gracefulRestart: {enabled: false, restartTime: 4095s, notification: true, staleTime: 180s}
 adminState: Down`),
     ],
+    ['an unnumbered peer', peer('interface: enp1s0f0np0.100\ndynamicASN: External')],
     ['loopback peer', peer('peerIP: 127.0.0.1:1179\nasNumber: 65100')],
     ['JSON with tabs', JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } }, null, '\t')],
     ['comments alone', '# nothing yet\n'],

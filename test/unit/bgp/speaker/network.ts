@@ -12,6 +12,8 @@ import { fibRowBytes } from '#dataplane/fib/route.ts';
 import type { KernelInterface, KernelView } from '#dataplane/kernel-view.ts';
 import type { Session, SessionModules, SessionOptions } from '#bgp/io/session-runner.ts';
 import type { SessionDown } from '#bgp/io/session-port.ts';
+import { createDiscovery } from '#bgp/discovery/io/discovery.ts';
+import type { Icmp6Datagram, Icmp6Port } from '#bgp/discovery/io/icmp6-port.ts';
 import { nothingDropped } from '#bgp/io/dropped-segments.ts';
 import type { Listener } from '#bgp/io/listener.ts';
 import type { SessionState } from '#bgp/engine.ts';
@@ -71,14 +73,20 @@ export class FakeSession implements Session {
   readonly #network: Network;
   other: FakeSession | undefined;
 
-  constructor(options: SessionOptions, modules: SessionModules, network: Network) {
+  readonly node: Node;
+
+  constructor(options: SessionOptions, modules: SessionModules, network: Network, node: Node) {
     this.options = options;
     this.modules = modules;
     this.#network = network;
+    this.node = node;
   }
 
   get localAddress(): IpAddress {
-    return this.options.peer.sourceAddress as IpAddress;
+    const { interface: link, peer } = this.options;
+    return link === undefined
+      ? (peer.sourceAddress as IpAddress)
+      : (this.#network.farEnd(this.node, link.name)?.near.address as IpAddress);
   }
 
   start(): void {
@@ -203,11 +211,12 @@ export class Node {
         event: (_level, event, fields) => void this.events.push({ event, fields }),
       },
       createSession: (options, modules) => {
-        const session = new FakeSession(options, modules, network);
+        const session = new FakeSession(options, modules, network, this);
         this.sessions.push(session);
         return session;
       },
       createListener: () => noListener,
+      createDiscovery: (modules) => createDiscovery(modules, (received) => network.icmp6(this, received)),
     });
   }
 
@@ -253,6 +262,14 @@ export function rowsOf(update: FibUpdate): Row[] {
   });
 }
 
+export interface LinkEnd {
+  readonly node: Node;
+  /** Of the interface, as in the node's view. */
+  readonly name: string;
+  readonly index: number;
+  readonly address: IpAddress;
+}
+
 export class Network {
   readonly clock = new FakeClock();
   readonly sessions = new Set<FakeSession>();
@@ -270,6 +287,44 @@ export class Network {
     return node;
   }
 
+  /** Two ends of one unnumbered link; what one says there the other hears. */
+  readonly wires: (readonly [LinkEnd, LinkEnd])[] = [];
+  readonly #icmp6 = new Map<Node, (datagram: Icmp6Datagram) => void>();
+
+  farEnd(node: Node, name: string): { readonly near: LinkEnd; readonly far: LinkEnd } | undefined {
+    const isEnd = (end: LinkEnd): boolean => end.node === node && end.name === name;
+    for (const [a, b] of this.wires) {
+      if (isEnd(a)) return { near: a, far: b };
+      if (isEnd(b)) return { near: b, far: a };
+    }
+    return undefined;
+  }
+
+  icmp6(node: Node, received: (datagram: Icmp6Datagram) => void): Icmp6Port {
+    this.#icmp6.set(node, received);
+    return {
+      join: () => undefined,
+      leave: () => undefined,
+      send: (bytes, _to, interfaceIndex) => {
+        const near = this.wires.flat().filter((end) => end.node === node && end.index === interfaceIndex);
+        for (const end of near) {
+          const far = this.wires.find((wire) => wire.includes(end))?.find((other) => other !== end);
+          if (far === undefined) continue;
+          const datagram = { bytes: bytes.slice(), source: end.address, interface: far.name };
+          this.queue.push(() => this.#icmp6.get(far.node)?.(datagram));
+        }
+      },
+      close: () => void this.#icmp6.delete(node),
+    };
+  }
+
+  #onOneLink(a: FakeSession, b: FakeSession): boolean {
+    const [here, there] = [a.options.interface?.name, b.options.interface?.name];
+    if (here === undefined || there === undefined) return here === there;
+    const far = this.farEnd(a.node, here)?.far;
+    return far?.node === b.node && far.name === there;
+  }
+
   #connect(): boolean {
     for (const session of this.sessions) {
       if (session.other !== undefined || !session.started) continue;
@@ -280,7 +335,8 @@ export class Network {
           candidate.started &&
           candidate.other === undefined &&
           candidate.localAddress === peer.address &&
-          candidate.options.peer.address === session.localAddress,
+          candidate.options.peer.address === session.localAddress &&
+          this.#onOneLink(session, candidate),
       );
       if (other === undefined) continue;
       session.other = other;
@@ -330,6 +386,7 @@ export class Network {
       context: session.context,
       localAddress: session.localAddress,
       remoteAddress: peer.address,
+      interfaceIndex: session.options.interface?.index,
       peerIdentifier: new DataView(addressBytes(other.options.local.routerId).buffer).getUint32(0),
       holdTime: peer.holdTime,
       peerCapabilities: [{ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }],
