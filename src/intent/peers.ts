@@ -165,6 +165,7 @@ function sessionOf(
     ...(spec.role && { role: spec.role }),
     ...(spec.roleRequired === true && { roleRequired: true }),
     ...(!spec.enforceFirstAS && { enforceFirstAs: false }),
+    ...(spec.adminStateMessage === undefined ? {} : { shutdownText: spec.adminStateMessage }),
     ...(spec.routeReflectorClient && { routeReflectorClient: true }),
   };
 }

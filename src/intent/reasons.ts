@@ -28,6 +28,7 @@ export const reasons = {
   PoolDisabled: 'the pool gives no new addresses',
   Pending: 'nothing was reported yet',
   Established: 'the session is up',
+  PeerShutdown: 'the peer is held down by its administrator',
   AdminDown: 'the session is held down by the administrator',
   NotAccepted: 'the session is held down because its resource is not complete',
   AuthFailed: 'the passwords of both ends differ',

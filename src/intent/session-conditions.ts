@@ -54,6 +54,10 @@ function established(
       reason: 'NoNeighbour',
       message: 'The session waits for its neighbour; condition NeighbourKnown says why.',
     };
+  if (session.lastError?.code === 'SESSION_PEER_SHUTDOWN') {
+    const message = `The administrator of ${peerAddressText(session)} holds the session down: ${session.lastError.text}. It comes back by itself when it is allowed there.`;
+    return { status: 'False', reason: 'PeerShutdown', message };
+  }
   if (session.lastError?.code === 'SESSION_PEER_NOT_CONNECTED') {
     const advice = `Set spec.ebgpMultihop (or ttlSecurity) to the hops that it is away, 2 or more between loopbacks; or give this node an address on its subnet.`;
     return { status: 'False', reason: 'PeerNotConnected', message: `${session.lastError.text}. ${advice}` };

@@ -10,6 +10,25 @@ import type { Infer } from './schema.ts';
 /** Rows of a received table before the session goes down; far above a rack's own routes, far below a full table. */
 export const defaultMaxPrefixes = 10_000;
 
+/** RFC 9003 §2: at most 255 octets of UTF-8; RFC 9003 §4: nothing that a terminal takes for an order. */
+const shutdownText = string({
+  type: 'a text',
+  minLength: 1,
+  maxLength: 255,
+  rules: [
+    {
+      cel: 'size(bytes(self)) <= 255',
+      holds: (it) => Buffer.byteLength(it) <= 255,
+      sentence: 'is longer than 255 octets in UTF-8, which is all that a NOTIFICATION holds (RFC 9003)',
+    },
+    {
+      cel: "!self.matches('[\\x00-\\x1f\\x7f]')",
+      holds: (it) => !/\p{Cc}/u.test(it),
+      sentence: 'holds a control character or a line break; write one line of text',
+    },
+  ],
+});
+
 const spec = object(
   {
     node: optional(objectName, {
@@ -245,6 +264,11 @@ const spec = object(
     adminState: defaulted(oneOf('Up', 'Down'), 'Up', {
       description: 'Down holds the session down with an administrative shutdown (Cease/2).',
       reset: 'reset',
+    }),
+    adminStateMessage: optional(shutdownText, {
+      description:
+        "Said to the peer when adminState goes Down (RFC 9003), for the people there: `router swap, back at 14:00`. What the peer's people say is shown by `flatroute peers`.",
+      reset: 'none',
     }),
   },
   {

@@ -1,4 +1,4 @@
-// What a session runs on, beside real routers: GTSM near and far, and a session between loopbacks.
+// What a session runs on, beside real routers: GTSM near and far, shutdowns with their words, and a session between loopbacks.
 import assert from 'node:assert/strict';
 import { type TestContext, describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
@@ -69,10 +69,64 @@ async function peerSays(
   );
 }
 
+const frr = async (host: Host, ...commands: readonly string[]): Promise<string> =>
+  await host.run(['vtysh', '--vty_socket', '/run/frr', '-d', 'bgpd', ...commands.flatMap((it) => ['-c', it])]);
+const birdc = async (host: Host, ...words: readonly string[]): Promise<string> =>
+  await host.run(['birdc', '-s', '/run/bird/bird.ctl', ...words]);
+
+/** How each router's administrator holds its session with the node down, and where it shows what the node said. */
+const shutdown = {
+  bird: {
+    down: (host: Host, text: string) => birdc(host, 'disable', 'node', `"${text}"`),
+    up: (host: Host) => birdc(host, 'enable', 'node'),
+    heard: (host: Host) => birdc(host, 'show', 'protocols', 'all', 'node'),
+  },
+  frr: {
+    down: (host: Host, text: string) =>
+      frr(
+        host,
+        'configure terminal',
+        `router bgp ${right.asn}`,
+        `neighbor ${linkAddress(1, 1)} shutdown message ${text}`,
+      ),
+    up: (host: Host) =>
+      frr(host, 'configure terminal', `router bgp ${right.asn}`, `no neighbor ${linkAddress(1, 1)} shutdown`),
+    heard: async (_: Host, router: LabRouter) => await router.log(),
+  },
+} as const;
+
 const up = ({ state }: PeerView): boolean => state === 'Established';
 
 for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[]) {
   describe(`beside ${kind}`, { skip: cannotRun(kind), concurrency: false }, () => {
+    test('an administrative shutdown is said with its words, in both directions (RFC 9003)', async (t) => {
+      const [a, b] = await detour(t);
+      const node = new FlatrouteRouter(a, description(left, [peerOf(1, 2, 'router', right.asn)]), askByAdminApi);
+      const router = makeRouter(kind, b, description(right, [peerOf(1, 1, 'node', left.asn)]));
+      await Promise.all([node.start(), router.start()]);
+      await peerSays(node, 'router', 'the session', up);
+      await shutdown[kind].down(b, 'new cables, until noon');
+      const { conditions } = await peerSays(node, 'router', 'the shutdown', (peer) =>
+        peer.conditions.some(({ reason }) => reason === 'PeerShutdown'),
+      );
+      assert.match(conditions[0]?.message ?? '', /Administrative Shutdown: "new cables, until noon"/);
+      await shutdown[kind].up(b);
+      await peerSays(node, 'router', 'the session', up);
+
+      const file = node.configuration()['peer-router.yaml'] ?? '';
+      await node.agent.write({
+        'peer-router.yaml': `${file}  adminState: Down\n  adminStateMessage: Rückbau, bis 14:00\n`,
+      });
+      await waitFor(
+        `${kind} to have heard why`,
+        async () => {
+          const said = await shutdown[kind].heard(b, router);
+          return said.includes('ckbau, bis 14:00') ? found(said) : notYet(said.slice(-2000));
+        },
+        { deadline: seconds(10) },
+      );
+    });
+
     test('a session between loopbacks needs ebgpMultihop, and says so', async (t) => {
       const [a, b] = await detour(t);
       const peer = { ...peerOf(1, 2, 'loopback', right.asn), address: right.routerId };

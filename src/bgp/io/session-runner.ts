@@ -56,6 +56,8 @@ type Happening = Event extends infer E ? (E extends Event ? Omit<E, 'at' | 'rand
 class SessionRunner implements Session {
   readonly messages = { received: 0, sent: 0 };
   lastError: SessionPort['lastError'];
+  /** No session came up since. */
+  private errorStands = false;
   private readonly options: SessionOptions;
   private readonly modules: SessionModules;
   private readonly config: SessionConfig;
@@ -295,6 +297,7 @@ class SessionRunner implements Session {
       gracefulRestart,
       notificationRestart,
     };
+    this.errorStands = false;
     if (this.paused) connection.pause();
     this.modules.handlers.established(negotiated);
   }
@@ -319,8 +322,10 @@ class SessionRunner implements Session {
   private failed({ code, text }: { readonly code: string; readonly text: string }): void {
     const at = this.modules.wallClock();
     const shown = this.lastError;
-    if (shown === undefined || replaces(code, shown.code, milliseconds(at - shown.at)))
+    if (shown === undefined || !this.errorStands || replaces(code, shown.code, milliseconds(at - shown.at))) {
       this.lastError = { code, text, at };
+      this.errorStands = true;
+    }
     this.modules.handlers.changed();
   }
 

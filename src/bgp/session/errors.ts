@@ -36,6 +36,8 @@ export type SessionErrorCode =
   | 'SESSION_HOLD_TIMER_EXPIRED'
   | 'SESSION_SEND_HOLD_TIMER_EXPIRED'
   | 'SESSION_NOTIFICATION_RECEIVED'
+  /** As above: an administrative shutdown, which lasts until somebody ends it. */
+  | 'SESSION_PEER_SHUTDOWN'
   /** Not BGP, or out of step: marker, length or type. */
   | 'SESSION_HEADER_INVALID'
   | 'SESSION_OPEN_INVALID'
@@ -72,10 +74,10 @@ export const reasonStands = seconds(60);
 
 /**
  * Whether `next` is to be shown instead of `shown`, which is `age` old. After an error, peers refuse or close every
- * connection for a while; that must not hide what the error was.
+ * connection for a while, and as long as they are shut down; that must not hide what the error was.
  */
 export const replaces = (next: string, shown: string, age: Duration): boolean =>
-  age >= reasonStands || !symptoms.has(next) || symptoms.has(shown);
+  !symptoms.has(next) || symptoms.has(shown) || (age >= reasonStands && shown !== 'SESSION_PEER_SHUTDOWN');
 
 const openCodes: Readonly<Record<number, SessionErrorCode>> = {
   [OPEN_ERROR.unsupportedVersion]: 'SESSION_VERSION_UNSUPPORTED',
@@ -97,6 +99,12 @@ const codes: Readonly<Record<number, (subcode: number) => SessionErrorCode>> = {
   [NOTIFICATION_CODE.sendHoldTimerExpired]: () => 'SESSION_SEND_HOLD_TIMER_EXPIRED',
 };
 
+/** An administrative shutdown, by itself or inside a Hard Reset (RFC 8538 §3.1). */
+const isShutdown = (code: number, subcode: number, [innerCode, innerSubcode]: Uint8Array): boolean =>
+  code === NOTIFICATION_CODE.cease &&
+  (subcode === CEASE.administrativeShutdown ||
+    (subcode === CEASE.hardReset && innerCode === code && innerSubcode === CEASE.administrativeShutdown));
+
 /** The error behind a NOTIFICATION of ours. */
 export const errorOfReset = (reset: Reset): SessionError => ({
   code: codes[reset.code]?.(reset.subcode) ?? 'SESSION_RESET',
@@ -104,6 +112,6 @@ export const errorOfReset = (reset: Reset): SessionError => ({
 });
 
 export const errorOfNotification = ({ code, subcode, data }: NotificationMessage): SessionError => ({
-  code: 'SESSION_NOTIFICATION_RECEIVED',
+  code: isShutdown(code, subcode, data) ? 'SESSION_PEER_SHUTDOWN' : 'SESSION_NOTIFICATION_RECEIVED',
   text: `the peer sent NOTIFICATION ${code}/${subcode}: ${describeNotification(code, subcode, data)}`,
 });

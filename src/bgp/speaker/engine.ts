@@ -145,7 +145,7 @@ export class Speaker implements BgpEngine {
       if (change === 'reset') {
         if (intent.enabled) this.#end(peer, CEASE.otherConfigurationChange, 'configuration changed');
         else {
-          this.#end(peer, CEASE.administrativeShutdown, 'peer disabled');
+          this.#end(peer, CEASE.administrativeShutdown, intent.shutdownText ?? 'peer disabled');
           this.#start.heard(intent.name);
         }
         starting.push(peer);

@@ -136,6 +136,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     gracefulRestart: 'gracefulRestart',
     maxRestartTime: 'gracefulRestart',
     adminState: 'enabled',
+    adminStateMessage: 'shutdownText',
     bfd: 'bfd',
     bfdProfile: 'bfd',
     routeReflectorClient: 'routeReflectorClient',

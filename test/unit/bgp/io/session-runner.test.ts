@@ -173,7 +173,7 @@ suite('NOTIFICATION of the peer ends the connection', () => {
       if (state === 'Established') end.send(keepalive);
       await made.state(state);
       end.send(shutdown);
-      await made.fails('SESSION_NOTIFICATION_RECEIVED');
+      await made.fails('SESSION_PEER_SHUTDOWN');
       assert.match(made.session.lastError?.text ?? '', /Administrative Shutdown: "back at noon"/);
       assert.equal(made.told.down.length, state === 'Established' ? 1 : 0);
       await end.ends();
