@@ -14,6 +14,7 @@ import { insideTest } from '../policy/matcher.ts';
 import { maskWord, prefixWords } from '../policy/words.ts';
 import { SENT_UNKNOWN } from '../rib/update-group.ts';
 import { asPathText, defaultLocalPref } from '../policy/accepted-attributes.ts';
+import { formatCommunity, formatExtendedCommunity, formatLargeCommunity } from '../wire/format.ts';
 import type { PathAttributes } from '../wire/messages.ts';
 import { identifierText } from '../wire/negotiate.ts';
 import type { Core } from './core.ts';
@@ -35,20 +36,11 @@ const bestBecause: Readonly<Record<DecisionStep, string>> = {
   pathId: 'best: lowest path identifier',
 };
 
-const wellKnown: Readonly<Record<number, string>> = {
-  0xffffff01: 'NO_EXPORT',
-  0xffffff02: 'NO_ADVERTISE',
-  0xffffff03: 'NO_EXPORT_SUBCONFED',
-  0xffff0000: 'GRACEFUL_SHUTDOWN',
-};
-
-function communityTexts(attributes: PathAttributes): string[] {
-  return [
-    ...attributes.communities.map((c) => wellKnown[c] ?? `${c >>> 16}:${c & 0xffff}`),
-    ...attributes.extendedCommunities.map((c) => `ext:${Buffer.from(c).toString('hex')}`),
-    ...attributes.largeCommunities.map((c) => c.join(':')),
-  ];
-}
+const communityTexts = (attributes: PathAttributes): string[] => [
+  ...attributes.communities.map(formatCommunity),
+  ...attributes.extendedCommunities.map(formatExtendedCommunity),
+  ...attributes.largeCommunities.map(formatLargeCommunity),
+];
 
 type Described = Pick<
   RouteRow,

@@ -1,6 +1,5 @@
 /**
- * Path attributes as people write them. In: decoded values. Out: short text in the spelling that operators know from
- * other speakers: `64512 64513 {64514,64515}`, `64512:100`, `no-export`, `64512:1:2`, `rt:64512:100`.
+ * Path attributes as people write them. In: decoded values. Out: short text in the spelling of the standards and of BGPFilter: `64512 64513 {64514,64515}`, `64512:100`, `NO_EXPORT`, `64512:1:2`, `rt:64512:100`.
  */
 import { addressFromBytes } from '#lib/ip.ts';
 import { readU16, readU32 } from '#lib/bytes.ts';
@@ -21,15 +20,15 @@ function formatSegment({ type, asns }: AsPathSegment): string {
 
 /** Names of RFC 1997, RFC 3765, RFC 7611, RFC 7999, RFC 8326, RFC 9494. */
 const wellKnownCommunities: ReadonlyMap<number, string> = new Map([
-  [0xffff0000, 'graceful-shutdown'],
-  [0xffff0001, 'accept-own'],
-  [0xffff0006, 'llgr-stale'],
-  [0xffff0007, 'no-llgr'],
-  [0xffff029a, 'blackhole'],
-  [0xffffff01, 'no-export'],
-  [0xffffff02, 'no-advertise'],
-  [0xffffff03, 'no-export-subconfed'],
-  [0xffffff04, 'no-peer'],
+  [0xffff0000, 'GRACEFUL_SHUTDOWN'],
+  [0xffff0001, 'ACCEPT_OWN'],
+  [0xffff0006, 'LLGR_STALE'],
+  [0xffff0007, 'NO_LLGR'],
+  [0xffff029a, 'BLACKHOLE'],
+  [0xffffff01, 'NO_EXPORT'],
+  [0xffffff02, 'NO_ADVERTISE'],
+  [0xffffff03, 'NO_EXPORT_SUBCONFED'],
+  [0xffffff04, 'NOPEER'],
 ]);
 
 export const formatCommunity = (community: number): string =>
