@@ -25,7 +25,7 @@ import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
 import { IntentLoop } from './intent-loop.ts';
 import { takeLock } from './lock.ts';
 import { createLog, type Log } from './log.ts';
-import type { KernelFound, LogLevel, ThreadFacts } from './messages.ts';
+import type { LogLevel, ThreadFacts } from './messages.ts';
 import { requireRights } from './rights.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -80,7 +80,8 @@ class Agent {
   readonly #restarted: boolean;
   #http: HttpServer | undefined;
   #admin: AdminServer | undefined;
-  #found: KernelFound | undefined;
+  /** A BGP thread of this process spoke before; the one that comes now restarts. */
+  #spoke = false;
   #firstSessionSeconds: number | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -171,7 +172,7 @@ class Agent {
   }
 
   async #startBackground(): Promise<void> {
-    this.#found = await this.#supervisor.background.ask('start', undefined);
+    await this.#supervisor.background.ask('start', undefined);
     this.#waitingFor.delete('the kernel to be read');
   }
 
@@ -184,12 +185,15 @@ class Agent {
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
     // back, and an End-of-RIB without them would make the peer forget them.
     await this.#kernelApplied.promise;
-    // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had an agent before.
+    const { families, routes } = await this.#supervisor.background.ask('inheritance', undefined);
+    // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had a speaker before.
+    const restarted = this.#restarted || this.#spoke;
+    this.#spoke = true;
     const { record } = this.#options;
-    const forwardingPreserved = this.#restarted ? (this.#found?.inherited ?? []) : [];
     await this.#supervisor.bgp.ask('start', {
-      restarted: this.#restarted,
-      forwardingPreserved,
+      restarted,
+      forwardingPreserved: restarted ? families : [],
+      inherited: restarted ? routes : undefined,
       record: record === undefined ? undefined : { directory: record, program: this.#version },
     });
     this.#waitingFor.delete('the BGP speaker');

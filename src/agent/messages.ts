@@ -7,7 +7,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { BgpFacts, BgpIntent, RouteAnswer, RouteQuery } from '#bgp/engine.ts';
 import type { PodKernelChange } from '#cni/port.ts';
 import type { WatchedPaths } from '#dataplane/fib/nexthops.ts';
-import type { FibUpdate } from '#dataplane/fib/route.ts';
+import type { FibUpdate, InheritedRoutes } from '#dataplane/fib/route.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
@@ -31,7 +31,9 @@ export interface ThreadData {
 export interface ThreadRequests {
   readonly background: {
     /** Reads the kernel and starts to repair. Once, before anything else. */
-    readonly start: { readonly ask: undefined; readonly answer: KernelFound };
+    readonly start: { readonly ask: undefined; readonly answer: undefined };
+    /** What an engine that begins now takes over. */
+    readonly inheritance: { readonly ask: undefined; readonly answer: Inheritance };
     readonly lookup: { readonly ask: IpAddress; readonly answer: KernelRouteAnswer };
     readonly stop: { readonly ask: StopOrder; readonly answer: undefined };
   };
@@ -93,13 +95,15 @@ export interface BgpStart {
   readonly forwardingPreserved: readonly Family[];
   /** Directory into which the lives of sessions are written. */
   readonly record: { readonly directory: string; readonly program: string } | undefined;
+  /** Learned routes that were read back; nothing after a reboot. */
+  readonly inherited: InheritedRoutes | undefined;
 }
 
-/** What the kernel held when the agent came. */
-export interface KernelFound {
-  readonly view: KernelView;
-  /** Families of which routes of an earlier life still stand: learned ones, or the blackholes of blocks. */
-  readonly inherited: readonly Family[];
+/** What the kernel holds of this node's own. */
+export interface Inheritance {
+  /** Families of which routes stand: learned ones, or the blackholes of blocks. */
+  readonly families: readonly Family[];
+  readonly routes: InheritedRoutes;
 }
 
 export type MainToThread<N extends ThreadName> =

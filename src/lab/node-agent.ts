@@ -103,13 +103,18 @@ export class NodeAgent {
     }
   }
 
-  /** Starts the agent, with more options than it needs, and resolves when it answers. Throws OS_LAB_AGENT with the end of its log when it ended. */
-  async start(deadline: Duration = seconds(20), options: readonly string[] = []): Promise<void> {
+  /** Starts the process, with more options than it needs, and waits for nothing. */
+  async launch(options: readonly string[] = []): Promise<LabProcess> {
     await this.host.run(['mkdir', '-p', RESOURCES]);
     const words = ['agent', '--resources', RESOURCES, '--node', this.host.name, ...options];
     const argv = this.#program === undefined ? flatroute(...words) : [process.execPath, this.#program, ...words];
-    const started = await this.host.spawn(argv, { log: LOG });
-    this.#process = started;
+    this.#process = await this.host.spawn(argv, { log: LOG });
+    return this.#process;
+  }
+
+  /** Launches the agent and resolves when it answers. Throws OS_LAB_AGENT with the end of its log when it ended. */
+  async start(deadline: Duration = seconds(20), options: readonly string[] = []): Promise<void> {
+    const started = await this.launch(options);
     await waitFor(
       `the agent of ${this.host.name} to answer`,
       async () => {

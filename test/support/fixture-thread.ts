@@ -9,7 +9,11 @@ const { name } = workerData as ThreadData;
 runThread('background', (host) => ({
   command: () => undefined,
   requests: {
-    start: () => ({ view: { interfaces: [], routes: [] }, inherited: [] }),
+    start: () => undefined,
+    inheritance: () => ({
+      families: [],
+      routes: { groups: [], prefixes: new Uint8Array(0), groupIds: new Uint32Array(0) },
+    }),
     lookup: (address) => {
       host.log('info', 'fixture.lookup', { thread: name, address });
       if (address.startsWith('0.')) {

@@ -114,18 +114,19 @@ export class Rack implements AsyncDisposable {
     };
   }
 
-  /** Every session is up at both ends, and the routers were told of the pods' blocks in this life of the agent. */
-  async restored(): Promise<void> {
+  /** Every session with these routers is up at both ends, and the routers were told of the pods' blocks in this life of the agent. */
+  async restored(routers: readonly LabRouter[] = this.routers): Promise<void> {
     await waitFor(
       'all sessions to be up with all routes',
       async () => {
-        const peers = await this.agent.questions.peers();
+        const names = routers.map((router) => router.host.name);
+        const peers = (await this.agent.questions.peers()).filter((peer) => names.includes(peer.name));
         const waiting = peers.filter(
           (peer) => peer.state !== 'Established' || peer.announced.ipv4 === 0 || peer.announced.ipv6 === 0,
         );
         if (peers.length < names.length || waiting.length > 0)
           return notYet(`the agent waits for ${JSON.stringify(waiting)}`);
-        for (const router of this.routers) {
+        for (const router of routers) {
           const [row] = await router.sessions();
           if (row?.established !== true) return notYet(`${router.host.name} says ${row?.state}`);
         }
@@ -144,6 +145,35 @@ export class Rack implements AsyncDisposable {
     // Only what is ours: host ports are of no interest here.
     const plugins = conflist.plugins.filter(({ type }) => type.startsWith('flatroute'));
     return await Pod.attach(new HostConflistRunner(this.node, { ...conflist, plugins }, [binaries]), name);
+  }
+
+  /** From now on every change of the node's learned routes and next hops is written down; the answer reads what there was. */
+  async watchKernel(): Promise<() => Promise<readonly string[]>> {
+    const monitor = await this.node.spawn(['ip', '-ts', 'monitor', 'route', 'nexthop'], { log: 'kernel.log' });
+    const told = async (): Promise<readonly string[]> => (await monitor.log()).split('\n');
+    await waitFor(
+      'the kernel to be watched',
+      async () => {
+        await this.node.ip(['route add 203.0.113.254/32 dev lo', 'route delete 203.0.113.254/32']);
+        return (await told()).some((line) => line.includes('203.0.113.254'))
+          ? found(undefined)
+          : notYet('nothing said');
+      },
+      { deadline: seconds(10) },
+    );
+    return async () => {
+      // What is said after this change was made has all before it.
+      await this.node.ip(['route add 203.0.113.255/32 dev lo']);
+      const lines = await waitFor(
+        'the last change to be told',
+        async () => {
+          const all = await told();
+          return all.some((line) => line.includes('203.0.113.255')) ? found(all) : notYet(all.slice(-3).join(' | '));
+        },
+        { deadline: seconds(10) },
+      );
+      return lines.filter((line) => / proto 179\b|\bgroup\b/.test(line));
+    };
   }
 
   vmEnd(): StreamEnd {

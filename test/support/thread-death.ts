@@ -4,6 +4,7 @@
  */
 import type { ThreadName } from '#agent/entries.ts';
 import { Supervisor } from '#agent/supervisor.ts';
+import type { IpAddress } from '#lib/ip.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
 import { eventually } from './netns.ts';
 
@@ -14,8 +15,9 @@ const rebuilt: (readonly ThreadName[])[] = [];
 const deaths: unknown[] = [];
 const gaveUp: string[] = [];
 const start = async (supervisor: Supervisor): Promise<void> => {
-  const { view } = await supervisor.background.ask('start', undefined);
-  if (view.interfaces.length === 0) throw new Error('the kernel was not read');
+  await supervisor.background.ask('start', undefined);
+  const { type } = await supervisor.background.ask('lookup', '127.0.0.1' as IpAddress);
+  if (type !== 'local') throw new Error('the kernel was not asked');
 };
 const supervisor: Supervisor = new Supervisor(
   { runDirectory: '/run/flatroute', logLevel: 'debug' },

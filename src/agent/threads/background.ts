@@ -23,7 +23,7 @@ import type {
   BackgroundToBgp,
   BackgroundToPods,
   BgpToBackground,
-  KernelFound,
+  Inheritance,
   PathsCommand,
   PodsToBackground,
 } from '../messages.ts';
@@ -54,7 +54,8 @@ class Background {
   readonly #outgoing: OutgoingRules;
   readonly #node: NodeWatch;
   readonly #podLinks = new PodLinkWatch();
-  #view: KernelView = { interfaces: [], routes: [] };
+  /** `undefined` until the kernel was read: nobody may take that for a kernel without links. */
+  #view: KernelView | undefined;
   #generation = 0;
   #factsTimer: NodeJS.Timeout | undefined;
   #blocksTimer: NodeJS.Timeout | undefined;
@@ -100,7 +101,7 @@ class Background {
     );
   }
 
-  start(): KernelFound {
+  start(): void {
     this.#observer.start();
     this.#fib.start();
     this.#node.start();
@@ -109,7 +110,10 @@ class Background {
       this.#outgoing.lookAgain();
     }, BLOCKS_AGAIN_MILLISECONDS);
     this.#factsSoon();
-    return { view: this.#view, inherited: families.filter((family) => this.#inherits(family)) };
+  }
+
+  inheritance(): Inheritance {
+    return { families: families.filter((family) => this.#inherits(family)), routes: this.#fib.inherited() };
   }
 
   /** A node that learns nothing has the blackholes of its blocks to show that its routes outlived the last agent. */
@@ -146,7 +150,7 @@ class Background {
       if (message.kind === 'engine') this.#fib.engineRestarted();
       else this.#fib.apply(message.update);
     });
-    this.#toBgp({ kind: 'view', view: this.#view });
+    if (this.#view !== undefined) this.#toBgp({ kind: 'view', view: this.#view });
   }
 
   connectPods(port: MessagePort): void {
@@ -214,7 +218,11 @@ function makeBackground(host: ThreadHost<'background'>): ThreadWork<'background'
       else background.apply(command.intent, command.generation);
     },
     requests: {
-      start: () => background.start(),
+      start: () => {
+        background.start();
+        return undefined;
+      },
+      inheritance: () => background.inheritance(),
       lookup: (address) => background.lookUp(address),
       stop: async () => {
         await background.stop();

@@ -51,23 +51,20 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     }
   };
 
-  const makeEngine = ({ restarted, forwardingPreserved, record }: BgpStart): BgpEngine => {
+  const makeEngine = ({ record, ...options }: BgpStart): BgpEngine => {
     send({ kind: 'engine' });
     recorder ??= record === undefined ? undefined : recorderInto(record.directory, record.program);
-    const made = createSpeaker(
-      { restarted, forwardingPreserved },
-      {
-        clock: systemClock,
-        wallClock: () => Date.now(),
-        random: Math.random,
-        recorder,
-        outputs: {
-          fib: (update) => send({ kind: 'fib', update }),
-          facts: (facts) => host.facts(facts),
-          event: (level, event, fields) => host.log(level, event, fields),
-        },
+    const made = createSpeaker(options, {
+      clock: systemClock,
+      wallClock: () => Date.now(),
+      random: Math.random,
+      recorder,
+      outputs: {
+        fib: (update) => send({ kind: 'fib', update }),
+        facts: (facts) => host.facts(facts),
+        event: (level, event, fields) => host.log(level, event, fields),
       },
-    );
+    });
     if (view !== undefined) made.setKernelView(view);
     return made;
   };
@@ -97,6 +94,8 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
       if (engine !== undefined) void engine.stop('cease');
       if (engine !== undefined || !cleared) clearKernel();
       engine = undefined;
+      // The next engine, if there is one, finds none of them.
+      start = { ...start, inherited: undefined };
       host.facts(silent(generation));
       return;
     }

@@ -5,6 +5,7 @@
  * Learning only marks a prefix; deciding happens later in slices, once per prefix however often it changed meanwhile.
  * Between the two `best` of a marked prefix is not to be trusted, and `isUndecided` says so.
  */
+import type { InheritedRoutes, NextHop } from '#dataplane/fib/route.ts';
 import type { Family, Prefix } from '#lib/ip.ts';
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
 import type { Judgement } from '../policy/matcher.ts';
@@ -14,6 +15,7 @@ import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
 import type { Candidate, DecisionStep, Multipath } from './decision.ts';
 import { decide } from './decision.ts';
 import type { FibOutput } from './fib-output.ts';
+import { Inherited } from './inherited.ts';
 import type { NextHops, Resolution } from './next-hops.ts';
 import { PATH_FLAG, Paths } from './paths.ts';
 import { PrefixTable, eachNlri, grownInt32, grownUint8 } from './prefix-table.ts';
@@ -25,6 +27,8 @@ const LOCAL = 2;
 const UNRESOLVED = 4;
 /** `best` of a prefix that this node announces itself. */
 export const LOCAL_PATH = -1;
+/** `fibGroup` of a prefix that the kernel has of an earlier life, and for which it was told nothing yet. */
+const INHERITED_GROUP = -1;
 
 export interface RibModules {
   readonly adjacencies: Adjacencies;
@@ -66,6 +70,7 @@ export class FamilyRib {
   /** How many adj-ribs-out have the prefix sent or queued; it keeps its id as long. */
   #holds = new Int32Array(1024);
   #bestCount = 0;
+  #inherited: Inherited | undefined;
   readonly #local = new Map<Prefix, number>();
 
   constructor(family: Family, multipath: Multipath, modules: RibModules) {
@@ -329,13 +334,50 @@ export class FamilyRib {
     return this.#undecided.size > 0;
   }
 
+  /** What the kernel has of an earlier life stays while it is hoped for (`reviewInherited`). Once, before anything is learned. */
+  inherit(routes: InheritedRoutes): void {
+    this.#inherited = new Inherited(routes, this.table, (prefix) => {
+      this.#ensure();
+      this.#fibGroup[prefix] = INHERITED_GROUP;
+    });
+  }
+
+  get isInheriting(): boolean {
+    return this.#inherited !== undefined;
+  }
+
+  /** Inherited next hops that `isHoped` refuses are let go of; answers the slices of that, each whether more is left. */
+  reviewInherited(isHoped: (hop: NextHop) => boolean): ((count: number) => boolean) | undefined {
+    const inherited = this.#inherited;
+    const changed = inherited?.review(isHoped);
+    if (inherited === undefined || changed === undefined || changed.size === 0) return undefined;
+    let at = 1;
+    return (count) => {
+      at = inherited.sweep(changed, at, count, (prefix) => this.#mark(prefix));
+      if (at === 0 && inherited.isOver) this.#inherited = undefined;
+      return at !== 0;
+    };
+  }
+
+  /** The group of what was decided, and of what is inherited and still hoped for. */
+  #groupFor(prefix: number, decided: readonly Resolution[]): number {
+    const { fib } = this.#modules;
+    const inherited = this.#inherited;
+    if (inherited?.has(prefix) !== true) return fib.groupFor(decided);
+    const { hops, whole } = inherited.join(prefix, decided);
+    if (whole && this.#fibGroup[prefix] === INHERITED_GROUP) return INHERITED_GROUP;
+    return fib.groupFor(hops);
+  }
+
   #decide(prefix: number): void {
     const { fib } = this.#modules;
     let best = 0;
-    let group = 0;
     let unresolved = 0;
-    if (this.isLocal(prefix)) best = LOCAL_PATH;
-    else {
+    let hops: readonly Resolution[] = [];
+    if (this.isLocal(prefix)) {
+      best = LOCAL_PATH;
+      this.#inherited?.forget(prefix);
+    } else {
       let only = 0;
       let count = 0;
       for (let path = this.paths.head(prefix); path !== 0; path = this.paths.next[path] as number)
@@ -345,11 +387,11 @@ export class FamilyRib {
         }
       if (count === 1) {
         best = only;
-        group = fib.groupFor([this.#resolution(only)]);
+        hops = [this.#resolution(only)];
       } else if (count > 1) {
         const decision = decide(this.#candidates(prefix), this.multipath);
         best = decision?.best.path ?? 0;
-        group = fib.groupFor((decision?.multipath ?? []).map((candidate) => this.#resolution(candidate.path)));
+        hops = (decision?.multipath ?? []).map((candidate) => this.#resolution(candidate.path));
       } else if (this.reflects) {
         best = decide(this.#candidates(prefix, true), this.multipath)?.best.path ?? 0;
         if (best !== 0) unresolved = UNRESOLVED;
@@ -359,7 +401,7 @@ export class FamilyRib {
     this.#best[prefix] = best;
     this.#state[prefix] = ((this.#state[prefix] as number) & ~UNRESOLVED) | unresolved;
     this.#bestCount += this.#isUsed(prefix);
-    if (!this.installs) group = 0;
+    const group = this.installs ? this.#groupFor(prefix, hops) : 0;
     const observed = this.#fibGroup[prefix] as number;
     if (observed !== group) {
       this.#fibGroup[prefix] = group;

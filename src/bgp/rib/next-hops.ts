@@ -194,6 +194,11 @@ export class NextHops {
       : this.#resolver.interfaceName(entry.resolution.hop.interfaceIndex);
   }
 
+  /** The kernel's way to an address that is not a received next hop; `interfaceIndex` is the scope of a link-local one. */
+  resolve(address: IpAddress, interfaceIndex: number | undefined): Resolution {
+    return this.#resolver.resolve({ address, scope: isLinkLocal(address) ? interfaceIndex : undefined });
+  }
+
   address(id: number): IpAddress | undefined {
     return this.#byId[id]?.address;
   }

@@ -23,6 +23,7 @@ import { BackPressure } from './back-pressure.ts';
 import { Core } from './core.ts';
 import { FactsPacer, factsOf } from './facts.ts';
 import type { EngineModules, SpeakerOptions } from './modules.ts';
+import { type ExpectedPeer, isHoped } from './inheritance.ts';
 import { Neighbours } from './neighbours.ts';
 import type { PeerContext, PeerSweep } from './peer.ts';
 import { Peer } from './peer.ts';
@@ -107,10 +108,7 @@ export class Speaker implements BgpEngine {
       sweep: (sweep) => this.#sweep(sweep),
       opened: (output) => this.#outputs.add(output),
       dispose: (output) => this.#dispose(output),
-      heard: (peer) => {
-        this.#start.heard(peer.intent.name);
-        this.#slices.wake();
-      },
+      heard: (peer, family) => this.#heard(peer.intent.name, family),
     };
     this.#neighbours = new Neighbours(modules, {
       peers: () => this.#peers.values(),
@@ -118,6 +116,9 @@ export class Speaker implements BgpEngine {
       moved: (peer, neighbour) => this.#moved(peer, neighbour),
       changed: () => this.#facts.changed(),
     });
+    // After a reboot the kernel has nothing, and what it has all the same is not ours to keep.
+    const inherited = options.restarted ? options.inherited : undefined;
+    if (inherited !== undefined) for (const rib of Object.values(this.#core.ribs)) rib.inherit(inherited);
   }
 
   apply(desired: BgpIntent, generation: number): void {
@@ -135,7 +136,7 @@ export class Speaker implements BgpEngine {
     for (const name of plan.removed) {
       const peer = this.#peers.get(name);
       this.#peers.delete(name);
-      this.#start.heard(name);
+      this.#heard(name);
       if (peer !== undefined) this.#end(peer, CEASE.peerDeconfigured, 'peer removed');
     }
     const starting: Peer[] = [];
@@ -146,7 +147,7 @@ export class Speaker implements BgpEngine {
         if (intent.enabled) this.#end(peer, CEASE.otherConfigurationChange, 'configuration changed');
         else {
           this.#end(peer, CEASE.administrativeShutdown, intent.shutdownText ?? 'peer disabled');
-          this.#start.heard(intent.name);
+          this.#heard(intent.name);
         }
         starting.push(peer);
       }
@@ -296,9 +297,43 @@ export class Speaker implements BgpEngine {
   }
 
   #beginStart(desired: BgpIntent): void {
-    const expected = desired.peers.filter((peer) => peer.enabled).map((peer) => peer.name);
-    this.#start.begin(expected, this.#modules.clock.now());
+    this.#start.begin(
+      desired.peers.filter((peer) => peer.enabled),
+      this.#modules.clock.now(),
+    );
     this.#armStartTimer();
+    this.#reviewInherited();
+  }
+
+  /** What the peer had to say of the family, or at all, is said. */
+  #heard(peer: string, family?: Family): void {
+    this.#start.heard(peer, family);
+    this.#reviewInherited();
+    this.#slices.wake();
+  }
+
+  /** Inherited next hops go when nobody is left who may name them, each peer's by themselves. */
+  #reviewInherited(): void {
+    if (!this.#start.begun || this.#start.phase !== 'waiting') return;
+    const { nextHops, ribs } = this.#core;
+    const links = new Map(this.#view.interfaces.map(({ name, index }) => [name, index]));
+    for (const family of families) {
+      if (!ribs[family].isInheriting) continue;
+      const peers = [...this.#peers.values()].map(({ intent }): ExpectedPeer => {
+        const scope = intent.interface === undefined ? undefined : links.get(intent.interface);
+        const way = nextHops.resolve(intent.address, scope);
+        return {
+          address: intent.address,
+          interfaceIndex: scope ?? (way.ok ? way.hop.interfaceIndex : undefined),
+          awaited: this.#start.awaits(intent.name, family),
+        };
+      });
+      const slice = ribs[family].reviewInherited((hop) => {
+        const way = nextHops.resolve(hop.gateway, hop.interfaceIndex);
+        return way.ok && way.hop.interfaceIndex === hop.interfaceIndex && isHoped(hop, peers);
+      });
+      if (slice !== undefined) this.#jobs.push(() => slice(pathsPerSweepStep));
+    }
   }
 
   #armStartTimer(): void {
@@ -307,6 +342,7 @@ export class Speaker implements BgpEngine {
     const { deadline } = this.#start;
     if (deadline === undefined || this.#start.phase === 'done') return;
     this.#cancelStartTimer = this.#modules.clock.at(deadline, () => {
+      if (this.#start.expire(this.#modules.clock.now())) this.#reviewInherited();
       this.#confirmStart(undefined);
       this.#slices.wake();
     });
@@ -344,6 +380,7 @@ export class Speaker implements BgpEngine {
     }
     this.#neighbours.review();
     this.#start.kernelSeen();
+    this.#reviewInherited();
     this.#slices.wake();
     this.#facts.changed();
   }
@@ -474,6 +511,7 @@ export class Speaker implements BgpEngine {
   pathFailed(peer: string, text: string): boolean {
     const found = this.#peers.get(peer);
     found?.fail(cease(CEASE.bfdDown, text));
+    this.#heard(peer);
     this.#slices.wake();
     return found !== undefined;
   }

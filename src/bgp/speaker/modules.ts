@@ -1,4 +1,5 @@
 /** What the embedded engine is made with: facts about its start, and the parts of the world that it is given. */
+import type { InheritedRoutes } from '#dataplane/fib/route.ts';
 import type { Family } from '#lib/ip.ts';
 import type { Clock } from '#lib/time.ts';
 import type { BgpEngineOutputs } from '../engine.ts';
@@ -13,6 +14,8 @@ export interface SpeakerOptions {
   readonly restarted: boolean;
   /** Families whose learned routes were read back from the kernel and stand (F of RFC 4724). */
   readonly forwardingPreserved: readonly Family[];
+  /** What the kernel has of that life; only with `restarted`. */
+  readonly inherited?: InheritedRoutes | undefined;
 }
 
 export interface SpeakerModules {

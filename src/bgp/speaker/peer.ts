@@ -58,8 +58,8 @@ export interface PeerContext {
   readonly sweep: (sweep: PeerSweep) => void;
   readonly opened: (output: PeerOutput) => void;
   readonly dispose: (output: PeerOutput) => void;
-  /** All its families' End-of-RIB came. */
-  readonly heard: (peer: Peer) => void;
+  /** The peer's table of the family is here. */
+  readonly heard: (peer: Peer, family: Family) => void;
 }
 
 export type PeerSweep =
@@ -289,7 +289,9 @@ export class Peer {
     }
     this.adjacency.addPath = context.addPath?.receive ?? [];
     this.#awaited.clear();
-    for (const family of context.families) this.#awaited.add(family);
+    for (const family of families)
+      if (context.families.includes(family)) this.#awaited.add(family);
+      else this.#context.heard(this, family);
     this.output = new PeerOutput(this, negotiated, this.adjacency, this.#context);
     this.#context.opened(this.output);
     this.#news.event('info', 'session.established', {
@@ -445,7 +447,7 @@ export class Peer {
   #endOfRib(family: Family): void {
     this.#awaited.delete(family);
     this.#stale?.flush(family);
-    if (this.#awaited.size === 0) this.#context.heard(this);
+    this.#context.heard(this, family);
   }
 
   #routeRefresh(message: RouteRefreshMessage): void {

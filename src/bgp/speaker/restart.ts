@@ -9,6 +9,7 @@
  * installing  all are heard, or their time is up: the last FibUpdate said `complete`
  * done        the kernel has it
  */
+import type { Family } from '#lib/ip.ts';
 import type { Duration, Instant } from '#lib/time.ts';
 import { after, seconds } from '#lib/time.ts';
 
@@ -22,7 +23,8 @@ export type StartPhase = 'waiting' | 'installing' | 'done';
 export class StartWatch {
   #phase: StartPhase = 'waiting';
   #deadline: Instant | undefined;
-  readonly #waitingFor = new Set<string>();
+  /** By peer the families whose End-of-RIB is still to come. */
+  readonly #waitingFor = new Map<string, Set<Family>>();
   #kernelSeen = false;
   #completeSequence: number | undefined;
 
@@ -36,15 +38,34 @@ export class StartWatch {
   }
 
   /** The first intent names the peers that are waited for. */
-  begin(peers: readonly string[], now: Instant): void {
+  begin(peers: readonly { readonly name: string; readonly families: readonly Family[] }[], now: Instant): void {
     if (this.#deadline !== undefined) return;
-    for (const peer of peers) this.#waitingFor.add(peer);
+    for (const { name, families } of peers) this.#waitingFor.set(name, new Set(families));
     this.#deadline = after(now, peerDeadline);
   }
 
-  /** The peer's table is here, or the peer is gone. */
-  heard(peer: string): void {
-    this.#waitingFor.delete(peer);
+  get begun(): boolean {
+    return this.#deadline !== undefined && this.#kernelSeen;
+  }
+
+  /** The peer's table of the family is here; without a family, all is here or the peer is gone. */
+  heard(peer: string, family?: Family): void {
+    const awaited = this.#waitingFor.get(peer);
+    if (family !== undefined) awaited?.delete(family);
+    if (family === undefined || awaited?.size === 0) this.#waitingFor.delete(peer);
+  }
+
+  /** What the peer said in an earlier life may still come again. */
+  awaits(peer: string, family: Family): boolean {
+    return this.#waitingFor.get(peer)?.has(family) === true;
+  }
+
+  /** Nobody is waited for beyond the deadline; true when somebody was. */
+  expire(now: Instant): boolean {
+    if (this.#phase !== 'waiting' || this.#deadline === undefined || now < this.#deadline) return false;
+    const late = this.#waitingFor.size > 0;
+    this.#waitingFor.clear();
+    return late;
   }
 
   kernelSeen(): void {

@@ -10,7 +10,7 @@ import { AppError } from '#lib/result.ts';
 import { after, between, type Clock, type Duration, earliest, type Instant, milliseconds } from '#lib/time.ts';
 import type { NetlinkSocket } from '#netlink/io/socket.ts';
 import { Nexthops, type WatchedPaths } from './nexthops.ts';
-import { fibRowBytes, type FibUpdate, type NextHop, type NexthopId } from './route.ts';
+import { fibRowBytes, type FibUpdate, type InheritedRoutes, type NextHop, type NexthopId } from './route.ts';
 import { type PreferredSource, RouteTable } from './route-table.ts';
 
 export interface FibWriterOptions {
@@ -96,6 +96,11 @@ export class FibWriter {
     this.#kick();
   }
 
+  /** What the kernel has of ours, for an engine that begins. */
+  inherited(): InheritedRoutes {
+    return this.#routes.inherited();
+  }
+
   /** Stops writing. The kernel keeps what it has: that is what a restart without loss is. */
   close(): void {
     this.#closed = true;
@@ -143,7 +148,10 @@ export class FibWriter {
 
   /** Routes with another preferred source than this are written again. */
   setPreferredSource(source: PreferredSource): void {
-    if (this.#routes.setPreferredSource(source)) this.observeAgain();
+    if (!this.#routes.setPreferredSource(source)) return;
+    // Before anything is written: which routes have this source already is not known.
+    this.#observeNotBefore = this.#clock.now();
+    this.observeAgain();
   }
 
   facts(): FibFacts {

@@ -119,6 +119,17 @@ export class Nexthops {
     return group === undefined || group.kernelMembers.length === 0 ? 0 : group.id;
   }
 
+  /** Gateways of a group of ours in the kernel, by its id there, as the last look showed them; empty: not known as one. */
+  kernelMembers(id: number): readonly NextHop[] {
+    const hops = new Map<number, NextHop>();
+    for (const member of this.#members.values()) if (member.inKernel) hops.set(member.id, member.hop);
+    for (const { id: single, gateway, interfaceIndex } of this.#unused.values())
+      if (gateway !== undefined && interfaceIndex !== undefined) hops.set(single, { gateway, interfaceIndex });
+    let ids: readonly number[] = (this.#unused.get(id)?.members ?? []).map((member) => member.id);
+    for (const group of this.#groups.values()) if (group.id === id) ids = group.kernelMembers;
+    return ids.flatMap((member) => hops.get(member) ?? []);
+  }
+
   /** Next hops that the kernel refuses, with its words. */
   refused(): readonly { readonly hop: NextHop; readonly text: string }[] {
     const list: { hop: NextHop; text: string }[] = [];

@@ -15,6 +15,7 @@ import { EntryQueue } from './entry-queue.ts';
 import { ENTRY, FibTable, SOURCE } from './fib-table.ts';
 import type { Nexthops } from './nexthops.ts';
 import { observeLocalAddresses, observeRoutes } from './observe-routes.ts';
+import { fibRowBytes, type InheritedRoutes, type NextHopGroup } from './route.ts';
 
 const packed = (family: Family): PackedRoutes => ({
   table: RT_TABLE.MAIN,
@@ -113,6 +114,28 @@ export class RouteTable {
       if (this.#table.observed[entry] === 0) this.#push(entry);
       else this.#set(entry, ENTRY.inherited);
     });
+  }
+
+  /** All routes of ours in the kernel that point at a group. */
+  inherited(): InheritedRoutes {
+    const groups = new Map<number, NextHopGroup>();
+    const entries: number[] = [];
+    this.#each((entry) => {
+      const id = this.#table.observed[entry] as number;
+      if (id === 0 || id === noNexthopObject) return;
+      if (!groups.has(id)) groups.set(id, { id: groups.size + 1, members: this.#nexthops.kernelMembers(id) });
+      if ((groups.get(id)?.members.length ?? 0) > 0) entries.push(entry);
+    });
+    const prefixes = new Uint8Array(fibRowBytes * entries.length);
+    entries.forEach((entry, row) => {
+      const size = this.#table.addressSize(entry);
+      const at = fibRowBytes * row;
+      prefixes[at] = size === 4 ? 4 : 6;
+      prefixes[at + 1] = this.#table.prefixLength(entry);
+      prefixes.set(this.#table.keys.subarray(16 * entry, 16 * entry + size), at + 2);
+    });
+    const groupIds = Uint32Array.from(entries, (entry) => groups.get(this.#table.observed[entry] as number)?.id ?? 0);
+    return { groups: [...groups.values()], prefixes, groupIds };
   }
 
   /** Answers whether it is another than before. */

@@ -22,6 +22,13 @@ export interface NexthopId extends NextHop {
   readonly id: number;
 }
 
+/** What the kernel has of learned routes when an engine begins. Rows and groups as in FibUpdate; the numbers are this table's own. */
+export interface InheritedRoutes {
+  readonly groups: readonly NextHopGroup[];
+  readonly prefixes: Uint8Array;
+  readonly groupIds: Uint32Array;
+}
+
 export interface FibUpdate {
   /** Grows by one with each update; the kernel's side answers with it when all rows are in the kernel. */
   readonly sequence: number;

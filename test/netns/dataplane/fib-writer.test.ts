@@ -155,6 +155,10 @@ describe('FibWriter', () => {
     try {
       second.writer.start();
       assert.deepEqual(second.writer.facts().learnedRoutes, { ipv4: 301, ipv6: 0 });
+      const inherited = second.writer.inherited();
+      assert.equal(inherited.groupIds.length, 301);
+      const sets = inherited.groups.map(({ members }) => members.map(({ gateway }) => gateway).sort());
+      assert.deepEqual(new Set(sets.map(String)), new Set(['10.0.0.2,10.0.1.2', '10.0.0.3']));
       const again = [{ id: 77, members: [...(groups[0]?.members ?? [])].reverse() }];
       second.writer.apply(fibUpdate(1, prefixes(200, 77), { groups: again }));
       await second.applied(1);

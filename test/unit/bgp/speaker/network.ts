@@ -22,6 +22,7 @@ import type { Capability, Reset, WireContext } from '#bgp/wire/messages.ts';
 import { decodeMessage } from '#bgp/wire/message.ts';
 import { isFinal } from '#bgp/wire/notification.ts';
 import { Speaker } from '#bgp/speaker/engine.ts';
+import type { SpeakerOptions } from '#bgp/speaker/modules.ts';
 import { prefixFromBytes } from '#lib/ip.ts';
 
 class FakeClock implements Clock {
@@ -191,7 +192,7 @@ export class Node {
   dropped = nothingDropped;
   readonly sessions: FakeSession[] = [];
 
-  constructor(network: Network, name: string, restart: { restarted: boolean; forwardingPreserved: readonly Family[] }) {
+  constructor(network: Network, name: string, restart: SpeakerOptions) {
     this.name = name;
     this.speaker = new Speaker(restart, {
       clock: network.clock,
@@ -281,7 +282,7 @@ export class Network {
   readonly mute = new Set<IpAddress>();
   readonly nodes: Node[] = [];
 
-  node(name: string, restart = { restarted: false, forwardingPreserved: [] as readonly Family[] }): Node {
+  node(name: string, restart: SpeakerOptions = { restarted: false, forwardingPreserved: [] }): Node {
     const node = new Node(this, name, restart);
     this.nodes.push(node);
     return node;

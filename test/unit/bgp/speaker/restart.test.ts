@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
 import type { PeerIntent } from '#bgp/engine.ts';
-import { Network, type Node, asn, intent, ip, kernelView, peerIntent, prefix } from './network.ts';
+import type { InheritedRoutes, NextHop } from '#dataplane/fib/route.ts';
+import { fibRowBytes } from '#dataplane/fib/route.ts';
+import { familyOf, prefixParts } from '#lib/ip.ts';
+import { Network, type Node, asn, intent, ip, kernelView, peerIntent, prefix, rowsOf } from './network.ts';
 
 interface Pair {
   readonly network: Network;
@@ -169,4 +172,185 @@ test('the stale time bounds what a peer that is back may take to say its routes'
   await network.advance(2_000);
   assert.equal(node.kernel.size, 0);
   assert.equal(node.facts?.peers[0]?.state, 'Established');
+});
+
+/** The kernel's table at the start: gateways and interfaces by prefix, as `192.0.2.2%1`. */
+function inheritedRoutes(table: Readonly<Record<string, readonly string[]>>): InheritedRoutes {
+  const entries = Object.entries(table);
+  const prefixes = new Uint8Array(fibRowBytes * entries.length);
+  const hop = (text: string): NextHop => {
+    const [gateway = '', index = ''] = text.split('%');
+    return { gateway: ip(gateway), interfaceIndex: Number(index) };
+  };
+  entries.forEach(([text], i) => {
+    const { bytes, length } = prefixParts(prefix(text));
+    prefixes.set([familyOf(prefix(text)) === 'ipv4' ? 4 : 6, length, ...bytes], i * fibRowBytes);
+  });
+  return {
+    groups: entries.map(([, members], i) => ({ id: i + 1, members: members.map(hop) })),
+    prefixes,
+    groupIds: Uint32Array.from(entries, (_, i) => i + 1),
+  };
+}
+
+suite('routes that the kernel has of an earlier life', () => {
+  const [first, second] = ['192.0.2.2%1', '203.0.113.2%2'];
+  const view = kernelView([['192.0.2.1/24'], ['203.0.113.1/24']]);
+  const shared = '198.51.100.0/24';
+
+  interface Restarted {
+    readonly network: Network;
+    readonly node: Node;
+    /** Starts router 1 or 2 with these announcements. */
+    readonly router: (number: 1 | 2, announce: readonly string[]) => Promise<Node>;
+    /** What was ever written for a prefix since the start, in order. */
+    readonly written: (text: string) => readonly string[];
+    readonly kernel: () => Readonly<Record<string, readonly string[]>>;
+  }
+
+  async function restarted(
+    table: Readonly<Record<string, readonly string[]>>,
+    again: { readonly restarted: boolean; readonly peers?: readonly number[] } = { restarted: true },
+  ): Promise<Restarted> {
+    const network = new Network();
+    const node = network.node('node', {
+      restarted: again.restarted,
+      forwardingPreserved: ['ipv4'],
+      inherited: inheritedRoutes(table),
+    });
+    for (const [text, members] of Object.entries(table)) node.kernel.set(text, [...members]);
+    node.speaker.setKernelView(view);
+    const links = [
+      { address: '192.0.2.2', source: '192.0.2.1' },
+      { address: '203.0.113.2', source: '203.0.113.1' },
+    ] as const;
+    node.speaker.apply(
+      intent({
+        peers: (again.peers ?? [1, 2]).map((number) =>
+          peerIntent({
+            name: `router${number}`,
+            families: ['ipv4'],
+            address: ip(links[number === 1 ? 0 : 1].address),
+            sourceAddress: ip(links[number === 1 ? 0 : 1].source),
+            peerAsn: asn(65001 + number),
+          }),
+        ),
+      }),
+      1,
+    );
+    await network.settle();
+    const router = async (number: 1 | 2, announce: readonly string[]): Promise<Node> => {
+      const link = links[number - 1] ?? links[0];
+      const made = network.node(`router${number}`);
+      made.speaker.setKernelView(kernelView([[`${link.address}/24`]]));
+      const toNode = peerIntent({
+        name: 'node',
+        families: ['ipv4'],
+        address: ip(link.source),
+        sourceAddress: ip(link.address),
+        peerAsn: asn(65001),
+        localAsn: asn(65001 + number),
+      });
+      made.speaker.apply(
+        intent({
+          asn: asn(65001 + number),
+          routerId: ip(`10.255.0.${number + 1}`),
+          peers: [toNode],
+          announcements: announce.map((text) => ({ prefix: prefix(text), source: 'block' as const })),
+        }),
+        1,
+      );
+      await network.settle();
+      return made;
+    };
+    const hops = new Map<number, string>([[0, 'nothing']]);
+    const written = (text: string): readonly string[] =>
+      node.fib.flatMap((update) => {
+        for (const { id, members } of update.groups)
+          hops.set(id, members.map(({ gateway, interfaceIndex }) => `${gateway}%${interfaceIndex}`).join(' '));
+        return rowsOf(update).flatMap((row) => (row.prefix === text ? [hops.get(row.group) ?? '?'] : []));
+      });
+    const kernel = (): Readonly<Record<string, readonly string[]>> => Object.fromEntries(node.kernel);
+    return { network, node, router, written, kernel };
+  }
+
+  test('equal paths that come back one by one never shrink', async () => {
+    const { node, router, written, kernel } = await restarted({ [shared]: [first, second] });
+    assert.deepEqual(written(shared), [], 'nothing is touched before a peer is there');
+    await router(1, [shared]);
+    assert.deepEqual(kernel(), { [shared]: [first, second] });
+    assert.equal(node.rows('best').length, 1, 'only what was learned is a route');
+    await router(2, [shared]);
+    assert.deepEqual(written(shared), [`${first} ${second}`]);
+    assert.equal(node.fib.filter(({ complete }) => complete).length, 1);
+  });
+
+  test('a next hop that its peer does not name again goes with the End-of-RIB', async () => {
+    const { network, router, kernel } = await restarted({ [shared]: [first, second], '198.51.101.0/24': [second] });
+    await router(1, [shared]);
+    await network.advance(10_000);
+    assert.deepEqual(kernel(), { [shared]: [first, second], '198.51.101.0/24': [second] });
+    await router(2, []);
+    assert.deepEqual(kernel(), { [shared]: [first] });
+  });
+
+  test('a dead peer keeps its own next hops for 30 s, and nobody else’s', async () => {
+    const table = { [shared]: [first, second], '198.51.101.0/24': [first], '198.51.102.0/24': [second] };
+    const { network, router, kernel, written } = await restarted(table);
+    await router(1, [shared]);
+    // What the living peer said no more is gone at once.
+    assert.deepEqual(kernel(), { [shared]: [first, second], '198.51.102.0/24': [second] });
+    await network.advance(29_000);
+    assert.deepEqual(kernel(), { [shared]: [first, second], '198.51.102.0/24': [second] });
+    await network.advance(2_000);
+    assert.deepEqual(kernel(), { [shared]: [first] });
+    assert.deepEqual(written('198.51.102.0/24'), ['nothing']);
+  });
+
+  test('a path that is no part of the earlier set replaces it at once', async () => {
+    const { router, kernel } = await restarted({ [shared]: [second] });
+    await router(1, [shared]);
+    assert.deepEqual(kernel(), { [shared]: [first] });
+  });
+
+  test('a next hop whose link is gone, or whose path has failed, is hoped for no more', async () => {
+    for (const how of ['link', 'path'] as const) {
+      const { network, node, kernel } = await restarted({ [shared]: [first, second] });
+      if (how === 'path') node.speaker.pathFailed('router2', 'BFD is down');
+      else {
+        const interfaces = view.interfaces.map((link) => (link.index === 2 ? { ...link, up: false } : link));
+        node.speaker.setKernelView({ ...view, interfaces });
+      }
+      await network.settle();
+      assert.deepEqual(kernel(), { [shared]: [first] }, how);
+    }
+  });
+
+  test('a next hop of nobody’s may be anybody’s until all are heard; without peers nothing stays', async () => {
+    const { kernel } = await restarted({ [shared]: [first, second] }, { restarted: true, peers: [1] });
+    // It is on a link without a peer now.
+    assert.deepEqual(kernel(), { [shared]: [first, second] });
+    const none = await restarted({ [shared]: [first, second] }, { restarted: true, peers: [] });
+    assert.deepEqual(none.kernel(), {});
+  });
+
+  test('a prefix that this node announces itself now is not sent elsewhere', async () => {
+    const { network, node, kernel } = await restarted({ [shared]: [first, second] });
+    const announcements = [{ prefix: prefix(shared), source: 'block' as const }];
+    node.speaker.apply(intent({ ...nodeIntentOf(node), announcements }), 2);
+    await network.settle();
+    assert.deepEqual(kernel(), {});
+  });
+
+  test('after a reboot nothing is taken for the earlier life’s', async () => {
+    const { router, kernel, written } = await restarted({ [shared]: [first, second] }, { restarted: false });
+    await router(1, [shared]);
+    assert.deepEqual(kernel(), { [shared]: [first] });
+    assert.deepEqual(written(shared), [first]);
+  });
+});
+
+/** The peers that a node has. */
+const nodeIntentOf = (node: Node): { readonly peers: readonly PeerIntent[] } => ({
+  peers: node.sessions.map((session) => session.options.peer),
 });

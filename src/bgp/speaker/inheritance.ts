@@ -1,0 +1,22 @@
+/**
+ * Which next hops of the kernel's inherited routes may still be named again, and by whom. In: a next hop, the peers and what
+ * they are still expected to say; out: yes or no. The kernel does not know whom it has a next hop from: it is the
+ * peer with that address; else one of those on the same link, since a peer names itself by an address of its link; else any.
+ */
+import type { IpAddress } from '#lib/ip.ts';
+import type { NextHop } from '#dataplane/fib/route.ts';
+
+export interface ExpectedPeer {
+  readonly address: IpAddress;
+  /** Of the link to the peer; `undefined`: there is no way to it now. */
+  readonly interfaceIndex: number | undefined;
+  /** Its routes of the family may still come. */
+  readonly awaited: boolean;
+}
+
+export function isHoped(hop: NextHop, peers: readonly ExpectedPeer[]): boolean {
+  const named = peers.filter(({ address }) => address === hop.gateway);
+  if (named.length > 0) return named.some(({ awaited }) => awaited);
+  const onLink = peers.filter(({ interfaceIndex }) => interfaceIndex === hop.interfaceIndex);
+  return (onLink.length > 0 ? onLink : peers).some(({ awaited }) => awaited);
+}
