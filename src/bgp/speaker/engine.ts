@@ -319,11 +319,12 @@ export class Speaker implements BgpEngine {
     const links = new Map(this.#view.interfaces.map(({ name, index }) => [name, index]));
     for (const family of families) {
       if (!ribs[family].isInheriting) continue;
-      const peers = [...this.#peers.values()].map(({ intent }): ExpectedPeer => {
+      const peers = [...this.#peers.values()].map(({ intent, endpoint }): ExpectedPeer => {
+        const address = endpoint?.address ?? intent.address;
         const scope = intent.interface === undefined ? undefined : links.get(intent.interface);
-        const way = nextHops.resolve(intent.address, scope);
+        const way = nextHops.resolve(address, scope);
         return {
-          address: intent.address,
+          address,
           interfaceIndex: scope ?? (way.ok ? way.hop.interfaceIndex : undefined),
           awaited: this.#start.awaits(intent.name, family),
         };
