@@ -1,6 +1,6 @@
 /**
  * What policy and the decision process look at, taken from path attributes once per distinct set. In: decoded attributes; out: the
- * values that are compared per path (RFC 4271 §9.1), well-known communities as booleans, the AS path as text.
+ * values that are compared per path (RFC 4271 §9.1), well-known communities as booleans.
  */
 import type { PathAttributes } from '../wire/messages.ts';
 import { GRACEFUL_SHUTDOWN } from './rewrite.ts';
@@ -20,8 +20,6 @@ export interface AcceptedAttributes {
   readonly asPathLength: number;
   /** First AS of the path, 0 for a path that began in our own AS. */
   readonly neighborAsn: number;
-  /** Equal for equal AS paths. */
-  readonly asPathKey: string;
   readonly noAdvertise: boolean;
   readonly noExport: boolean;
   readonly gracefulShutdown: boolean;
@@ -39,7 +37,6 @@ export function summarize(value: PathAttributes): AcceptedAttributes {
     localPref: value.localPref ?? defaultLocalPref,
     asPathLength,
     neighborAsn: firstAsn(value),
-    asPathKey: asPathText(value),
     noAdvertise: value.communities.includes(NO_ADVERTISE),
     // Without confederations NO_EXPORT_SUBCONFED means the same (RFC 1997 §2).
     noExport: value.communities.includes(NO_EXPORT) || value.communities.includes(NO_EXPORT_SUBCONFED),

@@ -1,18 +1,20 @@
 /**
- * Path attributes, interned by the bytes they came in. In: raw attribute bytes of an UPDATE and how the session writes them
- * (the same bytes mean different things with 2- and 4-octet AS numbers); out: one shared entry with the verdict of
- * RFC 7606 and what the decision process compares, parsed once however many prefixes carry it.
+ * Path attributes, interned by the octets they came in. In: raw attribute octets of an UPDATE and how the session writes them
+ * (the same octets mean different things with 2- and 4-octet AS numbers); out: one number for each distinct set, with
+ * the verdict of RFC 7606 and what the decision process compares.
+ *
+ * Only the octets are kept. A set is decoded when it comes and again when somebody asks; the last few stay decoded.
  *
  * What import policy makes of a received set is an entry too: derived from the received one, which it keeps alive and leads
  * back to, so that a changed policy starts from what was received.
  *
- * Entries are counted: one reference per path. A latin1 string of the bytes as key of a Map is as fast as a hash written
- * in JavaScript (measured).
+ * Entries are counted: one reference per path.
  */
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
 import { summarize } from '../policy/accepted-attributes.ts';
 import type { Rewrite } from '../policy/rewrite.ts';
 import type { AttributesVerdict, WireContext } from '../wire/messages.ts';
+import { OctetStore } from './octet-store.ts';
 
 export interface StoredAttributes {
   /** From 1; given to another set only after this one was freed. */
@@ -24,22 +26,12 @@ export interface StoredAttributes {
   readonly accepted: AcceptedAttributes | undefined;
 }
 
-interface Entry extends StoredAttributes {
-  references: number;
-  readonly key: string;
-  /** `undefined` for a derived entry. */
-  readonly scope: AttributeScope | undefined;
-  /** The received entry that this one was made of. */
-  readonly base: Entry | undefined;
-  /** What was made of this one, by key of the rewrite. */
-  derived: Map<string, Entry> | undefined;
-}
-
-/** All sessions whose attribute bytes mean the same share a scope. */
+/** All sessions whose attribute octets mean the same share a scope. */
 export interface AttributeScope {
+  /** Among all scopes and rewrites of the store. */
+  readonly kind: number;
   readonly context: WireContext;
   readonly hasClassicNlri: boolean;
-  readonly entries: Map<string, StoredAttributes>;
 }
 
 export type DecodeAttributes = (
@@ -48,19 +40,27 @@ export type DecodeAttributes = (
   nlri: { readonly hasClassicNlri: boolean },
 ) => AttributesVerdict;
 
+/** Sets that stay decoded; a power of two. More would outlive the collector's young generation. */
+const decodedSets = 256;
+
 export class AttributeStore {
   readonly #decode: DecodeAttributes;
+  readonly #octets = new OctetStore();
+  /** How the octets of a kind are read; a derived set's are the number of the received one. */
+  readonly #kinds: (AttributeScope | Rewrite)[] = [];
   readonly #scopes = new Map<string, AttributeScope>();
-  readonly #byId: (Entry | undefined)[] = [undefined];
-  readonly #free: number[] = [];
+  readonly #rewrites = new Map<string, number>();
+  readonly #decoded: ({ readonly id: number; readonly stored: StoredAttributes } | undefined)[] = [];
   readonly #freed: ((id: number) => void)[] = [];
+  readonly #number = new DataView(new ArrayBuffer(4));
+  readonly #numberOctets = new Uint8Array(this.#number.buffer);
 
   constructor(decode: DecodeAttributes) {
     this.#decode = decode;
   }
 
   get size(): number {
-    return this.#byId.length - 1 - this.#free.length;
+    return this.#octets.size;
   }
 
   /** `callback` hears of each id whose last reference is gone, before it is given out again. */
@@ -79,103 +79,96 @@ export class AttributeStore {
     ].join(' ');
     let scope = this.#scopes.get(key);
     if (scope === undefined) {
-      scope = { context, hasClassicNlri, entries: new Map() };
+      scope = { kind: this.#kinds.length, context, hasClassicNlri };
+      this.#kinds.push(scope);
       this.#scopes.set(key, scope);
     }
     return scope;
   }
 
-  /** The entry of these bytes; without a reference it lives until `settle`. */
+  /** The entry of these octets; without a reference it lives until `settle`. */
   intern(scope: AttributeScope, bytes: Uint8Array): StoredAttributes {
-    const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
-    const known = scope.entries.get(key);
-    if (known !== undefined) return known;
-    const verdict = this.#decode(bytes, scope.context, { hasClassicNlri: scope.hasClassicNlri });
-    const id = this.#free.pop() ?? this.#byId.length;
-    const accepted = verdict.kind === 'accept' ? summarize(verdict.attributes) : undefined;
-    const entry: Entry = {
-      id,
-      octets: bytes.length,
-      verdict,
-      accepted,
-      references: 0,
-      key,
-      scope,
-      base: undefined,
-      derived: undefined,
-    };
-    this.#byId[id] = entry;
-    scope.entries.set(key, entry);
-    return entry;
+    return this.#read(this.#octets.intern(scope.kind, bytes));
   }
 
   /** What `rewrite` makes of a received, accepted set. Without a reference it must be given one at once. */
   derive(received: number, rewrite: Rewrite): number {
-    const base = this.#byId[received];
-    if (base?.accepted === undefined || base.base !== undefined)
+    if (!this.#octets.has(received) || this.received(received) !== received)
       throw new RangeError(`no received attributes ${received}`);
-    const known = base.derived?.get(rewrite.key);
-    if (known !== undefined) return known.id;
-    const id = this.#free.pop() ?? this.#byId.length;
-    const { octets, verdict } = base;
-    const accepted = summarize(rewrite.apply(base.accepted.value));
-    const entry: Entry = {
-      id,
-      octets,
-      verdict,
-      accepted,
-      references: 0,
-      key: rewrite.key,
-      scope: undefined,
-      base,
-      derived: undefined,
-    };
-    this.#byId[id] = entry;
-    base.derived ??= new Map();
-    base.derived.set(rewrite.key, entry);
-    base.references++;
+    let kind = this.#rewrites.get(rewrite.key);
+    if (kind === undefined) {
+      kind = this.#kinds.length;
+      this.#kinds.push(rewrite);
+      this.#rewrites.set(rewrite.key, kind);
+    }
+    this.#number.setUint32(0, received);
+    const before = this.#octets.size;
+    const id = this.#octets.intern(kind, this.#numberOctets);
+    if (this.#octets.size > before) this.#octets.retain(received);
     return id;
+  }
+
+  #read(id: number): StoredAttributes {
+    const known = this.#decoded[id & (decodedSets - 1)];
+    if (known?.id === id) return known.stored;
+    const stored = this.#decodeStored(id);
+    this.#decoded[id & (decodedSets - 1)] = { id, stored };
+    return stored;
+  }
+
+  #decodeStored(id: number): StoredAttributes {
+    const kind = this.#kinds[this.#octets.kind(id)];
+    if (kind === undefined || !this.#octets.has(id)) throw new RangeError(`no attributes ${id}`);
+    const octets = this.#octets.octets(id);
+    if ('apply' in kind) {
+      const base = this.#read(this.received(id));
+      const accepted = base.accepted && summarize(kind.apply(base.accepted.value));
+      return { id, octets: base.octets, verdict: base.verdict, accepted };
+    }
+    const { context, hasClassicNlri } = kind;
+    const verdict = this.#decode(octets, context, { hasClassicNlri });
+    const accepted = verdict.kind === 'accept' ? summarize(verdict.attributes) : undefined;
+    return { id, octets: octets.length, verdict, accepted };
   }
 
   /** The set that came in, of one that policy may have changed. */
   received(id: number): number {
-    return this.#byId[id]?.base?.id ?? id;
+    const kind = this.#kinds[this.#octets.kind(id)];
+    if (kind === undefined || !('apply' in kind)) return id;
+    this.#numberOctets.set(this.#octets.octets(id));
+    return this.#number.getUint32(0);
   }
 
   /** Frees the entry if nothing refers to it; called when the message it came in is done. */
   settle(id: number): void {
-    const entry = this.#byId[id];
-    if (entry !== undefined && entry.references === 0) this.#remove(entry);
+    if (this.#octets.has(id) && !this.#octets.isReferred(id)) this.#remove(id);
   }
 
-  get(id: number): StoredAttributes | undefined {
-    return this.#byId[id];
+  /** Octets of the set as it came in. */
+  octets(id: number): number {
+    return this.#octets.length(this.received(id));
   }
 
   /** What a path carries; only accepted attributes are ever referred to by a path. */
   accepted(id: number): AcceptedAttributes {
-    const accepted = this.#byId[id]?.accepted;
+    const { accepted } = this.#read(id);
     if (accepted === undefined) throw new RangeError(`no attributes ${id}`);
     return accepted;
   }
 
   retain(id: number): void {
-    const entry = this.#byId[id];
-    if (entry !== undefined) entry.references++;
+    this.#octets.retain(id);
   }
 
   release(id: number): void {
-    const entry = this.#byId[id];
-    if (entry !== undefined && --entry.references === 0) this.#remove(entry);
+    if (this.#octets.release(id)) this.#remove(id);
   }
 
-  #remove(entry: Entry): void {
-    for (const callback of this.#freed) callback(entry.id);
-    this.#byId[entry.id] = undefined;
-    this.#free.push(entry.id);
-    entry.scope?.entries.delete(entry.key);
-    if (entry.base === undefined) return;
-    entry.base.derived?.delete(entry.key);
-    this.release(entry.base.id);
+  #remove(id: number): void {
+    for (const callback of this.#freed) callback(id);
+    if (this.#decoded[id & (decodedSets - 1)]?.id === id) this.#decoded[id & (decodedSets - 1)] = undefined;
+    const received = this.received(id);
+    this.#octets.settle(id);
+    if (received !== id) this.release(received);
   }
 }

@@ -22,6 +22,7 @@ export interface Candidate {
   peerAddressKey: string;
   /** The identifier that the peer gave the path; 0 without add-path. */
   pathId: number;
+  /** Equal for equal AS paths; asked for only without `relax`. */
   asPathKey: string;
   /** What the caller calls the path. */
   path: number;

@@ -8,6 +8,7 @@
 import type { InheritedRoutes, NextHop } from '#dataplane/fib/route.ts';
 import type { Family, Prefix } from '#lib/ip.ts';
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
+import { asPathText } from '../policy/accepted-attributes.ts';
 import type { Judgement } from '../policy/matcher.ts';
 import type { NlriBlock } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
@@ -240,7 +241,7 @@ export class FamilyRib {
   }
 
   #octetsOf(path: number): number {
-    return this.#modules.attributes.get(this.paths.attributes[path] as number)?.octets ?? 0;
+    return this.#modules.attributes.octets(this.paths.attributes[path] as number);
   }
 
   withdraw(adjacency: Adjacency, nlri: NlriBlock): void {
@@ -452,7 +453,7 @@ export class FamilyRib {
         clusterListLength: attributes.value.clusterList.length,
         peerAddressKey: adjacency.addressKey,
         pathId: paths.idOf(path),
-        asPathKey: attributes.asPathKey,
+        asPathKey: this.multipath.relax ? '' : asPathText(attributes.value),
         path,
       });
     }
