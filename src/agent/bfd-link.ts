@@ -4,7 +4,7 @@
  * that whatever ends the agent does not end it; its log is `bfd.log` in the run directory. Where somebody else runs it (a
  * unit, a DaemonSet), it is only looked for.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -52,8 +52,8 @@ export class BfdLink {
   #startedAt = Number.NEGATIVE_INFINITY;
   /** Since a process last answered. */
   #starts = 0;
-  /** The process that was started last lives. */
-  #isStarting = false;
+  /** The process that was started last, while it lives. */
+  #child: ChildProcess | undefined;
   /** Version of the process that answered last. */
   #program: string | undefined;
 
@@ -117,7 +117,7 @@ export class BfdLink {
         const connected = await this.#connect();
         if (connected || !this.#isWanted) return;
         if (performance.now() - this.#startedAt > this.#patience) this.#missing();
-        const isSoon = this.#isStarting || tries * LOOK_AGAIN < START_AGAIN;
+        const isSoon = this.#child !== undefined || tries * LOOK_AGAIN < START_AGAIN;
         await delay(isSoon ? LOOK_AGAIN : LOOK_SELDOM, undefined, { ref: false });
       }
     } finally {
@@ -129,7 +129,7 @@ export class BfdLink {
   #missing(): void {
     const { external } = this.#options;
     if (this.#starts > 0) {
-      const ended = this.#isStarting ? 'does not answer' : 'ended';
+      const ended = this.#child !== undefined ? 'does not answer' : 'ended';
       this.#absent(
         external
           ? `No process for BFD answers at ${this.#socket}; start \`flatroute bfd --stay\`, which is run apart here.`
@@ -143,7 +143,7 @@ export class BfdLink {
 
   /** How long to wait for the one that was started last; after its end longer each time. */
   get #patience(): number {
-    if (this.#isStarting) return START_TAKES;
+    if (this.#child !== undefined) return START_TAKES;
     return Math.min(START_AGAIN * 2 ** Math.max(0, this.#starts - 1), LONGEST_START_AGAIN);
   }
 
@@ -243,14 +243,15 @@ export class BfdLink {
     try {
       const words = [...process.execArgv, mainProgram(), 'bfd', '--run-dir', runDirectory, '--log-level', logLevel];
       const child = spawn(process.execPath, words, { detached: true, stdio: ['ignore', log, log], cwd: '/' });
-      this.#isStarting = true;
+      this.#child = child;
+      const gone = (): void => {
+        if (this.#child === child) this.#child = undefined;
+      };
       child.on('error', (error) => {
-        this.#isStarting = false;
+        gone();
         this.#modules.log('error', 'bfd.not-started', { reason: error.message });
       });
-      child.on('exit', () => {
-        this.#isStarting = false;
-      });
+      child.on('exit', gone);
       child.unref();
       this.#modules.log('info', 'bfd.process.started', { pid: child.pid });
     } finally {

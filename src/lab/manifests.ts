@@ -76,6 +76,22 @@ export function bgpPeer(it: PeerManifest): string {
   );
 }
 
+/** `minimumTtl`: of several hops; BIRD's packets start with 64. */
+export const bfdProfile = (
+  name: string,
+  it: { readonly intervalMilliseconds: number; readonly multiplier: number; readonly minimumTtl?: number },
+): string =>
+  lines(
+    'apiVersion: flatroute.io/v1alpha1',
+    'kind: BFDProfile',
+    `metadata: { name: ${name} }`,
+    'spec:',
+    `  receiveInterval: ${it.intervalMilliseconds}`,
+    `  transmitInterval: ${it.intervalMilliseconds}`,
+    `  detectMultiplier: ${it.multiplier}`,
+    it.minimumTtl === undefined ? undefined : `  minimumTtl: ${it.minimumTtl}`,
+  );
+
 /** Accepts these prefixes and what lies inside them, nothing else; what is announced is not touched. */
 export function bgpFilter(name: string, accept: readonly Prefix[]): string {
   const rules = (family: Family): readonly string[] => {

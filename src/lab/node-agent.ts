@@ -138,6 +138,18 @@ export class NodeAgent {
     await this.process.exited;
   }
 
+  /** In the host's own pid namespace; `undefined`: no peer has BFD, or it is not started yet. */
+  async bfdPid(): Promise<number | undefined> {
+    const line = (await this.host.processes()).find((row) => / bfd( --|$)/.test(row));
+    return line === undefined ? undefined : Number.parseInt(line, 10);
+  }
+
+  /** To the process for BFD, which outlives the agent. */
+  async signalBfd(signal: NodeJS.Signals): Promise<void> {
+    const pid = await this.bfdPid();
+    if (pid !== undefined) await this.host.run(['kill', '-s', signal.replace('SIG', ''), String(pid)]);
+  }
+
   /** A table as people see it in so many columns; throws OS_LAB_COMMAND unless the exit code is 0. */
   async text(words: readonly string[], columns?: number): Promise<string> {
     const environment = columns === undefined ? {} : { COLUMNS: String(columns) };

@@ -3,19 +3,19 @@
  * the node has one pod; both families everywhere.
  */
 import { families } from '#lib/ip.ts';
-import type { Family } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
 import type { Conflist } from '#lab/conflist.ts';
 import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
-import { bgpConfiguration, bgpPeer, node } from '#lab/manifests.ts';
+import { bfdProfile, bgpConfiguration, bgpPeer, node } from '#lab/manifests.ts';
 import { NodeAgent } from '#lab/node-agent.ts';
 import { Pod } from '#lab/pod.ts';
 import { flatroute } from '#lab/program.ts';
 import { makeRouter } from '#lab/routers/make.ts';
-import type { LabRouter, RouterKind } from '#lab/routers/router.ts';
+import { type BfdOptions, bfdTimes, type LabRouter, type RouterKind } from '#lab/routers/router.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import {
   type Side,
@@ -43,6 +43,13 @@ const names = ['first', 'second'] as const;
 /** No link's loss of carrier or choice of path is of interest here, but flows are to use both routers. */
 const hashPorts = { 'ipv4/fib_multipath_hash_policy': '1', 'ipv6/fib_multipath_hash_policy': '1' };
 
+export interface RackOptions {
+  /** Between the node and both routers, single hop. */
+  readonly bfd?: BfdOptions;
+  /** What both routers announce besides. */
+  readonly announce?: readonly Prefix[];
+}
+
 export class Rack implements AsyncDisposable {
   readonly lab: Lab;
   readonly node: Host;
@@ -59,7 +66,7 @@ export class Rack implements AsyncDisposable {
   }
 
   /** Everything is up and each has learned what the other announces. */
-  static async create(kind: RouterKind): Promise<Rack> {
+  static async create(kind: RouterKind, more: RackOptions = {}): Promise<Rack> {
     const lab = await Lab.create('rack');
     try {
       const [nodeHost, vm, ...hosts] = await Promise.all([
@@ -72,8 +79,10 @@ export class Rack implements AsyncDisposable {
         await linkHosts(lab, i + 1, nodeHost, host);
         await linkHosts(lab, i + 3, host, vm);
         await host.ip(families.map((family) => `route add ${vmAddress[family]} via ${linkAddress(i + 3, 2, family)}`));
-        const peers = [peerOf(i + 1, 1, 'node', nodeAsn)];
-        routers.push(makeRouter(kind, host, description(sides[i] as Side, peers, HOLD_SECONDS)));
+        const peers = [peerOf(i + 1, 1, 'node', nodeAsn, more.bfd === undefined ? {} : { bfd: more.bfd })];
+        const side = sides[i] as Side;
+        const said = { ...side, announce: [...side.announce, ...(more.announce ?? [])] };
+        routers.push(makeRouter(kind, host, description(said, peers, HOLD_SECONDS)));
       }
       const hops = (family: Family): string =>
         hosts.map((_, i) => `nexthop via ${linkAddress(i + 3, 1, family)}`).join(' ');
@@ -101,9 +110,14 @@ export class Rack implements AsyncDisposable {
         asn: router.description.asn,
         families,
         holdTimeSeconds: HOLD_SECONDS,
+        options: [
+          ...(router.description.peers.some((peer) => peer.bfd !== undefined) ? ['bfd: { profile: fast }'] : []),
+          `maxPrefixes: { limit: ${router.description.announce.length} }`,
+        ],
       }),
     ]);
     return {
+      'bfd.yaml': bfdProfile('fast', bfdTimes),
       'bgp.yaml': bgpConfiguration({ asn: nodeAsn, importPolicy: 'All' }),
       'node.yaml': node({
         name: 'node',

@@ -14,7 +14,7 @@ import type {
   SessionRow,
   TableRow,
 } from './router.ts';
-import { byPrefix, comparePaths, communityText } from './router.ts';
+import { bfdTimes, byPrefix, comparePaths, communityText } from './router.ts';
 
 const CONFIGURATION = '/run/bird/bird.conf';
 const CONTROL = '/run/bird/bird.ctl';
@@ -72,7 +72,9 @@ function optionLines(router: RouterDescription, peer: RouterPeer): string[] {
     ...(ttlSecurity === undefined
       ? []
       : ['ttl security on;', ...(ttlSecurity === 1 ? [] : [`multihop ${ttlSecurity};`])]),
-    ...(peer.bfd === true ? ['bfd on;', 'direct;'] : []),
+    ...(peer.bfd === undefined ? [] : [`bfd ${peer.bfd.graceful === true ? 'graceful' : 'on'};`]),
+    // An internal session counts as one of several hops unless it is said to be direct.
+    ...(peer.bfd !== undefined && peer.bfd.multihop !== true ? ['direct;'] : []),
   ].map((line) => `  ${line}`);
 }
 
@@ -93,6 +95,9 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
     '}',
   ].join('\n');
 }
+
+const bfdInterval = `interval ${bfdTimes.intervalMilliseconds} ms; multiplier ${bfdTimes.multiplier};`;
+const bfdBlock = `protocol bfd { interface "*" { ${bfdInterval} }; multihop { ${bfdInterval} }; }`;
 
 /** What stands behind an originated route. */
 function attributeBlock({ origin, med, localPref, communities = [], path = [] }: RouteAttributes = {}): string {
@@ -151,9 +156,7 @@ export function birdConfiguration(router: RouterDescription): string {
     `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export ${exported}; };${merge} }`,
     `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export ${exported}; };${merge} }`,
     ...(internal ? ['protocol direct { ipv4; ipv6; }'] : []),
-    ...(router.peers.some((peer) => peer.bfd === true)
-      ? ['protocol bfd { interface "*" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }; }']
-      : []),
+    ...(router.peers.some((peer) => peer.bfd !== undefined) ? [bfdBlock] : []),
     ...radv(router.peers.filter((peer) => peer.interface !== undefined)),
     ...router.peers.map((peer) => peerBlock(router, peer)),
   ].join('\n')}\n`;

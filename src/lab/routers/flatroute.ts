@@ -7,7 +7,7 @@ import { familyOf, parsePrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
-import { bgpConfiguration, bgpFilter, bgpPeer, changingFilter, node, passwords } from '../manifests.ts';
+import { bfdProfile, bgpConfiguration, bgpFilter, bgpPeer, changingFilter, node, passwords } from '../manifests.ts';
 import type { Asking } from '../node-agent.ts';
 import { NodeAgent } from '../node-agent.ts';
 import { found, notYet, waitFor } from '../wait.ts';
@@ -20,9 +20,10 @@ import type {
   SessionRow,
   TableRow,
 } from './router.ts';
-import { byPrefix, communityText, comparePaths } from './router.ts';
+import { bfdTimes, byPrefix, communityText, comparePaths } from './router.ts';
 
 const ORIGINATED = 'originated';
+const BFD_PROFILE = 'fast';
 
 /** Fields of a BGPPeer's `spec`, one a line. */
 function optionLines(peer: RouterPeer): readonly string[] {
@@ -40,7 +41,7 @@ function optionLines(peer: RouterPeer): readonly string[] {
     ...(peer.ttlSecurity === undefined ? [] : [`ttlSecurity: ${peer.ttlSecurity}`]),
     ...(restart.length === 0 ? [] : [`gracefulRestart: { ${restart.join(', ')} }`]),
     ...(addPath === undefined ? [] : [`addPath: { receive: ${addPath.receive}, send: ${addPath.send} }`]),
-    ...(peer.bfd === true ? ['bfd: {}'] : []),
+    ...(peer.bfd === undefined ? [] : [`bfd: { profile: ${BFD_PROFILE}, multihop: ${peer.bfd.multihop === true} }`]),
   ];
 }
 
@@ -65,6 +66,8 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
     // Its IPv4 address is the BGP identifier.
     'node.yaml': node({ name, addresses: [router.routerId], podCIDRs: [] }),
   };
+  if (router.peers.some((peer) => peer.bfd !== undefined))
+    files['bfd.yaml'] = bfdProfile(BFD_PROFILE, { ...bfdTimes, minimumTtl: 60 });
   const keys: Record<string, string> = {};
   for (const peer of router.peers) {
     if (peer.password !== undefined) keys[peer.name] = peer.password;
@@ -111,7 +114,7 @@ export class FlatrouteRouter implements LabRouter {
 
   async signal(signal: NodeJS.Signals): Promise<void> {
     this.agent.process.kill(signal);
-    await Promise.resolve();
+    await this.agent.signalBfd(signal);
   }
 
   configuration(): Readonly<Record<string, string>> {

@@ -16,10 +16,11 @@ import type {
   SessionRow,
   TableRow,
 } from './router.ts';
-import { byPrefix, comparePaths, communityText } from './router.ts';
+import { bfdTimes, byPrefix, comparePaths, communityText } from './router.ts';
 
 const DIRECTORY = '/run/frr';
 const PROGRAMS = '/usr/lib/frr';
+const BFD_PROFILE = 'fast';
 const USER = ['-u', 'frr', '-g', 'frr'];
 
 const vtysh = (daemon: string, ...commands: readonly string[]): readonly string[] => [
@@ -65,7 +66,7 @@ function neighbourWords(peer: RouterPeer, holdTimeSeconds: number): string[] {
       : [`ebgp-multihop ${peer.multihop.hops}`, `update-source ${peer.multihop.from}`]),
     ...(peer.ttlSecurity === undefined ? [] : [`ttl-security hops ${peer.ttlSecurity}`]),
     ...(peer.extendedParameters === true ? ['extended-optional-parameters'] : []),
-    ...(peer.bfd === true ? ['bfd'] : []),
+    ...(peer.bfd === undefined ? [] : [`bfd profile ${BFD_PROFILE}`]),
   ];
 }
 
@@ -150,6 +151,18 @@ function prefixLists(peer: RouterPeer): string[] {
   });
 }
 
+/** bfdd.conf of one router. */
+const bfdConfiguration = [
+  'bfd',
+  ` profile ${BFD_PROFILE}`,
+  `  detect-multiplier ${bfdTimes.multiplier}`,
+  `  receive-interval ${bfdTimes.intervalMilliseconds}`,
+  `  transmit-interval ${bfdTimes.intervalMilliseconds}`,
+  ' exit',
+  'exit',
+  '',
+].join('\n');
+
 /** bgpd.conf of one router. */
 export function frrConfiguration(router: RouterDescription): string {
   return `${[
@@ -205,6 +218,7 @@ const hopOf = (list: FrrPath['nexthops'] = []): string => {
 export class FrrRouter extends DaemonRouter {
   readonly kind = 'frr';
   #zebra: LabProcess | undefined;
+  #bfdd: LabProcess | undefined;
 
   configuration(): Readonly<Record<string, string>> {
     return { 'bgpd.conf': frrConfiguration(this.description) };
@@ -214,6 +228,7 @@ export class FrrRouter extends DaemonRouter {
     const { host } = this;
     await host.writeFile(`${DIRECTORY}/zebra.conf`, `hostname ${host.name}\n`);
     await host.writeFile(`${DIRECTORY}/bgpd.conf`, frrConfiguration(this.description));
+    await host.writeFile(`${DIRECTORY}/bfdd.conf`, bfdConfiguration);
     await host.run(['chown', '-R', 'frr:frr', DIRECTORY]);
     const daemon = (program: string, ...options: readonly string[]): string[] => {
       const files = ['-f', `${DIRECTORY}/${program}.conf`, '-i', `${DIRECTORY}/${program}.pid`];
@@ -221,6 +236,10 @@ export class FrrRouter extends DaemonRouter {
       return [`${PROGRAMS}/${program}`, ...USER, ...files, ...sockets, '--log', 'stdout', ...options];
     };
     this.#zebra = await this.startAnswering(daemon('zebra'), 'zebra.log', vtysh('zebra', 'show version'));
+    if (this.description.peers.some((peer) => peer.bfd !== undefined)) {
+      const control = ['--bfdctl', `${DIRECTORY}/bfdd.sock`];
+      this.#bfdd = await this.startAnswering(daemon('bfdd', ...control), 'bfdd.log', vtysh('bfdd', 'show bfd peers'));
+    }
     const kernel = this.description.kernelRoutes === false ? ['--no_kernel'] : [];
     await this.speak(daemon('bgpd', ...kernel), 'bgpd.log', vtysh('bgpd', 'show bgp summary'));
   }
@@ -250,10 +269,16 @@ export class FrrRouter extends DaemonRouter {
     await this.#ask('configure terminal', ...lines);
   }
 
+  override async signal(signal: NodeJS.Signals): Promise<void> {
+    this.#bfdd?.kill(signal);
+    await super.signal(signal);
+  }
+
   override async stop(signal: NodeJS.Signals): Promise<void> {
     await super.stop(signal);
     this.#zebra?.kill(signal);
     await this.#zebra?.exited;
+    await this.#bfdd?.exited;
   }
 
   async resetSession(peer: IpAddress): Promise<void> {

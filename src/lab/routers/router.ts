@@ -34,12 +34,22 @@ export interface SessionOptions {
   readonly ttlSecurity?: number;
   /** Internal; the router is a route reflector and the peer its client. */
   readonly client?: boolean;
-  readonly bfd?: true;
+  readonly bfd?: BfdOptions;
   /** The OPEN has the extended form of its optional parameters, however short they are. */
   readonly extendedParameters?: true;
   /** Prefixes of a family that are announced to the peer at most. */
   readonly maxAnnounced?: number;
 }
+
+/** BFD at 50 ms x 3, whatever the program. */
+export interface BfdOptions {
+  /** Over several hops; without it single hop, also on an internal session. */
+  readonly multihop?: true;
+  /** Its failure begins a graceful restart instead of ending one: BIRD's `bfd graceful`. The others have no word for it. */
+  readonly graceful?: true;
+}
+
+export const bfdTimes = { intervalMilliseconds: 50, multiplier: 3 } as const;
 
 export interface RouterPeer extends SessionOptions {
   /** Letters, digits, `-`; unique on this router. */
