@@ -25,7 +25,17 @@ export interface PeerView {
   readonly state: string;
   readonly families: readonly string[];
   readonly announced: { readonly ipv4: number; readonly ipv6: number };
+  readonly flaps: number;
   readonly lastError?: { readonly code: string; readonly text: string };
+  readonly bfd?: {
+    readonly state: string;
+    readonly since?: string;
+    readonly hops?: string;
+    readonly detectionTimeMilliseconds?: number;
+    readonly failed: boolean;
+    readonly failures: number;
+    readonly diagnostic?: string;
+  };
   readonly conditions: readonly { readonly reason: string; readonly message: string }[];
 }
 

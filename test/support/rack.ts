@@ -150,6 +150,12 @@ export class Rack implements AsyncDisposable {
     );
   }
 
+  /** Name of the router that has this address on its link with the node. */
+  routerBehind(hop: string): string {
+    const i = this.routers.findIndex((_, n) => families.some((family) => linkAddress(n + 1, 2, family) === hop));
+    return this.routers[i]?.host.name ?? hop;
+  }
+
   /** A pod, by the conflist that `flatroute cni install` writes. */
   async addPod(name: string): Promise<Pod> {
     const [binaries, configuration] = ['/run/cni/bin', '/etc/cni/net.d'];

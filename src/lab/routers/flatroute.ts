@@ -41,7 +41,9 @@ function optionLines(peer: RouterPeer): readonly string[] {
     ...(peer.ttlSecurity === undefined ? [] : [`ttlSecurity: ${peer.ttlSecurity}`]),
     ...(restart.length === 0 ? [] : [`gracefulRestart: { ${restart.join(', ')} }`]),
     ...(addPath === undefined ? [] : [`addPath: { receive: ${addPath.receive}, send: ${addPath.send} }`]),
-    ...(peer.bfd === undefined ? [] : [`bfd: { profile: ${BFD_PROFILE}, multihop: ${peer.bfd.multihop === true} }`]),
+    ...(peer.bfd === undefined
+      ? []
+      : [`bfd: { profile: ${BFD_PROFILE}${peer.bfd.multihop === true ? ', multihop: true' : ''} }`]),
   ];
 }
 
