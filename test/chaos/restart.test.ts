@@ -8,12 +8,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RouterKind } from '#lab/routers/router.ts';
+import { seconds } from '#lib/time.ts';
+import type { PeerView } from '#lab/node-agent.ts';
+import type { BfdOptions, RouterKind } from '#lab/routers/router.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
 import { cannotRun } from '../interop/two-routers.ts';
 import { Rack } from '../support/rack.ts';
 import { type Direction, Streams } from '../support/streams.ts';
 
-const kills = Number(process.env['FLATROUTE_KILLS'] ?? 3);
+/** Without a number: some without BFD, and one with each way of it. */
+const wantedKills = process.env['FLATROUTE_KILLS'];
 const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
 const RATE = 1000;
 
@@ -41,15 +45,39 @@ function assertNothingLost(directions: readonly Direction[], timeline: readonly 
   assert.deepEqual(lines, [], `${lines.join('\n')}\n${timeline.join('\n')}`);
 }
 
+/** Both routers, once BFD is up with them. */
+const watched = async (rack: Rack): Promise<readonly PeerView[]> =>
+  await waitFor(
+    'BFD with both routers',
+    async () => {
+      const peers = await rack.agent.questions.peers();
+      const isUp = peers.length === 2 && peers.every(({ bfd }) => bfd?.state === 'Up');
+      return isUp ? found(peers) : notYet(JSON.stringify(peers));
+    },
+    { deadline: seconds(15) },
+  );
+
 const clock = (at: number): string => (at === 0 ? '?' : new Date(at).toISOString().slice(11, 23));
 
-for (const kind of ['frr', 'bird'] as const satisfies readonly RouterKind[]) {
-  describe(`under two routers (${kind})`, { skip: cannotRun(kind) }, () => {
+/** With BFD the routers would notice after 150 ms what they must not notice at all. */
+const variants: readonly (readonly [string, RouterKind, BfdOptions | undefined])[] = [
+  ['FRR', 'frr', undefined],
+  ['BIRD', 'bird', undefined],
+  ['FRR, BFD', 'frr', {}],
+  ['BIRD, bfd on', 'bird', {}],
+  ['BIRD, bfd graceful', 'bird', { graceful: true }],
+];
+
+for (const [name, kind, bfd] of variants) {
+  const kills = Number(wantedKills ?? (bfd === undefined ? 3 : 1));
+  describe(`under two routers (${name})`, { skip: cannotRun(kind) }, () => {
     test(`${kills} kills of the agent and an upgrade lose no packet (seed ${seed})`, {
       timeout: 900_000,
     }, async (t) => {
       const random = randomOf(seed);
-      await using rack = await Rack.create(kind);
+      await using rack = await Rack.create(kind, bfd === undefined ? {} : { bfd });
+      if (bfd !== undefined) await watched(rack);
+      const pid = await rack.agent.bfdPid();
       const pod = await rack.addPod('pod');
       const kernel = await rack.watchKernel();
       const streams = await Streams.start(Rack.podEnd(pod), rack.vmEnd(), RATE, 800);
@@ -86,6 +114,11 @@ for (const kind of ['frr', 'bird'] as const satisfies readonly RouterKind[]) {
       await rack.restored();
       happened('restored after SIGTERM');
       const directions = await streams.stop();
+      if (bfd !== undefined) {
+        assert.equal(await rack.agent.bfdPid(), pid, "BFD's process is the one that it was");
+        for (const peer of await watched(rack))
+          assert.equal(peer.bfd?.failures, 0, `${peer.name}: ${JSON.stringify(peer.bfd)}`);
+      }
       for (const { name, sent, lost, duplicates } of directions)
         t.diagnostic(`${name}: ${sent} sent, ${lost} lost, ${duplicates} twice`);
       const touched = await kernel();

@@ -81,7 +81,6 @@ async function deletedAfter(rack: Rack, moment: number): Promise<number> {
 
 const rows: readonly (readonly [string, RouterKind, BfdOptions])[] = [
   ['BIRD, bfd on', 'bird', {}],
-  ['BIRD, bfd graceful', 'bird', { graceful: true }],
   ['FRR', 'frr', {}],
 ];
 
@@ -100,7 +99,7 @@ for (const [name, kind, bfd] of rows)
     // The same process, and no session of it changes, whatever happens to the agent.
     const before = await until(agent, 'first', 'known', isUp);
     const pid = await agent.bfdPid();
-    for (let kill = 0; kill < 3; kill++) {
+    for (let kill = 0; kill < 2; kill++) {
       await agent.stop(kill === 0 ? 'SIGTERM' : 'SIGKILL');
       await agent.start();
       await rack.restored();
