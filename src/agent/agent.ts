@@ -9,6 +9,7 @@ import type { RouteAnswer } from '#bgp/engine.ts';
 import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
 import { AppError } from '#lib/result.ts';
+import { systemClock } from '#lib/time.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { changedConditions } from '#status/conditions.ts';
@@ -20,6 +21,7 @@ import { type AdminServer, serveAdmin } from './admin/server.ts';
 import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
 import { bootIdentity, lastIdentity, prepareRunDirectory, rememberIdentity } from './boot-identity.ts';
+import { Drain } from './drain.ts';
 import { programVersion, type ThreadName } from './entries.ts';
 import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
 import { IntentLoop } from './intent-loop.ts';
@@ -71,6 +73,7 @@ class Agent {
   readonly #supervisor: Supervisor;
   readonly #loop: IntentLoop;
   readonly #source: DirectorySource;
+  readonly #drain: Drain;
   readonly #bfd: BfdPeers;
   readonly #bfdLink: BfdLink;
   readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
@@ -114,6 +117,12 @@ class Agent {
       failed: (peer, text) => this.#supervisor.bgp.command({ kind: 'pathFailed', peer, text }),
       paths: (paths) => this.#supervisor.background.command(paths),
     });
+    this.#drain = new Drain(options.runDirectory, {
+      clock: systemClock,
+      apply: (drains) => this.#loop.drain(drains),
+      facts: () => this.#loop.facts.bgp,
+      log: (event, fields) => this.log.write('info', event, fields),
+    });
     this.#source = new DirectorySource({ directory: options.resources });
     this.#supervisor = new Supervisor(options, {
       log: this.log.write,
@@ -149,6 +158,8 @@ class Agent {
       routes: (query): Promise<RouteAnswer> => this.#supervisor.bgp.ask('routes', query),
       lookup: (address) => this.#supervisor.background.ask('lookup', address),
       pods: () => this.#supervisor.pods.ask('rows', undefined),
+      drain: (peers, wait) => this.#drain.begin(peers, wait),
+      undrain: (peers) => this.#drain.end(peers),
       reset: (peer, how) => this.#supervisor.bgp.ask('reset', { peer, how }),
       subscribe: (listener) => this.log.subscribe(listener),
       log: this.log.write,
@@ -157,6 +168,8 @@ class Agent {
     const read = this.#source
       .start((set, problems) => this.#loop.resources(set, problems))
       .then(() => this.#waitingFor.delete('resources'));
+    // Before the first intent: peers that were drained are not told anything first.
+    this.#drain.start();
     await this.#startBackground();
     await read;
     await Promise.all([this.#startPods(), this.#startBgp()]);
@@ -280,6 +293,7 @@ class Agent {
     const sessions = this.#options.withdrawOnStop ? 'cease' : 'silent';
     this.log.write('info', 'agent.stopping', { sessions });
     this.#loop.stop();
+    this.#drain.stop();
     this.#bfd.stop();
     // Without a word to BFD: its sessions outlive this agent, so that the next one is no failure of the path.
     if (this.#options.withdrawOnStop) this.#bfdLink.end();

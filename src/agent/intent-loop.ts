@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
+import { type Drains, withDrains } from '#intent/drain.ts';
 import { gate } from '#intent/gate.ts';
 import type { Compiled, Facts, NodeIntent } from '#intent/node-intent.ts';
 import type { PodsGate } from '#ipam/intent.ts';
@@ -25,6 +26,7 @@ export class IntentLoop {
   #compiled: Compiled | undefined;
   #problems: readonly ResourceProblem[] = [];
   #facts: Facts = {};
+  #drains: Drains = new Map();
   #intent: NodeIntent | undefined;
   #generation = 0;
   #podsGate: PodsGate | undefined;
@@ -59,6 +61,13 @@ export class IntentLoop {
     this.#decide();
   }
 
+  /** Answers the generation of the intent with these steps in it. */
+  drain(drains: Drains): number {
+    this.#drains = drains;
+    this.#decide();
+    return this.#generation;
+  }
+
   /** Facts come often and from several threads at once: those of one turn of the event loop are looked at together. */
   learn(facts: Facts): void {
     this.#facts = { ...this.#facts, ...facts };
@@ -73,7 +82,7 @@ export class IntentLoop {
     clearImmediate(this.#pending);
     this.#pending = undefined;
     if (this.#compiled === undefined) return;
-    const intent = gate(this.#compiled.intent, this.#facts);
+    const intent = withDrains(gate(this.#compiled.intent, this.#facts), this.#drains);
     if (!isDeepStrictEqual(intent, this.#intent)) {
       this.#intent = intent;
       this.#generation += 1;
@@ -85,7 +94,10 @@ export class IntentLoop {
       this.#modules.podsGate(podsGate);
     }
     const before = this.#conditions;
-    this.#conditions = conditionAnswers(conditions(this.#compiled, this.#facts, this.#problems), this.#problems);
+    this.#conditions = conditionAnswers(
+      conditions({ ...this.#compiled, intent }, this.#facts, this.#problems),
+      this.#problems,
+    );
     this.#modules.conditions(before, this.#conditions);
   }
 }

@@ -32,8 +32,6 @@ export interface BgpIntent {
   readonly installRoutes?: boolean | undefined;
   /** CLUSTER_ID of this node as a route reflector, written as an IPv4 address; `undefined`: the router id. */
   readonly clusterId?: IpAddress | undefined;
-  /** The node is being emptied: `deprefer` announces with GRACEFUL_SHUTDOWN, `withdraw` announces nothing. */
-  readonly drain?: 'deprefer' | 'withdraw' | undefined;
 }
 
 /** A field that is absent is off. */
@@ -103,7 +101,15 @@ export interface PeerIntent {
   /** How long a restarted peer may take to say its routes again once it is back; `undefined`: 360 s. */
   readonly staleTime?: Duration | undefined;
   readonly bfd?: BfdIntent | undefined;
+  readonly drain?: DrainStep | undefined;
 }
+
+/**
+ * How far traffic has been taken away from a peer; each step holds what the one before it does.
+ * `deprefer`: what we announce carries GRACEFUL_SHUTDOWN, what it announces is used only where nothing else is there.
+ * `withdraw`: nothing is announced to it. `down`: the session is ended; its routes stay in use for the stale time.
+ */
+export type DrainStep = 'deprefer' | 'withdraw' | 'down';
 
 export type BgpRole = 'Provider' | 'RouteServer' | 'RouteServerClient' | 'Customer' | 'Peer';
 

@@ -18,6 +18,8 @@ export interface OptionSpec {
 interface ArgumentSpec {
   readonly name: string;
   readonly required: boolean;
+  /** Only of the last: any number of words. */
+  readonly repeated?: boolean;
   readonly help: string;
 }
 
@@ -100,14 +102,17 @@ export function parseArguments(spec: CommandSpec, argv: readonly string[]): Resu
   if (help) return ok({ values, switches, words, help });
   const missing = spec.arguments.filter((argument) => argument.required)[words.length];
   if (missing !== undefined) return fail(`${missing.name} is missing: \`${usageLine(spec)}\``);
-  const extra = words[spec.arguments.length];
+  const extra = spec.arguments.at(-1)?.repeated === true ? undefined : words[spec.arguments.length];
   if (extra !== undefined) return fail(`unexpected word ${JSON.stringify(extra)} after \`flatroute ${spec.name}\``);
   return ok({ values, switches, words, help });
 }
 
 function usageLine(spec: CommandSpec): string {
   const parts = ['flatroute', spec.name];
-  for (const argument of spec.arguments) parts.push(argument.required ? argument.name : `[${argument.name}]`);
+  for (const argument of spec.arguments) {
+    const more = argument.repeated === true ? '...' : '';
+    parts.push(argument.required ? argument.name + more : `[${argument.name}${more}]`);
+  }
   if (spec.options.length > 0) parts.push('[options]');
   return parts.join(' ');
 }

@@ -38,6 +38,9 @@ export interface AgentClient {
   conditions(): Promise<readonly ConditionAnswer[]>;
   drift(): Promise<DriftAnswer>;
   reset(peer: string, soft: boolean): Promise<void>;
+  /** Every peer when none is named. */
+  drain(peers: readonly string[], waitSeconds: number): Promise<void>;
+  undrain(peers: readonly string[]): Promise<void>;
   /** Ends when the agent goes or `signal` aborts. */
   watch(signal: AbortSignal): AsyncIterable<EventAnswer>;
   close(): void;
@@ -90,6 +93,12 @@ export async function connectAgent(socketPath: string): Promise<AgentClient> {
     drift: () => ask<DriftAnswer>('GetDrift', {}),
     reset: async (peer, soft) => {
       await ask('ResetPeer', { name: peer, soft });
+    },
+    drain: async (names, waitSeconds) => {
+      await ask('DrainPeers', { names, waitSeconds });
+    },
+    undrain: async (names) => {
+      await ask('UndrainPeers', { names });
     },
     async *watch(signal) {
       const stream = (client['Watch'] as StreamCall).call(client, {});

@@ -5,6 +5,7 @@ import { agentSpec } from './agent.ts';
 import { bfdSpec } from './bfd.ts';
 import { type Command, EXIT_FINE } from './command.ts';
 import { cniInstall } from './cni-install.ts';
+import { drainSpec, undrainSpec } from './drain.ts';
 import { questions } from './questions.ts';
 import { replaySpec } from './replay.ts';
 
@@ -24,7 +25,16 @@ const version: Command = {
   },
 };
 
-export const commands: readonly Command[] = [...questions, version, agentSpec, bfdSpec, replaySpec, cniInstall];
+export const commands: readonly Command[] = [
+  ...questions,
+  drainSpec,
+  undrainSpec,
+  version,
+  agentSpec,
+  bfdSpec,
+  replaySpec,
+  cniInstall,
+];
 /** Has options of its own; gets the words as they are. */
 export const demoSummary =
   'Two racks with routers, nodes, pods and a legacy VM in network namespaces, on this machine.';

@@ -74,7 +74,7 @@ export async function runQuery<T>(view: View<T>, parsed: Parsed, io: CliIo): Pro
 }
 
 /** Waits; false when the wait was aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+export function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     if (signal.aborted) {
       resolve(false);

@@ -29,6 +29,7 @@ export const reasons = {
   Pending: 'nothing was reported yet',
   Established: 'the session is up',
   PeerShutdown: 'the peer is held down by its administrator',
+  Drained: 'the session was ended by flatroute drain',
   AdminDown: 'the session is held down by the administrator',
   NotAccepted: 'the session is held down because its resource is not complete',
   AuthFailed: 'the passwords of both ends differ',

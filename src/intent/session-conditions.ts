@@ -41,6 +41,12 @@ function established(
       ? { status: 'False', reason: 'AdminDown', message: `spec.adminState is Down. Set it to Up to open the session.` }
       : { status: 'False', reason: 'NotAccepted', message: 'The session is held down; condition Accepted says why.' };
   }
+  if (peer.drain === 'down')
+    return {
+      status: 'False',
+      reason: 'Drained',
+      message: `Traffic was taken away by flatroute drain, then the session was ended. flatroute undrain ${peer.name} brings it back.`,
+    };
   if (session === undefined)
     return { status: 'Unknown', reason: 'Pending', message: 'The speaker has not reported yet.' };
   if (session.state === 'Established') {

@@ -3,6 +3,7 @@
  * to scripts: names are lower camelCase, times are RFC 3339 text, a field that is not known is absent, and a field is
  * never renamed inside one API version.
  */
+import type { DrainStep } from '#bgp/engine.ts';
 import type { Family } from '#lib/ip.ts';
 
 export type FamilyCounts = Readonly<Record<Family, number>>;
@@ -89,6 +90,8 @@ export interface PeerAnswer {
   readonly lastError?: { readonly code: string; readonly text: string; readonly at: string };
   /** When a session that waits after a failure tries again. */
   readonly retryAt?: string;
+  /** How far `flatroute drain` is with it. */
+  readonly drain?: DrainStep;
   /** Only with BFD. */
   readonly bfd?: BfdAnswer;
   /** What a restart of this agent costs at this peer. */

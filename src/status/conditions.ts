@@ -7,7 +7,13 @@ import type { ConditionAnswer } from './answers.ts';
 type Severity = ConditionAnswer['severity'];
 
 /** Reasons that are `False` and yet somebody's wish. */
-const wished: ReadonlySet<Reason> = new Set<Reason>(['AdminDown', 'NodeNotSelected', 'PoolDisabled', 'NoPeers']);
+const wished: ReadonlySet<Reason> = new Set<Reason>([
+  'AdminDown',
+  'Drained',
+  'NodeNotSelected',
+  'PoolDisabled',
+  'NoPeers',
+]);
 /** What another condition of the same object says as well, with what to do. */
 const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted', 'NoNeighbour']);
 /** Reasons that want a look, while everything that is in force goes on working. */

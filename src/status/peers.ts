@@ -50,6 +50,7 @@ function peerAnswer(
     capabilities: facts?.capabilities ?? [],
     ...(error === undefined ? {} : { lastError: { code: error.code, text: error.text, at: isoTime(error.at) } }),
     ...(facts?.retryAt === undefined ? {} : { retryAt: isoTime(facts.retryAt) }),
+    ...(intent.drain === undefined ? {} : { drain: intent.drain }),
     ...(bfd === undefined ? {} : { bfd }),
     ...(restart === undefined ? {} : { nextRestart: restart }),
     conditions: conditions.filter((condition) => condition.object === `peers/${intent.name}`),

@@ -9,6 +9,7 @@ import { loadSync } from '@grpc/proto-loader';
 import type { RouteAnswer, RouteQuery } from '#bgp/engine.ts';
 import { type IpAddress, networkAddress, parseAddress, parsePrefix, type Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
+import { type Duration, seconds } from '#lib/time.ts';
 import type { PodRow } from '#ipam/intent.ts';
 import type { EventAnswer, KernelRouteAnswer } from '#status/answers.ts';
 import { blockAnswers, driftAnswer, podAnswer, routeAnswerRow, statusAnswer } from '#status/node.ts';
@@ -23,6 +24,9 @@ export interface AdminModules {
   readonly lookup: (address: IpAddress) => Promise<KernelRouteAnswer>;
   readonly pods: () => Promise<readonly PodRow[]>;
   readonly reset: (peer: string, how: 'hard' | 'soft') => Promise<boolean>;
+  /** Every peer when none is named. */
+  readonly drain: (peers: readonly string[], wait: Duration) => void;
+  readonly undrain: (peers: readonly string[]) => void;
   readonly subscribe: (listener: (event: EventAnswer) => void) => () => void;
   readonly log: LogFunction;
 }
@@ -37,6 +41,7 @@ const MOST_ROUTES = 10_000;
 const WATCH_BACKLOG = 1000;
 const MOST_WATCHERS = 32;
 const CLOSE_MILLISECONDS = 300;
+const LONGEST_DRAIN_WAIT = 600;
 
 /** A request that cannot be served as it is; the text is for the caller. */
 class Refusal extends Error {
@@ -133,6 +138,16 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
       modules.log('info', 'peer.reset', { peer, soft: soft === true });
       return {};
     }),
+    DrainPeers: unary(({ names, waitSeconds: wait }) => {
+      if (typeof wait !== 'number' || !(wait >= 0 && wait <= LONGEST_DRAIN_WAIT))
+        throw invalid(`wait ${String(wait)}: 0 to ${LONGEST_DRAIN_WAIT} seconds`);
+      modules.drain(knownPeers(names, snapshot()), seconds(wait));
+      return {};
+    }),
+    UndrainPeers: unary(({ names }) => {
+      modules.undrain(knownPeers(names, snapshot()));
+      return {};
+    }),
     Watch: (call: grpc.ServerWritableStream<Fields, unknown>) => {
       if (watchers >= MOST_WATCHERS) {
         call.emit('error', {
@@ -147,6 +162,13 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
       });
     },
   };
+}
+
+function knownPeers(names: unknown, now: Snapshot): readonly string[] {
+  const peers = Array.isArray(names) ? names.map(String) : [];
+  const known = new Set((now.bgpIntent?.peers ?? []).map(({ name }) => name));
+  for (const peer of peers) if (!known.has(peer)) throw unknownPeer(peer, now);
+  return peers;
 }
 
 function unknownPeer(name: string, { bgpIntent }: Snapshot): Refusal {

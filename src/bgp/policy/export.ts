@@ -5,14 +5,14 @@
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
-import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
+import { type BgpIntent, type DrainStep, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { defaultLocalPref } from './accepted-attributes.ts';
 import { identifierNumber } from './import.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
 import type { Rewrite } from './rewrite.ts';
-import { prependAll } from './rewrite.ts';
+import { drained, prependAll } from './rewrite.ts';
 import { roleRules } from './roles.ts';
 
 const originated: Judgement = { accepted: true, reason: 'announced: originated here' };
@@ -75,15 +75,19 @@ const internalToInternal = refused('not announced: learned over an internal sess
 const noAdvertise = refused('not announced: community NO_ADVERTISE');
 const noExport = refused('not announced: community NO_EXPORT');
 
+const draining = refused('not announced: the peer is drained');
 const downOnly = (asn: number): Judgement => refused(`not announced: OTC ${asn}, for customers only`);
 
-type ExportPeer = Pick<PeerIntent, 'filters' | 'transit' | 'routeReflectorClient' | 'localAsn' | 'peerAsn' | 'role'>;
+type ExportPeer = Pick<
+  PeerIntent,
+  'filters' | 'transit' | 'routeReflectorClient' | 'localAsn' | 'peerAsn' | 'role' | 'drain'
+>;
 
 /** Equal where two peers of one kind are told the same. */
 export const exportKey = (
-  { filters, transit, routeReflectorClient, localAsn, role }: ExportPeer,
+  { filters, transit, routeReflectorClient, localAsn, role, drain }: ExportPeer,
   node: ExportNode,
-): string => JSON.stringify([filters, transit, routeReflectorClient ?? false, localAsn, role, node]);
+): string => JSON.stringify([filters, transit, routeReflectorClient ?? false, localAsn, role, drain ?? false, node]);
 
 export function compileExport(peer: ExportPeer, external: boolean, node: ExportNode): ExportRules {
   const filters: Record<Family, Filters> = {
@@ -97,7 +101,7 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
     return client ? toClient : from.client ? fromClient : internalToInternal;
   };
   const role = roleRules(peer);
-  return {
+  const rules: ExportRules = {
     // RFC 9234 §5, egress.
     target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
     learnedToo: peer.transit || (node.reflects && !external),
@@ -112,6 +116,30 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
       if (onlyToCustomer !== undefined && role?.holdsBack === true) return downOnly(onlyToCustomer);
       return filters[family](w0, w1, w2, w3, length, attributes) ?? judgement;
     },
+  };
+  return peer.drain === undefined ? rules : drainedExport(rules, peer.drain);
+}
+
+function drainedExport(rules: ExportRules, step: DrainStep): ExportRules {
+  const made = new WeakMap<Judgement, Judgement>();
+  const judged = (judgement: Judgement): Judgement => {
+    if (!judgement.accepted) return judgement;
+    if (step !== 'deprefer') return draining;
+    const known = made.get(judgement);
+    if (known !== undefined) return known;
+    const depreferred = {
+      ...judgement,
+      reason: `${judgement.reason}, with GRACEFUL_SHUTDOWN: the peer is drained`,
+      rewrite: drained.export(judgement.rewrite),
+    };
+    made.set(judgement, depreferred);
+    return depreferred;
+  };
+  return {
+    target: rules.target,
+    learnedToo: rules.learnedToo,
+    local: (...prefix) => judged(rules.local(...prefix)),
+    learned: (...path) => judged(rules.learned(...path)),
   };
 }
 

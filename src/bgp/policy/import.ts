@@ -10,7 +10,7 @@ import type { AcceptedAttributes } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
 import type { Rewrite } from './rewrite.ts';
-import { externalRewrite } from './rewrite.ts';
+import { drained, externalRewrite } from './rewrite.ts';
 import { remoteAsn, roleRules } from './roles.ts';
 
 /** What stands in a table of routes for no host outside its own link or machine. */
@@ -68,7 +68,7 @@ export const identifierNumber = (routerId: IpAddress): number =>
   new DataView(addressBytes(routerId).buffer).getUint32(0);
 
 export function compileImport(
-  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn' | 'role'>,
+  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn' | 'role' | 'drain'>,
   local: { readonly asn: Asn; readonly routerId: IpAddress; readonly clusterId?: IpAddress | undefined },
   never: NeverImported,
 ): ImportRules {
@@ -128,9 +128,9 @@ export function compileImport(
       return peer.importPolicy === 'DefaultRoute' && length !== 0 ? notDefaultRoute : byPolicy;
     },
     rewrite(judgement, attributes) {
-      if (judgement.rewrite !== undefined) return judgement.rewrite;
       const isMarked = role?.marksReceived === true && attributes.value.onlyToCustomer === undefined;
-      return attributes.gracefulShutdown || isMarked ? always : undefined;
+      const rewrite = judgement.rewrite ?? (attributes.gracefulShutdown || isMarked ? always : undefined);
+      return peer.drain === undefined ? rewrite : drained.import(rewrite);
     },
   };
 }
@@ -138,7 +138,10 @@ export function compileImport(
 /** Whether two intents of a peer judge every route alike; otherwise the adj-rib-in is judged anew. */
 export function sameImport(a: PeerIntent, b: PeerIntent): boolean {
   return (
-    a.importPolicy === b.importPolicy && a.allowedLocalAsns === b.allowedLocalAsns && sameFilters(a.filters, b.filters)
+    (a.drain === undefined) === (b.drain === undefined) &&
+    a.importPolicy === b.importPolicy &&
+    a.allowedLocalAsns === b.allowedLocalAsns &&
+    sameFilters(a.filters, b.filters)
   );
 }
 

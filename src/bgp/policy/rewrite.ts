@@ -90,3 +90,29 @@ export function externalRewrite(peer: Pick<PeerIntent, 'role' | 'peerAsn' | 'loc
     med: undefined,
   };
 }
+
+/** Each rewrite has one object for what it is while a peer is drained: caches know rewrites by identity. */
+function following(
+  key: string,
+  then: (path: PathAttributes) => PathAttributes,
+): (first: Rewrite | undefined) => Rewrite {
+  const alone: Rewrite = { key, apply: then, med: undefined };
+  const made = new WeakMap<Rewrite, Rewrite>();
+  return (first) => {
+    if (first === undefined) return alone;
+    const known = made.get(first);
+    if (known !== undefined) return known;
+    const both: Rewrite = { key: `${key} ${first.key}`, apply: (path) => then(first.apply(path)), med: first.med };
+    made.set(first, both);
+    return both;
+  };
+}
+
+/**
+ * What a drained peer's routes become (RFC 8326 §4.1): its own have the lowest preference here; ours say so to it, by community
+ * to another AS and by local preference within ours.
+ */
+export const drained = {
+  import: following('drained', (path) => ({ ...path, localPref: 0 })),
+  export: following('drained', (path) => ({ ...withCommunity(path, GRACEFUL_SHUTDOWN), localPref: 0 })),
+} as const;

@@ -28,7 +28,7 @@ import { Neighbours } from './neighbours.ts';
 import type { PeerContext, PeerSweep } from './peer.ts';
 import { Peer } from './peer.ts';
 import type { PeerOutput } from './peer-output.ts';
-import { planPeers } from './reconfigure.ts';
+import { planPeers, wantsSession } from './reconfigure.ts';
 import { StartWatch } from './restart.ts';
 import { queryRoutes } from './route-query.ts';
 import { Slices } from './slices.ts';
@@ -144,11 +144,8 @@ export class Speaker implements BgpEngine {
       const peer = this.#peers.get(intent.name);
       if (peer === undefined) continue;
       if (change === 'reset') {
-        if (intent.enabled) this.#end(peer, CEASE.otherConfigurationChange, 'configuration changed');
-        else {
-          this.#end(peer, CEASE.administrativeShutdown, intent.shutdownText ?? 'peer disabled');
-          this.#heard(intent.name);
-        }
+        // Without a session there is nothing to end; routes that a drain left in use are handed to the next one.
+        if (wantsSession(peer.intent)) this.#endBy(peer, intent);
         starting.push(peer);
       }
       this.#refresh(peer, intent, ownChanged || clusterChanged || change === 'reset', nodeChanged || change !== 'none');
@@ -237,10 +234,19 @@ export class Speaker implements BgpEngine {
     this.#open(peer);
   }
 
-  #end(peer: Peer, subcode: number, text: string): void {
+  #endBy(peer: Peer, desired: PeerIntent): void {
+    if (wantsSession(desired)) return this.#end(peer, CEASE.otherConfigurationChange, 'configuration changed');
+    const isDrained = desired.enabled;
+    const text = isDrained ? 'drained' : (desired.shutdownText ?? 'peer disabled');
+    this.#end(peer, CEASE.administrativeShutdown, text, isDrained);
+    this.#heard(desired.name);
+  }
+
+  /** `keepRoutes`: what the peer announced stays in use for the stale time. */
+  #end(peer: Peer, subcode: number, text: string, keepRoutes = false): void {
     const place = placeOf(peer.intent);
     const before = this.#ending.get(place);
-    const stopped = peer.stop(cease(subcode, text));
+    const stopped = peer.stop(cease(subcode, text), keepRoutes);
     const end = async (): Promise<void> => {
       await before;
       await stopped;
@@ -297,10 +303,7 @@ export class Speaker implements BgpEngine {
   }
 
   #beginStart(desired: BgpIntent): void {
-    this.#start.begin(
-      desired.peers.filter((peer) => peer.enabled),
-      this.#modules.clock.now(),
-    );
+    this.#start.begin(desired.peers.filter(wantsSession), this.#modules.clock.now());
     this.#armStartTimer();
     this.#reviewInherited();
   }

@@ -32,6 +32,7 @@ import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
 import { PeerNews } from './peer-news.ts';
 import { PeerOutput } from './peer-output.ts';
+import { wantsSession } from './reconfigure.ts';
 import { StaleRoutes, defaultStaleTime } from './stale-routes.ts';
 
 /**
@@ -93,6 +94,8 @@ export class Peer {
   #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
   /** Families whose End-of-RIB is still to come in this session. */
   readonly #awaited = new Set<Family>();
+  /** The session was ended by a drain, and its routes were kept. */
+  #drained = false;
   /** Of the present adjacency. */
   #stale: StaleRoutes | undefined;
   #droppedBefore: DroppedSegments = nothingDropped;
@@ -120,7 +123,7 @@ export class Peer {
   /** Opens the session if the intent wants one and nothing holds it down. */
   start(local: Pick<BgpIntent, 'routerId'>, listener: Listener): void {
     const { intent, endpoint } = this;
-    if (!intent.enabled || endpoint === undefined) return;
+    if (!wantsSession(intent) || endpoint === undefined) return;
     const { modules } = this.#context;
     this.hold(notConnected(this.intent, this.#context.view()));
     if (this.held !== undefined) return;
@@ -214,19 +217,22 @@ export class Peer {
   }
 
   /** Ends the session; resolves when the last byte is out. The peer's routes go, unless the next session takes them over. */
-  async stop(how: 'silent' | Reset): Promise<void> {
+  async stop(how: 'silent' | Reset, keepRoutes = false): Promise<void> {
     const { session, negotiated } = this;
     this.session = undefined;
     let kept: readonly Family[] = [];
     if (negotiated !== undefined) {
       this.#leaveEstablished();
       // RFC 8538 §4: whoever sends the NOTIFICATION keeps the routes as well.
-      if (how !== 'silent' && negotiated.notificationRestart && !isFinal(how)) kept = this.#restartFamilies(negotiated);
+      if (keepRoutes) kept = negotiated.context.families;
+      else if (how !== 'silent' && negotiated.notificationRestart && !isFinal(how))
+        kept = this.#restartFamilies(negotiated);
       const text = how === 'silent' ? 'closed without a word, for a restart' : how.text;
       this.#news.event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: kept.length > 0 });
     }
     if (negotiated === undefined || kept.length === 0) this.dropRoutes();
-    else this.#keepRoutes(kept, negotiated);
+    else this.#keepRoutes(kept, negotiated, keepRoutes ? this.#staleTime : undefined);
+    this.#drained = keepRoutes;
     await session?.stop(how);
   }
 
@@ -307,10 +313,13 @@ export class Peer {
 
   #keepOrFlush(negotiated: Negotiated): void {
     const said = negotiated.gracefulRestart?.families ?? [];
+    // A drained peer did not restart: its routes were in use all the time, until it says them again.
+    const drained = this.#drained;
+    this.#drained = false;
     this.#stale?.returned(
       (family) =>
         negotiated.context.families.includes(family) &&
-        said.some(({ afi, safi, forwarding }) => forwarding && familyOfAfi(afi, safi) === family),
+        (drained || said.some(({ afi, safi, forwarding }) => forwarding && familyOfAfi(afi, safi) === family)),
       this.#staleTime,
     );
   }
@@ -351,9 +360,9 @@ export class Peer {
     return (negotiated.gracefulRestart?.families ?? []).flatMap(({ afi, safi }) => familyOfAfi(afi, safi) ?? []);
   }
 
-  #keepRoutes(kept: readonly Family[], negotiated: Negotiated): void {
+  #keepRoutes(kept: readonly Family[], negotiated: Negotiated, restartTime?: Duration): void {
     this.#stale?.lost(kept, {
-      restartTime: seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0),
+      restartTime: restartTime ?? seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0),
       staleTime: this.#staleTime,
       consecutive: negotiated.notificationRestart,
     });

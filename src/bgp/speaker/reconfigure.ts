@@ -52,13 +52,19 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   staleTime: 'none',
   // A session of its own, with its own changes.
   bfd: 'none',
+  // The speaker ends the session itself at the last step.
+  drain: 'refresh',
 };
 
 const rank: Readonly<Record<ChangeClass, number>> = { none: 0, refresh: 1, reset: 2 };
 const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
 
+/** Whether the peer is to have a session at all. */
+export const wantsSession = ({ enabled, drain }: PeerIntent): boolean => enabled && drain !== 'down';
+
 /** The severest class among the fields that differ. */
 export function changeOf(observed: PeerIntent, desired: PeerIntent): ChangeClass {
+  if (wantsSession(observed) !== wantsSession(desired)) return 'reset';
   let severest: ChangeClass = 'none';
   for (const field of Object.keys(fieldClass) as (keyof PeerIntent)[]) {
     if (same(observed[field], desired[field])) continue;

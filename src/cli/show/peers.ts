@@ -8,9 +8,15 @@ import type { Colour } from '../output/text.ts';
 const sum = (counts: FamilyCounts): number => counts.ipv4 + counts.ipv6;
 const up = (peer: PeerAnswer): boolean => peer.state === 'Established';
 
+const stateText = (peer: PeerAnswer): string => {
+  if (!peer.enabled) return 'Shutdown';
+  if (peer.drain === 'down') return 'Drained';
+  return peer.drain === undefined ? peer.state : `${peer.state} (draining)`;
+};
+
 function stateColour(peer: PeerAnswer): Colour {
   if (up(peer)) return 'green';
-  return peer.enabled ? 'red' : 'dim';
+  return peer.enabled && peer.drain !== 'down' ? 'red' : 'dim';
 }
 
 export function showPeers(peers: readonly PeerAnswer[], now: number, options: TableOptions): readonly string[] {
@@ -19,7 +25,7 @@ export function showPeers(peers: readonly PeerAnswer[], now: number, options: Ta
     { title: 'PEER', value: (p) => p.name, shrinkTo: 12 },
     { title: 'ADDRESS', value: (p) => (p.port === 179 ? p.address : `${p.address} port ${p.port}`), shrinkTo: 15 },
     { title: 'AS', value: (p) => String(p.asn), align: 'right' },
-    { title: 'STATE', value: (p) => (p.enabled ? p.state : 'Shutdown'), colour: stateColour },
+    { title: 'STATE', value: stateText, colour: stateColour },
     { title: 'SINCE', value: (p) => ageSince(p.since, now), align: 'right' },
     { title: 'IN (ACC/RCV)', value: (p) => (up(p) ? `${sum(p.accepted)}/${sum(p.received)}` : ''), align: 'right' },
     { title: 'OUT', value: (p) => (up(p) ? String(sum(p.announced)) : ''), align: 'right' },
@@ -71,4 +77,7 @@ function peerNotes(peer: PeerAnswer, now: number): readonly Note[] {
 
 /** Exit code 1 when a session that should be up is not, or a peer has a condition that says error. */
 export const peersAreFine = (peers: readonly PeerAnswer[]): boolean =>
-  peers.every((peer) => (up(peer) || !peer.enabled) && peer.conditions.every((c) => c.severity !== 'error'));
+  peers.every(
+    (peer) =>
+      (up(peer) || !peer.enabled || peer.drain === 'down') && peer.conditions.every((c) => c.severity !== 'error'),
+  );

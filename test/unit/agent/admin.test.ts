@@ -29,6 +29,7 @@ const directory = mkdtempSync(join(tmpdir(), 'flatroute-admin-'));
 const path = join(directory, 'admin.sock');
 const queries: RouteQuery[] = [];
 const resets: string[] = [];
+const drains: string[] = [];
 const listeners = new Set<(event: EventAnswer) => void>();
 let later = false;
 let answers = 0;
@@ -68,6 +69,8 @@ before(async () => {
       resets.push(`${peer} ${how}`);
       return Promise.resolve(peer === 'tor-a');
     },
+    drain: (peers, wait) => void drains.push(`drain ${peers.join()} ${wait}`),
+    undrain: (peers) => void drains.push(`undrain ${peers.join()}`),
     subscribe: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -210,4 +213,14 @@ test('a reader that is too slow loses events and is told how many; nothing grows
   assert.ok(typeof told === 'number' && told > 1000);
   stop.abort();
   await reader.return?.(undefined);
+});
+
+test('a drain names peers that there are, and how long each step may take', async () => {
+  await client.drain(['tor-a'], 2.5);
+  await client.drain([], 0);
+  await client.undrain(['tor-a']);
+  assert.deepEqual(drains, ['drain tor-a 2500', 'drain  0', 'undrain tor-a']);
+  await assert.rejects(client.drain(['tor-x'], 1), /no peer is called tor-x; there are/);
+  await assert.rejects(client.undrain(['tor-x']), /no peer is called tor-x/);
+  await assert.rejects(client.drain([], 601), /wait 601: 0 to 600 seconds/);
 });
