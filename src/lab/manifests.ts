@@ -38,7 +38,8 @@ export interface PeerManifest {
   readonly name: string;
   readonly address: IpAddress;
   readonly interface?: string;
-  readonly asn: Asn;
+  /** `External`: whatever the peer says. */
+  readonly asn: Asn | 'External';
   readonly families: readonly Family[];
   readonly holdTimeSeconds: number;
   /** Key of the Secret `bgp` that holds the password. */
@@ -59,7 +60,7 @@ export function bgpPeer(it: PeerManifest): string {
     `metadata: { name: ${it.name} }`,
     'spec:',
     it.interface === undefined ? `  peerIP: "${it.address}"` : `  interface: ${JSON.stringify(it.interface)}`,
-    `  asNumber: ${it.asn}`,
+    it.asn === 'External' ? '  dynamicASN: External' : `  asNumber: ${it.asn}`,
     `  families: [${it.families.join(', ')}]`,
     `  holdTime: ${it.holdTimeSeconds}s`,
     '  connectTime: 1s',

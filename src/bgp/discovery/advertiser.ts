@@ -16,11 +16,15 @@ const shortestInterval = milliseconds(3300);
 const leastDistance = seconds(3);
 const longestDelay = milliseconds(500);
 
+/** A link that has just come up may not have its multicast route yet. */
+const retryTime = seconds(1);
+
 export interface AdvertiserModules {
   readonly clock: Clock;
   /** 0 (inclusive) to 1 (exclusive). */
   readonly random: () => number;
-  readonly send: () => void;
+  /** False: the link does not take it. */
+  readonly send: () => boolean;
 }
 
 export class Advertiser {
@@ -60,10 +64,10 @@ export class Advertiser {
     this.#next?.cancel();
     const cancel = clock.at(at, () => {
       const now = clock.now();
-      this.#sentAt = now;
+      const isSent = send();
+      if (isSent) this.#sentAt = now;
       const span = longestInterval - shortestInterval;
-      this.#arm(after(now, milliseconds(shortestInterval + span * random())));
-      send();
+      this.#arm(after(now, isSent ? milliseconds(shortestInterval + span * random()) : retryTime));
     });
     this.#next = { at, cancel };
   }

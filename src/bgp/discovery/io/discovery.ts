@@ -159,7 +159,7 @@ class Discovery implements NeighbourDiscovery {
       problem: undefined,
       search: new NeighbourSearch({
         clock,
-        solicit: () => this.#send(link, solicitation, 'routers'),
+        solicit: () => void this.#send(link, solicitation, 'routers'),
         isEstablished: () => isEstablished(name),
         changed: () => this.#changed(),
       }),
@@ -196,7 +196,7 @@ class Discovery implements NeighbourDiscovery {
     this.#port?.leave(link.index);
   }
 
-  #send(link: Link, bytes: Uint8Array, to: 'nodes' | 'routers'): void {
+  #send(link: Link, bytes: Uint8Array, to: 'nodes' | 'routers'): boolean {
     const before = link.problem;
     try {
       this.#port?.send(bytes, to, link.index);
@@ -206,6 +206,7 @@ class Discovery implements NeighbourDiscovery {
       link.problem = error.message;
     }
     if (link.problem !== before) this.#changed();
+    return link.problem === undefined;
   }
 
   #received({ bytes, source, interface: name }: Icmp6Datagram): void {

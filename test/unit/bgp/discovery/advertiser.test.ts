@@ -7,7 +7,12 @@ import { manualClock } from '../../../support/manual-clock.ts';
 function advertiser(random = 0.5) {
   const clock = manualClock();
   const sent: number[] = [];
-  return { clock, sent, it: new Advertiser({ clock, random: () => random, send: () => sent.push(clock.now()) }) };
+  const link = { takes: true };
+  const send = (): boolean => {
+    if (link.takes) sent.push(clock.now());
+    return link.takes;
+  };
+  return { clock, sent, link, it: new Advertiser({ clock, random: () => random, send }) };
 }
 
 test('the first advertisement leaves at once, the others in the interval', () => {
@@ -56,4 +61,14 @@ test('stopped it says nothing, and started again it keeps its distance', () => {
   it.start();
   clock.advance(milliseconds(1500));
   assert.deepEqual(sent, [0, 3000]);
+});
+
+test('what the link does not take is tried again a second later', () => {
+  const { clock, sent, link, it } = advertiser();
+  link.takes = false;
+  it.start();
+  clock.advance(milliseconds(1500));
+  link.takes = true;
+  clock.advance(milliseconds(500));
+  assert.deepEqual(sent, [2000]);
 });
