@@ -57,6 +57,21 @@ const reflector: RouterDescription = {
   announce: [],
 };
 
+/** A router whose ports to its nodes have no addresses. */
+const unnumbered: RouterDescription = {
+  ...rackRouter,
+  peers: [
+    {
+      name: 'node-1',
+      address: '::' as IpAddress,
+      interface: 'swp1',
+      asn: 64601 as Asn,
+      families,
+      accept: ['10.60.0.0/16', 'fd60::/16'] as unknown as readonly Prefix[],
+    },
+  ],
+};
+
 /** Each block of the page, by the name in its first line's comment. */
 const blocks: Readonly<Record<string, string>> = {
   'bird.conf': birdConfiguration(rackRouter),
@@ -72,6 +87,16 @@ const blocks: Readonly<Record<string, string>> = {
     families,
     holdTimeSeconds: HOLD_TIME_SECONDS,
     options: ['routeReflectorClient: true'],
+  }),
+  'bird.conf, unnumbered': birdConfiguration(unnumbered),
+  'bgpd.conf, unnumbered': frrConfiguration(unnumbered),
+  'peer-eth1.yaml, unnumbered': bgpPeer({
+    name: 'eth1',
+    address: '::' as IpAddress,
+    interface: 'eth1',
+    asn: 'External',
+    families,
+    holdTimeSeconds: HOLD_TIME_SECONDS,
   }),
   'bgp.yaml': bgpConfiguration({ asn: 64601 as Asn, importPolicy: 'DefaultRoute', nodeAddresses: true }),
   'peer-tor-a.yaml': bgpPeer({
