@@ -20,6 +20,9 @@ import { nlriOf, prefixesOf, routesOf } from '#bgp/wire/nlri.ts';
 import { describeNotification, shutdownData, shutdownText } from '#bgp/wire/notification.ts';
 import { decodeOpen, encodeOpen } from '#bgp/wire/open.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
+import { withoutNlri } from '#bgp/wire/nlri-cut.ts';
+import { PrefixTable } from '#bgp/rib/prefix-table.ts';
+import type { OwnedNlri } from '#bgp/wire/update-writer.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { addressBits, addressFromBytes, prefixOf } from '#lib/ip.ts';
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
@@ -181,7 +184,7 @@ const blank: PathAttributes = {
 
 /** Every prefix of every message, in order, by what the message says of it. */
 function readAll(bytes: Uint8Array, context: WireContext): { said: string[]; sizes: number[] } {
-  const stream = new MessageStream(context.maximumMessageBytes);
+  const stream = new MessageStream(Math.max(4096, context.maximumMessageBytes));
   stream.push(bytes);
   const said: string[] = [];
   const sizes: number[] = [];
@@ -282,6 +285,51 @@ describe('UpdateWriter', () => {
         }
         assert.deepEqual(one.take(), other.take());
       }),
+    );
+  });
+});
+
+describe('withoutNlri', () => {
+  test('leaves what the others wrote, in whole messages with something in them', () => {
+    const part = record({
+      family: fc.constantFrom<Family>('ipv4', 'ipv6'),
+      withdraw: fc.boolean(),
+      routes: fc.array(fc.tuple(fc.nat({ max: 3 }), fc.nat({ max: 200 })), { maxLength: 30 }),
+    });
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 5 }), someFamilies, fc.boolean(), (parts, ids, viaIpv6) => {
+        const context = withIds(contextWith(true, false, 120), ids);
+        const tables = { ipv4: new PrefixTable('ipv4'), ipv6: new PrefixTable('ipv6') };
+        const write = (missing: number): { messages: Uint8Array; owned: readonly OwnedNlri[] } => {
+          const writer = new UpdateWriter(context);
+          for (const { family, withdraw, routes } of parts) {
+            const classic = family === 'ipv4' && !viaIpv6;
+            const attributes = encodeAttributes({ ...blank, nextHop: classic ? blank.nextHop : undefined }, context);
+            if (withdraw) writer.beginWithdraw(family);
+            else writer.beginReach(attributes, family, classic ? undefined : nextHopBytes('2001:db8::1' as IpAddress));
+            for (const [owner, n] of routes) {
+              if (owner === missing) continue;
+              writer.own(owner);
+              const text = family === 'ipv4' ? `10.${n}.0.0/16` : `2001:db8:${n.toString(16)}::/48`;
+              writer.route(tables[family], tables[family].internPrefix(text as Prefix), n);
+            }
+          }
+          writer.end();
+          const { owned } = writer;
+          return { messages: writer.take(), owned };
+        };
+        const all = write(-1);
+        for (const owner of [1, 2, 3]) {
+          const cut = withoutNlri(
+            all.messages,
+            all.owned.filter((run) => run.owner === owner),
+          );
+          const left = readAll(cut, { ...context, extendedNextHop: true });
+          assert.deepEqual(left.said, readAll(write(owner).messages, { ...context, extendedNextHop: true }).said);
+          assert.ok(left.sizes.every((size) => size <= 120));
+        }
+      }),
+      { numRuns: 300 },
     );
   });
 });

@@ -132,7 +132,7 @@ export function openOf(options: SessionOptions, restart: LocalGracefulRestart | 
     families: peer.families,
     ...local.capabilities,
     role: roleOf(peer),
-    addPath: peer.addPath && { receive: peer.addPath.receive, send: false },
+    addPath: peer.addPath && { receive: peer.addPath.receive, send: peer.addPath.send > 1 },
     gracefulRestart: restart && {
       restarted: restart.restarted,
       notification: restart.notification,

@@ -105,6 +105,21 @@ const tieBreakers: readonly ((a: Candidate, b: Candidate) => number)[] = [
 ];
 const tieBreakerNames: readonly DecisionStep[] = ['routerId', 'clusterListLength', 'peerAddress', 'pathId'];
 
+/**
+ * Candidates in the order in which each would be the best if those before it were not there. MED forbids a comparison of
+ * pairs, so there is no other order that agrees with the decision process.
+ */
+export function* ranked(candidates: readonly Candidate[]): Generator<Candidate> {
+  for (let rest = candidates; rest.length > 0; ) {
+    const best = rest.length === 1 ? rest[0] : decide(rest, onlyBest)?.best;
+    if (best === undefined) return;
+    yield best;
+    rest = rest.filter((candidate) => candidate !== best);
+  }
+}
+
+const onlyBest: Multipath = { maximumPaths: 1, relax: true };
+
 /** `undefined` for no candidates. */
 export function decide(candidates: readonly Candidate[], multipath: Multipath): Decision | undefined {
   let rest: readonly Candidate[] = candidates;

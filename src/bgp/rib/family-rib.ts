@@ -14,7 +14,7 @@ import type { NlriBlock } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
 import type { Candidate, DecisionStep, Multipath } from './decision.ts';
-import { decide } from './decision.ts';
+import { decide, ranked } from './decision.ts';
 import type { FibOutput } from './fib-output.ts';
 import { Inherited } from './inherited.ts';
 import type { NextHops, Resolution } from './next-hops.ts';
@@ -458,6 +458,25 @@ export class FamilyRib {
       });
     }
     return candidates;
+  }
+
+  /** What may be announced of a decided prefix, the best first: our own, then paths by the decision process. */
+  *ranked(prefix: number): Generator<number> {
+    if (this.isLocal(prefix)) yield LOCAL_PATH;
+    for (const { path } of ranked(this.#candidates(prefix))) yield path;
+    if (!this.reflects) return;
+    // Behind them what only others can reach.
+    const unresolved = this.#candidates(prefix, true).filter(({ path }) => !this.isResolved(path));
+    for (const { path } of ranked(unresolved)) yield path;
+  }
+
+  /** The adjacency that a path came from; 0 for LOCAL_PATH. */
+  sourceOf(path: number): number {
+    return path === LOCAL_PATH ? 0 : (this.paths.slot[path] as number);
+  }
+
+  isResolved(path: number): boolean {
+    return this.#resolution(path).ok;
   }
 
   /** Paths in use for the prefix, the best first, and what made it the best; for people. */

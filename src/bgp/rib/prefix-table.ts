@@ -256,6 +256,11 @@ export class PrefixTable {
     return at + 1 + octets;
   }
 
+  /** Octets of `writeNlri`. */
+  nlriOctets(id: number): number {
+    return 1 + (((this.#length[id] as number) + 7) >> 3);
+  }
+
   prefix(id: number): Prefix {
     const bytes = new Uint8Array(this.#wide ? 16 : 4);
     this.writeAddress(id, bytes, 0);

@@ -1,6 +1,6 @@
 /**
- * Peers to which the same routes would be announced with the same bytes. In: the winner of a prefix; out: the number of the
- * encoded attributes to send, 0 for nothing. Attributes are computed and encoded once per group and received set,
+ * What peers are told to which the same routes are announced with the same bytes. In: the paths of a prefix; out: the numbers
+ * of the encoded attributes to send, 0 for nothing. Attributes are computed and encoded once per group and received set,
  * and interned across groups, so what a peer was sent is one number per prefix.
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
@@ -10,6 +10,7 @@ import type { Reflection } from '../policy/export.ts';
 import { exportedAttributes } from '../policy/export.ts';
 import type { Judgement } from '../policy/matcher.ts';
 import type { Rewrite } from '../policy/rewrite.ts';
+import type { EncodedStore } from './encoded-store.ts';
 import type { MpNextHop, PathAttributes, WireContext } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore } from './attribute-store.ts';
@@ -17,74 +18,64 @@ import type { FamilyRib } from './family-rib.ts';
 import { LOCAL_PATH } from './family-rib.ts';
 import type { NextHops } from './next-hops.ts';
 
-export interface EncodedAttributes {
-  readonly id: number;
-  readonly value: PathAttributes;
-  readonly bytes: Uint8Array;
-  /** Next hop of MP_REACH_NLRI; `undefined` for classic IPv4 NLRI. */
-  readonly mpNextHop: Uint8Array | undefined;
-  readonly nextHop: IpAddress;
-}
-
-interface StoredEncoding extends EncodedAttributes {
-  readonly key: string;
-  references: number;
-}
-
-/** Stands for "the peer has something, whatever it was": it differs from all that could be wanted. */
-export const SENT_UNKNOWN = 1;
-
-/** All encoded attributes in use, counted by prefixes sent and by the caches of the groups. */
-export class EncodedStore {
-  readonly #byKey = new Map<string, StoredEncoding>();
-  readonly #byId: (StoredEncoding | undefined)[] = [undefined, undefined];
-  readonly #free: number[] = [];
-
-  get size(): number {
-    return this.#byKey.size;
-  }
-
-  /** Takes a reference. */
-  intern(encoding: Omit<EncodedAttributes, 'id'>): number {
-    const { bytes, mpNextHop } = encoding;
-    const text = (part: Uint8Array): string => Buffer.from(part).toString('latin1');
-    const key = `${mpNextHop === undefined ? '' : text(mpNextHop)}|${text(bytes)}`;
-    let stored = this.#byKey.get(key);
-    if (stored === undefined) {
-      const id = this.#free.pop() ?? this.#byId.length;
-      stored = { ...encoding, id, key, references: 0 };
-      this.#byId[id] = stored;
-      this.#byKey.set(key, stored);
-    }
-    stored.references++;
-    return stored.id;
-  }
-
-  get(id: number): EncodedAttributes {
-    const stored = this.#byId[id];
-    if (stored === undefined) throw new RangeError(`no encoded attributes ${id}`);
-    return stored;
-  }
-
-  retain(id: number): void {
-    const stored = this.#byId[id];
-    if (stored !== undefined) stored.references++;
-  }
-
-  release(id: number): void {
-    const stored = this.#byId[id];
-    if (stored === undefined || --stored.references > 0) return;
-    this.#byKey.delete(stored.key);
-    this.#byId[id] = undefined;
-    this.#free.push(id);
-  }
-}
-
-/** The answer "leave what was sent as it is": the kernel does not have the route yet and will say when. */
+/** The answer "leave what was sent as it is": the kernel does not have the route yet, or it goes away; more will be heard. */
 export const KEEP = -1;
+
+/** Paths of one prefix that are to be announced, the best first. One list serves a whole engine, for one prefix after the other. */
+export class Offers {
+  readonly #pathIds: number[] = [];
+  readonly #encoded: number[] = [];
+  readonly #sources: number[] = [];
+
+  get count(): number {
+    return this.#encoded.length;
+  }
+
+  clear(): void {
+    this.#pathIds.length = 0;
+    this.#encoded.length = 0;
+    this.#sources.length = 0;
+  }
+
+  add(pathId: number, encoded: number, source: number): void {
+    this.#pathIds.push(pathId);
+    this.#encoded.push(encoded);
+    this.#sources.push(source);
+  }
+
+  pathId(at: number): number {
+    return this.#pathIds[at] as number;
+  }
+
+  encoded(at: number): number {
+    return this.#encoded[at] as number;
+  }
+
+  /** The adjacency that the path came from, 0 for none. */
+  source(at: number): number {
+    return this.#sources[at] as number;
+  }
+
+  has(pathId: number): boolean {
+    return this.#pathIds.includes(pathId);
+  }
+
+  hasEncoded(encoded: number): boolean {
+    return this.#encoded.includes(encoded);
+  }
+}
+
+/**
+ * RFC 7911 §2: an identifier is ours to choose, and need only tell the paths of a prefix apart. A path keeps its number, and
+ * so its identifier, as long as it is there. The number LOCAL_PATH becomes 1, and none becomes 0.
+ */
+export const pathIdOf = (path: number): number => (path === LOCAL_PATH ? 1 : path + 1);
+export const pathOfId = (pathId: number): number => (pathId === 1 ? LOCAL_PATH : pathId - 1);
 
 export interface UpdateGroupOptions {
   readonly family: Family;
+  /** Paths of one prefix at most, each with an identifier (RFC 7911); `undefined`: the best one, without. */
+  readonly paths: number | undefined;
   readonly rules: ExportRules;
   readonly external: boolean;
   /** CLUSTER_ID, unsigned; for what is reflected. */
@@ -135,13 +126,15 @@ export class UpdateGroup {
   readonly #plain = newCache();
   /** The same for what a rule's operations make of it. */
   readonly #rewritten = new Map<Rewrite, Cache>();
-  readonly key: string;
-  members = 0;
 
-  constructor(key: string, options: UpdateGroupOptions, modules: UpdateGroupModules) {
-    this.key = key;
+  constructor(options: UpdateGroupOptions, modules: UpdateGroupModules) {
     this.options = options;
     this.#modules = modules;
+  }
+
+  /** Routes have path identifiers. */
+  get withIds(): boolean {
+    return this.options.paths !== undefined;
   }
 
   /** Some learned route may be announced to its peers. */
@@ -239,8 +232,8 @@ export class UpdateGroup {
     });
   }
 
-  /** Why the prefix is or is not announced to the adjacency in `slot`; `undefined`: nothing is known of the prefix. */
-  judge(rib: FamilyRib, prefix: number, slot: number): Judgement | undefined {
+  /** Why the path of a prefix is or is not announced; LOCAL_PATH: what this node announces itself. */
+  judge(rib: FamilyRib, prefix: number, path: number): Judgement {
     const { table } = rib;
     const { rules, family } = this.options;
     const w0 = table.word(prefix, 0);
@@ -248,15 +241,13 @@ export class UpdateGroup {
     const w2 = table.word(prefix, 2);
     const w3 = table.word(prefix, 3);
     const length = table.lengthOf(prefix);
-    const best = rib.best(prefix);
-    if (best === LOCAL_PATH) return rules.local(family, w0, w1, w2, w3, length);
-    if (best === 0 || rib.paths.slot[best] === slot) return undefined;
-    const from = this.#modules.adjacencies.at(rib.paths.slot[best] as number);
-    const attributes = this.#modules.attributes.accepted(rib.paths.attributes[best] as number);
+    if (path === LOCAL_PATH) return rules.local(family, w0, w1, w2, w3, length);
+    const from = this.#modules.adjacencies.at(rib.paths.slot[path] as number);
+    const attributes = this.#modules.attributes.accepted(rib.paths.attributes[path] as number);
     const judgement = rules.learned(attributes, from, family, w0, w1, w2, w3, length);
     if (!judgement.accepted) return judgement;
-    if (this.#isReflected(from)) return this.#cannotKeep(rib.paths.nextHop[best] as number) ?? judgement;
-    return rib.isUnresolved(prefix) ? unresolved : judgement;
+    if (this.#isReflected(from)) return this.#cannotKeep(rib.paths.nextHop[path] as number) ?? judgement;
+    return rib.isResolved(path) ? judgement : unresolved;
   }
 
   #isReflected(from: Adjacency): boolean {
@@ -272,18 +263,38 @@ export class UpdateGroup {
     return isKnown ? undefined : otherFamily;
   }
 
-  /** Encoded attributes for a decided prefix, 0 for none, or KEEP. Never back to the adjacency it was learned from. */
-  wanted(rib: FamilyRib, prefix: number, slot: number, learned: boolean): number {
+  /** Encoded attributes for the best path of a decided prefix, 0 for none, or KEEP. `learned`: learned routes may be announced. */
+  wanted(rib: FamilyRib, prefix: number, learned: boolean): number {
     const best = rib.best(prefix);
-    if (best > 0 && !(this.learnedToo && learned)) return 0;
-    const judgement = this.judge(rib, prefix, slot);
-    if (judgement?.accepted !== true) return 0;
-    if (best === LOCAL_PATH) return this.#encode(0, judgement.rewrite);
-    const attributes = rib.paths.attributes[best] as number;
-    const from = this.#modules.adjacencies.at(rib.paths.slot[best] as number);
+    if (best === 0 || (best !== LOCAL_PATH && !(this.learnedToo && learned))) return 0;
+    return this.#offer(rib, prefix, best);
+  }
+
+  /** The paths of a decided prefix that differ to those who hear of them. False: KEEP. */
+  wantedPaths(rib: FamilyRib, prefix: number, learned: boolean, offers: Offers): boolean {
+    const most = this.options.paths ?? 1;
+    offers.clear();
+    for (const path of rib.ranked(prefix)) {
+      if (offers.count === most) break;
+      if (path !== LOCAL_PATH && !(this.learnedToo && learned)) break;
+      const encoded = this.#offer(rib, prefix, path);
+      if (encoded === KEEP) return false;
+      if (encoded !== 0 && !offers.hasEncoded(encoded)) offers.add(pathIdOf(path), encoded, rib.sourceOf(path));
+    }
+    return true;
+  }
+
+  #offer(rib: FamilyRib, prefix: number, path: number): number {
+    const judgement = this.judge(rib, prefix, path);
+    if (path === LOCAL_PATH) return judgement.accepted ? this.#encode(0, judgement.rewrite) : 0;
+    const attributes = rib.paths.attributes[path] as number;
+    const from = this.#modules.adjacencies.at(rib.paths.slot[path] as number);
+    // Its sweep is on its way, and another decision with it.
+    if (!from.alive) return KEEP;
+    if (!judgement.accepted) return 0;
     // The traffic for what is reflected does not come here, so it need not wait for the kernel.
     if (this.#isReflected(from))
-      return this.#encodeReflected(attributes, judgement.rewrite, rib.paths.nextHop[best] as number, from.routerId);
+      return this.#encodeReflected(attributes, judgement.rewrite, rib.paths.nextHop[path] as number, from.routerId);
     return rib.awaitsKernel(prefix) ? KEEP : this.#encode(attributes, judgement.rewrite);
   }
 }

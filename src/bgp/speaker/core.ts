@@ -6,10 +6,12 @@ import { AttributeStore } from '../rib/attribute-store.ts';
 import { FamilyRib } from '../rib/family-rib.ts';
 import { FibOutput } from '../rib/fib-output.ts';
 import { NextHops } from '../rib/next-hops.ts';
-import type { UpdateGroupOptions } from '../rib/update-group.ts';
-import { EncodedStore, UpdateGroup } from '../rib/update-group.ts';
+import { EncodedStore } from '../rib/encoded-store.ts';
+import { RoutePacker } from '../rib/route-packer.ts';
+import { UpdateGroups } from '../rib/update-groups.ts';
 import { decodeAttributes, encodeAttributes } from '../wire/attributes.ts';
 import { nextHopBytes } from '../wire/next-hop.ts';
+import { UpdateWriter } from '../wire/update-writer.ts';
 
 export class Core {
   readonly adjacencies = new Adjacencies();
@@ -18,59 +20,33 @@ export class Core {
   readonly encoded = new EncodedStore();
   readonly fib: FibOutput;
   readonly ribs: Readonly<Record<Family, FamilyRib>>;
-  readonly #groups = new Map<string, UpdateGroup>();
+  readonly groups: UpdateGroups;
 
-  constructor(emit: (update: FibUpdate) => void, decided: (rib: FamilyRib, prefix: number) => void) {
+  constructor(emit: (update: FibUpdate) => void) {
     this.fib = new FibOutput(emit);
     const modules = {
       adjacencies: this.adjacencies,
       attributes: this.attributes,
       nextHops: this.nextHops,
       fib: this.fib,
-      decided,
+      decided: (rib: FamilyRib, prefix: number): void => this.groups.decided(rib, prefix),
     };
     const multipath = { maximumPaths: 1, relax: true };
     this.ribs = {
       ipv4: new FamilyRib('ipv4', multipath, modules),
       ipv6: new FamilyRib('ipv6', multipath, modules),
     };
-    this.attributes.onFreed((id) => {
-      for (const group of this.#groups.values()) group.forget(id);
+    this.groups = new UpdateGroups({
+      attributes: this.attributes,
+      adjacencies: this.adjacencies,
+      nextHops: this.nextHops,
+      encoded: this.encoded,
+      packer: new RoutePacker(this.encoded),
+      rib: (family) => this.ribs[family],
+      writer: ({ context }) => new UpdateWriter(context),
+      encodeAttributes,
+      nextHopBytes,
     });
-  }
-
-  /** The group of peers that are told the same; `policyKey` is equal for equal export policies. */
-  joinGroup(policyKey: string, options: UpdateGroupOptions): UpdateGroup {
-    const { family, external, localAsn, nextHop, context } = options;
-    const key = [
-      family,
-      external,
-      localAsn,
-      nextHop.global,
-      nextHop.linkLocal,
-      context.fourOctetAs,
-      context.extendedNextHop,
-      policyKey,
-    ].join(' ');
-    let group = this.#groups.get(key);
-    if (group === undefined) {
-      group = new UpdateGroup(key, options, {
-        attributes: this.attributes,
-        adjacencies: this.adjacencies,
-        nextHops: this.nextHops,
-        encoded: this.encoded,
-        encodeAttributes,
-        nextHopBytes,
-      });
-      this.#groups.set(key, group);
-    }
-    group.members++;
-    return group;
-  }
-
-  leaveGroup(group: UpdateGroup): void {
-    if (--group.members > 0) return;
-    group.close();
-    this.#groups.delete(group.key);
+    this.attributes.onFreed((id) => this.groups.forget(id));
   }
 }

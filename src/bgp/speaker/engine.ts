@@ -16,7 +16,9 @@ import type { ExportNode } from '../policy/export.ts';
 import { exportNode, isClient } from '../policy/export.ts';
 import type { NeverImported } from '../policy/import.ts';
 import { compileImport, neverImported, sameImport } from '../policy/import.ts';
-import type { FamilyRib, Sweep } from '../rib/family-rib.ts';
+import type { AdjRibOut } from '../rib/adj-rib-out.ts';
+import type { Sweep } from '../rib/family-rib.ts';
+import type { GroupRibOut } from '../rib/group-rib-out.ts';
 import { CEASE } from '../wire/codes.ts';
 import { cease } from '../wire/notification.ts';
 import { BackPressure } from './back-pressure.ts';
@@ -28,6 +30,7 @@ import { Neighbours } from './neighbours.ts';
 import type { PeerContext, PeerSweep } from './peer.ts';
 import { Peer } from './peer.ts';
 import type { PeerOutput } from './peer-output.ts';
+import { routesPerRun } from './peer-output.ts';
 import { planPeers, wantsSession } from './reconfigure.ts';
 import { StartWatch } from './restart.ts';
 import { queryRoutes } from './route-query.ts';
@@ -36,7 +39,7 @@ import { Slices } from './slices.ts';
 /** Per step; a step takes about a millisecond, so a slice ends close to its time. */
 const pathsPerSweepStep = 8192;
 const decisionsPerStep = 1024;
-/** Peers that are written to in one step, 4096 prefixes each; with many peers they take turns. */
+/** Peers that catch up, and groups that are written to, in one step; with many of them they take turns. */
 const outputsPerStep = 2;
 
 /**
@@ -86,10 +89,8 @@ export class Speaker implements BgpEngine {
   constructor(options: SpeakerOptions, modules: EngineModules) {
     this.#options = options;
     this.#modules = modules;
-    this.#core = new Core(
-      (update) => modules.outputs.fib(update),
-      (rib, prefix) => this.#decided(rib, prefix),
-    );
+    this.#core = new Core((update) => modules.outputs.fib(update));
+    this.#core.groups.learned = !options.restarted;
     this.#slices = new Slices(modules.clock, modules.defer ?? ((work) => void setImmediate(work)), () => this.#step());
     this.#facts = new FactsPacer(modules.clock, () => this.#publish());
     this.#peerContext = {
@@ -97,7 +98,6 @@ export class Speaker implements BgpEngine {
       modules,
       view: () => this.#view,
       gracefulRestart: (peer) => this.#gracefulRestart(peer),
-      mayAnnounceLearned: () => this.#mayAnnounceLearned(),
       exportNode: () => this.#exportNode,
       isReading: () => this.#backPressure.isReading,
       wake: () => {
@@ -107,7 +107,8 @@ export class Speaker implements BgpEngine {
       changed: () => this.#facts.changed(),
       sweep: (sweep) => this.#sweep(sweep),
       opened: (output) => this.#outputs.add(output),
-      dispose: (output) => this.#dispose(output),
+      closed: (output) => this.#outputs.delete(output),
+      disposeRibOut: (ribOut) => this.#disposeRibOut(ribOut),
       heard: (peer, family) => this.#heard(peer.intent.name, family),
     };
     this.#neighbours = new Neighbours(modules, {
@@ -367,10 +368,6 @@ export class Speaker implements BgpEngine {
     };
   }
 
-  #mayAnnounceLearned(): boolean {
-    return !this.#options.restarted || this.#start.phase === 'done';
-  }
-
   setKernelView(view: KernelView): void {
     this.#view = view;
     this.#podInterfaces = new Set(view.interfaces.filter((link) => link.pod).map((link) => link.index));
@@ -395,7 +392,7 @@ export class Speaker implements BgpEngine {
     for (let i = 0; i < batch.prefixes.length; i++) {
       const rib = this.#core.ribs[batch.family[i] === 4 ? 'ipv4' : 'ipv6'];
       const prefix = batch.prefixes[i] as number;
-      if (rib.kernelHas(prefix, sequence)) this.#decided(rib, prefix);
+      if (rib.kernelHas(prefix, sequence)) this.#core.groups.decided(rib, prefix);
     }
     this.#confirmStart(sequence);
     this.#slices.wake();
@@ -404,11 +401,7 @@ export class Speaker implements BgpEngine {
   #confirmStart(sequence: number | undefined): void {
     if (!this.#start.confirmed(sequence, this.#modules.clock.now())) return;
     this.#cancelStartTimer?.();
-    if (this.#options.restarted) for (const output of this.#outputs) output.releaseLearned();
-  }
-
-  #decided(rib: FamilyRib, prefix: number): void {
-    for (const output of this.#outputs) output.decided(rib.family, prefix);
+    if (this.#options.restarted) this.#core.groups.releaseLearned();
   }
 
   #sweep(sweep: PeerSweep): void {
@@ -433,11 +426,14 @@ export class Speaker implements BgpEngine {
     });
   }
 
-  #dispose(output: PeerOutput): void {
-    this.#outputs.delete(output);
-    output.close();
-    this.#jobs.push(() => output.disposeSome(pathsPerSweepStep));
+  #disposeRibOut(ribOut: AdjRibOut): void {
+    const { group } = ribOut;
+    this.#jobs.push(() => ribOut.dispose(pathsPerSweepStep) || this.#disposeGroup(group));
     this.#slices.wake();
+  }
+
+  #disposeGroup(group: GroupRibOut): boolean {
+    return group.members.size === 0 && group.dispose(pathsPerSweepStep);
   }
 
   #step(): boolean {
@@ -467,8 +463,9 @@ export class Speaker implements BgpEngine {
     for (const { session } of this.#peers.values()) if (session !== undefined) yield session;
   }
 
-  /** Writes to the peers that have something to hear; whoever was served waits until the others were. */
+  /** Writes to those that have something to hear: peers that catch up, then groups. Whoever was served waits for the others. */
   #write(): boolean {
+    this.#settleGroups();
     const served: PeerOutput[] = [];
     for (const output of this.#outputs) {
       if (output.run()) served.push(output);
@@ -478,7 +475,13 @@ export class Speaker implements BgpEngine {
       // A send may have ended the session.
       if (this.#outputs.delete(output)) this.#outputs.add(output);
     }
-    return served.length > 0;
+    return this.#core.groups.run(routesPerRun, outputsPerStep) || served.length > 0;
+  }
+
+  #settleGroups(): void {
+    const { moved, left } = this.#core.groups.settle();
+    if (moved.size > 0) for (const output of this.#outputs) output.moved(moved);
+    for (const group of left) this.#jobs.push(() => this.#disposeGroup(group));
   }
 
   /** All that was heard is decided: the moment to say `complete`, if it is due. */

@@ -123,7 +123,7 @@ export function factsOf(
     return {
       prefix,
       peers: all
-        .filter((peer) => id !== 0 && (peer.output?.ribOut(family)?.sent(id) ?? 0) !== 0)
+        .filter((peer) => id !== 0 && peer.output?.ribOut(family)?.hasPrefix(id) === true)
         .map((peer) => peer.intent.name),
     };
   });

@@ -1,6 +1,7 @@
 /**
- * What one established session is told: an adj-rib-out per family, its update group, End-of-RIB and refresh markers. In:
- * changed prefixes, policy and next hops; out: bytes to the session while it takes them.
+ * What one established session is told: an adj-rib-out per family in its update group, End-of-RIB and refresh markers. In:
+ * policy, next hops, requests for a refresh; out: bytes to the session while it takes them. What changed for all peers of a
+ * group comes from the group.
  */
 import type { Family } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
@@ -9,14 +10,16 @@ import { compileExport, exportKey } from '../policy/export.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
+import type { GroupTerms } from '../rib/update-groups.ts';
+import { groupTerms } from '../rib/update-groups.ts';
 import type { MpNextHop } from '../wire/messages.ts';
 import { AFI, SAFI_UNICAST } from '../wire/codes.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
 import { UpdateWriter } from '../wire/update-writer.ts';
 import type { Peer, PeerContext } from './peer.ts';
 
-/** Prefixes looked at before the bytes are sent: enough to pack well, about 20 kB for IPv4. */
-const prefixesPerRun = 4096;
+/** Routes looked at before the bytes are sent: enough to pack well, about 20 kB for IPv4. */
+export const routesPerRun = 4096;
 
 interface FamilyOutput {
   readonly ribOut: AdjRibOut;
@@ -39,8 +42,6 @@ export class PeerOutput {
   readonly #writer: UpdateWriter;
   readonly #outputs = new Map<Family, FamilyOutput>();
   #policyKey = '';
-  /** Where letting go stands, once the session is over. */
-  #disposing = 1;
 
   constructor(peer: Peer, negotiated: Negotiated, adjacency: Adjacency, context: PeerContext) {
     this.#peer = peer;
@@ -73,39 +74,36 @@ export class PeerOutput {
         nextHop.global !== present.nextHop.global ||
         nextHop.linkLocal !== present.nextHop.linkLocal
       ) {
-        const observed = present.ribOut.group;
         present.nextHop = nextHop;
-        present.ribOut.group = this.#join(family, nextHop);
-        this.#context.core.leaveGroup(observed);
-        present.ribOut.walkAll();
+        this.#context.core.groups.move(present.ribOut, this.#terms(family, nextHop));
       }
     }
     this.#context.wake();
   }
 
-  #join(family: Family, nextHop: MpNextHop): AdjRibOut['group'] {
+  #terms(family: Family, nextHop: MpNextHop): GroupTerms {
     const { intent, external } = this.#peer;
+    const { context } = this.#negotiated;
     const node = this.#context.exportNode();
-    return this.#context.core.joinGroup(this.#policyKey, {
+    return groupTerms(this.#policyKey, {
       family,
+      paths: context.addPath?.send.includes(family) === true ? intent.addPath?.send : undefined,
       rules: compileExport(intent, external, node),
       external,
       clusterId: node.clusterId,
       localAsn: intent.localAsn,
       nextHop,
-      context: this.#negotiated.context,
+      context,
     });
   }
 
   #open(family: Family, nextHop: MpNextHop): void {
-    const { core } = this.#context;
-    const ribOut = new AdjRibOut(
-      core.ribs[family],
-      this.#join(family, nextHop),
-      this.#adjacency.slot,
-      core.encoded,
-      this.#context.mayAnnounceLearned(),
-    );
+    const group = this.#context.core.groups.group(this.#terms(family, nextHop));
+    const ribOut = new AdjRibOut(group, this.#adjacency.slot, {
+      isBlocked: () => this.blocked,
+      send: (bytes) => this.#send(bytes),
+    });
+    group.members.add(ribOut);
     this.#outputs.set(family, { ribOut, nextHop, endOfRib: true, endOfRefresh: false, refreshWanted: false });
   }
 
@@ -113,22 +111,15 @@ export class PeerOutput {
   #silence(family: Family, present: FamilyOutput | undefined): void {
     if (present === undefined) return;
     this.#outputs.delete(family);
-    present.ribOut.withdrawAll(this.#writer);
-    this.#send();
-    this.#context.core.leaveGroup(present.ribOut.group);
-    disposeNow(present.ribOut);
+    present.ribOut.withdrawAll();
+    this.#context.core.groups.leave(present.ribOut);
+    this.#context.disposeRibOut(present.ribOut);
   }
 
-  decided(family: Family, prefix: number): void {
-    this.#outputs.get(family)?.ribOut.decided(prefix);
-  }
-
-  /** Learned routes may be announced from now on. */
-  releaseLearned(): void {
-    for (const { ribOut } of this.#outputs.values()) {
-      ribOut.learned = true;
-      ribOut.walkAll();
-    }
+  /** These are in other groups now. A refresh that was on begins again: what was said of it counts no more. */
+  moved(ribOuts: ReadonlySet<AdjRibOut>): void {
+    for (const output of this.#outputs.values())
+      if (output.endOfRefresh && ribOuts.has(output.ribOut)) output.refreshWanted = true;
   }
 
   /** The peer wants everything again; asked for often before the next slice, it gets it once. */
@@ -147,39 +138,39 @@ export class PeerOutput {
     output.ribOut.resendAll();
   }
 
-  /** One slice; answers whether more could be written now. */
+  /** One slice of catching up and of markers; answers whether more could be written now. */
   run(): boolean {
-    if (this.blocked) return false;
     let worked = false;
     for (const family of families) {
       const output = this.#outputs.get(family);
       if (output === undefined) continue;
-      if (output.refreshWanted) this.#beginRefresh(family, output);
-      if (output.ribOut.run(this.#writer, prefixesPerRun)) worked = true;
-      this.#markers(family, output);
       if (this.blocked) return false;
+      if (output.refreshWanted && !output.ribOut.isNew) this.#beginRefresh(family, output);
+      if (output.ribOut.run(routesPerRun)) worked = true;
+      this.#markers(family, output);
     }
-    return worked;
+    return worked && !this.blocked;
   }
 
   #markers(family: Family, output: FamilyOutput): void {
     const { ribOut } = output;
-    const saidAll = ribOut.idle && ribOut.rib.undecidedCount === 0;
+    if (!(output.endOfRib || output.endOfRefresh) || output.refreshWanted) return;
+    if (!ribOut.idle || ribOut.rib.undecidedCount > 0) return;
+    const { group } = ribOut;
     // RFC 4724 §4.1: a restarting speaker sends its marker only when it knows what to announce.
-    if (saidAll && output.endOfRib && (ribOut.learned || !ribOut.group.learnedToo)) {
+    if (output.endOfRib && (group.learned || !group.policy.learnedToo)) {
       output.endOfRib = false;
       this.#writer.endOfRib(family);
+      this.#send(this.#writer.take());
     }
-    this.#send();
-    if (saidAll && output.endOfRefresh) {
+    if (output.endOfRefresh) {
       output.endOfRefresh = false;
       this.#raw(encodeRouteRefresh({ afi: AFI[family], safi: SAFI_UNICAST, subtype: 2 }));
     }
   }
 
-  #send(): void {
-    if (this.#writer.messages === 0) return;
-    this.#raw(this.#writer.take());
+  #send(bytes: Uint8Array): void {
+    this.#raw(bytes);
     this.#context.changed();
   }
 
@@ -188,29 +179,15 @@ export class PeerOutput {
   }
 
   withdrawAll(): void {
-    for (const { ribOut } of this.#outputs.values()) ribOut.withdrawAll(this.#writer);
-    this.#send();
+    for (const { ribOut } of this.#outputs.values()) ribOut.withdrawAll();
   }
 
-  /** Leaves the groups; what was sent is let go of in slices by `disposeSome`. */
+  /** Leaves the groups; what was noted is let go of in slices. */
   close(): void {
-    for (const { ribOut } of this.#outputs.values()) this.#context.core.leaveGroup(ribOut.group);
-  }
-
-  /** Answers whether something is left. */
-  disposeSome(count: number): boolean {
-    const [first] = this.#outputs;
-    if (first === undefined) return false;
-    const [family, { ribOut }] = first;
-    this.#disposing = ribOut.dispose(this.#disposing, count);
-    if (this.#disposing === 0) {
-      this.#outputs.delete(family);
-      this.#disposing = 1;
+    for (const { ribOut } of this.#outputs.values()) {
+      this.#context.core.groups.leave(ribOut);
+      this.#context.disposeRibOut(ribOut);
     }
-    return this.#outputs.size > 0;
+    this.#outputs.clear();
   }
-}
-
-function disposeNow(ribOut: AdjRibOut): void {
-  for (let at = 1; at !== 0; ) at = ribOut.dispose(at, 65_536);
 }

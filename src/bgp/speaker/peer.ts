@@ -19,6 +19,7 @@ import type { ExportNode } from '../policy/export.ts';
 import { isClient } from '../policy/export.ts';
 import type { SessionInterface } from '../io/tcp-socket.ts';
 import type { ImportRules } from '../policy/import.ts';
+import type { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
 import type { SessionError } from '../session/errors.ts';
@@ -47,9 +48,8 @@ export interface PeerContext {
   readonly core: Core;
   readonly modules: EngineModules;
   readonly view: () => KernelView;
-  /** Restarting state for our OPEN, and whether learned routes may be announced yet. */
+  /** Restarting state for our OPEN. */
   readonly gracefulRestart: (peer: Peer) => LocalGracefulRestart | undefined;
-  readonly mayAnnounceLearned: () => boolean;
   readonly exportNode: () => ExportNode;
   /** False: the engine is behind, and established sessions are not read. */
   readonly isReading: () => boolean;
@@ -58,7 +58,9 @@ export interface PeerContext {
   readonly changed: () => void;
   readonly sweep: (sweep: PeerSweep) => void;
   readonly opened: (output: PeerOutput) => void;
-  readonly dispose: (output: PeerOutput) => void;
+  readonly closed: (output: PeerOutput) => void;
+  /** Lets go of what was noted for an adj-rib-out that is used no more, and of its group if it was the last. */
+  readonly disposeRibOut: (ribOut: AdjRibOut) => void;
   /** The peer's table of the family is here. */
   readonly heard: (peer: Peer, family: Family) => void;
 }
@@ -374,7 +376,10 @@ export class Peer {
     this.flaps++;
     this.since = this.#context.modules.wallClock();
     this.#awaited.clear();
-    if (this.output !== undefined) this.#context.dispose(this.output);
+    if (this.output !== undefined) {
+      this.output.close();
+      this.#context.closed(this.output);
+    }
     this.output = undefined;
   }
 

@@ -12,7 +12,7 @@ import { LOCAL_PATH } from '../rib/family-rib.ts';
 import { PATH_FLAG } from '../rib/paths.ts';
 import { insideTest } from '../policy/matcher.ts';
 import { maskWord, prefixWords } from '../policy/words.ts';
-import { SENT_UNKNOWN } from '../rib/update-group.ts';
+import { pathOfId } from '../rib/update-group.ts';
 import { asPathText, defaultLocalPref } from '../policy/accepted-attributes.ts';
 import { formatCommunity, formatExtendedCommunity, formatLargeCommunity } from '../wire/format.ts';
 import type { PathAttributes } from '../wire/messages.ts';
@@ -209,11 +209,12 @@ const localRow = (prefix: Prefix): RouteRow => ({
   stale: false,
 });
 
-/** Between a change and the decision the best path may be gone already, and its number may mean another. */
-const announcedBecause = (rib: FamilyRib, id: number, ribOut: AdjRibOut): string =>
-  rib.isUndecided(id)
-    ? 'announced: to be decided again'
-    : (ribOut.group.judge(rib, id, ribOut.slot)?.reason ?? 'announced: to be withdrawn');
+/** Between a change and the decision a path may be gone already, and its number may mean another. */
+function announcedBecause({ rib, group }: AdjRibOut, id: number, path: number): string {
+  if (rib.isUndecided(id)) return 'announced: to be decided again';
+  const isThere = path === LOCAL_PATH ? rib.isLocal(id) : path !== 0 && rib.paths.prefix[path] === id;
+  return isThere ? group.policy.judge(rib, id, path).reason : 'announced: to be withdrawn';
+}
 
 function* announcedRows(
   rib: FamilyRib,
@@ -223,19 +224,25 @@ function* announcedRows(
 ): Generator<RouteRow> {
   for (const [name, peer] of peers) {
     const ribOut = peer.output?.ribOut(rib.family);
-    const sent = ribOut?.sent(id) ?? 0;
-    if (ribOut === undefined || sent === 0 || sent === SENT_UNKNOWN) continue;
-    const encoded = core.encoded.get(sent);
-    yield {
-      prefix: rib.table.prefix(id),
-      peer: name,
-      nextHop: encoded.nextHop,
-      ...describe(encoded.value),
-      accepted: true,
-      reason: announcedBecause(rib, id, ribOut),
-      best: true,
-      multipath: false,
-      stale: false,
-    };
+    if (ribOut === undefined) continue;
+    const { rows, policy } = ribOut.group;
+    for (let row = rows.first(id); row !== 0; row = rows.next(row)) {
+      const sent = ribOut.sent(row);
+      if (sent === 0) continue;
+      const path = policy.withIds ? pathOfId(rows.pathId(row)) : rib.best(id);
+      const encoded = core.encoded.get(sent);
+      yield {
+        prefix: rib.table.prefix(id),
+        peer: name,
+        ...(policy.withIds ? { pathId: rows.pathId(row) } : {}),
+        nextHop: encoded.nextHop,
+        ...describe(encoded.value),
+        accepted: true,
+        reason: announcedBecause(ribOut, id, path),
+        best: path === rib.best(id),
+        multipath: false,
+        stale: false,
+      };
+    }
   }
 }

@@ -14,6 +14,19 @@ import { beginMessage, endMessage } from './header.ts';
 import { MESSAGE_TYPE } from './messages.ts';
 import type { WireContext } from './messages.ts';
 
+/** Whoever has prefixes by number: how many octets one takes as NLRI, and writes them; answers the position behind. */
+export interface NlriSource {
+  nlriOctets(id: number): number;
+  writeNlri(id: number, out: Uint8Array, at: number): number;
+}
+
+/** Octets from `from` to `to` of what was written are NLRI of this owner. */
+export interface OwnedNlri {
+  readonly owner: number;
+  readonly from: number;
+  readonly to: number;
+}
+
 type Section = 'none' | 'reach' | 'mpReach' | 'withdraw' | 'mpUnreach';
 
 const MP_FLAGS = FLAG.optional | FLAG.extendedLength;
@@ -36,12 +49,21 @@ export class UpdateWriter {
   private start = -1;
   /** Where the length of the open field is to be patched, and where what it counts begins. */
   private lengthAt = 0;
+  private owner = 0;
+  /** Where the present owner's NLRI begin in the open message; -1: nowhere yet. */
+  private ownedFrom = -1;
+  private ownedRuns: OwnedNlri[] = [];
   /** The writer must not get beyond this with prefixes: what follows them needs the rest. */
   private limit = 0;
 
   constructor(context: Pick<WireContext, 'maximumMessageBytes' | 'addPath'>) {
     this.longest = context.maximumMessageBytes;
     this.idFamilies = context.addPath?.send ?? [];
+  }
+
+  /** NLRI written since the last `take` whose owner is not 0, in order. A run never goes beyond a message. */
+  get owned(): readonly OwnedNlri[] {
+    return this.ownedRuns;
   }
 
   /** Messages written since the last `take`, the open one included. */
@@ -56,14 +78,19 @@ export class UpdateWriter {
    */
   beginReach(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean {
     this.end();
-    const fixed = HEADER_BYTES + 4 + attributes.length + (nextHop === undefined ? 0 : 4 + 5 + nextHop.length);
-    if (fixed + this.idOctetsOf(family) + longestPrefix[family] > this.longest) return false;
+    if (!this.fits(attributes, family, nextHop)) return false;
     if (nextHop === undefined && family === 'ipv6') throw new TypeError('IPv6 routes need a next hop in MP_REACH_NLRI');
     this.section = nextHop === undefined ? 'reach' : 'mpReach';
     this.choose(family);
     this.attributes = attributes;
     this.nextHop = nextHop ?? nothing;
     return true;
+  }
+
+  /** There is room for at least one prefix beside these attributes. */
+  fits(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean {
+    const fixed = HEADER_BYTES + 4 + attributes.length + (nextHop === undefined ? 0 : 4 + 5 + nextHop.length);
+    return fixed + this.idOctetsOf(family) + longestPrefix[family] <= this.longest;
   }
 
   /** Withdraws what comes next: IPv4 in the classic field, IPv6 in MP_UNREACH_NLRI. */
@@ -90,6 +117,27 @@ export class UpdateWriter {
     buffer[at + 2] = id >>> 8;
     buffer[at + 3] = id;
     return at + PATH_ID_BYTES;
+  }
+
+  /** Whose prefixes come next, for `owned`; 0: nobody's. */
+  own(owner: number): void {
+    if (owner === this.owner) return;
+    this.endOwned();
+    this.owner = owner;
+    if (this.start >= 0) this.ownedFrom = this.writer.length;
+  }
+
+  private endOwned(): void {
+    const { owner, ownedFrom } = this;
+    const to = this.writer.length;
+    if (owner !== 0 && ownedFrom >= 0 && to > ownedFrom) this.ownedRuns.push({ owner, from: ownedFrom, to });
+    this.ownedFrom = -1;
+  }
+
+  /** One prefix by its number. */
+  route(source: NlriSource, id: number, pathId: number): void {
+    const buffer = this.room(this.idOctets + source.nlriOctets(id));
+    this.writer.length = source.writeNlri(id, buffer, this.pathId(buffer, this.writer.length, pathId));
   }
 
   /** One IPv4 prefix: the address as an unsigned 32-bit number, host bits zero. */
@@ -130,6 +178,7 @@ export class UpdateWriter {
   end(): void {
     if (this.start >= 0) this.close();
     this.section = 'none';
+    this.owner = 0;
   }
 
   /** RFC 4724 §2. */
@@ -155,6 +204,7 @@ export class UpdateWriter {
   take(): Uint8Array {
     this.end();
     this.count = 0;
+    this.ownedRuns = [];
     return this.writer.take();
   }
 
@@ -193,6 +243,7 @@ export class UpdateWriter {
         this.openMp(ATTRIBUTE.mpUnreachNlri);
         break;
     }
+    this.ownedFrom = writer.length;
   }
 
   /** Withdrawn routes length, total attribute length (open), attribute header (length open), AFI, SAFI. */
@@ -210,6 +261,7 @@ export class UpdateWriter {
 
   private close(): void {
     const { writer, lengthAt } = this;
+    this.endOwned();
     if (this.section === 'withdraw') {
       writer.patchU16(lengthAt, writer.length - lengthAt - 2);
       writer.u16(0);

@@ -7,6 +7,7 @@ import { compileExport } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { AdjRibOut } from '#bgp/rib/adj-rib-out.ts';
 import type { Adjacency } from '#bgp/rib/adjacency.ts';
+import { groupTerms } from '#bgp/rib/update-groups.ts';
 import { Core } from '#bgp/speaker/core.ts';
 import { encodeAttributes } from '#bgp/wire/attributes.ts';
 import type { WireContext } from '#bgp/wire/messages.ts';
@@ -85,23 +86,16 @@ class Bench {
   fibRows = 0;
   readonly core: Core;
   readonly family: Family;
-  readonly outs: AdjRibOut[] = [];
-  writer = new UpdateWriter(context);
   bytesOut = 0;
 
   constructor(family: Family) {
     this.family = family;
-    this.core = new Core(
-      (update) => {
-        this.fibRows += update.groupIds.length;
-        const batch = this.core.fib.acknowledge(update.sequence);
-        // The played kernel is done at once, after the engine's own bookkeeping.
-        if (batch !== undefined) this.applied.push({ sequence: update.sequence, prefixes: batch.prefixes });
-      },
-      (rib, prefix) => {
-        for (const out of this.outs) if (out.rib === rib) out.decided(prefix);
-      },
-    );
+    this.core = new Core((update) => {
+      this.fibRows += update.groupIds.length;
+      const batch = this.core.fib.acknowledge(update.sequence);
+      // The played kernel is done at once, after the engine's own bookkeeping.
+      if (batch !== undefined) this.applied.push({ sequence: update.sequence, prefixes: batch.prefixes });
+    });
     this.core.nextHops.setView(kernelView([['192.0.2.1/24', '2001:db9::1/64']]));
   }
 
@@ -144,17 +138,17 @@ class Bench {
   confirm(): void {
     const rib = this.core.ribs[this.family];
     for (const { sequence, prefixes } of this.applied.splice(0))
-      for (const prefix of prefixes)
-        if (rib.kernelHas(prefix, sequence)) for (const out of this.outs) out.decided(prefix);
+      for (const prefix of prefixes) if (rib.kernelHas(prefix, sequence)) this.core.groups.decided(rib, prefix);
   }
 
   announce(): void {
-    for (const out of this.outs) while (out.run(this.writer, 4096)) this.bytesOut += this.writer.take().length;
+    while (this.core.groups.run(4096, 1));
   }
 
   transitPeer(): void {
-    const group = this.core.joinGroup('bench', {
+    const terms = groupTerms('bench', {
       family: this.family,
+      paths: undefined,
       rules: compileExport(peerIntent({ name: 'p', transit: true }), true, { reflects: false, clusterId: 0 }),
       external: true,
       clusterId: 0,
@@ -165,7 +159,15 @@ class Bench {
       },
       context,
     });
-    this.outs.push(new AdjRibOut(this.core.ribs[this.family], group, 99, this.core.encoded, true));
+    const group = this.core.groups.group(terms);
+    const member = new AdjRibOut(group, 99, {
+      isBlocked: () => false,
+      send: (bytes) => {
+        this.bytesOut += bytes.length;
+      },
+    });
+    group.members.add(member);
+    while (member.run(4096));
   }
 }
 

@@ -1,4 +1,4 @@
-// Several paths of one peer for one prefix (RFC 7911): what comes, with a peer whose bytes the test makes.
+// Several paths for one prefix in one session (RFC 7911): what comes, with a peer whose bytes the test makes, and what goes.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Asn, IpAddress } from '#lib/ip.ts';
@@ -208,5 +208,154 @@ describe('paths of one peer for one prefix', () => {
     await network.settle();
     assert.deepEqual(said(node), [`${p} 1 192.0.2.11 65002`, `${p} 5 192.0.2.10 65002`]);
     assert.deepEqual(node.kernel.get(p), ['192.0.2.10%1', '192.0.2.11%1']);
+  });
+});
+
+/**
+ * A router in transit between `edges` (AS 65011 and on), which all announce the prefix, and `leaf` (AS 65002), to which it may
+ * announce `send` paths.
+ */
+async function transit(
+  send: number,
+  toEdge: Partial<PeerIntent> = {},
+): Promise<{ network: Network; router: Node; leaf: Node; edges: Node[] }> {
+  const network = new Network();
+  const router = network.node('router');
+  const leaf = network.node('leaf');
+  const edges = [1, 2, 3].map((n) => network.node(`edge${n}`));
+  router.speaker.setKernelView(kernelView([['192.0.2.1/24'], ['203.0.113.1/24']]));
+  leaf.speaker.setKernelView(kernelView([['192.0.2.2/24']]));
+  router.speaker.apply(
+    intent({
+      peers: [
+        peerIntent({ name: 'leaf', transit: true, addPath: { receive: true, send } }),
+        ...edges.map((_, n) =>
+          peerIntent({
+            name: `edge${n + 1}`,
+            address: ip(`203.0.113.${11 + n}`),
+            sourceAddress: ip('203.0.113.1'),
+            peerAsn: asn(65011 + n),
+            transit: true,
+            addPath: { receive: true, send },
+            ...toEdge,
+          }),
+        ),
+      ],
+    }),
+    1,
+  );
+  leaf.speaker.apply(
+    intent({
+      asn: asn(65002),
+      routerId: ip('10.255.0.2'),
+      peers: [
+        peerIntent({
+          name: 'router',
+          address: ip('192.0.2.1'),
+          sourceAddress: ip('192.0.2.2'),
+          peerAsn: asn(65001),
+          localAsn: asn(65002),
+          addPath: { receive: true, send: 1 },
+        }),
+      ],
+    }),
+    1,
+  );
+  for (const [n, edge] of edges.entries()) announceAt(edge, n, [p]);
+  await network.settle();
+  return { network, router, leaf, edges };
+}
+
+function announceAt(edge: Node, n: number, prefixes: readonly string[], generation = 1): void {
+  edge.speaker.setKernelView(kernelView([[`203.0.113.${11 + n}/24`]]));
+  edge.speaker.apply(
+    intent({
+      asn: asn(65011 + n),
+      routerId: ip(`10.255.1.${n}`),
+      announcements: prefixes.map((text) => ({ prefix: prefix(text), source: 'advertise' as const })),
+      peers: [
+        peerIntent({
+          name: 'router',
+          address: ip('203.0.113.1'),
+          sourceAddress: ip(`203.0.113.${11 + n}`),
+          peerAsn: asn(65001),
+          localAsn: asn(65011 + n),
+          addPath: { receive: true, send: 1 },
+        }),
+      ],
+    }),
+    generation,
+  );
+}
+
+const heard = (node: Node): (readonly [number | undefined, string])[] =>
+  node.received('router').map((row) => [row.pathId, row.asPath]);
+
+describe('paths that are announced', () => {
+  test('are the best ones, as many as were asked for, with identifiers', async () => {
+    const { router, leaf } = await transit(2);
+    assert.deepEqual(
+      heard(leaf).map(([, path]) => path),
+      ['65001 65011', '65001 65012'],
+    );
+    const ids = heard(leaf).map(([id]) => id);
+    assert.equal(new Set(ids).size, 2);
+    assert.ok(ids.every((id) => id !== undefined && id > 0));
+    const announced = router.rows('announced', 'leaf');
+    assert.deepEqual(
+      announced.map((row) => [row.pathId, row.best, row.reason]),
+      [
+        [ids[0], true, 'announced: transit'],
+        [ids[1], false, 'announced: transit'],
+      ],
+    );
+    assert.equal(router.facts?.peers.find(({ name }) => name === 'leaf')?.announced.ipv4, 2);
+  });
+
+  test('are one, without an identifier, where nothing was agreed', async () => {
+    const { leaf } = await transit(1);
+    assert.deepEqual(heard(leaf), [[undefined, '65001 65011']]);
+  });
+
+  test('do not go back to the peer that they came from', async () => {
+    const { edges } = await transit(3, { allowedLocalAsns: 1 });
+    assert.deepEqual(
+      edges.map((edge) => heard(edge).map(([, path]) => path)),
+      [
+        ['65001 65012', '65001 65013'],
+        ['65001 65011', '65001 65013'],
+        ['65001 65011', '65001 65012'],
+      ],
+    );
+  });
+
+  test('keep their identifiers when another comes or goes, and only what changed is said', async () => {
+    const { network, router, leaf, edges } = await transit(2);
+    const before = new Map(heard(leaf).map(([id, path]) => [path, id]));
+    const messages = router.session('leaf').messages.sent;
+    announceAt(edges[0] as Node, 0, [], 2);
+    await network.settle();
+    const after = new Map(heard(leaf).map(([id, path]) => [path, id]));
+    assert.deepEqual([...after.keys()], ['65001 65012', '65001 65013']);
+    assert.equal(after.get('65001 65012'), before.get('65001 65012'));
+    assert.equal(
+      router.session('leaf').messages.sent - messages,
+      2,
+      'the third path is announced, the first withdrawn',
+    );
+    announceAt(edges[1] as Node, 1, [], 2);
+    announceAt(edges[2] as Node, 2, [], 2);
+    await network.settle();
+    assert.deepEqual(heard(leaf), []);
+  });
+
+  test('are said again, all of them, when the peer asks', async () => {
+    const { network, router, leaf } = await transit(2);
+    const before = router.session('leaf').messages.sent;
+    const table = heard(leaf);
+    assert.ok(leaf.speaker.reset('router', 'soft'));
+    await network.settle();
+    assert.deepEqual(heard(leaf), table);
+    assert.equal(router.session('leaf').messages.sent - before, 4, 'two UPDATEs between two markers');
   });
 });
