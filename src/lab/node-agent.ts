@@ -25,6 +25,7 @@ export interface PeerView {
   readonly state: string;
   readonly families: readonly string[];
   readonly announced: { readonly ipv4: number; readonly ipv6: number };
+  readonly drain?: string;
   readonly flaps: number;
   readonly lastError?: { readonly code: string; readonly text: string };
   readonly bfd?: {

@@ -14,7 +14,7 @@ import type { BfdOptions, RouterKind } from '#lab/routers/router.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { cannotRun } from '../interop/two-routers.ts';
 import { Rack } from '../support/rack.ts';
-import { type Direction, Streams } from '../support/streams.ts';
+import { Streams, assertNothingLost, clock } from '../support/streams.ts';
 
 /** Without a number: some without BFD, and one with each way of it. */
 const wantedKills = process.env['FLATROUTE_KILLS'];
@@ -32,19 +32,6 @@ function randomOf(start: number): () => number {
   };
 }
 
-/** Every direction lost nothing; what was going on at a gap stands in `timeline`. */
-function assertNothingLost(directions: readonly Direction[], timeline: readonly string[]): void {
-  const lines = directions
-    .filter(({ lost }) => lost > 0)
-    .map(({ name, sent, lost, gaps }) => {
-      const where = gaps.map(
-        ({ first, last, from, to }) => `${first}-${last} sent between ${clock(from)} and ${clock(to)}`,
-      );
-      return `${name}: ${lost} of ${sent} lost: ${where.join('; ')}`;
-    });
-  assert.deepEqual(lines, [], `${lines.join('\n')}\n${timeline.join('\n')}`);
-}
-
 /** Both routers, once BFD is up with them. */
 const watched = async (rack: Rack): Promise<readonly PeerView[]> =>
   await waitFor(
@@ -56,8 +43,6 @@ const watched = async (rack: Rack): Promise<readonly PeerView[]> =>
     },
     { deadline: seconds(15) },
   );
-
-const clock = (at: number): string => (at === 0 ? '?' : new Date(at).toISOString().slice(11, 23));
 
 /** With BFD the routers would notice after 150 ms what they must not notice at all. */
 const variants: readonly (readonly [string, RouterKind, BfdOptions | undefined])[] = [

@@ -48,6 +48,8 @@ export interface RackOptions {
   readonly bfd?: BfdOptions;
   /** What both routers announce besides. */
   readonly announce?: readonly Prefix[];
+  /** The routers are linked and tell each other what they learn, so that one can carry what the other had. */
+  readonly interconnected?: boolean;
 }
 
 export class Rack implements AsyncDisposable {
@@ -80,10 +82,14 @@ export class Rack implements AsyncDisposable {
         await linkHosts(lab, i + 3, host, vm);
         await host.ip(families.map((family) => `route add ${vmAddress[family]} via ${linkAddress(i + 3, 2, family)}`));
         const peers = [peerOf(i + 1, 1, 'node', nodeAsn, more.bfd === undefined ? {} : { bfd: more.bfd })];
+        const other = sides[1 - i] as Side;
+        if (more.interconnected === true) peers.push(peerOf(5, i === 0 ? 2 : 1, 'sibling', other.asn));
         const side = sides[i] as Side;
         const said = { ...side, announce: [...side.announce, ...(more.announce ?? [])] };
         routers.push(makeRouter(kind, host, description(said, peers, HOLD_SECONDS)));
       }
+      const [one, two] = hosts;
+      if (more.interconnected === true && one !== undefined && two !== undefined) await linkHosts(lab, 5, one, two);
       const hops = (family: Family): string =>
         hosts.map((_, i) => `nexthop via ${linkAddress(i + 3, 1, family)}`).join(' ');
       await vm.ip([

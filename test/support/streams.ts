@@ -87,3 +87,19 @@ export class Streams {
     });
   }
 }
+
+/** Every direction lost nothing; what was going on at a gap stands in `timeline`. */
+export function assertNothingLost(directions: readonly Direction[], timeline: readonly string[]): void {
+  const lines = directions
+    .filter(({ lost }) => lost > 0)
+    .map(({ name, sent, lost, gaps }) => {
+      const where = gaps.map(
+        ({ first, last, from, to }) => `${first}-${last} sent between ${clock(from)} and ${clock(to)}`,
+      );
+      return `${name}: ${lost} of ${sent} lost: ${where.join('; ')}`;
+    });
+  assert.deepEqual(lines, [], `${lines.join('\n')}\n${timeline.join('\n')}`);
+}
+
+/** Wall clock of a gap or a happening, to the millisecond. */
+export const clock = (at: number): string => (at === 0 ? '?' : new Date(at).toISOString().slice(11, 23));
