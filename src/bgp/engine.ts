@@ -189,6 +189,12 @@ export interface Announcement {
   readonly communities?: readonly Community[] | undefined;
 }
 
+/** Whether a family's prefixes are so many that people are to know before the session goes down. */
+export const isNearLimit = (
+  received: number,
+  { maxPrefixes, maxPrefixesWarning }: Pick<PeerIntent, 'maxPrefixes' | 'maxPrefixesWarning'>,
+): boolean => maxPrefixesWarning !== undefined && received * 100 >= maxPrefixes * maxPrefixesWarning;
+
 /** How long a session waits at most after a failure before it tries again. */
 export const longestPauseSeconds = 60;
 

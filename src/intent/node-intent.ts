@@ -25,6 +25,7 @@ export type ConditionType =
   | 'ResourcesRead'
   | 'Established'
   | 'NeighbourKnown'
+  | 'PrefixLimit'
   | 'RoutesAccepted'
   | 'RoutesAnnounced'
   | 'BFDUp'

@@ -5,8 +5,9 @@
 import { type PeerAsn, type PeerIntent, isExternal } from '#bgp/engine.ts';
 import { contains, familyOf } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
-import { defaultMaxPrefixes } from '#resources/bgp-peer.ts';
+import { defaultMaxPrefixes, defaultRestartAfter, defaultWarningPercent } from '#resources/bgp-peer.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
+import { parseDuration } from '#resources/formats.ts';
 import type { BGPFilter } from '#resources/bgp-filter.ts';
 import { secretValue } from '#resources/core.ts';
 import type { Secret } from '#resources/core.ts';
@@ -153,7 +154,7 @@ function sessionOf(
       return filter === undefined ? [] : [compileFilter(filter)];
     }),
     transit: spec.transit,
-    maxPrefixes: spec.maxPrefixes?.limit ?? defaultMaxPrefixes,
+    ...prefixLimit(spec),
     ...(spec.addPath === undefined ? {} : { addPath: spec.addPath }),
     gracefulRestart: {
       enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,
@@ -167,6 +168,17 @@ function sessionOf(
     ...(!spec.enforceFirstAS && { enforceFirstAs: false }),
     ...(spec.adminStateMessage === undefined ? {} : { shutdownText: spec.adminStateMessage }),
     ...(spec.routeReflectorClient && { routeReflectorClient: true }),
+  };
+}
+
+function prefixLimit({
+  maxPrefixes,
+}: BGPPeer['spec']): Pick<PeerIntent, 'maxPrefixes' | 'maxPrefixesWarning' | 'maxPrefixesRestart'> {
+  const restart = maxPrefixes?.restartAfter ?? parseDuration(defaultRestartAfter);
+  return {
+    maxPrefixes: maxPrefixes?.limit ?? defaultMaxPrefixes,
+    maxPrefixesWarning: maxPrefixes?.warningPercent ?? defaultWarningPercent,
+    ...(restart === 0 ? {} : { maxPrefixesRestart: restart }),
   };
 }
 

@@ -1,8 +1,8 @@
 /** Conditions of BGP: is a session up, are its routes used, is the peer told what it should be. */
 import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
-import { peerAddressText } from '#bgp/engine.ts';
+import { isNearLimit, peerAddressText } from '#bgp/engine.ts';
 import { neighbourKnown } from './neighbour-conditions.ts';
-import { familyOf } from '#lib/ip.ts';
+import { families, familyOf } from '#lib/ip.ts';
 import type { Family } from '#lib/ip.ts';
 import { gate } from './gate.ts';
 import type { Compiled, Condition, Facts, PeerOrigin } from './node-intent.ts';
@@ -23,6 +23,7 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
     if (peer.enabled && session?.neighbour !== undefined)
       found.push({ ...base, type: 'NeighbourKnown', ...neighbourKnown(session, session.neighbour) });
     if (peer.enabled && session?.state === 'Established') {
+      found.push({ ...base, type: 'PrefixLimit', ...prefixLimit(peer, session) });
       found.push({ ...base, type: 'RoutesAccepted', ...routesAccepted(peer, session) });
       found.push({ ...base, type: 'RoutesAnnounced', ...routesAnnounced(session, announcedFamilies) });
     }
@@ -63,6 +64,12 @@ function established(
   if (session.lastError?.code === 'SESSION_PEER_SHUTDOWN') {
     const message = `The administrator of ${peerAddressText(session)} holds the session down: ${session.lastError.text}. It comes back by itself when it is allowed there.`;
     return { status: 'False', reason: 'PeerShutdown', message };
+  }
+  if (session.lastError?.code === 'SESSION_MAXIMUM_PREFIXES' && session.state === 'Idle') {
+    const wait =
+      session.retryAt === undefined ? 'stays down' : `comes back at ${new Date(session.retryAt).toISOString()}`;
+    const message = `${peerAddressText(session)}: ${session.lastError.text}. The session ${wait}; \`flatroute reset ${peer.name}\` brings it back at once. Let the router announce less, or raise spec.maxPrefixes.limit.`;
+    return { status: 'False', reason: 'TooManyPrefixes', message };
   }
   if (session.lastError?.code === 'SESSION_PEER_NOT_CONNECTED') {
     const advice = `Set spec.ebgpMultihop (or ttlSecurity) to the hops that it is away, 2 or more between loopbacks; or give this node an address on its subnet.`;
@@ -144,6 +151,19 @@ function lowTtl(session: PeerFacts): string | undefined {
 const segments = (count: number): string => (count === 1 ? '1 segment' : `${count} segments`);
 
 const sum = (counts: Readonly<Record<Family, number>>): number => counts.ipv4 + counts.ipv6;
+
+function prefixLimit(peer: PeerIntent, session: PeerFacts): Verdict {
+  const near = families.filter((family) => isNearLimit(session.received[family], peer));
+  const limit = peer.maxPrefixes;
+  if (near.length === 0)
+    return { status: 'True', reason: 'BelowLimit', message: `At most ${limit} prefixes of a family are allowed.` };
+  const counts = near.map((family) => `${session.received[family]} ${family}`).join(' and ');
+  return {
+    status: 'False',
+    reason: 'NearLimit',
+    message: `${peerAddressText(session)} announces ${counts} prefixes; above ${limit} of a family the session goes down. Raise spec.maxPrefixes.limit, or let the router announce less.`,
+  };
+}
 
 function routesAccepted(peer: PeerIntent, session: PeerFacts): Verdict {
   const [received, accepted] = [sum(session.received), sum(session.accepted)];

@@ -9,6 +9,10 @@ import type { Infer } from './schema.ts';
 
 /** Rows of a received table before the session goes down; far above a rack's own routes, far below a full table. */
 export const defaultMaxPrefixes = 10_000;
+/** As common routers have it. */
+export const defaultWarningPercent = 75;
+/** A leak is mended by people: a session that comes back at once would only take it in again and again. */
+export const defaultRestartAfter = '5m';
 
 /** RFC 9003 §2: at most 255 octets of UTF-8; RFC 9003 §4: nothing that a terminal takes for an order. */
 const shutdownText = string({
@@ -162,15 +166,25 @@ const spec = object(
     }),
     maxPrefixes: optional(
       object({
-        limit: required(integer(1, 10_000_000), {
+        limit: defaulted(integer(1, 10_000_000), defaultMaxPrefixes, {
           description:
             'Prefixes of one family that the peer may announce, counted before any filter; with addPath each path counts.',
           reset: 'refresh',
         }),
+        warningPercent: defaulted(integer(1, 100), defaultWarningPercent, {
+          description:
+            'Percent of the limit from which on there is a warning: an event, and the condition PrefixLimit.',
+          reset: 'none',
+        }),
+        restartAfter: defaulted(duration({ from: 1, to: 604_800, zero: true }), defaultRestartAfter, {
+          description:
+            'How long the session then stays down. 0s: until `flatroute reset PEER`, which brings it back at once in any case, as does another limit.',
+          reset: 'none',
+        }),
       }),
       {
-        description: 'Above this the session goes down with Cease/1 (RFC 4486).',
-        defaultText: `limit: ${defaultMaxPrefixes}`,
+        description: 'Above its limit the session goes down with Cease/1 (RFC 4486) and stays down for a while.',
+        defaultText: `limit: ${defaultMaxPrefixes}, warningPercent: ${defaultWarningPercent}, restartAfter: ${defaultRestartAfter}`,
         reset: 'refresh',
       },
     ),

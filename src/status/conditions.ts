@@ -18,6 +18,7 @@ const wished: ReadonlySet<Reason> = new Set<Reason>([
 const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted', 'NoNeighbour']);
 /** Reasons that want a look, while everything that is in force goes on working. */
 const worthALook: ReadonlySet<Reason> = new Set<Reason>([
+  'NearLimit',
   'NothingReceived',
   'NothingAccepted',
   'NothingAnnounced',

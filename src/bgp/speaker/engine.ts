@@ -105,6 +105,10 @@ export class Speaker implements BgpEngine {
         this.#backPressure.review();
       },
       changed: () => this.#facts.changed(),
+      reopen: (peer) => {
+        this.#open(peer);
+        this.#facts.changed();
+      },
       sweep: (sweep) => this.#sweep(sweep),
       opened: (output) => this.#outputs.add(output),
       closed: (output) => this.#outputs.delete(output),
@@ -219,6 +223,11 @@ export class Speaker implements BgpEngine {
     )
       peer.dropRoutes();
     peer.intent = intent;
+    // Another limit is a new chance.
+    if (observed.maxPrefixes !== intent.maxPrefixes || observed.maxPrefixesRestart !== intent.maxPrefixesRestart) {
+      peer.hold.release();
+      this.#open(peer);
+    }
     if (peer.adjacency !== undefined) peer.adjacency.client = isClient(intent);
     if (judge || !sameImport(observed, intent)) peer.setRules(this.#rules(intent));
     if (!changed) return;
@@ -508,7 +517,13 @@ export class Speaker implements BgpEngine {
 
   reset(peer: string, how: 'hard' | 'soft'): boolean {
     const found = this.#peers.get(peer);
-    if (found?.session === undefined) return false;
+    if (found === undefined) return false;
+    if (found.hold.isPenalty) {
+      found.hold.release();
+      this.#peerContext.reopen(found);
+      return true;
+    }
+    if (found.session === undefined) return false;
     if (how === 'soft') return found.refreshBoth();
     found.session.reset(cease(CEASE.administrativeReset, 'reset by the operator'));
     return true;

@@ -83,7 +83,7 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
     announced: perFamily((family) => output?.ribOut(family)?.announced ?? 0),
     noNextHop: output?.noNextHop ?? [],
     flaps: peer.flaps,
-    lastError: session === undefined ? peer.held : session.lastError,
+    lastError: session === undefined ? peer.hold.why : session.lastError,
     retryAt: peer.retryAt,
     drops: peer.drops(dropped),
     messages: session === undefined ? { received: 0, sent: 0 } : { ...session.messages },

@@ -7,7 +7,7 @@ import type { Family, IpAddress } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Duration } from '#lib/time.ts';
 import { between, seconds } from '#lib/time.ts';
-import { type BgpIntent, type PeerError, type PeerIntent, isExternal } from '../engine.ts';
+import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
 import type { LinkNeighbour } from '../discovery/io/discovery.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
 import type { Listener } from '../io/listener.ts';
@@ -22,11 +22,10 @@ import type { ImportRules } from '../policy/import.ts';
 import type { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
 import type { AttributeScope } from '../rib/attribute-store.ts';
-import type { SessionError } from '../session/errors.ts';
-import { AFI, CEASE, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
+import { AFI, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
 import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
-import { cease, isFinal, tooManyPrefixes } from '../wire/notification.ts';
+import { isFinal } from '../wire/notification.ts';
 import { findCapability } from '../wire/capabilities.ts';
 import { notConnected } from './connected.ts';
 import type { Core } from './core.ts';
@@ -34,14 +33,9 @@ import type { EngineModules } from './modules.ts';
 import { PeerNews } from './peer-news.ts';
 import { PeerOutput } from './peer-output.ts';
 import { wantsSession } from './reconfigure.ts';
+import { PrefixLimit } from './prefix-limit.ts';
+import { SessionHold } from './session-hold.ts';
 import { StaleRoutes, defaultStaleTime } from './stale-routes.ts';
-
-/**
- * Octets of path attributes that one peer may make us hold. Real tables have about 100 a prefix; with extended messages a
- * peer can make it 65,000, and ten thousand prefixes would take the memory of the whole agent.
- */
-const attributeOctetsPerPrefix = 1024;
-const leastAttributeOctets = 16 * 1024 * 1024;
 
 /** What a peer needs of the engine. */
 export interface PeerContext {
@@ -56,6 +50,8 @@ export interface PeerContext {
   /** There is work for the slices. */
   readonly wake: () => void;
   readonly changed: () => void;
+  /** Nothing holds the peer down any more. */
+  readonly reopen: (peer: Peer) => void;
   readonly sweep: (sweep: PeerSweep) => void;
   readonly opened: (output: PeerOutput) => void;
   readonly closed: (output: PeerOutput) => void;
@@ -84,15 +80,15 @@ export class Peer {
   output: PeerOutput | undefined;
   /** Sessions that were established and ended. */
   flaps = 0;
-  /** Why there is no session although the intent wants one. */
-  held: PeerError | undefined;
   /** A session of this life was established once. */
   seen = false;
   since: number;
   /** Of a peer that is named by interface: who is there. */
   neighbour: LinkNeighbour | undefined;
   readonly #context: PeerContext;
+  readonly hold: SessionHold;
   readonly #news: PeerNews;
+  readonly #limit: PrefixLimit;
   #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
   /** Families whose End-of-RIB is still to come in this session. */
   readonly #awaited = new Set<Family>();
@@ -107,6 +103,8 @@ export class Peer {
     this.rules = rules;
     this.#context = context;
     this.#news = new PeerNews(intent.name, context.modules);
+    this.hold = new SessionHold(context.modules, this.#news, context.changed);
+    this.#limit = new PrefixLimit(this.#news);
     this.since = context.modules.wallClock();
   }
 
@@ -127,8 +125,8 @@ export class Peer {
     const { intent, endpoint } = this;
     if (!wantsSession(intent) || endpoint === undefined) return;
     const { modules } = this.#context;
-    this.hold(notConnected(this.intent, this.#context.view()));
-    if (this.held !== undefined) return;
+    this.hold.obstacle(notConnected(intent, this.#context.view()));
+    if (this.hold.why !== undefined) return;
     let session: Session | undefined;
     // A session that was given up may still call; only the present one is heard.
     const present = (): boolean => session !== undefined && this.session === session;
@@ -185,18 +183,11 @@ export class Peer {
     session.start();
   }
 
-  hold(why: SessionError | undefined): void {
-    if (why?.text === this.held?.text) return;
-    this.held = why && { ...why, at: this.#context.modules.wallClock() };
-    if (why !== undefined) this.#news.event('warn', 'session.held', { code: why.code, text: why.text });
-    this.#context.changed();
-  }
-
   /** Wall-clock milliseconds at which a session that failed tries again. */
   get retryAt(): number | undefined {
     const { clock, wallClock } = this.#context.modules;
     const at = this.session?.retryAt;
-    return at === undefined ? undefined : wallClock() + between(clock.now(), at);
+    return at === undefined ? this.hold.until : wallClock() + between(clock.now(), at);
   }
 
   /** The kernel's view is another one: a session that is not up and can no longer be does not try on. */
@@ -222,6 +213,7 @@ export class Peer {
   async stop(how: 'silent' | Reset, keepRoutes = false): Promise<void> {
     const { session, negotiated } = this;
     this.session = undefined;
+    this.hold.release();
     let kept: readonly Family[] = [];
     if (negotiated !== undefined) {
       this.#leaveEstablished();
@@ -253,19 +245,16 @@ export class Peer {
 
   /** The peer's prefixes are more than the intent allows, or their attributes more than we can hold. */
   overLimit(): Reset | undefined {
-    const { adjacency } = this;
-    if (adjacency === undefined) return undefined;
-    const octets = Math.max(leastAttributeOctets, attributeOctetsPerPrefix * this.intent.maxPrefixes);
-    if (adjacency.attributeOctets > octets) {
-      const text = `path attributes of ${adjacency.attributeOctets} octets received, ${octets} allowed`;
-      this.#news.event('warn', 'session.attributeMemory', { received: adjacency.attributeOctets, limit: octets });
-      return cease(CEASE.outOfResources, text);
-    }
-    const family = families.find((f) => adjacency.received[f] > this.intent.maxPrefixes);
-    if (family === undefined) return undefined;
-    const limit = this.intent.maxPrefixes;
-    this.#news.event('warn', 'session.maximumPrefixes', { family, received: adjacency.received[family], limit });
-    return tooManyPrefixes(family, adjacency.received[family], limit);
+    return this.adjacency && this.#limit.check(this.adjacency, this.intent);
+  }
+
+  /** Ended for too many prefixes: the peer stays away for a time, or until somebody lets it in. */
+  #keepAway(reason: SessionDown): void {
+    const { session } = this;
+    this.session = undefined;
+    this.hold.penalty(reason, this.intent.maxPrefixesRestart, () => this.#context.reopen(this));
+    for (const family of this.intent.families) this.#context.heard(this, family);
+    void session?.stop('silent');
   }
 
   #established(negotiated: Negotiated): void {
@@ -273,6 +262,7 @@ export class Peer {
     const { intent } = this;
     const { context } = negotiated;
     this.negotiated = negotiated;
+    this.#limit.sessionBegins();
     this.seen = true;
     this.since = this.#context.modules.wallClock();
     this.#scopes = {
@@ -354,6 +344,7 @@ export class Peer {
     });
     if (kept.length === 0) this.dropRoutes();
     else this.#keepRoutes(kept, negotiated);
+    if (this.#limit.exceeded) this.#keepAway(reason);
     this.#context.changed();
     this.#context.wake();
   }

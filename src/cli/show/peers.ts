@@ -70,8 +70,11 @@ function peerNotes(peer: PeerAnswer, now: number): readonly Note[] {
     if (!notes.some((note) => note.text.includes(text))) notes.push({ text: `${code}: ${text}`, colour: 'red' });
   }
   const wait = peer.retryAt === undefined ? 0 : Math.ceil((Date.parse(peer.retryAt) - now) / 1000);
-  if (wait > 1)
-    notes.push({ text: `next try in ${wait} s; the pause grows with each failure, to ${longestPauseSeconds} s` });
+  const why =
+    wait > longestPauseSeconds
+      ? `\`flatroute reset ${peer.name}\` does it now`
+      : `the pause grows with each failure, to ${longestPauseSeconds} s`;
+  if (wait > 1) notes.push({ text: `next try in ${wait} s; ${why}` });
   return notes;
 }
 

@@ -53,6 +53,8 @@ test('the whole intent of a node with one router', () => {
           filters: [],
           transit: false,
           maxPrefixes: 10_000,
+          maxPrefixesWarning: 75,
+          maxPrefixesRestart: 300_000,
           gracefulRestart: { enabled: true, restartTime: 120_000 },
           notificationRestart: false,
           staleTime: undefined,

@@ -134,6 +134,27 @@ describe('a session', () => {
       /the passwords differ\. This peer has no password here: set spec\.password/,
     ],
     [
+      'kept away for too many prefixes',
+      torA,
+      session({
+        state: 'Idle',
+        retryAt: Date.UTC(2026, 0, 1),
+        lastError: error('SESSION_MAXIMUM_PREFIXES', '12 ipv4 prefixes received, 10 allowed'),
+      }),
+      'Established',
+      'False TooManyPrefixes',
+      /12 ipv4 prefixes .* comes back at 2026-01-01T00:00:00\.000Z; `flatroute reset tor-a`/,
+    ],
+    [
+      'near its limit',
+      torA,
+      session({ received: { ipv4: 7500, ipv6: 0 } }),
+      'PrefixLimit',
+      'False NearLimit',
+      /announces 7500 ipv4 prefixes; above 10000 of a family/,
+    ],
+    ['far from its limit', torA, session({}), 'PrefixLimit', 'True BelowLimit', /At most 10000/],
+    [
       'an external peer that is not on the link',
       torA,
       session({ state: 'Idle', lastError: error('SESSION_PEER_NOT_CONNECTED', '192.0.2.1 is on no subnet') }),

@@ -569,6 +569,59 @@ test('max-prefix counts before policy and ends the session with Cease/1 and the 
   assert.deepEqual([reset?.code, reset?.subcode, [...(reset?.data ?? [])]], [6, 1, [0, 1, 1, 0, 0, 0, 10]]);
 });
 
+const prefixes = (count: number): Partial<BgpIntent> => ({
+  announcements: Array.from({ length: count }, (_, i) => block(`198.51.${i}.0/24`)),
+});
+
+test('a peer with too many prefixes stays away for the restart time, and comes back with less', async () => {
+  const toRouter = { maxPrefixes: 10, maxPrefixesRestart: seconds(300) };
+  const { network, node, router } = await pair({ toRouter, router: prefixes(12) });
+  const peer = () => node.facts?.peers[0];
+  await network.advance(200);
+  assert.deepEqual([peer()?.state, peer()?.lastError?.text], ['Idle', '12 ipv4 prefixes received, 10 allowed']);
+  assert.equal(Math.round(((peer()?.retryAt ?? 0) - (peer()?.lastError?.at ?? 0)) / 1000), 300);
+  assert.equal(node.kernel.size, 0);
+  await network.advance(299_000);
+  assert.equal(node.sessions.length, 1, 'no try before the time is over');
+  router.speaker.apply(routerIntent({ router: prefixes(3) }), 2);
+  await network.advance(2000);
+  assert.deepEqual([peer()?.state, node.kernel.size, node.sessions.length], ['Established', 3, 2]);
+});
+
+test('without a restart time it stays away until it is reset, or the limit is another one', async () => {
+  const { network, node } = await pair({ toRouter: { maxPrefixes: 10 }, router: prefixes(12) });
+  const states = async (): Promise<unknown[]> => {
+    await network.advance(200);
+    return [node.facts?.peers[0]?.state, node.sessions.length];
+  };
+  await network.advance(86_400_000);
+  assert.deepEqual(await states(), ['Idle', 1]);
+  assert.equal(node.speaker.reset('router', 'hard'), true);
+  assert.deepEqual(await states(), ['Idle', 2], 'let in, and out again');
+  node.speaker.apply(nodeIntent({ toRouter: { maxPrefixes: 20 } }), 2);
+  assert.deepEqual(await states(), ['Established', 3]);
+  node.speaker.apply(nodeIntent({ toRouter: { maxPrefixes: 11 } }), 3);
+  assert.deepEqual(await states(), ['Idle', 3], 'a lower limit counts for what is there');
+  node.speaker.apply(nodeIntent({ toRouter: { maxPrefixes: 11, enabled: false } }), 4);
+  node.speaker.apply(nodeIntent({ toRouter: { maxPrefixes: 11 } }), 5);
+  assert.deepEqual(await states(), ['Idle', 4], 'switched off and on is a new chance');
+});
+
+test('a peer that comes near its limit is said once a session', async () => {
+  const toRouter = { maxPrefixes: 10, maxPrefixesWarning: 80 };
+  const { network, node, router } = await pair({ toRouter, router: prefixes(7) });
+  const warnings = () => node.events.filter(({ event }) => event === 'session.nearMaximumPrefixes');
+  assert.equal(warnings().length, 0);
+  for (const count of [8, 10, 5, 9]) {
+    router.speaker.apply(routerIntent({ router: prefixes(count) }), count);
+    await network.settle();
+  }
+  assert.deepEqual(
+    warnings().map(({ fields }) => fields),
+    [{ peer: 'router', family: 'ipv4', received: 8, limit: 10 }],
+  );
+});
+
 test('a peer that asks for a refresh gets everything again between its markers', async () => {
   const { network, node, router } = await pair();
   const session = node.session('router');
