@@ -167,15 +167,18 @@ export interface FilterRule {
   readonly operations?: readonly RouteOperation[] | undefined;
 }
 
-/** A standard community (RFC 1997) as its unsigned number, a large one (RFC 8092) as its three. */
-export type Community = number | readonly [number, number, number];
+/**
+ * A standard community (RFC 1997) as its unsigned number, an extended one (RFC 4360) as its two 32-bit halves, unsigned, a
+ * large one (RFC 8092) as its three numbers.
+ */
+export type Community = number | readonly [number, number] | readonly [number, number, number];
 
 /** An AS number stands for itself, or for an AS_SET that holds it; `?` for any one AS; `*` for any number of them, or none. */
 export type PathPattern = readonly (number | '?' | '*')[];
 
 export type RouteOperation =
   | { readonly kind: 'addCommunity'; readonly community: Community }
-  /** `*`: all standard and large ones. */
+  /** `*`: all of every kind. */
   | { readonly kind: 'deleteCommunity'; readonly community: Community | '*' }
   /** In front of the path, the first first; the local AS stands before them on an external session. */
   | { readonly kind: 'prependAsPath'; readonly asns: readonly number[] }

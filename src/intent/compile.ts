@@ -7,6 +7,8 @@ import type { Announcement } from '#bgp/engine.ts';
 import { comparePrefixes, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
+import type { Advertisements } from './advertisements.ts';
+import { advertisements } from './advertisements.ts';
 import { blocksOf } from './blocks.ts';
 import type { Blocks } from './blocks.ts';
 import type { Compiled, Condition } from './node-intent.ts';
@@ -24,6 +26,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
   const blocks = assigned.blocks.map((it) => it.cidr).sort(comparePrefixes);
   const peers = peersOf(resources, node, settings, blocks);
   const nodePrefixes = addressesOf(node).map(hostPrefix);
+  const advertised = advertisements(settings);
 
   return {
     nodeName,
@@ -34,7 +37,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
         // Without a peer there is nobody to accept a session from, and the port may be another daemon's.
         listenPort: settings.listenPort === 0 || peers.intents.length === 0 ? undefined : settings.listenPort,
         peers: peers.intents,
-        announcements: announcementsOf(assigned, settings, nodePrefixes),
+        announcements: announcementsOf(assigned, settings, nodePrefixes, advertised),
         ownPrefixes: distinct([...blocks, ...nodePrefixes]),
         multipath: settings.multipath,
         ...(settings.installRoutes ? {} : { installRoutes: false }),
@@ -53,7 +56,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
       },
     },
     conditions: [
-      ...acceptedAsTheyAre(resources, nodeName),
+      ...acceptedAsTheyAre(resources, nodeName, advertised),
       ...nodeConditions(node, assigned, resources, peers.intents.length),
       ...assigned.conditions,
       ...peers.conditions,
@@ -67,10 +70,15 @@ const addressesOf = (node: ThisNode) =>
 
 const distinct = (prefixes: readonly Prefix[]): Prefix[] => [...new Set(prefixes)].sort(comparePrefixes);
 
-function announcementsOf(assigned: Blocks, settings: Settings, nodePrefixes: readonly Prefix[]): Announcement[] {
+function announcementsOf(
+  assigned: Blocks,
+  settings: Settings,
+  nodePrefixes: readonly Prefix[],
+  advertised: Advertisements,
+): Announcement[] {
   const found = new Map<Prefix, Announcement>();
   const add = (prefix: Prefix, source: Announcement['source']): void => {
-    if (!found.has(prefix)) found.set(prefix, { prefix, source });
+    if (!found.has(prefix)) found.set(prefix, { prefix, source, ...advertised.communitiesOf(prefix) });
   };
   for (const block of assigned.blocks)
     if (block.announced) add(block.cidr, block.fixedAddress ? 'fixedAddress' : 'block');
@@ -86,19 +94,19 @@ function reservedIn(blocks: readonly Prefix[], resources: ResourceSet, nodePrefi
 }
 
 /** Kinds whose objects are wrong only by themselves, which their source has checked. */
-function acceptedAsTheyAre(resources: ResourceSet, nodeName: string): Condition[] {
+function acceptedAsTheyAre(resources: ResourceSet, nodeName: string, advertised: Advertisements): Condition[] {
   const configurations = resources.bgpConfigurations.filter((it) =>
     ['default', `node.${nodeName}`].includes(it.metadata.name),
   );
+  const { complaint } = advertised;
   return [...configurations, ...resources.bgpFilters, ...resources.bfdProfiles, ...resources.ipReservations].map(
-    (it) => ({
-      kind: it.kind,
-      name: it.metadata.name,
-      type: 'Accepted',
-      status: 'True',
-      reason: 'Accepted',
-      message: `${it.kind} ${it.metadata.name} is in force.`,
-    }),
+    (it): Condition => {
+      const { name } = it.metadata;
+      const base = { kind: it.kind, name, type: 'Accepted' } as const;
+      return complaint !== undefined && it.kind === 'BGPConfiguration' && name === advertised.of
+        ? { ...base, status: 'False', ...complaint }
+        : { ...base, status: 'True', reason: 'Accepted', message: `${it.kind} ${name} is in force.` };
+    },
   );
 }
 

@@ -10,6 +10,7 @@ export const reasons = {
   Conflict: 'another object already says the same',
   SecretMissing: 'the Secret of a password, or its key, is not there',
   SecretInvalid: 'what the Secret holds cannot be a password',
+  CommunityMissing: 'a community that is named does not exist',
   FilterMissing: 'a BGPFilter that is named does not exist',
   PeerInOwnBlock: "the peer's address is one of this node's pod addresses",
   PeerIsSelf: "the peer's address is this node's own",

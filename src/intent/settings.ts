@@ -1,5 +1,5 @@
 /** BGPConfiguration as it holds on one node: `node.<name>` field by field over `default`, and both over the defaults. */
-import type { ImportPolicy } from '#bgp/engine.ts';
+import type { Community, ImportPolicy } from '#bgp/engine.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
@@ -14,6 +14,13 @@ export interface Settings {
   readonly routerId: IpAddress | undefined;
   readonly clusterId: IpAddress | undefined;
   readonly importPolicy: ImportPolicy | undefined;
+  /** By name; those of `node.<name>` beside those of `default`. */
+  readonly communities: ReadonlyMap<string, Community>;
+  readonly prefixAdvertisements: {
+    /** Name of the BGPConfiguration that has them. */
+    readonly of: string;
+    readonly entries: readonly { readonly cidr: Prefix; readonly communities: readonly string[] }[];
+  };
   readonly advertise: { readonly nodeAddresses: boolean; readonly prefixes: readonly Prefix[] };
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
   readonly installRoutes: boolean;
@@ -39,6 +46,13 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
     routerId: own?.routerID,
     clusterId: own?.routeReflectorClusterID ?? all?.routeReflectorClusterID,
     importPolicy: own?.importPolicy ?? all?.importPolicy,
+    communities: new Map(
+      [...(all?.communities ?? []), ...(own?.communities ?? [])].map(({ name, value }) => [name, value]),
+    ),
+    prefixAdvertisements:
+      own?.prefixAdvertisements === undefined
+        ? { of: 'default', entries: all?.prefixAdvertisements ?? [] }
+        : { of: `node.${nodeName}`, entries: own.prefixAdvertisements },
     advertise: {
       nodeAddresses: own?.advertise?.nodeAddresses ?? all?.advertise?.nodeAddresses ?? false,
       prefixes: own?.advertise?.prefixes ?? all?.advertise?.prefixes ?? [],

@@ -2,8 +2,9 @@
 import { asNumber, ipv4Address, prefix } from './formats.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy } from './policy-fields.ts';
-import { boolean, integer, oneOf } from './scalars.ts';
-import { list, object, optional } from './schema.ts';
+import { community } from './route-fields.ts';
+import { boolean, integer, oneOf, string } from './scalars.ts';
+import { list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 const perNode = /^node\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
@@ -52,6 +53,38 @@ const spec = object({
       }),
     }),
     { description: "What is announced beside the node's blocks." },
+  ),
+  communities: optional(
+    list(
+      object({
+        name: required(string({ type: 'a name', minLength: 1, maxLength: 253 }), {
+          description: 'Name for prefixAdvertisements.',
+        }),
+        value: required(community, {
+          description:
+            'Standard (`aa:nn`), large (`aa:nn:mm`) or extended (`rt:aa:nn`, `soo:aa:nn`, `0x…`) community, or a well-known one by name.',
+        }),
+      }),
+      { maxItems: 500 },
+    ),
+    { description: 'Communities by names of your own.', reset: 'refresh' },
+  ),
+  prefixAdvertisements: optional(
+    list(
+      object({
+        cidr: required(prefix, { description: 'Prefix; it and everything inside it that the node announces itself.' }),
+        communities: required(
+          list(string({ type: 'a community or a name of one', minLength: 1, maxLength: 253 }), { maxItems: 50 }),
+          { description: 'Communities that are added, or names from `communities`.' },
+        ),
+      }),
+      { maxItems: 500 },
+    ),
+    {
+      description:
+        'Communities on what the node announces itself, towards every peer and before export filters. What fits several entries gets those of all.',
+      reset: 'refresh',
+    },
   ),
   multipath: optional(
     object({

@@ -53,7 +53,8 @@ const ruleOf = (family: Family) =>
       communities: optional(
         object({
           values: required(list(community, { minItems: 1, maxItems: 20 }), {
-            description: 'Standard (`aa:nn`) or large (`aa:nn:mm`) communities, or well-known ones by name.',
+            description:
+              'Standard (`aa:nn`), large (`aa:nn:mm`) or extended (`rt:aa:nn`, `soo:aa:nn`, `0x…`) communities, or well-known ones by name.',
           }),
         }),
         { description: 'Communities that the route carries, all of them.' },

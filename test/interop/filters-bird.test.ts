@@ -88,7 +88,7 @@ const both: FilterIntent = {
       {
         action: 'Accept',
         match: undefined,
-        communities: [65002 * 65536 + 7, [65002, 1, 2]],
+        communities: [65002 * 65536 + 7, [65002, 1, 2], [0x0002fdea, 8]],
         asPaths: [[65002]],
         operations: [{ kind: 'setLocalPref', value: 400 }],
       },
@@ -103,6 +103,7 @@ const both: FilterIntent = {
         operations: [
           { kind: 'addCommunity', community: 65001 * 65536 + 9 },
           { kind: 'addCommunity', community: [65001, 1, 9] },
+          { kind: 'addCommunity', community: [0x0003fde9, 100_000] },
           { kind: 'prependAsPath', asns: [65001, 65001] },
           { kind: 'setMed', value: 50 },
         ],
@@ -133,7 +134,7 @@ const wanted = (filters: readonly FilterIntent[]): BgpIntent =>
     announcements: [{ prefix: prefix('10.60.1.0/26'), source: 'block' }],
   });
 
-const tags = 'bgp_community.add((65002,7)); bgp_large_community.add((65002,1,2));';
+const tags = 'bgp_community.add((65002,7)); bgp_large_community.add((65002,1,2)); bgp_ext_community.add((rt,65002,8));';
 
 describe('filters and two BIRDs', { timeout: 120_000 }, () => {
   let node: TestNamespace;
@@ -205,9 +206,10 @@ describe('filters and two BIRDs', { timeout: 120_000 }, () => {
     assert.match(changed, /BGP\.med: 50\n/);
     assert.match(changed, /BGP\.community: \(65001,9\)\n/);
     assert.match(changed, /BGP\.large_community: \(65001, 1, 9\)\n/);
+    assert.match(changed, /BGP\.ext_community: \(ro, 65001, 100000\)\n/);
     const plain = await detail(b);
     assert.match(plain, /BGP\.as_path: 65001\n/);
-    assert.doesNotMatch(plain, /BGP\.(med|community|large_community)/);
+    assert.doesNotMatch(plain, /BGP\.(med|community|large_community|ext_community)/);
   });
 
   test('the communities and the path that BIRD sends match a rule, and its local preference decides', async () => {

@@ -122,7 +122,7 @@ function termsOf(policy: number, most: number | undefined): GroupTerms {
     paths: most,
     rules: {
       ...rules,
-      local: (...prefix) => refused(policy, prefix[1]) ?? rules.local(...prefix),
+      local: (attributes, family, w0, ...rest) => refused(policy, w0) ?? rules.local(attributes, family, w0, ...rest),
       learned: (attributes, from, family, w0, ...rest) =>
         refused(policy, w0) ?? rules.learned(attributes, from, family, w0, ...rest),
     },
@@ -299,7 +299,7 @@ class Real {
         break;
       }
       case 'local':
-        rib.setLocal(new Set(step.prefixes.map((n) => prefixes[n] as Prefix)));
+        rib.setLocal(new Map(step.prefixes.map((n) => [prefixes[n] as Prefix, core.attributes.originate([])])));
         break;
       case 'join': {
         if (this.members.has(step.member)) break;

@@ -10,22 +10,34 @@ import { firstAsn } from './roles.ts';
 const NO_EXPORT = 0xffffff01;
 const NO_ADVERTISE = 0xffffff02;
 const NO_EXPORT_SUBCONFED = 0xffffff03;
+/** RFC 7999 §5. */
+const BLACKHOLE = 0xffff029a;
 
 /** RFC 4271 §9.1.1: what a path without LOCAL_PREF counts as. */
 export const defaultLocalPref = 100;
 
 export interface AcceptedAttributes {
   readonly value: PathAttributes;
+  /** Of a route that this node announces itself. */
+  readonly own: boolean;
   readonly localPref: number;
   readonly asPathLength: number;
   /** First AS of the path, 0 for a path that began in our own AS. */
   readonly neighborAsn: number;
   readonly noAdvertise: boolean;
-  readonly noExport: boolean;
+  /** The community that keeps the path in the AS. */
+  readonly noExport: (typeof staying)[number][1] | undefined;
   readonly gracefulShutdown: boolean;
 }
 
-export function summarize(value: PathAttributes): AcceptedAttributes {
+/** RFC 1997 §2; without confederations the second means the same. RFC 7999 §3.2: a blackhole is of the AS that asked. */
+const staying = [
+  [NO_EXPORT, 'NO_EXPORT'],
+  [NO_EXPORT_SUBCONFED, 'NO_EXPORT_SUBCONFED'],
+  [BLACKHOLE, 'BLACKHOLE'],
+] as const;
+
+export function summarize(value: PathAttributes, own = false): AcceptedAttributes {
   let asPathLength = 0;
   for (const segment of value.asPath) {
     // RFC 4271 §9.1.2.2 a: a set counts as 1; RFC 5065 §5.3: confederation segments count as nothing.
@@ -34,12 +46,12 @@ export function summarize(value: PathAttributes): AcceptedAttributes {
   }
   return {
     value,
+    own,
     localPref: value.localPref ?? defaultLocalPref,
     asPathLength,
     neighborAsn: firstAsn(value),
     noAdvertise: value.communities.includes(NO_ADVERTISE),
-    // Without confederations NO_EXPORT_SUBCONFED means the same (RFC 1997 §2).
-    noExport: value.communities.includes(NO_EXPORT) || value.communities.includes(NO_EXPORT_SUBCONFED),
+    noExport: staying.find(([community]) => value.communities.includes(community))?.[1],
     gracefulShutdown: value.communities.includes(GRACEFUL_SHUTDOWN),
   };
 }

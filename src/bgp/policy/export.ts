@@ -5,9 +5,10 @@
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
-import { type BgpIntent, type DrainStep, type PeerIntent, isExternal } from '../engine.ts';
+import { type BgpIntent, type Community, type DrainStep, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { defaultLocalPref } from './accepted-attributes.ts';
+import { withCommunity } from './communities.ts';
 import { identifierNumber } from './import.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
@@ -55,7 +56,15 @@ export interface ExportRules {
   /** Some learned route may be announced. */
   readonly learnedToo: boolean;
   /** About a prefix that this node announces itself. */
-  local(family: Family, w0: number, w1: number, w2: number, w3: number, length: number): Judgement;
+  local(
+    attributes: AcceptedAttributes,
+    family: Family,
+    w0: number,
+    w1: number,
+    w2: number,
+    w3: number,
+    length: number,
+  ): Judgement;
   /** About a learned prefix. */
   learned(
     attributes: AcceptedAttributes,
@@ -73,7 +82,7 @@ const refused = (reason: string): Judgement => ({ accepted: false, reason });
 const notTransit = refused('not announced: learned routes go to transit peers only');
 const internalToInternal = refused('not announced: learned over an internal session (RFC 4271 §9.2)');
 const noAdvertise = refused('not announced: community NO_ADVERTISE');
-const noExport = refused('not announced: community NO_EXPORT');
+const noExport = (community: string): Judgement => refused(`not announced: community ${community}`);
 
 const draining = refused('not announced: the peer is drained');
 const downOnly = (asn: number): Judgement => refused(`not announced: OTC ${asn}, for customers only`);
@@ -105,13 +114,14 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
     // RFC 9234 §5, egress.
     target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
     learnedToo: peer.transit || (node.reflects && !external),
-    local: (family, w0, w1, w2, w3, length) => filters[family](w0, w1, w2, w3, length, undefined) ?? originated,
+    local: (attributes, family, w0, w1, w2, w3, length) =>
+      filters[family](w0, w1, w2, w3, length, attributes) ?? originated,
     learned(attributes, from, family, w0, w1, w2, w3, length) {
       const judgement = passedOn(from);
       if (!judgement.accepted) return judgement;
       // RFC 1997 §2.
       if (attributes.noAdvertise) return noAdvertise;
-      if (attributes.noExport && external) return noExport;
+      if (attributes.noExport !== undefined && external) return noExport(attributes.noExport);
       const { onlyToCustomer } = attributes.value;
       if (onlyToCustomer !== undefined && role?.holdsBack === true) return downOnly(onlyToCustomer);
       return filters[family](w0, w1, w2, w3, length, attributes) ?? judgement;
@@ -148,23 +158,24 @@ export function prepend(asPath: readonly AsPathSegment[], localAsn: Asn): AsPath
   return prependAll(asPath, [localAsn]);
 }
 
-/** What operations find on a route that begins here. */
-const ownPath: PathAttributes = {
-  origin: 0,
-  asPath: [],
-  nextHop: undefined,
-  med: undefined,
-  localPref: undefined,
-  atomicAggregate: false,
-  aggregator: undefined,
-  communities: [],
-  originatorId: undefined,
-  clusterList: [],
-  extendedCommunities: [],
-  largeCommunities: [],
-  onlyToCustomer: undefined,
-  unknown: [],
-};
+/** Attributes of a route that begins here, as operations find them. */
+export const ownPath = (communities: readonly Community[]): PathAttributes =>
+  communities.reduce(withCommunity, {
+    origin: 0,
+    asPath: [],
+    nextHop: undefined,
+    med: undefined,
+    localPref: undefined,
+    atomicAggregate: false,
+    aggregator: undefined,
+    communities: [],
+    originatorId: undefined,
+    clusterList: [],
+    extendedCommunities: [],
+    largeCommunities: [],
+    onlyToCustomer: undefined,
+    unknown: [],
+  });
 
 /** What a reflector adds (RFC 4456 §8): both unsigned. */
 export interface Reflection {
@@ -180,34 +191,28 @@ export interface Reflection {
  * that it came with (RFC 4456 §10).
  */
 export function exportedAttributes(
-  learned: PathAttributes | undefined,
-  to: ExportTarget,
+  path: PathAttributes,
+  { external, localAsn, onlyToCustomer }: ExportTarget,
   nextHop: IpAddress | undefined,
   rewrite?: Rewrite,
   reflection?: Reflection,
 ): PathAttributes {
-  const path = rewrite === undefined ? learned : rewrite.apply(learned ?? ownPath);
-  const asPath = path?.asPath ?? [];
+  const made = rewrite === undefined ? path : rewrite.apply(path);
   return {
-    origin: path?.origin ?? 0,
-    asPath: to.external ? prepend(asPath, to.localAsn) : asPath,
+    ...made,
+    asPath: external ? prepend(made.asPath, localAsn) : made.asPath,
     nextHop,
     // RFC 4271 §5.1.4: the MED of another AS is not passed on to a third; one that policy set is ours.
-    med: to.external ? rewrite?.med : path?.med,
+    med: external ? rewrite?.med : made.med,
     // RFC 4271 §5.1.5: to internal peers only.
-    localPref: to.external ? undefined : (path?.localPref ?? defaultLocalPref),
-    atomicAggregate: path?.atomicAggregate ?? false,
-    aggregator: path?.aggregator,
-    communities: path?.communities ?? [],
+    localPref: external ? undefined : (made.localPref ?? defaultLocalPref),
     // RFC 4456 §8: the first reflector names the originator; both stay in the AS.
-    originatorId: reflection && (path?.originatorId ?? reflection.originatorId),
-    clusterList: reflection ? [reflection.clusterId, ...(path?.clusterList ?? [])] : [],
+    originatorId: reflection && (made.originatorId ?? reflection.originatorId),
+    clusterList: reflection ? [reflection.clusterId, ...made.clusterList] : [],
     // RFC 4360 §6: the non-transitive ones (bit 0x40) stay in the AS.
-    extendedCommunities: to.external
-      ? (path?.extendedCommunities ?? []).filter((community) => ((community[0] ?? 0) & 0x40) === 0)
-      : (path?.extendedCommunities ?? []),
-    largeCommunities: path?.largeCommunities ?? [],
-    onlyToCustomer: path?.onlyToCustomer ?? to.onlyToCustomer,
-    unknown: path?.unknown ?? [],
+    extendedCommunities: external
+      ? made.extendedCommunities.filter((community) => ((community[0] ?? 0) & 0x40) === 0)
+      : made.extendedCommunities,
+    onlyToCustomer: made.onlyToCustomer ?? onlyToCustomer,
   };
 }

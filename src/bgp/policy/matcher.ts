@@ -52,14 +52,13 @@ function ruleTest(match: FilterRule['match']): Test {
   return tests[operator];
 }
 
-/** `path` is undefined for what this node announces itself. */
 export type Filters = (
   w0: number,
   w1: number,
   w2: number,
   w3: number,
   length: number,
-  path: AcceptedAttributes | undefined,
+  path: AcceptedAttributes,
 ) => Judgement | undefined;
 
 interface Step {

@@ -1,14 +1,12 @@
 /**
  * Conditions of a rule about everything but the prefix. In: the conditions as the intent has them and the kind of session;
- * out: a test over the attributes of a path, `undefined` for a route that this node originates, or `true` or `false` where the
- * answer is the same for every path.
+ * out: a test over the attributes of a path, or `true` or `false` where the answer is the same for every path.
  */
 import type { FilterRule, PathPattern } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
-import { defaultLocalPref } from './accepted-attributes.ts';
-import { sameCommunity } from './rewrite.ts';
+import { hasCommunity } from './communities.ts';
 
-export type PathTest = (path: AcceptedAttributes | undefined) => boolean;
+export type PathTest = (path: AcceptedAttributes) => boolean;
 
 /** The path as a pattern sees it: an AS_SET is one item, confederation segments are none (RFC 5065 §5.3). */
 function items(path: AcceptedAttributes): (number | readonly number[])[] {
@@ -51,21 +49,14 @@ export function compilePathTest(
 ): PathTest | boolean {
   if (rule.peerType !== undefined && (rule.peerType === 'eBGP') !== external) return false;
   const tests: PathTest[] = [];
-  if (rule.source === 'RemotePeers' && direction === 'export') tests.push((path) => path !== undefined);
+  if (rule.source === 'RemotePeers' && direction === 'export') tests.push((path) => !path.own);
   const { communities = [], asPaths = [], localPref } = rule;
-  if (communities.length > 0)
-    tests.push((path) =>
-      communities.every((wanted) =>
-        typeof wanted === 'number'
-          ? path?.value.communities.includes(wanted) === true
-          : path?.value.largeCommunities.some((it) => sameCommunity(it, wanted)) === true,
-      ),
-    );
+  if (communities.length > 0) tests.push((path) => communities.every((wanted) => hasCommunity(path.value, wanted)));
   if (asPaths.length > 0)
     tests.push((path) => {
-      const its = path === undefined ? [] : items(path);
+      const its = items(path);
       return asPaths.every((pattern) => matchesPattern(its, pattern));
     });
-  if (localPref !== undefined) tests.push((path) => (path?.localPref ?? defaultLocalPref) === localPref);
+  if (localPref !== undefined) tests.push((path) => path.localPref === localPref);
   return tests.length === 0 ? true : (path) => tests.every((test) => test(path));
 }

@@ -3,8 +3,9 @@
  * other attributes, never the same object changed. Equal lists of operations have equal keys, so that what they make of one
  * attribute set is interned once, whichever rule or peer they belong to.
  */
-import type { Community, PeerIntent, RouteOperation } from '../engine.ts';
+import type { PeerIntent, RouteOperation } from '../engine.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
+import { withCommunity, withoutCommunity } from './communities.ts';
 import { firstAsn, remoteAsn, roleRules } from './roles.ts';
 
 export interface Rewrite {
@@ -16,24 +17,6 @@ export interface Rewrite {
 
 /** RFC 8326, unsigned. */
 export const GRACEFUL_SHUTDOWN = 0xffff0000;
-
-export const sameCommunity = (a: Community, b: Community): boolean =>
-  typeof a === 'number' || typeof b === 'number' ? a === b : a.every((part, i) => part === b[i]);
-
-function withCommunity(path: PathAttributes, community: Community): PathAttributes {
-  if (typeof community === 'number')
-    return path.communities.includes(community) ? path : { ...path, communities: [...path.communities, community] };
-  return path.largeCommunities.some((it) => sameCommunity(it, community))
-    ? path
-    : { ...path, largeCommunities: [...path.largeCommunities, community] };
-}
-
-function withoutCommunity(path: PathAttributes, community: Community | '*'): PathAttributes {
-  if (community === '*') return { ...path, communities: [], largeCommunities: [] };
-  return typeof community === 'number'
-    ? { ...path, communities: path.communities.filter((it) => it !== community) }
-    : { ...path, largeCommunities: path.largeCommunities.filter((it) => !sameCommunity(it, community)) };
-}
 
 /** `asns` in front of the path, the first of them first; a segment holds at most 255 (RFC 4271 §5.1.2). */
 export function prependAll(asPath: readonly AsPathSegment[], asns: readonly number[]): AsPathSegment[] {

@@ -8,11 +8,15 @@
  * What import policy makes of a received set is an entry too: derived from the received one, which it keeps alive and leads
  * back to, so that a changed policy starts from what was received.
  *
+ * What this node announces itself is an entry, too: its octets are its communities as JSON.
+ *
  * Entries are counted: one reference per path.
  */
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
 import { summarize } from '../policy/accepted-attributes.ts';
 import type { Rewrite } from '../policy/rewrite.ts';
+import type { Community } from '../engine.ts';
+import { ownPath } from '../policy/export.ts';
 import type { AttributesVerdict, WireContext } from '../wire/messages.ts';
 import { OctetStore } from './octet-store.ts';
 
@@ -40,6 +44,9 @@ export type DecodeAttributes = (
   nlri: { readonly hasClassicNlri: boolean },
 ) => AttributesVerdict;
 
+/** Kind of the sets that begin here. */
+const ORIGINATED = { originated: true } as const;
+
 /** Sets that stay decoded; a power of two. More would outlive the collector's young generation. */
 const decodedSets = 256;
 
@@ -47,7 +54,7 @@ export class AttributeStore {
   readonly #decode: DecodeAttributes;
   readonly #octets = new OctetStore();
   /** How the octets of a kind are read; a derived set's are the number of the received one. */
-  readonly #kinds: (AttributeScope | Rewrite)[] = [];
+  readonly #kinds: (AttributeScope | Rewrite | typeof ORIGINATED)[] = [ORIGINATED];
   readonly #scopes = new Map<string, AttributeScope>();
   readonly #rewrites = new Map<string, number>();
   readonly #decoded: ({ readonly id: number; readonly stored: StoredAttributes } | undefined)[] = [];
@@ -91,6 +98,11 @@ export class AttributeStore {
     return this.#read(this.#octets.intern(scope.kind, bytes));
   }
 
+  /** Attributes of routes that begin here. Without a reference it must be given one at once. */
+  originate(communities: readonly Community[]): number {
+    return this.#octets.intern(0, Buffer.from(JSON.stringify(communities)));
+  }
+
   /** What `rewrite` makes of a received, accepted set. Without a reference it must be given one at once. */
   derive(received: number, rewrite: Rewrite): number {
     if (!this.#octets.has(received) || this.received(received) !== received)
@@ -124,6 +136,15 @@ export class AttributeStore {
       const base = this.#read(this.received(id));
       const accepted = base.accepted && summarize(kind.apply(base.accepted.value));
       return { id, octets: base.octets, verdict: base.verdict, accepted };
+    }
+    if ('originated' in kind) {
+      const attributes = ownPath(JSON.parse(Buffer.from(octets).toString()) as readonly Community[]);
+      return {
+        id,
+        octets: 0,
+        verdict: { kind: 'accept', attributes, discarded: [] },
+        accepted: summarize(attributes, true),
+      };
     }
     const { context, hasClassicNlri } = kind;
     const verdict = this.#decode(octets, context, { hasClassicNlri });

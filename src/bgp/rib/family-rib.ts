@@ -73,6 +73,8 @@ export class FamilyRib {
   #bestCount = 0;
   #inherited: Inherited | undefined;
   readonly #local = new Map<Prefix, number>();
+  /** By prefix id. */
+  readonly #localAttributes = new Map<number, number>();
 
   constructor(family: Family, multipath: Multipath, modules: RibModules) {
     this.family = family;
@@ -160,22 +162,34 @@ export class FamilyRib {
     return this.#local;
   }
 
-  /** What this node announces itself; it wins over every learned path and makes no FIB row. */
-  setLocal(desired: ReadonlySet<Prefix>): void {
+  /** What this node announces itself, with its attributes; it wins over every learned path and makes no FIB row. */
+  setLocal(desired: ReadonlyMap<Prefix, number>): void {
+    const { attributes } = this.#modules;
+    for (const carried of desired.values()) attributes.retain(carried);
     for (const [prefix, id] of this.#local) {
+      attributes.release(this.localAttributes(id));
       if (desired.has(prefix)) continue;
       this.#local.delete(prefix);
+      this.#localAttributes.delete(id);
       this.#state[id] = (this.#state[id] as number) & ~LOCAL;
       this.#mark(id);
     }
-    for (const prefix of desired) {
-      if (this.#local.has(prefix)) continue;
-      const id = this.table.internPrefix(prefix);
+    for (const [prefix, carried] of desired) {
+      const id = this.#local.get(prefix) ?? this.table.internPrefix(prefix);
+      if (this.#localAttributes.get(id) === carried) continue;
       this.#ensure();
       this.#local.set(prefix, id);
+      this.#localAttributes.set(id, carried);
       this.#state[id] = (this.#state[id] as number) | LOCAL;
       this.#mark(id);
     }
+  }
+
+  /** What an own prefix carries. */
+  localAttributes(prefix: number): number {
+    const attributes = this.#localAttributes.get(prefix);
+    if (attributes === undefined) throw new RangeError(`prefix ${prefix} is not our own`);
+    return attributes;
   }
 
   /** Every route of `nlri` with these accepted attributes; takes the references it needs. */

@@ -96,9 +96,9 @@ export interface UpdateGroupModules {
 
 /** Encoded attributes by what they were made of; each entry holds its references. */
 interface Cache {
-  /** By received attribute set (0: originated here), with our own next hop. */
+  /** By attribute set, with our own next hop. */
   readonly own: Map<number, number>;
-  /** By received attribute set, then by what of a reflected path stands outside of it. */
+  /** By attribute set, then by what of a reflected path stands outside of it. */
   readonly reflected: Map<number, Map<number, ReflectedEntry>>;
 }
 
@@ -220,7 +220,7 @@ export class UpdateGroup {
     reflection: Reflection | undefined,
   ): number {
     const { rules, context } = this.options;
-    const path = received === 0 ? undefined : this.#modules.attributes.accepted(received).value;
+    const path = this.#modules.attributes.accepted(received).value;
     // RFC 8950 §3: an IPv6 next hop stands in MP_REACH_NLRI, whatever family it leads to.
     const classic = familyOf(nextHop.global) === 'ipv4';
     const value = exportedAttributes(path, rules.target, classic ? nextHop.global : undefined, rewrite, reflection);
@@ -241,7 +241,10 @@ export class UpdateGroup {
     const w2 = table.word(prefix, 2);
     const w3 = table.word(prefix, 3);
     const length = table.lengthOf(prefix);
-    if (path === LOCAL_PATH) return rules.local(family, w0, w1, w2, w3, length);
+    if (path === LOCAL_PATH) {
+      const own = this.#modules.attributes.accepted(rib.localAttributes(prefix));
+      return rules.local(own, family, w0, w1, w2, w3, length);
+    }
     const from = this.#modules.adjacencies.at(rib.paths.slot[path] as number);
     const attributes = this.#modules.attributes.accepted(rib.paths.attributes[path] as number);
     const judgement = rules.learned(attributes, from, family, w0, w1, w2, w3, length);
@@ -286,7 +289,8 @@ export class UpdateGroup {
 
   #offer(rib: FamilyRib, prefix: number, path: number): number {
     const judgement = this.judge(rib, prefix, path);
-    if (path === LOCAL_PATH) return judgement.accepted ? this.#encode(0, judgement.rewrite) : 0;
+    if (path === LOCAL_PATH)
+      return judgement.accepted ? this.#encode(rib.localAttributes(prefix), judgement.rewrite) : 0;
     const attributes = rib.paths.attributes[path] as number;
     const from = this.#modules.adjacencies.at(rib.paths.slot[path] as number);
     // Its sweep is on its way, and another decision with it.

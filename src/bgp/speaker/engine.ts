@@ -170,9 +170,11 @@ export class Speaker implements BgpEngine {
 
   #setLocal(desired: BgpIntent): void {
     for (const family of families) {
-      const prefixes = new Set<Prefix>();
-      for (const { prefix } of desired.announcements) if (familyOf(prefix) === family) prefixes.add(prefix);
-      this.#core.ribs[family].setLocal(prefixes);
+      const own = new Map<Prefix, number>();
+      for (const { prefix, communities = [] } of desired.announcements)
+        if (familyOf(prefix) === family && !own.has(prefix))
+          own.set(prefix, this.#core.attributes.originate(communities));
+      this.#core.ribs[family].setLocal(own);
     }
   }
 

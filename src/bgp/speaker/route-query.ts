@@ -140,7 +140,8 @@ function* pathRows(
 ): Generator<RouteRow> {
   const { table, paths, family } = rib;
   const local = rib.best(id) === LOCAL_PATH;
-  if (local && direction === 'best' && peer === undefined) yield localRow(table.prefix(id));
+  if (local && direction === 'best' && peer === undefined)
+    yield localRow(table.prefix(id), core.attributes.accepted(rib.localAttributes(id)).value);
   let explained = false;
   let decision: ReturnType<FamilyRib['explain']>;
   for (let path = paths.head(id); path !== 0; path = paths.next[path] as number) {
@@ -193,15 +194,12 @@ function* pathRows(
   }
 }
 
-const localRow = (prefix: Prefix): RouteRow => ({
+const localRow = (prefix: Prefix, attributes: PathAttributes): RouteRow => ({
   prefix,
   peer: '',
   nextHop: undefined,
-  asPath: '',
-  origin: 'IGP',
+  ...describe(attributes),
   localPref: defaultLocalPref,
-  med: undefined,
-  communities: [],
   accepted: true,
   reason: 'best: originated here',
   best: true,

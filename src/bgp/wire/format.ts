@@ -1,5 +1,6 @@
 /**
- * Path attributes as people write them. In: decoded values. Out: short text in the spelling of the standards and of BGPFilter: `64512 64513 {64514,64515}`, `64512:100`, `NO_EXPORT`, `64512:1:2`, `rt:64512:100`.
+ * Path attributes as people write them. In: decoded values. Out: short text in the spelling of the standards and of
+ * BGPFilter: `64512 64513 {64514,64515}`, `64512:100`, `NO_EXPORT`, `64512:1:2`, `rt:64512:100`.
  */
 import { addressFromBytes } from '#lib/ip.ts';
 import { readU16, readU32 } from '#lib/bytes.ts';
@@ -36,9 +37,9 @@ export const formatCommunity = (community: number): string =>
 
 export const formatLargeCommunity = (community: readonly [number, number, number]): string => community.join(':');
 
-/** RFC 4360 §4, RFC 5668: route targets and origins of the three common types; the rest as hexadecimal. */
+/** RFC 4360 §4, RFC 5668 §2: transitive route targets and origins of the three common types; the rest as hexadecimal. */
 export function formatExtendedCommunity(bytes: Uint8Array): string {
-  const type = (bytes[0] ?? 0) & 0x3f;
+  const type = bytes[0];
   const kind = bytes[1] === 2 ? 'rt' : 'soo';
   if (bytes.length === 8 && (bytes[1] === 2 || bytes[1] === 3)) {
     if (type === 0) return `${kind}:${readU16(bytes, 2)}:${readU32(bytes, 4)}`;

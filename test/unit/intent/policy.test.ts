@@ -1,4 +1,4 @@
-// What policy fields of BGPConfiguration and BGPPeer become: reflection, roles.
+// What policy fields of BGPConfiguration and BGPPeer become: reflection, roles, communities.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PeerIntent } from '#bgp/engine.ts';
@@ -44,4 +44,39 @@ test('an external peer that is called a client is told so and has its session', 
   const result = compiled(own('BGPPeer', 'c', 'peerIP: 192.0.2.12, asNumber: 65100, routeReflectorClient: true'));
   assert.equal(peer(result, 'c').enabled, true);
   assert.match(messageOf(result, 'BGPPeer c'), /it is external, so routeReflectorClient does nothing/);
+});
+
+test('prefixAdvertisements put communities on the announcements inside their cidr, by value and by name', () => {
+  const all = own(
+    'BGPConfiguration',
+    'default',
+    'communities: [{name: pods, value: "64512:7"}, {name: target, value: "rt:64512:9"}], advertise: {prefixes: [198.51.100.0/24]}, prefixAdvertisements: [{cidr: 10.60.0.0/16, communities: [pods, NO_EXPORT]}, {cidr: 10.60.1.0/26, communities: [target, pods]}, {cidr: 10.60.1.0/27, communities: ["64512:1"]}]',
+  );
+  const result = compiled(all);
+  assert.deepEqual(result.intent.bgp?.announcements, [
+    { prefix: '10.60.1.0/26', source: 'block', communities: [0xfc000007, 0xffffff01, [0x0002fc00, 9]] },
+    { prefix: '198.51.100.0/24', source: 'advertise' },
+    { prefix: 'fd60:1::/64', source: 'block' },
+  ]);
+  assert.match(messageOf(result, 'BGPConfiguration default'), /is in force/);
+});
+
+test("a node's own prefixAdvertisements stand instead of everybody's and may use everybody's names", () => {
+  const all = own(
+    'BGPConfiguration',
+    'default',
+    'communities: [{name: pods, value: "64512:7"}], prefixAdvertisements: [{cidr: 10.60.0.0/16, communities: [NO_EXPORT]}]',
+  );
+  const mine = own('BGPConfiguration', 'node.node-1', 'prefixAdvertisements: [{cidr: 0.0.0.0/0, communities: [pods]}]');
+  assert.deepEqual(compiled(all, mine).intent.bgp?.announcements[0]?.communities, [0xfc000007]);
+});
+
+test('a community that nobody has named is a condition, and the prefix is announced without it', () => {
+  const result = compiled(
+    own('BGPConfiguration', 'default', 'prefixAdvertisements: [{cidr: 10.60.0.0/16, communities: [podz, NO_EXPORT]}]'),
+  );
+  assert.deepEqual(result.intent.bgp?.announcements[0]?.communities, [0xffffff01]);
+  const found = result.conditions.find((it) => it.kind === 'BGPConfiguration');
+  assert.deepEqual([found?.status, found?.reason], ['False', 'CommunityMissing']);
+  assert.match(found?.message ?? '', /prefixAdvertisements names podz, which is neither/);
 });

@@ -8,7 +8,10 @@ import type { Secret } from '#resources/core.ts';
 import { matches } from '#resources/selector.ts';
 import { fieldClass } from '#bgp/speaker/reconfigure.ts';
 import type { PeerIntent } from '#bgp/engine.ts';
+import { formatExtendedCommunity } from '#bgp/wire/format.ts';
 import { bgpPeer } from '#resources/bgp-peer.ts';
+import type { CommunityValue } from '#resources/route-fields.ts';
+import { parseCommunity } from '#resources/route-fields.ts';
 import { parsePrefix } from '#lib/ip.ts';
 import { objects } from '../../support/resources.ts';
 
@@ -157,3 +160,40 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     }
   }
 });
+
+const communityRows: readonly (readonly [string, CommunityValue | undefined])[] = [
+  ['65000:100', 0xfde80064],
+  ['0:0', 0],
+  ['65535:65535', 0xffffffff],
+  ['65536:1', undefined],
+  ['65000:1:2', [65000, 1, 2]],
+  ['4294967295:4294967295:0', [4294967295, 4294967295, 0]],
+  ['4294967296:0:0', undefined],
+  ['BLACKHOLE', 0xffff029a],
+  ['blackhole', undefined],
+  ['rt:64512:100', [0x0002fc00, 100]],
+  ['rt:64512:4294967295', [0x0002fc00, 0xffffffff]],
+  ['rt:64512:4294967296', undefined],
+  ['soo:64512:1', [0x0003fc00, 1]],
+  ['rt:4200000000:65535', [0x0202fa56, 0xea00ffff]],
+  ['rt:4200000000:65536', undefined],
+  ['rt:4294967296:1', undefined],
+  ['rt:192.0.2.1:7', [0x0102c000, 0x02010007]],
+  ['soo:192.0.2.1:65536', undefined],
+  ['rt:192.0.2:7', undefined],
+  ['rt:192.0.2.256:7', undefined],
+  ['rt:2001:db8::1:7', undefined],
+  ['rt:64512', undefined],
+  ['rt:64512:1:2', undefined],
+  ['ro:64512:1', undefined],
+  ['0x4006000044aa0000', [0x40060000, 0x44aa0000]],
+  ['0x40060000', undefined],
+];
+for (const [text, expected] of communityRows)
+  test(`community ${text}`, () => {
+    assert.deepEqual(parseCommunity(text), expected);
+    if (typeof expected !== 'object' || expected.length !== 2) return;
+    const bytes = new DataView(new ArrayBuffer(8));
+    expected.forEach((half, i) => bytes.setUint32(4 * i, half));
+    assert.equal(formatExtendedCommunity(new Uint8Array(bytes.buffer)), text, 'what is shown can be written');
+  });

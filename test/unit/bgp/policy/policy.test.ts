@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Family, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { FilterIntent, FilterRule, ImportPolicy, PeerIntent } from '#bgp/engine.ts';
-import { compileExport, exportedAttributes, prepend } from '#bgp/policy/export.ts';
+import { compileExport, exportedAttributes, ownPath, prepend } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { compileFilters } from '#bgp/policy/matcher.ts';
 import { summarize } from '#bgp/policy/accepted-attributes.ts';
@@ -62,7 +62,7 @@ for (const [name, condition, route, expected] of matchRows)
       true,
     );
     const { words, length } = prefixWords(prefix(route));
-    assert.equal(filters(...words, length, undefined) !== undefined, expected);
+    assert.equal(filters(...words, length, attributes()) !== undefined, expected);
   });
 
 const everything: FilterRule = { action: 'Accept', match: undefined };
@@ -181,6 +181,18 @@ const exportRows: readonly (readonly [
   ['internal to external', true, true, false, {}, [], 'announced: transit'],
   ['NO_ADVERTISE', true, false, true, { communities: [0xffffff02] }, [], 'not announced: community NO_ADVERTISE'],
   ['NO_EXPORT to external', true, true, true, { communities: [0xffffff01] }, [], 'not announced: community NO_EXPORT'],
+  [
+    'NO_EXPORT_SUBCONFED to external',
+    true,
+    true,
+    true,
+    { communities: [0xffffff03] },
+    [],
+    'not announced: community NO_EXPORT_SUBCONFED',
+  ],
+  ['BLACKHOLE to external', true, true, true, { communities: [0xffff029a] }, [], 'not announced: community BLACKHOLE'],
+  ['BLACKHOLE to internal', true, false, true, { communities: [0xffff029a] }, [], 'announced: transit'],
+  ['NOPEER', true, true, true, { communities: [0xffffff04] }, [], 'announced: transit'],
   ['NO_EXPORT to internal', true, false, true, { communities: [0xffffff01] }, [], 'announced: transit'],
   ['export filter', true, true, true, {}, [filter({ export: { ipv4: [reject] } })], 'refused: filter f, rule 1'],
   ['a filter written for import only', true, true, true, {}, [filter({ default: 'Reject' })], 'announced: transit'],
@@ -229,7 +241,7 @@ test('towards another AS: our AS in front, no LOCAL_PREF, no MED, nothing of ref
 test('within the AS: path unchanged, LOCAL_PREF and MED stay', () => {
   const sent = exportedAttributes(attributes().value, { external: false, localAsn: asn(65001) }, undefined);
   assert.deepEqual([sent.asPath, sent.localPref, sent.med], [[{ type: 2, asns: [65002] }], 300, 7]);
-  assert.equal(exportedAttributes(undefined, { external: false, localAsn: asn(65001) }, undefined).localPref, 100);
+  assert.equal(exportedAttributes(ownPath([]), { external: false, localAsn: asn(65001) }, undefined).localPref, 100);
 });
 
 test('a full or foreign first segment gets a new one in front', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FilterIntent, FilterRule, PathPattern, PeerIntent, RouteOperation } from '#bgp/engine.ts';
 import { summarize } from '#bgp/policy/accepted-attributes.ts';
-import { compileExport, exportedAttributes } from '#bgp/policy/export.ts';
+import { compileExport, exportedAttributes, ownPath } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { matchesPattern } from '#bgp/policy/path-match.ts';
 import { GRACEFUL_SHUTDOWN, compileRewrite } from '#bgp/policy/rewrite.ts';
@@ -42,6 +42,9 @@ test('a pattern full of stars costs path times pattern', () => {
   assert.ok(performance.now() - start < 1000);
 });
 
+/** `rt:65002:NUMBER`. */
+const target = (number: number): Uint8Array => Uint8Array.of(0, 2, 0xfd, 0xea, 0, 0, 0, number);
+
 const value = (overrides: Partial<PathAttributes> = {}): PathAttributes => ({
   origin: 0,
   asPath: [{ type: 2, asns: [65002, 65009] }],
@@ -53,7 +56,7 @@ const value = (overrides: Partial<PathAttributes> = {}): PathAttributes => ({
   communities: [1, 2],
   originatorId: undefined,
   clusterList: [],
-  extendedCommunities: [],
+  extendedCommunities: [target(7)],
   largeCommunities: [[1, 2, 3]],
   onlyToCustomer: undefined,
   unknown: [],
@@ -75,6 +78,14 @@ const operationRows: readonly (readonly [string, readonly RouteOperation[], Part
   ],
   ['add a large one that is there', [{ kind: 'addCommunity', community: [1, 2, 3] }], {}],
   ['delete', [{ kind: 'deleteCommunity', community: 1 }], { communities: [2] }],
+  [
+    'add an extended one',
+    [{ kind: 'addCommunity', community: [0x0002fdea, 8] }],
+    { extendedCommunities: [target(7), target(8)] },
+  ],
+  ['add an extended one that is there', [{ kind: 'addCommunity', community: [0x0002fdea, 7] }], {}],
+  ['delete an extended one', [{ kind: 'deleteCommunity', community: [0x0002fdea, 7] }], { extendedCommunities: [] }],
+  ['delete an extended one that is not there', [{ kind: 'deleteCommunity', community: [0x4002fdea, 7] }], {}],
   ['delete a large one', [{ kind: 'deleteCommunity', community: [1, 2, 3] }], { largeCommunities: [] }],
   [
     'replace all',
@@ -82,7 +93,7 @@ const operationRows: readonly (readonly [string, readonly RouteOperation[], Part
       { kind: 'deleteCommunity', community: '*' },
       { kind: 'addCommunity', community: 9 },
     ],
-    { communities: [9], largeCommunities: [] },
+    { communities: [9], largeCommunities: [], extendedCommunities: [] },
   ],
   [
     'prepend keeps the order',
@@ -154,7 +165,10 @@ test('a rule that cannot match on this kind of session still counts in the numbe
 test('on export RemotePeers leaves out what the node announces itself', () => {
   const filters = [filter('export', { action: 'Reject', source: 'RemotePeers' })];
   const rules = compileExport(peerIntent({ name: 'p', transit: true, filters }), true, plainNode);
-  assert.equal(rules.local('ipv4', ...words, length).reason, 'announced: originated here');
+  assert.equal(
+    rules.local(summarize(ownPath([]), true), 'ipv4', ...words, length).reason,
+    'announced: originated here',
+  );
   assert.equal(
     rules.learned(summarize(value()), external, 'ipv4', ...words, length).reason,
     'refused: filter f, rule 1',
@@ -192,7 +206,7 @@ test('on export the local AS stands before what a rule prepends, and a MED of ou
     { kind: 'setLocalPref', value: 7 },
   ]);
   const to = { external: true, localAsn: asn(65001) };
-  const sent = exportedAttributes(undefined, to, ip('192.0.2.1'), rewrite);
+  const sent = exportedAttributes(ownPath([]), to, ip('192.0.2.1'), rewrite);
   assert.deepEqual(sent.asPath, [{ type: 2, asns: [65001, 65001, 65001] }]);
   assert.deepEqual([sent.med, sent.localPref], [50, undefined]);
   const within = exportedAttributes(value(), { external: false, localAsn: asn(65001) }, undefined, rewrite);

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Prefix } from '#lib/ip.ts';
 import type { BgpRole, FilterIntent, PeerIntent } from '#bgp/engine.ts';
 import { summarize } from '#bgp/policy/accepted-attributes.ts';
-import { compileExport, exportedAttributes } from '#bgp/policy/export.ts';
+import { compileExport, exportedAttributes, ownPath } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { prefixWords } from '#bgp/policy/words.ts';
 import type { PathAttributes } from '#bgp/wire/messages.ts';
@@ -93,7 +93,7 @@ function sent(role: BgpRole | undefined, learned: PathAttributes | undefined): s
     const judgement = rules.learned(summarize(learned), from, 'ipv4', ...words, length);
     if (!judgement.accepted) return judgement.reason;
   }
-  return exportedAttributes(learned, rules.target, undefined).onlyToCustomer;
+  return exportedAttributes(learned ?? ownPath([]), rules.target, undefined).onlyToCustomer;
 }
 
 const heldBack = 'not announced: OTC 64500, for customers only';
