@@ -16,7 +16,8 @@ import { descriptorOf, errorOfSocket } from './tcp-socket.ts';
 
 export interface ConnectionHandlers {
   connected(): void;
-  frame(frame: Frame): void;
+  /** `first` of those that were read at once: the others came at the same time. */
+  frame(frame: Frame, first: boolean): void;
   /** What came is not BGP; nothing more is read. */
   invalid(reset: Reset): void;
   /** All frames of a chunk were handed over. */
@@ -142,11 +143,13 @@ export class Connection {
   private read(chunk: Buffer): void {
     if (this.over) return;
     this.buffered += chunk.length;
-    this.stream.push(chunk);
+    // A view of a plain array is cut into messages at half the price of a Buffer.
+    this.stream.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
     this.drain();
   }
 
   private drain(): void {
+    let first = true;
     while (!this.over && !this.paused) {
       const framing = this.stream.next();
       if (framing.kind === 'incomplete') break;
@@ -155,7 +158,8 @@ export class Connection {
         break;
       }
       this.buffered -= framing.frame.bytes.length;
-      this.handlers.frame(framing.frame);
+      this.handlers.frame(framing.frame, first);
+      first = false;
     }
     if (!this.over) this.handlers.chunkDone();
   }

@@ -174,7 +174,7 @@ class SessionRunner implements Session {
           connection: id,
           open: openOf(this.options, this.modules.gracefulRestart()),
         }),
-      frame: (frame) => this.receive(id, frame),
+      frame: (frame, first) => this.receive(id, frame, first),
       invalid: (reset) => this.dispatch({ kind: 'messageInvalid', connection: id, message: 'header', reset }),
       chunkDone: () => this.modules.handlers.changed(),
       failed: (error) => this.dispatch({ kind: 'tcpFails', connection: id, error }),
@@ -187,7 +187,7 @@ class SessionRunner implements Session {
     return connection;
   }
 
-  private receive(connection: ConnectionId, { type, bytes }: Frame): void {
+  private receive(connection: ConnectionId, { type, bytes }: Frame, first: boolean): void {
     this.messages.received++;
     const body = bytes.subarray(HEADER_BYTES);
     switch (type) {
@@ -200,6 +200,8 @@ class SessionRunner implements Session {
         );
       }
       case MESSAGE_TYPE.UPDATE:
+        // The first message of those that came together has restarted HoldTimer; the machine has nothing to say to the others.
+        if (!first && this.hears(connection)) return this.deliverAtOnce(connection, body);
         return this.dispatch({ kind: 'updateReceived', connection, body });
       case MESSAGE_TYPE.NOTIFICATION:
         return this.dispatch({ kind: 'notificationReceived', connection, notification: decodeNotification(body) });
@@ -220,7 +222,23 @@ class SessionRunner implements Session {
 
   private dispatch(happening: Happening): void {
     this.mailbox.push({ ...happening, at: this.modules.clock.now(), random: this.modules.random() });
-    if (this.running) return;
+    if (!this.running) this.work();
+  }
+
+  private hears(connection: ConnectionId): boolean {
+    const { machine, running, modules } = this;
+    return machine.kind === 'Established' && machine.id === connection && !running && modules.record === undefined;
+  }
+
+  private deliverAtOnce(connection: ConnectionId, body: Uint8Array): void {
+    this.running = true;
+    this.deliver(connection, body);
+    this.running = false;
+    if (this.mailbox.length > 0) this.work();
+  }
+
+  /** What is in the mailbox, one after another. */
+  private work(): void {
     this.running = true;
     const before = this.state;
     try {
