@@ -63,7 +63,7 @@ function sessionOf(
     name,
     remote,
     local: local !== undefined && !isLink && familyOf(local) === familyOf(remote) ? local : undefined,
-    interface: peer.interface,
+    interface: facts?.neighbour?.interface ?? peer.interface,
     hops: multihop ? 'multi' : 'single',
     minimumTtl: bfd.minimumTtl,
     nexthops: outlived.has(name) ? [] : (facts?.path?.gateways ?? []).flatMap((hop) => ids.get(hopKey(hop)) ?? []),

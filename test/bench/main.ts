@@ -31,6 +31,10 @@ const benches: Readonly<Record<string, Bench>> = {
     run: runFib,
     what: '[--routes 100000]   learned routes into the kernel and out of it, beside ip -batch',
   },
+  failover: {
+    run: script('bfd/failover.ts'),
+    what: '[--routes 10,100000] [--rounds 5] [--router bird|frr]   a flow of a pod when the router that carries it freezes',
+  },
   wire: {
     run: script('bgp/wire.ts'),
     what: '[PREFIXES] [ROUNDS]   the BGP codec on one thread',

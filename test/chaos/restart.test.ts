@@ -70,8 +70,8 @@ for (const [name, kind, bfd] of variants) {
       const happened = (what: string): void => void timeline.push(`${clock(Date.now())} ${what}`);
       for (let kill = 1; kill <= kills; kill++) {
         await delay(random() * 800);
-        // One router is slow: the other's routes are there long before.
-        const slow = rack.routers[kill % 4];
+        // One router is slow: the other's routes are there long before. With BFD that is a dead one, which is not tried here.
+        const slow = bfd === undefined ? rack.routers[kill % 4] : undefined;
         await slow?.signal('SIGSTOP');
         happened(`kill ${kill}${slow === undefined ? '' : `, ${slow.host.name} is slow`}`);
         await rack.agent.stop('SIGKILL');
@@ -101,8 +101,9 @@ for (const [name, kind, bfd] of variants) {
       const directions = await streams.stop();
       if (bfd !== undefined) {
         assert.equal(await rack.agent.bfdPid(), pid, "BFD's process is the one that it was");
+        const log = await rack.node.readFile('/run/flatroute/bfd.log');
         for (const peer of await watched(rack))
-          assert.equal(peer.bfd?.failures, 0, `${peer.name}: ${JSON.stringify(peer.bfd)}`);
+          assert.equal(peer.bfd?.failures, 0, `${peer.name}: ${log}\n${timeline.join('\n')}`);
       }
       for (const { name, sent, lost, duplicates } of directions)
         t.diagnostic(`${name}: ${sent} sent, ${lost} lost, ${duplicates} twice`);

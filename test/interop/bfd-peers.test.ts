@@ -15,6 +15,7 @@ import { found, notYet, waitFor } from '#lab/wait.ts';
 import { Rack } from '../support/rack.ts';
 import {
   addRouterHost,
+  address,
   cannotRun,
   description,
   established,
@@ -166,7 +167,7 @@ const peerFile = (rack: Rack, options: readonly string[]): string =>
   });
 
 for (const kind of ['bird', 'frr'] as const)
-  test(`internal sessions with ${kind}: several hops between loopbacks, one hop over IPv6, and one whose router has no BFD`, {
+  test(`internal sessions with ${kind}: several hops between loopbacks, one hop over IPv6, unnumbered, and one whose router has no BFD`, {
     skip: cannotRun(kind),
     timeout: 120_000,
   }, async (t) => {
@@ -174,6 +175,8 @@ for (const kind of ['bird', 'frr'] as const)
     t.after(async () => await lab.dispose());
     const [a, b] = await Promise.all([addRouterHost(lab, 'left', left), addRouterHost(lab, 'right', right)]);
     await linkHosts(lab, 1, a, b);
+    // Without addresses: the neighbour is found by router advertisements.
+    await lab.link({ a, b, names: ['bare-left', 'bare-right'], addresses: [] });
     await a.ip([`route add ${right.routerId} via ${linkAddress(1, 2)}`]);
     await b.ip([`route add ${left.routerId} via ${linkAddress(1, 1)}`]);
     const sessions = (end: 1 | 2): readonly RouterPeer[] => {
@@ -185,6 +188,13 @@ for (const kind of ['bird', 'frr'] as const)
       return [
         { name: 'far', address: other, ...link, multihop: { hops: 2, from }, bfd: { multihop: true } },
         { name: 'six', address: six, ...link, bfd: {} },
+        {
+          name: 'bare',
+          address: address('::'),
+          interface: end === 1 ? 'bare-left' : 'bare-right',
+          ...link,
+          bfd: {},
+        },
         { name: 'plain', address: linkAddress(1, end === 1 ? 2 : 1), ...link, ...ours },
       ];
     };
@@ -196,6 +206,9 @@ for (const kind of ['bird', 'frr'] as const)
     assert.equal((await until(agent, 'far', 'BFD over several hops', isFast)).bfd?.hops, 'multi');
     // It is on a subnet of the node, which the node sees by itself.
     assert.equal((await until(agent, 'six', 'BFD over IPv6', isFast)).bfd?.hops, 'single');
+    const bare = await until(agent, 'bare', 'BFD over link-local addresses', isFast);
+    assert.match(bare.address, /^fe80:.*%bare-left$/);
+    assert.equal(bare.bfd?.hops, 'single');
     const said = (peer: PeerView): boolean => peer.conditions.some(({ reason }) => reason === 'BFDNotUp');
     const alone = await until(agent, 'plain', 'up without BFD, and said so', (peer) => isUp(peer) && said(peer));
     assert.notEqual(alone.bfd?.state, 'Up');

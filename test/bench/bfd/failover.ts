@@ -1,0 +1,114 @@
+/**
+ * How long a flow is cut when a router dies without a word: a node under two routers with BFD at 50 ms x 3, a pod that sends 1000
+ * datagrams a second in each family to a VM behind both, and as many learned routes as wanted. The router that carries the flow
+ * stops forwarding and its daemons are frozen; its links stay up. A datagram that is lost is a millisecond.
+ */
+import { parseArgs } from 'node:util';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Prefix } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import type { LabRouter } from '#lab/routers/router.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import { Rack } from '../../support/rack.ts';
+import { Streams } from '../../support/streams.ts';
+
+const RATE = 1000;
+
+/** Half of them of each family. */
+function routesOf(count: number): Prefix[] {
+  const rows: string[] = [];
+  for (let i = 0; i < count / 2; i++) {
+    rows.push(`${20 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.0/24`);
+    rows.push(`2001:db8:${(i + 1).toString(16)}::/48`);
+  }
+  return rows.slice(0, count) as unknown as Prefix[];
+}
+
+async function sentOver(rack: Rack): Promise<readonly number[]> {
+  const files = rack.routers.map((router) => `/sys/class/net/${router.host.name}/statistics/tx_packets`);
+  return (await rack.node.run(['cat', ...files])).trim().split('\n').map(Number);
+}
+
+/** The router to which the node sends most. */
+async function carrier(rack: Rack): Promise<LabRouter> {
+  const before = await sentOver(rack);
+  await delay(500);
+  const sent = (await sentOver(rack)).map((count, i) => count - (before[i] ?? 0));
+  const router = rack.routers[sent.indexOf(Math.max(...sent))];
+  if (router === undefined) throw new RangeError('a rack has routers');
+  return router;
+}
+
+const forwarding = (router: LabRouter, on: 0 | 1): Promise<string> =>
+  router.host.run(['sysctl', '-q', '-w', `net.ipv4.ip_forward=${on}`, `net.ipv6.conf.all.forwarding=${on}`]);
+
+/** Both routers are used for everything, and BFD is up with both. */
+async function whole(rack: Rack, routes: number): Promise<void> {
+  await rack.restored();
+  await waitFor(
+    `${routes} routes by both routers`,
+    async () => {
+      const peers = await rack.agent.questions.peers();
+      const status = JSON.parse(await rack.agent.text(['status', '-o', 'json'])) as {
+        readonly learnedRoutes: { readonly ipv4: number; readonly ipv6: number };
+      };
+      const { ipv4, ipv6 } = status.learnedRoutes;
+      const groups = (await rack.node.run(['ip', 'nexthop'])).split('\n').filter((line) => /group \d+\/\d+/.test(line));
+      const isUp = peers.every(({ bfd }) => bfd?.state === 'Up' && bfd.detectionTimeMilliseconds === 150);
+      return isUp && ipv4 + ipv6 >= routes && groups.length === 2
+        ? found(undefined)
+        : notYet(`${ipv4} and ${ipv6} routes, ${groups.length} groups of two`);
+    },
+    { deadline: seconds(120) },
+  );
+}
+
+interface Deletion {
+  readonly afterMs: number;
+  readonly tookMs: number;
+}
+
+async function deletion(rack: Rack, peer: string, moment: number): Promise<Deletion> {
+  const lines = (await rack.node.readFile('/run/flatroute/bfd.log')).split('\n').filter((line) => line.startsWith('{'));
+  for (const line of lines) {
+    const it = JSON.parse(line) as { event: string; name?: string; time: string; milliseconds?: number };
+    const afterMs = Date.parse(it.time) - moment;
+    if (it.event === 'bfd.nexthops.deleted' && it.name === peer && afterMs >= 0)
+      return { afterMs, tookMs: it.milliseconds ?? 0 };
+  }
+  return { afterMs: Number.NaN, tookMs: Number.NaN };
+}
+
+async function round(rack: Rack, pod: Awaited<ReturnType<Rack['addPod']>>, routes: number): Promise<string> {
+  const streams = await Streams.start(Rack.podEnd(pod), rack.vmEnd(), RATE, 120);
+  const router = await carrier(rack);
+  await forwarding(router, 0);
+  const moment = Date.now();
+  await router.signal('SIGSTOP');
+  await delay(2000);
+  const directions = await streams.stop();
+  const { afterMs, tookMs } = await deletion(rack, router.host.name, moment);
+  await router.signal('SIGCONT');
+  await forwarding(router, 1);
+  await whole(rack, routes);
+  const lost = directions.filter(({ name }) => name.startsWith('pod to')).map((it) => it.lost);
+  const cells = [String(routes), router.host.name, `${afterMs} ms`, `${tookMs} ms`, ...lost.map((ms) => `${ms} ms`)];
+  return cells.map((cell, i) => (i === 1 ? cell.padEnd(8) : cell.padStart(10))).join('  ');
+}
+
+const { values } = parseArgs({
+  options: {
+    router: { type: 'string', default: 'bird' },
+    routes: { type: 'string', default: '10,100000' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+const kind = values.router === 'frr' ? 'frr' : 'bird';
+console.log(`BFD at 50 ms x 3, routers: ${kind}; the flow's cut, and from the freeze to the nexthops' deletion\n`);
+console.log('    routes  router      deleted        took   cut, IPv4   cut, IPv6');
+for (const count of values.routes.split(',').map(Number)) {
+  await using rack = await Rack.create(kind, { bfd: {}, announce: routesOf(count) });
+  const pod = await rack.addPod('pod');
+  await whole(rack, count);
+  for (let i = 0; i < Number(values.rounds); i++) console.log(await round(rack, pod, count));
+}
