@@ -54,6 +54,7 @@ export interface RouteView {
   readonly communities: readonly string[];
   readonly best: boolean;
   readonly multipath: boolean;
+  readonly pathId?: number;
 }
 
 /** The fields of `flatroute pods -o json` that a lab looks at. */
