@@ -234,6 +234,8 @@ export interface PeerFacts {
   /** Wall-clock milliseconds since the epoch of the last change of state into or out of Established. */
   readonly since: number;
   readonly families: readonly Family[];
+  /** Families with several paths of a prefix (RFC 7911), as both ends agreed; absent: none. */
+  readonly addPath?: { readonly receive: readonly Family[]; readonly send: readonly Family[] } | undefined;
   readonly holdTimeSeconds: number | undefined;
   readonly capabilities: readonly string[];
   readonly routerId: IpAddress | undefined;

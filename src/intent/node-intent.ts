@@ -26,6 +26,7 @@ export type ConditionType =
   | 'Established'
   | 'NeighbourKnown'
   | 'PrefixLimit'
+  | 'SeveralPaths'
   | 'RoutesAccepted'
   | 'RoutesAnnounced'
   | 'BFDUp'

@@ -44,6 +44,8 @@ export const reasons = {
   InterfaceUnusable: 'the interface of an unnumbered peer cannot be used',
   BelowLimit: 'the peer announces less than is allowed by far',
   NearLimit: 'the peer announces almost as much as is allowed',
+  SeveralPathsAgreed: 'both ends agreed on several paths of a prefix',
+  SeveralPathsNotOffered: 'the peer does not offer what addPath asks for',
   TooManyPrefixes: 'the peer announced more than is allowed, and the session is kept down',
   RoutesAccepted: 'routes of the peer are used',
   NothingReceived: 'the peer announces nothing',

@@ -24,6 +24,8 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
       found.push({ ...base, type: 'NeighbourKnown', ...neighbourKnown(session, session.neighbour) });
     if (peer.enabled && session?.state === 'Established') {
       found.push({ ...base, type: 'PrefixLimit', ...prefixLimit(peer, session) });
+      if (peer.addPath !== undefined)
+        found.push({ ...base, type: 'SeveralPaths', ...severalPaths(session, peer.addPath) });
       found.push({ ...base, type: 'RoutesAccepted', ...routesAccepted(peer, session) });
       found.push({ ...base, type: 'RoutesAnnounced', ...routesAnnounced(session, announcedFamilies) });
     }
@@ -162,6 +164,36 @@ function prefixLimit(peer: PeerIntent, session: PeerFacts): Verdict {
     status: 'False',
     reason: 'NearLimit',
     message: `${peerAddressText(session)} announces ${counts} prefixes; above ${limit} of a family the session goes down. Raise spec.maxPrefixes.limit, or let the router announce less.`,
+  };
+}
+
+function severalPaths(session: PeerFacts, asked: NonNullable<PeerIntent['addPath']>): Verdict {
+  const { families: carried, addPath } = session;
+  const without = (agreed: readonly Family[] = []): string =>
+    carried.filter((family) => !agreed.includes(family)).join(' and ');
+  const [noReceive, noSend] = [
+    asked.receive ? without(addPath?.receive) : '',
+    asked.send > 1 ? without(addPath?.send) : '',
+  ];
+  const missing = [
+    ...(noReceive === '' ? [] : [`does not offer to send several paths of ${noReceive}`]),
+    ...(noSend === '' ? [] : [`does not offer to take several paths of ${noSend}`]),
+  ];
+  if (missing.length === 0) {
+    const ways = [
+      ...(asked.receive ? ['received'] : []),
+      ...(asked.send > 1 ? [`announced, ${asked.send} at most`] : []),
+    ];
+    return {
+      status: 'True',
+      reason: 'SeveralPathsAgreed',
+      message: `Several paths of a prefix may be ${ways.join(' and ')}.`,
+    };
+  }
+  return {
+    status: 'False',
+    reason: 'SeveralPathsNotOffered',
+    message: `${peerAddressText(session)} ${missing.join(', and ')}. Switch add-path on there, or take it out of spec.addPath.`,
   };
 }
 

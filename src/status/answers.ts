@@ -77,6 +77,8 @@ export interface PeerAnswer {
   readonly since?: string;
   readonly enabled: boolean;
   readonly families: readonly string[];
+  /** Families with several paths of a prefix, as both ends agreed. */
+  readonly addPath?: { readonly receive: readonly string[]; readonly send: readonly string[] };
   readonly holdTimeSeconds?: number;
   readonly routerId?: string;
   readonly localAddress?: string;

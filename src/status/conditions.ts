@@ -19,6 +19,7 @@ const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted', 'NoNe
 /** Reasons that want a look, while everything that is in force goes on working. */
 const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NearLimit',
+  'SeveralPathsNotOffered',
   'NothingReceived',
   'NothingAccepted',
   'NothingAnnounced',

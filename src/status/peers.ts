@@ -48,6 +48,7 @@ function peerAnswer(
     messagesReceived: facts?.messages.received ?? 0,
     messagesSent: facts?.messages.sent ?? 0,
     capabilities: facts?.capabilities ?? [],
+    ...(facts?.addPath === undefined ? {} : { addPath: facts.addPath }),
     ...(error === undefined ? {} : { lastError: { code: error.code, text: error.text, at: isoTime(error.at) } }),
     ...(facts?.retryAt === undefined ? {} : { retryAt: isoTime(facts.retryAt) }),
     ...(intent.drain === undefined ? {} : { drain: intent.drain }),

@@ -144,7 +144,7 @@ describe('several paths for one prefix', { timeout: 120_000, concurrency: 2 }, (
         await seen(`paths of ${shared[family]} from ${kind}`, hops, async () =>
           (await answer())
             .filter((row) => row.peer === `rr${r}`)
-            .map((row) => row.nextHop)
+            .map((row) => row.nextHop ?? '')
             .sort(),
         );
       }

@@ -74,6 +74,7 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
     state: session?.state ?? 'Idle',
     since: peer.since,
     families: negotiated?.context.families ?? [],
+    addPath: negotiated?.context.addPath,
     holdTimeSeconds: negotiated === undefined ? undefined : negotiated.holdTime / 1000,
     capabilities: (negotiated?.peerCapabilities ?? []).map(formatCapability),
     routerId: negotiated === undefined ? undefined : identifierText(negotiated.peerIdentifier),

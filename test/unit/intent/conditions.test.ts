@@ -153,6 +153,22 @@ describe('a session', () => {
       'False NearLimit',
       /announces 7500 ipv4 prefixes; above 10000 of a family/,
     ],
+    [
+      'several paths that the peer takes and sends',
+      torA.replace('asNumber', 'addPath: {receive: true, send: 4}, asNumber'),
+      session({ addPath: { receive: ['ipv4', 'ipv6'], send: ['ipv4', 'ipv6'] } }),
+      'SeveralPaths',
+      'True SeveralPathsAgreed',
+      /may be received and announced, 4 at most/,
+    ],
+    [
+      'several paths that the peer offers for one family only',
+      torA.replace('asNumber', 'addPath: {receive: true, send: 4}, asNumber'),
+      session({ addPath: { receive: ['ipv4'], send: [] } }),
+      'SeveralPaths',
+      'False SeveralPathsNotOffered',
+      /192\.0\.2\.1 does not offer to send several paths of ipv6, and does not offer to take several paths of ipv4 and ipv6/,
+    ],
     ['far from its limit', torA, session({}), 'PrefixLimit', 'True BelowLimit', /At most 10000/],
     [
       'an external peer that is not on the link',
