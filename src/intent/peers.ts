@@ -153,6 +153,7 @@ function sessionOf(
       const filter = filters.get(name);
       return filter === undefined ? [] : [compileFilter(filter)];
     }),
+    ...(spec.nextHopMode === 'Auto' ? {} : { nextHopMode: spec.nextHopMode }),
     transit: spec.transit,
     ...prefixLimit(spec),
     ...(spec.addPath === undefined ? {} : { addPath: spec.addPath }),

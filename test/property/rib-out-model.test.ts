@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { compileExport } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
+import { autoKeep } from '#bgp/rib/kept-next-hop.ts';
 import { AdjRibOut } from '#bgp/rib/adj-rib-out.ts';
 import type { Adjacency } from '#bgp/rib/adjacency.ts';
 import type { GroupTerms } from '#bgp/rib/update-groups.ts';
@@ -129,6 +130,7 @@ function termsOf(policy: number, most: number | undefined): GroupTerms {
     external: true,
     clusterId: 0,
     localAsn: 65001 as Asn,
+    keep: autoKeep,
     nextHop: { global: (policy === 2 ? '192.0.2.3' : '192.0.2.1') as IpAddress, linkLocal: undefined },
     context: contextOf(most),
   });

@@ -24,13 +24,14 @@ export interface GroupTerms {
 
 /** `policyKey` is equal for equal export policies. */
 export function groupTerms(policyKey: string, options: UpdateGroupOptions): GroupTerms {
-  const { family, external, localAsn, nextHop, context, paths } = options;
+  const { family, external, localAsn, nextHop, keep, context, paths } = options;
   const key = [
     family,
     external,
     localAsn,
     nextHop.global,
     nextHop.linkLocal,
+    keep.key,
     context.fourOctetAs,
     context.extendedNextHop,
     context.maximumMessageBytes,

@@ -131,6 +131,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     ttlSecurity: 'ttlSecurity',
     filters: 'filters',
     importPolicy: 'importPolicy',
+    nextHopMode: 'nextHopMode',
     transit: 'transit',
     maxPrefixes: 'maxPrefixes',
     addPath: 'addPath',
