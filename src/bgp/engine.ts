@@ -248,6 +248,8 @@ export interface PeerFacts {
   readonly received: Readonly<Record<Family, number>>;
   readonly accepted: Readonly<Record<Family, number>>;
   readonly announced: Readonly<Record<Family, number>>;
+  /** Prefixes of both families that are not announced because of maxAnnounced: how many, and some of them. */
+  readonly leftOut: { readonly count: number; readonly some: readonly Prefix[] } | undefined;
   /** Families that cannot be announced because there is no next hop of ours for them. */
   readonly noNextHop: readonly Family[];
   readonly flaps: number;

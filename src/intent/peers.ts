@@ -156,6 +156,7 @@ function sessionOf(
     ...(spec.nextHopMode === 'Auto' ? {} : { nextHopMode: spec.nextHopMode }),
     transit: spec.transit,
     ...prefixLimit(spec),
+    ...(spec.maxAnnounced === undefined ? {} : { maxAnnounced: spec.maxAnnounced }),
     ...(spec.addPath === undefined ? {} : { addPath: spec.addPath }),
     gracefulRestart: {
       enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,

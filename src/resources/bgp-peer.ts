@@ -223,6 +223,12 @@ const spec = object(
         reset: 'reset',
       },
     ),
+    maxAnnounced: optional(integer(1, 10_000_000), {
+      description:
+        'Budget of what is announced to the peer: routes of one family at most. Beyond it nothing more is said, and condition RoutesAnnounced names what is left out, instead of the router ending the session for too many.',
+      defaultText: 'no budget',
+      reset: 'refresh',
+    }),
     families: defaulted(
       list(oneOf('ipv4', 'ipv6'), {
         minItems: 1,

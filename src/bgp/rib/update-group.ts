@@ -78,6 +78,8 @@ export interface UpdateGroupOptions {
   readonly family: Family;
   /** Paths of one prefix at most, each with an identifier (RFC 7911); `undefined`: the best one, without. */
   readonly paths: number | undefined;
+  /** Routes at most; `undefined`: all. */
+  readonly maxAnnounced?: number | undefined;
   readonly rules: ExportRules;
   readonly external: boolean;
   /** CLUSTER_ID, unsigned; for what is reflected. */
@@ -142,6 +144,11 @@ export class UpdateGroup {
   /** Routes have path identifiers. */
   get withIds(): boolean {
     return this.options.paths !== undefined;
+  }
+
+  /** Routes that its peers may be told at most. */
+  get maxAnnounced(): number | undefined {
+    return this.options.maxAnnounced;
   }
 
   /** Some learned route may be announced to its peers. */

@@ -24,7 +24,7 @@ export interface GroupTerms {
 
 /** `policyKey` is equal for equal export policies. */
 export function groupTerms(policyKey: string, options: UpdateGroupOptions): GroupTerms {
-  const { family, external, localAsn, nextHop, keep, context, paths } = options;
+  const { family, external, localAsn, nextHop, keep, context, paths, maxAnnounced } = options;
   const key = [
     family,
     external,
@@ -36,6 +36,7 @@ export function groupTerms(policyKey: string, options: UpdateGroupOptions): Grou
     context.extendedNextHop,
     context.maximumMessageBytes,
     paths,
+    maxAnnounced,
     policyKey,
   ].join(' ');
   return { key, options };

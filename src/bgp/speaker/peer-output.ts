@@ -102,6 +102,7 @@ export class PeerOutput {
     return groupTerms(this.#policyKey, {
       family,
       paths: context.addPath?.send.includes(family) === true ? intent.addPath?.send : undefined,
+      maxAnnounced: intent.maxAnnounced,
       rules: compileExport(intent, external, node),
       external,
       clusterId: node.clusterId,

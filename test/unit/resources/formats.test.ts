@@ -134,6 +134,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     nextHopMode: 'nextHopMode',
     transit: 'transit',
     maxPrefixes: 'maxPrefixes',
+    maxAnnounced: 'maxAnnounced',
     addPath: 'addPath',
     families: 'families',
     numAllowedLocalASNumbers: 'allowedLocalAsns',
