@@ -140,6 +140,8 @@ export function receiveDatagram(fd: number, buffer: Uint8Array, wait: boolean): 
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
 
 /** Waits for events on descriptors, at most `timeoutMs` (-1: without end); answers what happened, in their order. */
 export function pollDescriptors(

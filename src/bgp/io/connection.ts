@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { type Clock, after, seconds } from '#lib/time.ts';
-import { POLLIN, pollDescriptors } from '#linux/socket.ts';
+import { POLLERR, POLLHUP, POLLIN, pollDescriptors } from '#linux/socket.ts';
 import type { PendingInput } from '../session/events.ts';
 import type { SessionError } from '../session/errors.ts';
 import type { ConnectionId } from '../session/state.ts';
@@ -86,14 +86,15 @@ export class Connection {
   get pending(): PendingInput {
     return {
       connection: this.id,
-      unread: (this.paused && (this.buffered > 0 || this.socket.readableLength > 0)) || this.isReadable(),
+      unread: (this.paused && (this.buffered > 0 || this.socket.readableLength > 0)) || this.polls(POLLIN),
       partialBytes: this.buffered,
     };
   }
 
   /** Whole messages; false: the socket is full. The octets are taken in either case. */
   write(bytes: Uint8Array): boolean {
-    if (this.over) return true;
+    // The peer has reset the connection: writing would fail and throw away the NOTIFICATION that may lie unread before it.
+    if (this.over || (!this.paused && this.polls(POLLERR | POLLHUP))) return true;
     const room = this.socket.write(bytes, () => this.written());
     if (this.socket.writableLength > 0 && !this.blocked) {
       this.blocked = true;
@@ -133,11 +134,12 @@ export class Connection {
     return this.paused;
   }
 
-  private isReadable(): boolean {
+  /** What the kernel says about the connection now. */
+  private polls(events: number): boolean {
     const fd = descriptorOf(this.socket);
     if (fd === undefined || !this.wasConnected) return false;
-    const [happened = 0] = pollDescriptors([{ fd, events: POLLIN }], 0);
-    return (happened & POLLIN) !== 0;
+    const [happened = 0] = pollDescriptors([{ fd, events }], 0);
+    return (happened & events) !== 0;
   }
 
   private read(chunk: Buffer): void {

@@ -59,6 +59,32 @@ suite('a session over loopback', () => {
     end.socket.destroy();
   });
 
+  test('begins anew at once when it is stopped and started, however often it has failed', async () => {
+    const made = await begin();
+    for (let failures = 0; failures < 6; failures++) {
+      const end = await made.peer.next(failures);
+      await end.hears('1');
+      end.send(encodeNotification(cease(3, '')));
+      await made.state('Idle');
+      if (failures < 5) made.clock.advance(seconds(60));
+    }
+    void made.session.stop(cease(4, ''));
+    made.session.start();
+    const end = await made.peer.next(6);
+    end.send(peerOpen(), keepalive);
+    await made.state('Established');
+  });
+
+  test('a NOTIFICATION that a reset follows is heard, whatever is written meanwhile', async () => {
+    const made = await begin();
+    const end = await establish(made);
+    end.send(encodeNotification(cease(1, 'too many')));
+    end.socket.resetAndDestroy();
+    made.session.send(endOfRib());
+    await until('the end', () => made.told.down.length === 1);
+    assert.equal(made.told.down[0]?.code, 'SESSION_NOTIFICATION_RECEIVED');
+  });
+
   test('does not mind octets that come two at a time', async () => {
     const made = await begin();
     const end = await made.peer.next();
