@@ -527,7 +527,13 @@ export class Speaker implements BgpEngine {
     }
     if (found.session === undefined) return false;
     if (how === 'soft') return found.refreshBoth();
-    found.session.reset(cease(CEASE.administrativeReset, 'reset by the operator'));
+    const reset = cease(CEASE.administrativeReset, 'reset by the operator');
+    if (found.session.state === 'Established') found.session.reset(reset);
+    else {
+      // Whoever resets what does not come up has mended something, and does not want to wait for as long as it failed before.
+      void found.session.stop(reset);
+      found.session.start();
+    }
     return true;
   }
 
