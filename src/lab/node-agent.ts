@@ -24,6 +24,10 @@ export interface PeerView {
   readonly asn: number | string;
   readonly state: string;
   readonly families: readonly string[];
+  readonly holdTimeSeconds?: number;
+  readonly messagesReceived: number;
+  /** That the peer offered. */
+  readonly capabilities: readonly string[];
   readonly announced: { readonly ipv4: number; readonly ipv6: number };
   readonly drain?: string;
   readonly flaps: number;
@@ -67,7 +71,7 @@ export interface PodView {
   readonly state: string;
 }
 
-/** What a lab asks an agent. */
+/** What a lab asks of an agent. */
 export interface AgentQuestions {
   /** `running` once everything is set up. */
   state(): Promise<string>;
@@ -77,6 +81,8 @@ export interface AgentQuestions {
   /** Of the intent that the resources gave last, and of the one that sessions run with. */
   generation(): Promise<{ readonly given: number; readonly applied: number | undefined }>;
   pods(): Promise<readonly PodView[]>;
+  /** Ends a session, which comes back at once, or (`soft`) asks for its routes again. */
+  reset(peer: string, how: 'hard' | 'soft'): Promise<void>;
 }
 
 /** How the agent of a host is asked. */
@@ -207,6 +213,10 @@ export const askByCommandLine: Asking = (host) => {
       listOf(await json('routes', ...(which === 'accepted' ? ['--accepted'] : [])), 'routes') as readonly RouteView[],
     generation: async () => generationOf((await json('status')) as StatusView),
     pods: async () => listOf(await json('pods'), 'pods') as readonly PodView[],
+    reset: async (peer, how) => {
+      const words = ['reset', ...(how === 'soft' ? ['--soft'] : []), peer];
+      succeeded(host.name, ['flatroute', ...words], await host.exec(flatroute(...words)));
+    },
   };
 };
 

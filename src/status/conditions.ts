@@ -23,7 +23,6 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NothingReceived',
   'NothingAccepted',
   'NothingAnnounced',
-  'AnnouncementsLeftOut',
   'AddressesLow',
   'NotAnnounced',
   'NoBlocks',

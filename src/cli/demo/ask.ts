@@ -24,6 +24,7 @@ export const askByAdminApi: Asking = (host) => {
     routes: async (which) => await ask(async (client) => (await client.routes({ direction: which ?? 'best' })).routes),
     generation: async () => generationOf(await ask(async (client) => await client.status())),
     pods: async () => await ask(async (client) => await client.pods()),
+    reset: async (peer, how) => await ask(async (client) => await client.reset(peer, how === 'soft')),
   };
   return questions;
 };

@@ -99,8 +99,8 @@ function peerBlock(router: RouterDescription, peer: RouterPeer): string {
 const bfdInterval = `interval ${bfdTimes.intervalMilliseconds} ms; multiplier ${bfdTimes.multiplier};`;
 const bfdBlock = `protocol bfd { interface "*" { ${bfdInterval} }; multihop { ${bfdInterval} }; }`;
 
-/** What stands behind an originated route. */
-function attributeBlock({ origin, med, localPref, communities = [], path = [] }: RouteAttributes = {}): string {
+/** What the export filter does to an originated route. */
+function attributeWords({ origin, med, localPref, communities = [], path = [] }: RouteAttributes): string {
   const words = [
     ...(origin === undefined ? [] : [`bgp_origin = ORIGIN_${origin};`]),
     ...(med === undefined ? [] : [`bgp_med = ${med};`]),
@@ -112,13 +112,16 @@ function attributeBlock({ origin, med, localPref, communities = [], path = [] }:
       return `bgp_${list}.add((${parts.join(',')}));`;
     }),
   ];
-  return words.length === 0 ? '' : ` { ${words.join(' ')} }`;
+  return words.join(' ');
 }
+
+/** An old speaker cannot name an AS of four octets. */
+const isUnspeakable = (peer: RouterPeer): boolean => peer.fourOctetAs === false && peer.asn > 0xffff;
 
 /** BIRD has no neighbour by interface: whoever connects there from a link-local address is one, and is waited for. */
 const neighbourLines = (peer: RouterPeer): string[] =>
   peer.interface === undefined
-    ? [`  neighbor ${peer.address} as ${peer.asn};`]
+    ? [`  neighbor ${peer.address} ${isUnspeakable(peer) ? 'external' : `as ${peer.asn}`};`]
     : [
         `  neighbor range fe80::/10 as ${peer.asn};`,
         `  interface "${peer.interface}";`,
@@ -144,7 +147,7 @@ export function birdConfiguration(router: RouterDescription): string {
   const own = (family: Family): string =>
     router.announce
       .filter((prefix) => familyOf(prefix) === family)
-      .map((prefix) => `  route ${prefix} blackhole${attributeBlock(router.attributes)};\n`)
+      .map((prefix) => `  route ${prefix} blackhole;\n`)
       .join('');
   return `${[
     `router id ${router.routerId};`,
@@ -152,7 +155,8 @@ export function birdConfiguration(router: RouterDescription): string {
     // What is originated here is announced, the kernel's own route to it does the forwarding.
     `protocol static own4 {\n  ipv4;\n${own('ipv4')}}`,
     `protocol static own6 {\n  ipv6;\n${own('ipv6')}}`,
-    'filter announce { if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }',
+    ...(router.attributes === undefined ? [] : [`function originated() { ${attributeWords(router.attributes)} }`]),
+    `filter announce {${router.attributes === undefined ? '' : ' if source = RTS_STATIC then originated();'} if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }`,
     `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export ${exported}; };${merge} }`,
     `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export ${exported}; };${merge} }`,
     ...(internal ? ['protocol direct { ipv4; ipv6; }'] : []),
@@ -173,11 +177,12 @@ export class BirdRouter extends DaemonRouter {
     return { 'bird.conf': birdConfiguration(this.description) };
   }
 
-  async start(): Promise<void> {
+  async start(recovering?: 'recovering'): Promise<void> {
     await this.host.writeFile(CONFIGURATION, birdConfiguration(this.description), 0o600);
     const question = ['birdc', '-r', '-s', CONTROL, 'show', 'status'];
     const program = this.description.program ?? 'bird';
-    await this.speak([program, '-f', '-c', CONFIGURATION, '-s', CONTROL], 'bird.log', question);
+    const words = ['-f', '-c', CONFIGURATION, '-s', CONTROL, ...(recovering === undefined ? [] : ['-R'])];
+    await this.speak([program, ...words], 'bird.log', question);
   }
 
   async reconfigure(description: RouterDescription): Promise<void> {
@@ -189,6 +194,26 @@ export class BirdRouter extends DaemonRouter {
 
   async resetSession(peer: IpAddress): Promise<void> {
     await this.#ask('restart', symbol(this.peerAt(peer)));
+  }
+
+  async shutDown(peer: IpAddress, text: string): Promise<void> {
+    await this.#ask('disable', symbol(this.peerAt(peer)), JSON.stringify(text));
+  }
+
+  async refresh(peer: IpAddress): Promise<void> {
+    await this.#ask('reload', 'in', symbol(this.peerAt(peer)));
+  }
+
+  async about(peer: IpAddress): Promise<string> {
+    return await this.#ask('show', 'protocols', 'all', symbol(this.peerAt(peer)));
+  }
+
+  async refusal(line: string): Promise<string | undefined> {
+    const file = '/run/bird/tried.conf';
+    const text = birdConfiguration(this.description).replace(/^(protocol bgp .*)$/m, `$1\n  ${line}`);
+    await this.host.writeFile(file, text, 0o600);
+    const checked = await this.host.exec(['bird', '-p', '-c', file]);
+    return checked.code === 0 ? undefined : checked.stderr;
   }
 
   async #ask(...words: readonly string[]): Promise<string> {

@@ -21,12 +21,16 @@ export abstract class DaemonRouter implements LabRouter {
     this.#description = description;
   }
 
-  abstract start(): Promise<void>;
+  /** `recovering`: as one that restarts gracefully, where it has to be told. */
+  abstract start(recovering?: 'recovering'): Promise<void>;
   abstract reconfigure(description: RouterDescription): Promise<void>;
   abstract resetSession(peer: IpAddress): Promise<void>;
   abstract sessions(): Promise<readonly SessionRow[]>;
   abstract table(family: Family): Promise<readonly TableRow[]>;
   abstract paths(family: Family): Promise<readonly PathRow[]>;
+  abstract shutDown(peer: IpAddress, text: string): Promise<void>;
+  abstract refresh(peer: IpAddress): Promise<void>;
+  abstract about(peer: IpAddress): Promise<string>;
   abstract configuration(): Readonly<Record<string, string>>;
 
   get description(): RouterDescription {
@@ -78,6 +82,18 @@ export abstract class DaemonRouter implements LabRouter {
     await this.speaker.exited;
   }
 
+  /** Starts the program again, after a stop, with another description. */
+  async restart(description: RouterDescription, recovering?: 'recovering'): Promise<void> {
+    this.#description = description;
+    await this.start(recovering);
+  }
+
+  /**
+   * What the program says, without being started, against its configuration with one more line for its first neighbour;
+   * `undefined`: nothing, it takes the line.
+   */
+  abstract refusal(line: string): Promise<string | undefined>;
+
   protected refused(why: string): AppError {
     return new AppError('OS_LAB_ROUTER', `${this.kind} on ${this.host.name} refused its configuration: ${why}`, {});
   }
@@ -88,7 +104,7 @@ export abstract class DaemonRouter implements LabRouter {
     return known;
   }
 
-  async log(): Promise<string> {
-    return (await this.speaker.log()).split('\n').slice(-20).join('\n');
+  async log(lines = 20): Promise<string> {
+    return (await this.speaker.log()).split('\n').slice(-lines).join('\n');
   }
 }

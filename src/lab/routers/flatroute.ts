@@ -55,8 +55,18 @@ const operations = ({ med, localPref, communities = [], path = [] }: RouteAttrib
   ...(localPref === undefined ? [] : [`setLocalPref: { value: ${localPref} }`]),
 ];
 
+/** Peers that are held down, and what they are told. */
+type Down = ReadonlyMap<IpAddress, string>;
+
+const downLines = (text: string | undefined): readonly string[] =>
+  text === undefined ? [] : ['adminState: Down', `adminStateMessage: ${JSON.stringify(text)}`];
+
 /** The resource files of one router. */
-export function flatrouteConfiguration(name: string, router: RouterDescription): Readonly<Record<string, string>> {
+export function flatrouteConfiguration(
+  name: string,
+  router: RouterDescription,
+  down: Down = new Map(),
+): Readonly<Record<string, string>> {
   const files: Record<string, string> = {
     'bgp.yaml': bgpConfiguration({
       asn: router.asn,
@@ -85,7 +95,7 @@ export function flatrouteConfiguration(name: string, router: RouterDescription):
       families: peer.families,
       holdTimeSeconds: router.holdTimeSeconds,
       transit: true,
-      options: optionLines(peer),
+      options: [...optionLines(peer), ...downLines(down.get(peer.address))],
       ...(peer.password === undefined ? {} : { passwordKey: peer.name }),
       ...(peer.multihop === undefined ? {} : { ebgpMultihop: peer.multihop.hops }),
       ...(filters.length === 0 ? {} : { filters }),
@@ -103,6 +113,7 @@ export class FlatrouteRouter implements LabRouter {
   readonly host: Host;
   readonly agent: NodeAgent;
   #description: RouterDescription;
+  #down: Down = new Map();
 
   constructor(host: Host, description: RouterDescription, asking?: Asking) {
     this.host = host;
@@ -120,26 +131,35 @@ export class FlatrouteRouter implements LabRouter {
   }
 
   configuration(): Readonly<Record<string, string>> {
-    return flatrouteConfiguration(this.host.name, this.#description);
+    return flatrouteConfiguration(this.host.name, this.#description, this.#down);
   }
 
-  async start(): Promise<void> {
+  /** `options` of the agent's command line. */
+  async start(...options: readonly string[]): Promise<void> {
     await this.agent.write(this.configuration());
-    await this.agent.start();
+    await this.agent.start(undefined, options);
   }
 
   /** Resolves when its sessions run with it. */
   async reconfigure(description: RouterDescription): Promise<void> {
+    await this.#apply(description, this.#down);
+  }
+
+  async #apply(description: RouterDescription, down: Down): Promise<void> {
     const before = this.configuration();
     this.#description = description;
+    this.#down = down;
     const after = this.configuration();
     const changed = [...new Set([...Object.keys(before), ...Object.keys(after)])]
       .filter((name) => before[name] !== after[name])
       // Secret and filters first: a peer whose key or filter is missing is held down, and that is not what is tried.
       .sort((a, b) => rank(a) - rank(b));
     if (changed.length === 0) return;
+    const write = async (): Promise<void> =>
+      await this.agent.write(Object.fromEntries(changed.map((name) => [name, after[name]])));
+    if (this.agent.process.ended) return await write();
     const { given } = await this.agent.questions.generation();
-    await this.agent.write(Object.fromEntries(changed.map((name) => [name, after[name]])));
+    await write();
     await waitFor(
       `${this.host.name} to run with its new resources`,
       async () => {
@@ -154,10 +174,32 @@ export class FlatrouteRouter implements LabRouter {
     await this.agent.stop(signal);
   }
 
+  async shutDown(peer: IpAddress, text: string): Promise<void> {
+    await this.#apply(this.#description, new Map([...this.#down, [peer, text]]));
+  }
+
+  /** Takes a shutdown back. */
+  async bringUp(peer: IpAddress): Promise<void> {
+    await this.#apply(this.#description, new Map([...this.#down].filter(([it]) => it !== peer)));
+  }
+
+  async refresh(peer: IpAddress): Promise<void> {
+    await this.agent.questions.reset(this.#peerAt(peer).name, 'soft');
+  }
+
+  async about(peer: IpAddress): Promise<string> {
+    const { name } = this.#peerAt(peer);
+    return JSON.stringify((await this.agent.questions.peers()).find((it) => it.name === name));
+  }
+
+  #peerAt(address: IpAddress): RouterPeer {
+    const known = this.#description.peers.find((peer) => peer.address === address);
+    if (known === undefined) throw new AppError('BUG_LAB_ROUTER', `${address} is no peer of ${this.host.name}`, {});
+    return known;
+  }
+
   async resetSession(peer: IpAddress): Promise<void> {
-    const known = this.#description.peers.find((p) => p.address === peer);
-    if (known === undefined) throw new AppError('BUG_LAB_ROUTER', `${peer} is no peer of ${this.host.name}`, {});
-    await this.agent.text(['reset', known.name]);
+    await this.agent.questions.reset(this.#peerAt(peer).name, 'hard');
   }
 
   async sessions(): Promise<readonly SessionRow[]> {

@@ -285,6 +285,35 @@ export class FrrRouter extends DaemonRouter {
     await this.#ask(`clear bgp ${peer}`);
   }
 
+  async shutDown(peer: IpAddress, text: string): Promise<void> {
+    await this.#neighbour(`neighbor ${peer} shutdown message ${text}`);
+  }
+
+  async #neighbour(line: string): Promise<void> {
+    await this.#ask('configure terminal', `router bgp ${this.description.asn}`, line);
+  }
+
+  async refresh(peer: IpAddress): Promise<void> {
+    for (const family of this.peerAt(peer).families) await this.#ask(`clear bgp ${unicast(family)} ${peer} soft in`);
+  }
+
+  async about(peer: IpAddress): Promise<string> {
+    return await this.#ask(`show bgp neighbors ${peer} json`);
+  }
+
+  /** It names the line in its log, and goes on; so it does with lines that it takes after all. */
+  async refusal(line: string): Promise<string | undefined> {
+    const file = `${DIRECTORY}/tried.conf`;
+    const [peer] = this.description.peers;
+    if (line === '' || peer === undefined) return undefined;
+    const words = ` neighbor ${peer.address} ${line}`;
+    const text = frrConfiguration(this.description).replace(/exit\n$/, `${words}\nexit\n`);
+    await this.host.writeFile(file, text);
+    const checked = await this.host.exec([`${PROGRAMS}/bgpd`, '-C', '-f', file, '--log', 'stdout']);
+    const said = checked.stdout + checked.stderr;
+    return said.includes(`: ${words}`) ? said : undefined;
+  }
+
   async #ask(...commands: readonly string[]): Promise<string> {
     return await this.host.run(vtysh('bgpd', ...commands));
   }

@@ -233,12 +233,13 @@ export class GobgpRouter extends DaemonRouter {
     await this.host.writeFile(CONFIGURATION, gobgpConfiguration(this.description, own), 0o600);
   }
 
-  async start(): Promise<void> {
+  async start(recovering?: 'recovering'): Promise<void> {
     await this.#write();
     // A killed gobgpd leaves its socket behind, and the next one does not listen on it.
     await this.host.run(['rm', '-f', API.slice('unix://'.length)]);
     const words = ['-t', 'toml', '-f', CONFIGURATION, '--pprof-disable', '--api-hosts', API];
-    await this.speak(['gobgpd', ...words], 'gobgpd.log', gobgp('global'));
+    const flag = recovering === undefined ? [] : ['-r'];
+    await this.speak(['gobgpd', ...words, ...flag], 'gobgpd.log', gobgp('global'));
     await this.#originate('add', this.description.announce);
   }
 
@@ -268,6 +269,28 @@ export class GobgpRouter extends DaemonRouter {
     const { address } = this.peerAt(peer);
     await this.#ask('neighbor', address, 'disable');
     await this.#ask('neighbor', address, 'enable');
+  }
+
+  async shutDown(peer: IpAddress, text: string): Promise<void> {
+    // Only a reset takes the text along; without the second it would be back after 30 s.
+    await this.#ask('neighbor', peer, 'reset', '--reason', text);
+    await this.#ask('neighbor', peer, 'disable');
+  }
+
+  async refresh(peer: IpAddress): Promise<void> {
+    await this.#ask('neighbor', peer, 'softresetin');
+  }
+
+  /** What it was told with a NOTIFICATION is in its log only. */
+  async about(peer: IpAddress): Promise<string> {
+    return `${await this.host.run(['gobgp', '--target', API, 'neighbor', peer])}\n${await this.log()}`;
+  }
+
+  async refusal(line: string): Promise<string | undefined> {
+    const file = '/run/gobgp/tried.toml';
+    await this.host.writeFile(file, gobgpConfiguration(this.description).replace('[neighbors.config]', `$&\n${line}`));
+    const checked = await this.host.exec(['gobgpd', '--dry-run', '-t', 'toml', '-f', file]);
+    return checked.code === 0 ? undefined : checked.stdout + checked.stderr;
   }
 
   async #ask(...words: readonly string[]): Promise<string> {

@@ -189,6 +189,26 @@ export class OpenbgpdRouter extends DaemonRouter {
     await this.#ask('neighbor', this.peerAt(peer).address, 'clear');
   }
 
+  async shutDown(peer: IpAddress, text: string): Promise<void> {
+    await this.#ask('neighbor', peer, 'down', text);
+  }
+
+  async refresh(peer: IpAddress): Promise<void> {
+    await this.#ask('neighbor', peer, 'refresh');
+  }
+
+  async about(peer: IpAddress): Promise<string> {
+    return await this.#ask('show', 'neighbor', peer);
+  }
+
+  async refusal(line: string): Promise<string | undefined> {
+    const file = '/run/tried.conf';
+    const text = openbgpdConfiguration(this.description).replace(/^(neighbor .*)$/m, `$1\n  ${line}`);
+    await this.host.writeFile(file, text, 0o600);
+    const checked = await this.host.exec(['bgpd', '-n', '-f', file]);
+    return checked.code === 0 ? undefined : checked.stderr;
+  }
+
   async #ask(...words: readonly string[]): Promise<string> {
     return await this.host.run(bgpctl(...words));
   }

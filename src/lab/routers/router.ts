@@ -144,6 +144,12 @@ export interface LabRouter {
   signal(signal: NodeJS.Signals): Promise<void>;
   /** Drops the session to a peer; it comes back by itself. */
   resetSession(peer: IpAddress): Promise<void>;
+  /** Holds the session down with an administrative shutdown that says `text`. */
+  shutDown(peer: IpAddress, text: string): Promise<void>;
+  /** Asks a peer for all its routes again; the session stays. */
+  refresh(peer: IpAddress): Promise<void>;
+  /** All that the program says about the session with a peer, in its own words. */
+  about(peer: IpAddress): Promise<string>;
   sessions(): Promise<readonly SessionRow[]>;
   /** The router's BGP table, sorted by prefix. */
   table(family: Family): Promise<readonly TableRow[]>;

@@ -491,7 +491,6 @@ passive: true
 ebgpMultihop: 2
 filters: [a, b.c]
 importPolicy: DefaultRoute
-nextHopMode: Keep
 transit: true
 maxPrefixes: {limit: 100}
 families: [ipv6]

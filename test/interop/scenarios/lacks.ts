@@ -1,0 +1,32 @@
+/** What a daemon does not have, in the version that Debian 12 has, and how its own program shows that. */
+import type { DaemonKind } from '#lab/routers/make.ts';
+import type { Standard } from './standards.ts';
+
+export const versions: Readonly<Record<DaemonKind, string>> = {
+  bird: 'BIRD 2.0.12',
+  frr: 'FRR 8.4.4',
+  gobgp: 'GoBGP 3.10.0',
+  openbgpd: 'OpenBGPD 7.7',
+};
+
+export interface Lack {
+  /** For people. */
+  readonly why: string;
+  /** A line of a neighbour's configuration, as later versions or others have it, that this one refuses. */
+  readonly refuses?: string;
+  /** How flatroute names a capability that its OPEN does not have, whatever is switched on. */
+  readonly offersNo?: string;
+}
+
+export const lacks: Readonly<Record<DaemonKind, Partial<Readonly<Record<Standard, Lack>>>>> = {
+  bird: {},
+  frr: {},
+  gobgp: {
+    'RFC 6793': { why: 'it has four octets always, and nothing that makes it an old speaker' },
+    'RFC 7313': { why: 'not offered', offersNo: 'enhanced-route-refresh' },
+    'RFC 8654': { why: 'not offered', offersNo: 'extended-message' },
+  },
+  openbgpd: {
+    'RFC 8654': { why: 'not offered', offersNo: 'extended-message' },
+  },
+};

@@ -1,0 +1,285 @@
+/**
+ * What every scenario is played on: a node with flatroute, a router with the daemon that judges it, and a BIRD on the far
+ * side of the node, so that what passes through flatroute is seen on both sides.
+ *
+ *   judge (65002) ──1── node (65001) ──2── far (65003)
+ */
+import assert from 'node:assert/strict';
+import { isDeepStrictEqual } from 'node:util';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import { askByAdminApi } from '#cli/demo/ask.ts';
+import { Lab } from '#lab/lab.ts';
+import type { PeerView } from '#lab/node-agent.ts';
+import { BirdRouter } from '#lab/routers/bird.ts';
+import type { DaemonRouter } from '#lab/routers/daemon.ts';
+import { FlatrouteRouter } from '#lab/routers/flatroute.ts';
+import type { DaemonKind } from '#lab/routers/make.ts';
+import { makeDaemon } from '#lab/routers/make.ts';
+import type { LabRouter, PathRow, RouterDescription, RouterPeer, SessionOptions } from '#lab/routers/router.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import type { Side } from '../two-routers.ts';
+import {
+  addRouterHost,
+  address,
+  asn,
+  established,
+  expectTable,
+  left,
+  linkAddress,
+  linkHosts,
+  prefixes,
+  right,
+} from '../two-routers.ts';
+
+const beyond: Side = {
+  asn: asn(65003),
+  routerId: address('10.255.0.3'),
+  announce: prefixes('10.3.0.0/24', 'fd03::/64'),
+};
+
+/** What differs from the plain rack. */
+export interface Setup {
+  readonly node?: Partial<RouterDescription>;
+  readonly judge?: Partial<RouterDescription>;
+  readonly far?: Partial<RouterDescription>;
+  /** Of the session between node and judge: at the node, at the judge, at both. */
+  readonly toJudge?: Partial<RouterPeer>;
+  readonly toNode?: Partial<RouterPeer>;
+  readonly both?: Partial<RouterPeer>;
+  /** At both ends of the session between node and far. */
+  readonly toFar?: Partial<RouterPeer>;
+  /** Seconds, at node and judge; 9 if not given. */
+  readonly holdTime?: number;
+  /** `false`: the session is not waited for. */
+  readonly up?: false;
+}
+
+/** All that a session can be asked for beside IPv4 and IPv6. */
+export const everything: SessionOptions = {
+  extendedMessages: true,
+  enhancedRefresh: true,
+  extendedNextHop: true,
+  gracefulRestart: { restartTimeSeconds: 20 },
+  notificationRestart: true,
+  longLivedGracefulRestart: { staleTimeSeconds: 60 },
+  addPath: { receive: true, send: 4 },
+};
+
+interface Descriptions {
+  readonly node: RouterDescription;
+  readonly judge: RouterDescription;
+  readonly far: RouterDescription;
+}
+
+function describe(setup: Setup): Descriptions {
+  const common = { holdTimeSeconds: setup.holdTime ?? 9, multipath: true };
+  const node = { ...left, ...common, ...setup.node };
+  const judge = { ...right, ...common, ...setup.judge };
+  const far = { ...beyond, holdTimeSeconds: 9, multipath: true, ...setup.far };
+  const peer = (name: string, n: number, end: 1 | 2, who: { readonly asn: RouterPeer['asn'] }): RouterPeer => ({
+    name,
+    address: linkAddress(n, end),
+    asn: who.asn,
+    families: ['ipv4', 'ipv6'],
+  });
+  return {
+    node: {
+      ...node,
+      peers: [
+        { ...peer('judge', 1, 2, judge), ...setup.both, ...setup.toJudge },
+        { ...peer('far', 2, 2, far), ...setup.toFar },
+      ],
+    },
+    judge: { ...judge, peers: [{ ...peer('node', 1, 1, node), ...setup.both, ...setup.toNode }] },
+    far: { ...far, peers: [{ ...peer('node', 2, 1, node), ...setup.toFar }] },
+  };
+}
+
+/** All but what a running daemon takes without a new session. */
+const ofSession = (description: RouterDescription): RouterDescription => ({ ...description, announce: [] });
+
+export class Rack {
+  readonly node: FlatrouteRouter;
+  readonly judge: DaemonRouter;
+  readonly far: BirdRouter;
+  readonly #lab: Lab;
+  /** How long the agent's log was at the last set-up. */
+  #logged = 0;
+
+  private constructor(lab: Lab, node: FlatrouteRouter, judge: DaemonRouter, far: BirdRouter) {
+    this.#lab = lab;
+    this.node = node;
+    this.judge = judge;
+    this.far = far;
+  }
+
+  /** Everything runs when it resolves. */
+  static async create(kind: DaemonKind): Promise<Rack> {
+    const lab = await Lab.create(`rack-${kind}`);
+    try {
+      const [a, b, c] = await Promise.all([
+        addRouterHost(lab, 'node', left),
+        addRouterHost(lab, 'judge', right),
+        addRouterHost(lab, 'far', beyond),
+      ]);
+      await Promise.all([linkHosts(lab, 1, a, b), linkHosts(lab, 2, a, c)]);
+      const plain = describe({});
+      const rack = new Rack(
+        lab,
+        new FlatrouteRouter(a, plain.node, askByAdminApi),
+        makeDaemon(kind, b, plain.judge),
+        new BirdRouter(c, plain.far),
+      );
+      await Promise.all([rack.startNode(), rack.judge.start(), rack.far.start()]);
+      return rack;
+    } catch (error) {
+      await lab.dispose();
+      throw error;
+    }
+  }
+
+  /** Starts the agent; the log says everything. */
+  async startNode(): Promise<void> {
+    await this.node.start('--log-level', 'debug');
+  }
+
+  async dispose(): Promise<void> {
+    await this.#lab.dispose();
+  }
+
+  /**
+   * Makes the rack as `setup` says, whatever it was before. A daemon whose session is another now is started again: what
+   * each takes while it runs is not what is tried.
+   */
+  async setup(setup: Setup = {}): Promise<void> {
+    this.#logged = (await this.node.agent.process.log()).length;
+    const { node, judge, far } = describe(setup);
+    const another = !isDeepStrictEqual(ofSession(judge), ofSession(this.judge.description));
+    if (another) await this.judge.stop('SIGTERM');
+    await Promise.all([this.node.reconfigure(node), this.#reconfigureFar(far)]);
+    if (another) {
+      await this.#beginAnew();
+      await this.judge.restart(judge);
+    }
+    if (!isDeepStrictEqual(judge, this.judge.description)) await this.judge.reconfigure(judge);
+    if (setup.up !== false) await this.up();
+  }
+
+  /** Stops the daemon and starts it with the description that it has. */
+  async restartJudge(): Promise<void> {
+    await this.judge.stop('SIGTERM');
+    await this.#beginAnew();
+    await this.judge.restart(this.judge.description);
+    await this.up();
+  }
+
+  /** What went down often is tried again later and later, unless it is told to begin anew. */
+  async #beginAnew(): Promise<void> {
+    await waitFor('the session to begin anew', async () => found(await this.node.resetSession(judgeAddress)), {
+      deadline: seconds(10),
+    });
+  }
+
+  async #reconfigureFar(far: RouterDescription): Promise<void> {
+    if (!isDeepStrictEqual(far, this.far.description)) await this.far.reconfigure(far);
+  }
+
+  /** All sessions are established, on all sides. */
+  async up(): Promise<void> {
+    await established(this.judge, this.node, this.far);
+  }
+
+  /** The session between node and judge, as flatroute shows it. */
+  async session(): Promise<PeerView> {
+    const peer = (await this.node.agent.questions.peers()).find(({ name }) => name === 'judge');
+    assert.ok(peer !== undefined, 'flatroute knows its peer');
+    return peer;
+  }
+
+  /** Waits until what flatroute shows of the session fits. */
+  async sessionIs(what: string, fits: (peer: PeerView) => boolean): Promise<PeerView> {
+    return await waitFor(
+      `flatroute to show ${what} of its session with ${this.judge.kind}`,
+      async () => {
+        const peer = await this.session();
+        return fits(peer) ? found(peer) : notYet(JSON.stringify(peer));
+      },
+      { deadline: seconds(15) },
+    );
+  }
+
+  /** Waits until the agent has logged `text` since it was last set up. */
+  async nodeLogs(text: string): Promise<void> {
+    await waitFor(
+      `the node to log ${text}`,
+      async () => {
+        const log = (await this.node.agent.process.log()).slice(this.#logged);
+        return log.includes(text) ? found(undefined) : notYet(log.slice(-1000));
+      },
+      { deadline: seconds(15) },
+    );
+  }
+
+  /** Waits until what the judge says about its session with the node fits. */
+  async judgeSays(what: RegExp): Promise<void> {
+    await waitFor(
+      `${this.judge.kind} to say ${String(what)}`,
+      async () => {
+        const said = await this.judge.about(linkAddress(1, 1));
+        return what.test(said) ? found(undefined) : notYet(said.slice(-2000));
+      },
+      { deadline: seconds(15) },
+    );
+  }
+
+  /** The whole table of each of both families, at node and judge, of a plain rack. */
+  async expectPlainTables(): Promise<void> {
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const at = (n: number, end: 1 | 2): readonly string[] => [linkAddress(n, end, family)];
+      const [own, judged, distant] = [left, right, beyond].map((side) => announcedBy(side, family));
+      await expectTable(this.node, family, {
+        [own ?? '']: ['local'],
+        [judged ?? '']: at(1, 2),
+        [distant ?? '']: at(2, 2),
+      });
+      await expectTable(this.judge, family, {
+        [own ?? '']: at(1, 1),
+        [judged ?? '']: ['local'],
+        [distant ?? '']: at(1, 1),
+      });
+    }
+  }
+}
+
+const announcedBy = (side: Side, family: Family): string =>
+  side.announce.find((prefix) => prefix.includes(':') === (family === 'ipv6')) ?? '';
+
+export const judgeAddress: IpAddress = linkAddress(1, 2);
+export const nodeAddress: IpAddress = linkAddress(1, 1);
+
+/** Waits until the paths of a prefix, by next hop, have these fields; the others are not looked at. */
+export async function expectPaths(
+  router: LabRouter,
+  prefix: string,
+  expected: readonly Partial<PathRow>[],
+): Promise<void> {
+  const family: Family = prefix.includes(':') ? 'ipv6' : 'ipv4';
+  let seen: readonly Partial<PathRow>[] = [];
+  await waitFor(
+    `the paths of ${prefix} at ${router.host.name} (${router.kind})`,
+    async () => {
+      const rows = (await router.paths(family)).filter((row) => row.prefix === prefix);
+      // Only the fields that are asked for, so that a failure shows what differs.
+      seen = rows.map((row, n) => {
+        const fields = Object.keys(expected[n] ?? row);
+        return Object.fromEntries(Object.entries(row).filter(([name]) => fields.includes(name)));
+      });
+      return isDeepStrictEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(rows));
+    },
+    { deadline: seconds(10) },
+  ).catch(async (error: unknown) => {
+    assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
+    throw error;
+  });
+}

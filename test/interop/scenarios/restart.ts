@@ -1,0 +1,53 @@
+/** Restarts: who keeps whose routes, and for how long. */
+import assert from 'node:assert/strict';
+import { expectKernel, expectTable, linkAddress, prefixes, sessionDown } from '../two-routers.ts';
+import type { Rack } from './rack.ts';
+import { judgeAddress, nodeAddress } from './rack.ts';
+import type { Scenario } from './scenario.ts';
+
+const restart = { gracefulRestart: { restartTimeSeconds: 20 } };
+
+/** Of the judge; the link to the far router is not what is tried. */
+const nodesRoutes = { '10.1.0.0/24': [nodeAddress], '10.2.0.0/24': ['local'], '10.3.0.0/24': [nodeAddress] };
+const judgesRoutes = { '10.2.0.0/24': [judgeAddress], '10.3.0.0/24': [linkAddress(2, 2)] };
+
+async function judgeKeeps(rack: Rack): Promise<void> {
+  const [row] = await rack.judge.sessions();
+  assert.equal(row?.established, false);
+  await expectTable(rack.judge, 'ipv4', nodesRoutes);
+}
+
+export const restartScenarios: readonly Scenario[] = [
+  {
+    name: 'a killed agent keeps its routes at the daemon until it is back, and then those it still announces',
+    judges: ['RFC 4724'],
+    play: async (rack) => {
+      await rack.setup({ both: restart });
+      await rack.expectPlainTables();
+      await rack.node.stop('SIGKILL');
+      await sessionDown(rack.judge, 10);
+      await judgeKeeps(rack);
+      await rack.setup({ both: restart, node: { announce: prefixes('fd01::/64') }, up: false });
+      await judgeKeeps(rack);
+      await rack.startNode();
+      await rack.up();
+      await expectTable(rack.judge, 'ipv4', { '10.2.0.0/24': ['local'], '10.3.0.0/24': [nodeAddress] });
+    },
+  },
+  {
+    name: "a killed daemon's routes stay in the kernel until it is back, and then those it still announces",
+    judges: ['RFC 4724'],
+    except: { openbgpd: 'it waits for others, and restarts without keeping anything' },
+    play: async (rack) => {
+      await rack.setup({ both: restart });
+      await expectKernel(rack.node, 'ipv4', judgesRoutes);
+      await rack.judge.stop('SIGKILL');
+      await sessionDown(rack.node, 10);
+      await expectKernel(rack.node, 'ipv4', judgesRoutes);
+      await rack.judge.restart({ ...rack.judge.description, announce: prefixes('10.2.0.0/24') }, 'recovering');
+      await rack.up();
+      await expectKernel(rack.node, 'ipv6', { 'fd03::/64': [linkAddress(2, 2, 'ipv6')] });
+      await expectKernel(rack.node, 'ipv4', judgesRoutes);
+    },
+  },
+];

@@ -1,0 +1,23 @@
+/** The standards that are judged, in the order of the printed table. */
+export const standards = {
+  'RFC 4271': 'BGP-4: either end connects, hold time, attributes, equal paths',
+  'RFC 4760': 'both families over one session',
+  'RFC 2545': 'IPv6 next hops',
+  'RFC 5492': 'capabilities',
+  'RFC 6793': 'AS numbers of four octets, and speakers that have two',
+  'RFC 1997': 'communities',
+  'RFC 4360': 'extended communities',
+  'RFC 8092': 'large communities',
+  'RFC 2918': 'route refresh',
+  'RFC 7313': 'enhanced route refresh',
+  'RFC 8654': 'messages of up to 65535 octets',
+  'RFC 8326': 'GRACEFUL_SHUTDOWN',
+  'RFC 2385': 'TCP MD5',
+  'RFC 5082': 'GTSM',
+  'RFC 4724': 'graceful restart, as the one that restarts and as the one that waits',
+  'RFC 4486': 'Cease subcodes',
+  'RFC 9003': 'text of an administrative shutdown',
+} as const;
+
+export type Standard = keyof typeof standards;
+export const standardNames = Object.keys(standards) as readonly Standard[];
