@@ -7,6 +7,7 @@ import type { DesiredBfdSession } from '#bgp/bfd/control-messages.ts';
 import { type BgpIntent, type PeerFacts, type PeerIntent, isExternal } from '#bgp/engine.ts';
 import type { NextHop } from '#dataplane/fib/route.ts';
 import { familyOf, type IpAddress } from '#lib/ip.ts';
+import { isWatchable } from './bfd.ts';
 import type { Facts } from './node-intent.ts';
 
 export interface BfdPlan {
@@ -27,7 +28,7 @@ export function planBfd(intent: BgpIntent | undefined, facts: Facts, options: Bf
   const keep: string[] = [];
   const ids = new Map((facts.kernel?.nexthops ?? []).map((row) => [hopKey(row), row.id]));
   for (const peer of intent?.peers ?? []) {
-    if (!peer.enabled || peer.bfd === undefined) continue;
+    if (!isWatchable(peer) || peer.bfd === undefined) continue;
     const all = facts.bgp?.peers ?? [];
     const known = isFixed(peer)
       ? [all.find(({ name }) => name === peer.name)]

@@ -25,6 +25,8 @@ export interface Direction {
   readonly gaps: StreamReport['gaps'];
 }
 
+let started = 0;
+
 export class Streams {
   readonly #ends: readonly [StreamEnd, StreamEnd];
   readonly #processes: readonly LabProcess[];
@@ -37,13 +39,15 @@ export class Streams {
   /** `rate` datagrams a second each way in both families; resolves when the first of each have come. */
   static async start(a: StreamEnd, b: StreamEnd, rate: number, atMostSeconds: number): Promise<Streams> {
     const ends = [a, b] as const;
+    // Logs are read to see what has happened, so each has its own.
+    started += 1;
     const processes = await Promise.all(
       ends.map((end, i) => {
         const other = ends[1 - i] as StreamEnd;
         const pairs = families.map((family) => `${end.address[family]},${other.address[family]}`);
         const words = [PORT, rate, atMostSeconds].map(String);
         return end.endpoint.spawn(labScript('streams.ts', ...words, ...pairs), {
-          log: `streams-${end.endpoint.name}.log`,
+          log: `streams-${end.endpoint.name}-${started}.log`,
         });
       }),
     );

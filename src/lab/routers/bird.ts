@@ -4,7 +4,7 @@
  */
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
-import { DaemonRouter } from './daemon.ts';
+import { DaemonRouter, realTime } from './daemon.ts';
 import type {
   PathRow,
   PeeringRole,
@@ -182,7 +182,8 @@ export class BirdRouter extends DaemonRouter {
     const question = ['birdc', '-r', '-s', CONTROL, 'show', 'status'];
     const program = this.description.program ?? 'bird';
     const words = ['-f', '-c', CONFIGURATION, '-s', CONTROL, ...(recovering === undefined ? [] : ['-R'])];
-    await this.speak([program, ...words], 'bird.log', question);
+    const hasBfd = this.description.peers.some((peer) => peer.bfd !== undefined);
+    await this.speak(hasBfd ? realTime([program, ...words]) : [program, ...words], 'bird.log', question);
   }
 
   async reconfigure(description: RouterDescription): Promise<void> {

@@ -10,6 +10,18 @@ import type { LabProcess } from '../process.ts';
 import { found, notYet, waitFor } from '../wait.ts';
 import type { LabRouter, PathRow, RouterDescription, RouterKind, RouterPeer, SessionRow, TableRow } from './router.ts';
 
+/**
+ * A router's BFD shares its processor with nobody, a lab's with everything else that runs: where it may, the program runs
+ * real-time, or a busy machine would be taken for a dead router.
+ */
+export const realTime = (argv: readonly string[]): readonly string[] => [
+  'sh',
+  '-c',
+  'chrt --rr 1 true 2>/dev/null && exec chrt --rr 1 "$@"; exec "$@"',
+  'sh',
+  ...argv,
+];
+
 export abstract class DaemonRouter implements LabRouter {
   abstract readonly kind: RouterKind;
   readonly host: Host;

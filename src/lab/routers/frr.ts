@@ -6,7 +6,7 @@
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { addressBits, families, familyOf, parsePrefix } from '#lib/ip.ts';
 import type { LabProcess } from '../process.ts';
-import { DaemonRouter } from './daemon.ts';
+import { DaemonRouter, realTime } from './daemon.ts';
 import type {
   PathRow,
   PeeringRole,
@@ -238,7 +238,8 @@ export class FrrRouter extends DaemonRouter {
     this.#zebra = await this.startAnswering(daemon('zebra'), 'zebra.log', vtysh('zebra', 'show version'));
     if (this.description.peers.some((peer) => peer.bfd !== undefined)) {
       const control = ['--bfdctl', `${DIRECTORY}/bfdd.sock`];
-      this.#bfdd = await this.startAnswering(daemon('bfdd', ...control), 'bfdd.log', vtysh('bfdd', 'show bfd peers'));
+      const argv = realTime(daemon('bfdd', ...control));
+      this.#bfdd = await this.startAnswering(argv, 'bfdd.log', vtysh('bfdd', 'show bfd peers'));
     }
     const kernel = this.description.kernelRoutes === false ? ['--no_kernel'] : [];
     await this.speak(daemon('bgpd', ...kernel), 'bgpd.log', vtysh('bgpd', 'show bgp summary'));

@@ -42,22 +42,28 @@ async function carrier(rack: Rack): Promise<LabRouter> {
 const forwarding = (router: LabRouter, on: 0 | 1): Promise<string> =>
   router.host.run(['sysctl', '-q', '-w', `net.ipv4.ip_forward=${on}`, `net.ipv6.conf.all.forwarding=${on}`]);
 
+interface Row {
+  readonly accepted: { readonly ipv4: number; readonly ipv6: number };
+  readonly bfd?: { readonly state: string; readonly detectionTimeMilliseconds?: number };
+}
+
 /** Both routers are used for everything, and BFD is up with both. */
 async function whole(rack: Rack, routes: number): Promise<void> {
   await rack.restored();
   await waitFor(
     `${routes} routes by both routers`,
     async () => {
-      const peers = await rack.agent.questions.peers();
-      const status = JSON.parse(await rack.agent.text(['status', '-o', 'json'])) as {
-        readonly learnedRoutes: { readonly ipv4: number; readonly ipv6: number };
+      const { peers } = JSON.parse(await rack.agent.text(['peers', '-o', 'json'])) as {
+        readonly peers: readonly Row[];
       };
-      const { ipv4, ipv6 } = status.learnedRoutes;
-      const groups = (await rack.node.run(['ip', 'nexthop'])).split('\n').filter((line) => /group \d+\/\d+/.test(line));
       const isUp = peers.every(({ bfd }) => bfd?.state === 'Up' && bfd.detectionTimeMilliseconds === 150);
-      return isUp && ipv4 + ipv6 >= routes && groups.length === 2
+      const accepted = peers.map(({ accepted: { ipv4, ipv6 } }) => ipv4 + ipv6);
+      const hops = (await rack.node.routes())
+        .filter(({ prefix }) => prefix === '10.9.9.9/32' || prefix === 'fd09::9/128')
+        .map(({ nextHops }) => nextHops.length);
+      return isUp && accepted.every((count) => count >= routes) && hops.join() === '2,2'
         ? found(undefined)
-        : notYet(`${ipv4} and ${ipv6} routes, ${groups.length} groups of two`);
+        : notYet(`${accepted.join(' and ')} routes, the VM by ${hops.join(' and ')} next hops`);
     },
     { deadline: seconds(120) },
   );

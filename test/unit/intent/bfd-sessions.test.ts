@@ -63,7 +63,7 @@ describe('the BFD session of a peer', () => {
 
   test('is not wanted without BFD, nor while the BGP session is held down', () => {
     const without = peerIntent('tor-a');
-    for (const peer of [without, router({ enabled: false })])
+    for (const peer of [without, router({ enabled: false }), router({ drain: 'down' })])
       assert.deepEqual(planBfd(intent(peer), {}, settled), { sessions: [], keep: [] });
     assert.deepEqual(planBfd(undefined, {}, settled), { sessions: [], keep: [] });
   });
