@@ -161,6 +161,10 @@ export interface FilterRule {
   readonly communities?: readonly Community[] | undefined;
   /** The AS_PATH matches all of them. */
   readonly asPaths?: readonly PathPattern[] | undefined;
+  /** Name of the interface by which the path's next hop is reached; `*` stands for any characters. Own routes have none. */
+  readonly interface?: string | undefined;
+  /** The path's MED is this one; a path without one has 0. */
+  readonly med?: number | undefined;
   /** The path's local preference is this one. */
   readonly localPref?: number | undefined;
   /** In order, on what an Accept rule matched. */

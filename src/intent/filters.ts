@@ -21,7 +21,7 @@ const rules = (list: readonly BGPFilterRule[] | undefined, family: Family): Filt
   (list ?? []).map((rule) => compileRule(rule, family));
 
 function compileRule(rule: BGPFilterRule, family: Family): FilterRule {
-  const { asPathPrefix, asPath, communities, peerType, source } = rule;
+  const { asPathPrefix, asPath, communities, med, peerType, source } = rule;
   const asPaths: PathPattern[] = [];
   if (asPathPrefix !== undefined) asPaths.push([...asPathPrefix, '*']);
   if (asPath !== undefined) asPaths.push(asPath);
@@ -30,6 +30,8 @@ function compileRule(rule: BGPFilterRule, family: Family): FilterRule {
     match: prefixMatch(rule, family),
     ...(peerType && { peerType }),
     ...(source && { source }),
+    ...(rule.interface !== undefined && { interface: rule.interface }),
+    ...(med !== undefined && { med }),
     ...(communities && { communities: communities.values }),
     ...(asPaths.length > 0 && { asPaths }),
     ...(rule.priority !== undefined && { localPref: localPrefOf(rule.priority) }),

@@ -4,7 +4,7 @@ import { addressBits, prefixLength } from '#lib/ip.ts';
 import { prefixOfFamily } from './formats.ts';
 import { ownKind } from './kind.ts';
 import { asNumbers, community, operations, pathPattern, priority } from './route-fields.ts';
-import { integer, oneOf } from './scalars.ts';
+import { integer, oneOf, string } from './scalars.ts';
 import { list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
@@ -21,6 +21,20 @@ export function lengthBounds(
 function rulesOf(family: Family): ReturnType<typeof list<Infer<ReturnType<typeof ruleOf>>>> {
   return list(ruleOf(family), { maxItems: 200 });
 }
+
+/** As long as the kernel allows a name to be. */
+const interfacePattern = string({
+  type: 'an interface, or a pattern with *',
+  minLength: 1,
+  maxLength: 15,
+  rules: [
+    {
+      cel: "self.matches('^[^/ ]+$')",
+      holds: (it) => /^[^/ ]+$/.test(it),
+      sentence: '{value} is no name of an interface; it has no / and no space, and * stands for any characters',
+    },
+  ],
+});
 
 const ruleOf = (family: Family) =>
   object(
@@ -50,6 +64,10 @@ const ruleOf = (family: Family) =>
       peerType: optional(oneOf('eBGP', 'iBGP'), {
         description: 'The rule counts only on external (`eBGP`) or internal (`iBGP`) sessions.',
       }),
+      interface: optional(interfacePattern, {
+        description:
+          "Interface by which the route's next hop is reached; `*` stands for any characters: `eth*`. What the node announces itself has none.",
+      }),
       communities: optional(
         object({
           values: required(list(community, { minItems: 1, maxItems: 20 }), {
@@ -69,6 +87,9 @@ const ruleOf = (family: Family) =>
       priority: optional(priority, {
         description:
           "The route's local preference, Calico's way: 2147483647 less this. On import before any operation.",
+      }),
+      med: optional(integer(0, 0xffffffff), {
+        description: "The route's MULTI_EXIT_DISC; one without it has 0. On import before any operation.",
       }),
       action: required(oneOf('Accept', 'Reject'), { description: 'What happens to a route that matches.' }),
       operations: optional(operations, {
@@ -128,7 +149,11 @@ const spec = object({
 
 export const bgpFilter = ownKind(
   'BGPFilter',
-  { shortNames: ['frfilter'], description: 'Ordered rules, named by BGPPeers, for the routes of a session.' },
+  {
+    shortNames: ['frfilter'],
+    description:
+      'Ordered rules, named by BGPPeers, for the routes of a session. Fields are those of Calico; what no rule decides is up to `default` and importPolicy, where Calico accepts.',
+  },
   spec,
 );
 

@@ -92,6 +92,7 @@ const rulesOf = (refuseOdd: boolean): Adjacency['rules'] => ({
   attributes: ({ localPref }) => (refuseOdd && localPref === 102 ? { accepted: false, reason: '' } : undefined),
   prefix: (_family, w0): Judgement => ({ accepted: !(refuseOdd && ((w0 >>> 16) & 1) === 1), reason: '' }),
   rewrite: () => (refuseOdd ? undefined : unchanged),
+  looksAtInterfaces: false,
 });
 const view = kernelView([['192.0.2.1/24'], ['203.0.113.1/24']]);
 const hops = ['192.0.2.10', '192.0.2.11', '203.0.113.10'] as IpAddress[];

@@ -123,8 +123,8 @@ function termsOf(policy: number, most: number | undefined): GroupTerms {
     rules: {
       ...rules,
       local: (attributes, family, w0, ...rest) => refused(policy, w0) ?? rules.local(attributes, family, w0, ...rest),
-      learned: (attributes, from, family, w0, ...rest) =>
-        refused(policy, w0) ?? rules.learned(attributes, from, family, w0, ...rest),
+      learned: (attributes, from, hop, family, w0, ...rest) =>
+        refused(policy, w0) ?? rules.learned(attributes, from, hop, family, w0, ...rest),
     },
     external: true,
     clusterId: 0,

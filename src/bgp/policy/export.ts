@@ -12,6 +12,7 @@ import { withCommunity } from './communities.ts';
 import { identifierNumber } from './import.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
+import type { InterfaceOf } from './path-match.ts';
 import type { Rewrite } from './rewrite.ts';
 import { drained, prependAll } from './rewrite.ts';
 import { roleRules } from './roles.ts';
@@ -65,10 +66,11 @@ export interface ExportRules {
     w3: number,
     length: number,
   ): Judgement;
-  /** About a learned prefix. */
+  /** About a learned prefix; `hop` is the number of its next hop. */
   learned(
     attributes: AcceptedAttributes,
     from: PathSource,
+    hop: number,
     family: Family,
     w0: number,
     w1: number,
@@ -98,10 +100,15 @@ export const exportKey = (
   node: ExportNode,
 ): string => JSON.stringify([filters, transit, routeReflectorClient ?? false, localAsn, role, drain ?? false, node]);
 
-export function compileExport(peer: ExportPeer, external: boolean, node: ExportNode): ExportRules {
+export function compileExport(
+  peer: ExportPeer,
+  external: boolean,
+  node: ExportNode,
+  interfaceOf?: InterfaceOf,
+): ExportRules {
   const filters: Record<Family, Filters> = {
-    ipv4: compileFilters(peer.filters, 'export', 'ipv4', external),
-    ipv6: compileFilters(peer.filters, 'export', 'ipv6', external),
+    ipv4: compileFilters(peer.filters, 'export', 'ipv4', external, { interfaceOf }),
+    ipv6: compileFilters(peer.filters, 'export', 'ipv6', external, { interfaceOf }),
   };
   const client = peer.routeReflectorClient === true && !external;
   /** RFC 4456 §6: all to clients, what clients said to everybody; the rest as ever. */
@@ -115,8 +122,8 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
     target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
     learnedToo: peer.transit || (node.reflects && !external),
     local: (attributes, family, w0, w1, w2, w3, length) =>
-      filters[family](w0, w1, w2, w3, length, attributes) ?? originated,
-    learned(attributes, from, family, w0, w1, w2, w3, length) {
+      filters[family](w0, w1, w2, w3, length, attributes, 0) ?? originated,
+    learned(attributes, from, hop, family, w0, w1, w2, w3, length) {
       const judgement = passedOn(from);
       if (!judgement.accepted) return judgement;
       // RFC 1997 §2.
@@ -124,7 +131,7 @@ export function compileExport(peer: ExportPeer, external: boolean, node: ExportN
       if (attributes.noExport !== undefined && external) return noExport(attributes.noExport);
       const { onlyToCustomer } = attributes.value;
       if (onlyToCustomer !== undefined && role?.holdsBack === true) return downOnly(onlyToCustomer);
-      return filters[family](w0, w1, w2, w3, length, attributes) ?? judgement;
+      return filters[family](w0, w1, w2, w3, length, attributes, hop) ?? judgement;
     },
   };
   return peer.drain === undefined ? rules : drainedExport(rules, peer.drain);

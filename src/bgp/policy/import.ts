@@ -9,6 +9,7 @@ import { type ImportPolicy, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
+import type { InterfaceOf } from './path-match.ts';
 import type { Rewrite } from './rewrite.ts';
 import { drained, externalRewrite } from './rewrite.ts';
 import { remoteAsn, roleRules } from './roles.ts';
@@ -51,7 +52,11 @@ export interface ImportRules {
     w3: number,
     length: number,
     attributes: AcceptedAttributes,
+    /** Number of the next hop. */
+    hop?: number,
   ): Judgement;
+  /** Some rule looks at interfaces: what changes in the kernel can change a judgement. */
+  readonly looksAtInterfaces: boolean;
   /** What becomes of the attributes of an accepted path; `undefined`: they stay as received. */
   rewrite(judgement: Judgement, attributes: AcceptedAttributes): Rewrite | undefined;
 }
@@ -71,13 +76,14 @@ export function compileImport(
   peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn' | 'role' | 'drain'>,
   local: { readonly asn: Asn; readonly routerId: IpAddress; readonly clusterId?: IpAddress | undefined },
   never: NeverImported,
+  interfaceOf?: InterfaceOf,
 ): ImportRules {
   const external = isExternal(peer);
   const role = roleRules(peer);
   const always = external ? externalRewrite(peer) : undefined;
   const filters: Record<Family, Filters> = {
-    ipv4: compileFilters(peer.filters, 'import', 'ipv4', external, always),
-    ipv6: compileFilters(peer.filters, 'import', 'ipv6', external, always),
+    ipv4: compileFilters(peer.filters, 'import', 'ipv4', external, { last: always, interfaceOf }),
+    ipv6: compileFilters(peer.filters, 'import', 'ipv6', external, { last: always, interfaceOf }),
   };
   const refusals = new Map<Prefix, { readonly equal: Judgement; readonly inside: Judgement }>();
   const refusal = (found: Never): { readonly equal: Judgement; readonly inside: Judgement } => {
@@ -97,6 +103,9 @@ export function compileImport(
   const clusterId = local.clusterId ?? local.routerId;
   const cluster = identifierNumber(clusterId);
   return {
+    looksAtInterfaces: peer.filters.some((filter) =>
+      [...filter.import.ipv4, ...filter.import.ipv6].some((rule) => rule.interface !== undefined),
+    ),
     attributes(attributes) {
       let count = 0;
       for (const segment of attributes.value.asPath) for (const asn of segment.asns) if (ownAsns.has(asn)) count++;
@@ -104,7 +113,7 @@ export function compileImport(
       if (count > peer.allowedLocalAsns)
         return {
           accepted: false,
-          reason: `refused: own AS ${[...ownAsns].join(' or ')} stands ${count} times in the AS path, ${peer.allowedLocalAsns} allowed`,
+          reason: `refused: own AS ${[...ownAsns].join(' or ')} stands ${count} times in the AS path, ${peer.allowedLocalAsns} allowed (numAllowedLocalASNumbers)`,
         };
       // RFC 4456 §8.
       if (attributes.value.originatorId === identifier)
@@ -117,13 +126,13 @@ export function compileImport(
       const leak = role.leak(onlyToCustomer, remoteAsn(peer, attributes.neighborAsn));
       return leak === undefined ? undefined : { accepted: false, reason: `refused: route leak: ${leak}` };
     },
-    prefix(family, w0, w1, w2, w3, length, attributes) {
+    prefix(family, w0, w1, w2, w3, length, attributes, hop = 0) {
       const found = never[family].covering(w0, w1, w2, w3, length);
       if (found !== undefined) {
         const sentences = refusal(found);
         return found.range.endsWith(`/${length}`) ? sentences.equal : sentences.inside;
       }
-      const judgement = filters[family](w0, w1, w2, w3, length, attributes);
+      const judgement = filters[family](w0, w1, w2, w3, length, attributes, hop);
       if (judgement !== undefined) return judgement;
       return peer.importPolicy === 'DefaultRoute' && length !== 0 ? notDefaultRoute : byPolicy;
     },

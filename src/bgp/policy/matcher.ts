@@ -7,7 +7,7 @@ import { familyOf } from '#lib/ip.ts';
 import type { FilterIntent, FilterRule } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { compilePathTest } from './path-match.ts';
-import type { PathTest } from './path-match.ts';
+import type { InterfaceOf, PathTest } from './path-match.ts';
 import type { Rewrite } from './rewrite.ts';
 import { compileRewrite } from './rewrite.ts';
 import type { Words } from './words.ts';
@@ -59,7 +59,14 @@ export type Filters = (
   w3: number,
   length: number,
   path: AcceptedAttributes,
+  hop: number,
 ) => Judgement | undefined;
+
+export interface FilterUse {
+  /** Done to what a rule's operations made. */
+  readonly last?: Rewrite | undefined;
+  readonly interfaceOf?: InterfaceOf | undefined;
+}
 
 interface Step {
   readonly test: Test;
@@ -71,20 +78,20 @@ interface Step {
 /**
  * Filters of one direction and family in order: the first rule that matches decides; the first filter that states a
  * default ends the list; `undefined` when none decided. A filter without any export rule says nothing about export, its
- * default included: it was written for what comes in. `last` is done to what a rule's operations made.
+ * default included: it was written for what comes in.
  */
 export function compileFilters(
   filters: readonly FilterIntent[],
   direction: 'import' | 'export',
   family: Family,
   external: boolean,
-  last?: Rewrite,
+  { last, interfaceOf = () => undefined }: FilterUse = {},
 ): Filters {
   const steps: Step[] = [];
   for (const filter of filters) {
     const rules = filter[direction];
     rules[family].forEach((rule, i) => {
-      const pathTest = compilePathTest(rule, direction, external);
+      const pathTest = compilePathTest(rule, direction, external, interfaceOf);
       if (pathTest === false) return;
       const accepted = rule.action === 'Accept';
       const reason = `${accepted ? 'accepted' : 'refused'}: filter ${filter.name}, rule ${i + 1}`;
@@ -103,9 +110,9 @@ export function compileFilters(
       break;
     }
   }
-  return (w0, w1, w2, w3, length, path) => {
+  return (w0, w1, w2, w3, length, path, hop) => {
     for (const { test, pathTest, judgement } of steps)
-      if (test(w0, w1, w2, w3, length) && (pathTest === undefined || pathTest(path))) return judgement;
+      if (test(w0, w1, w2, w3, length) && (pathTest === undefined || pathTest(path, hop))) return judgement;
     return undefined;
   };
 }

@@ -6,7 +6,11 @@ import type { FilterRule, PathPattern } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { hasCommunity } from './communities.ts';
 
-export type PathTest = (path: AcceptedAttributes) => boolean;
+/** `hop` is the number of the path's next hop, 0 for a route that begins here. */
+export type PathTest = (path: AcceptedAttributes, hop: number) => boolean;
+
+/** Name of the interface by which a next hop is reached, by its number. */
+export type InterfaceOf = (hop: number) => string | undefined;
 
 /** The path as a pattern sees it: an AS_SET is one item, confederation segments are none (RFC 5065 §5.3). */
 function items(path: AcceptedAttributes): (number | readonly number[])[] {
@@ -42,15 +46,24 @@ export function matchesPattern(path: readonly (number | readonly number[])[], pa
   return next === pattern.length;
 }
 
+const interfacePattern = (name: string): RegExp =>
+  new RegExp(
+    `^${name
+      .split('*')
+      .map((part) => RegExp.escape(part))
+      .join('.*')}$`,
+  );
+
 export function compilePathTest(
   rule: FilterRule,
   direction: 'import' | 'export',
   external: boolean,
+  interfaceOf: InterfaceOf,
 ): PathTest | boolean {
   if (rule.peerType !== undefined && (rule.peerType === 'eBGP') !== external) return false;
   const tests: PathTest[] = [];
   if (rule.source === 'RemotePeers' && direction === 'export') tests.push((path) => !path.own);
-  const { communities = [], asPaths = [], localPref } = rule;
+  const { communities = [], asPaths = [], localPref, med } = rule;
   if (communities.length > 0) tests.push((path) => communities.every((wanted) => hasCommunity(path.value, wanted)));
   if (asPaths.length > 0)
     tests.push((path) => {
@@ -58,5 +71,13 @@ export function compilePathTest(
       return asPaths.every((pattern) => matchesPattern(its, pattern));
     });
   if (localPref !== undefined) tests.push((path) => path.localPref === localPref);
-  return tests.length === 0 ? true : (path) => tests.every((test) => test(path));
+  if (med !== undefined) tests.push((path) => (path.value.med ?? 0) === med);
+  if (rule.interface !== undefined) {
+    const pattern = interfacePattern(rule.interface);
+    tests.push((_path, hop) => {
+      const name = hop === 0 ? undefined : interfaceOf(hop);
+      return name !== undefined && pattern.test(name);
+    });
+  }
+  return tests.length === 0 ? true : (path, hop) => tests.every((test) => test(path, hop));
 }

@@ -211,7 +211,9 @@ export class FamilyRib {
         if (observed === attributes.id && paths.nextHop[path] === nextHop) return;
       }
       const wasAccepted = !isNew && paths.flags[path] === PATH_FLAG.accepted;
-      const judgement = loopFree ? adjacency.rules.prefix(this.family, w0, w1, w2, w3, length, accepted) : undefined;
+      const judgement = loopFree
+        ? adjacency.rules.prefix(this.family, w0, w1, w2, w3, length, accepted, nextHop)
+        : undefined;
       const carried = this.#carried(adjacency, judgement, attributes.id, accepted);
       if (isNew) {
         path = paths.add(prefix, adjacency.slot, pathId, carried, nextHop, life);
@@ -291,8 +293,10 @@ export class FamilyRib {
       const prefix = paths.prefix[path] as number;
       if (prefix === 0) continue;
       if (sweep.kind === 'nextHops') {
-        if (sweep.changed.has(paths.nextHop[path] as number) && paths.flags[path] === PATH_FLAG.accepted)
-          this.#mark(prefix);
+        if (!sweep.changed.has(paths.nextHop[path] as number)) continue;
+        const from = this.#modules.adjacencies.at(paths.slot[path] as number);
+        if (from.rules.looksAtInterfaces) this.#rejudge(path, from);
+        if (paths.flags[path] === PATH_FLAG.accepted) this.#mark(prefix);
         continue;
       }
       const { adjacency } = sweep;
@@ -320,6 +324,7 @@ export class FamilyRib {
         table.word(prefix, 3),
         table.lengthOf(prefix),
         attributes,
+        paths.nextHop[path] as number,
       );
     const isAccepted = judgement.accepted;
     const carried = this.#carried(adjacency, judgement, received, attributes);

@@ -114,13 +114,17 @@ export class NextHops {
 
   /** Ids whose resolution is another one now. */
   setView(view: KernelView): number[] {
+    const before = this.#resolver;
     this.#resolver = new Resolver(view);
+    const isRenamed = ({ interfaceIndex }: NextHop): boolean =>
+      before.interfaceName(interfaceIndex) !== this.#resolver.interfaceName(interfaceIndex);
     const changed: number[] = [];
     this.#byId.forEach((entry, id) => {
       if (entry === undefined) return;
       const observed = entry.resolution;
       entry.resolution = this.#resolver.resolve(entry);
-      if (!sameResolution(observed, entry.resolution)) changed.push(id);
+      const { resolution } = entry;
+      if (!sameResolution(observed, resolution) || (resolution.ok && isRenamed(resolution.hop))) changed.push(id);
     });
     return changed;
   }
@@ -192,6 +196,12 @@ export class NextHops {
     return entry?.scope === undefined || !entry.resolution.ok
       ? undefined
       : this.#resolver.interfaceName(entry.resolution.hop.interfaceIndex);
+  }
+
+  /** Name of the interface by which it is reached. */
+  reachedBy(id: number): string | undefined {
+    const resolution = this.#byId[id]?.resolution;
+    return resolution?.ok === true ? this.#resolver.interfaceName(resolution.hop.interfaceIndex) : undefined;
   }
 
   /** The kernel's way to an address that is not a received next hop; `interfaceIndex` is the scope of a link-local one. */

@@ -247,7 +247,17 @@ export class UpdateGroup {
     }
     const from = this.#modules.adjacencies.at(rib.paths.slot[path] as number);
     const attributes = this.#modules.attributes.accepted(rib.paths.attributes[path] as number);
-    const judgement = rules.learned(attributes, from, family, w0, w1, w2, w3, length);
+    const judgement = rules.learned(
+      attributes,
+      from,
+      rib.paths.nextHop[path] as number,
+      family,
+      w0,
+      w1,
+      w2,
+      w3,
+      length,
+    );
     if (!judgement.accepted) return judgement;
     if (this.#isReflected(from)) return this.#cannotKeep(rib.paths.nextHop[path] as number) ?? judgement;
     return rib.isResolved(path) ? judgement : unresolved;

@@ -206,7 +206,7 @@ export class Speaker implements BgpEngine {
   }
 
   #rules(intent: PeerIntent): ReturnType<typeof compileImport> {
-    return compileImport(intent, this.#local, this.#never);
+    return compileImport(intent, this.#local, this.#never, (hop) => this.#core.nextHops.reachedBy(hop));
   }
 
   get #local(): BgpIntent {

@@ -88,7 +88,7 @@ export class PeerOutput {
     return groupTerms(this.#policyKey, {
       family,
       paths: context.addPath?.send.includes(family) === true ? intent.addPath?.send : undefined,
-      rules: compileExport(intent, external, node),
+      rules: compileExport(intent, external, node, (hop) => this.#context.core.nextHops.reachedBy(hop)),
       external,
       clusterId: node.clusterId,
       localAsn: intent.localAsn,

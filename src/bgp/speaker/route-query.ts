@@ -169,6 +169,7 @@ function* pathRows(
         table.word(id, 3),
         table.lengthOf(id),
         received,
+        nextHop,
       );
     const resolution = core.nextHops.resolution(nextHop);
     const isShutDown = accepted && adjacency.external && core.attributes.accepted(carried).gracefulShutdown;

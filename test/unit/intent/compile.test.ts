@@ -509,7 +509,7 @@ test('conditions and operations of a filter become numbers that the speaker comp
   const filter = own(
     'BGPFilter',
     'f',
-    'importV4: [{action: Accept, source: RemotePeers, peerType: eBGP, communities: {values: ["65010:7", "65010:1:2", NO_EXPORT]}, asPathPrefix: [65010, "1.10"], asPath: ["*", 65020, "?"], priority: 1000}], exportV6: [{action: Accept, operations: [{addCommunity: {value: GRACEFUL_SHUTDOWN}}, {deleteCommunity: {value: "*"}}, {deleteCommunity: {value: "1:2"}}, {prependASPath: {prefix: [65001, 65002]}}, {setPriority: {value: 1}}, {setLocalPref: {value: 0}}, {setMED: {value: 50}}]}]',
+    'importV4: [{action: Accept, source: RemotePeers, peerType: eBGP, interface: "eth*", med: 5, communities: {values: ["65010:7", "65010:1:2", NO_EXPORT, "rt:65010:9"]}, asPathPrefix: [65010, "1.10"], asPath: ["*", 65020, "?"], priority: 1000}], exportV6: [{action: Accept, operations: [{addCommunity: {value: GRACEFUL_SHUTDOWN}}, {deleteCommunity: {value: "*"}}, {deleteCommunity: {value: "1:2"}}, {prependASPath: {prefix: [65001, 65002]}}, {setPriority: {value: 1}}, {setLocalPref: {value: 0}}, {setMED: {value: 50}}]}]',
   );
   const result = compiled(node1, filter, own('BGPPeer', 'p', 'peerIP: 192.0.2.1, asNumber: 65100, filters: [f]'));
   assert.deepEqual(peer(result, 'p').filters[0]?.import.ipv4, [
@@ -518,7 +518,9 @@ test('conditions and operations of a filter become numbers that the speaker comp
       match: undefined,
       peerType: 'eBGP',
       source: 'RemotePeers',
-      communities: [0xfdf20007, [65010, 1, 2], 0xffffff01],
+      interface: 'eth*',
+      med: 5,
+      communities: [0xfdf20007, [65010, 1, 2], 0xffffff01, [0x0002fdf2, 9]],
       asPaths: [
         [65010, 65546, '*'],
         ['*', 65020, '?'],

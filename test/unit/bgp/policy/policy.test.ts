@@ -62,7 +62,7 @@ for (const [name, condition, route, expected] of matchRows)
       true,
     );
     const { words, length } = prefixWords(prefix(route));
-    assert.equal(filters(...words, length, attributes()) !== undefined, expected);
+    assert.equal(filters(...words, length, attributes(), 0) !== undefined, expected);
   });
 
 const everything: FilterRule = { action: 'Accept', match: undefined };
@@ -212,7 +212,7 @@ for (const [name, transit, external, fromExternal, path, filters, reason] of exp
     const { words, length } = prefixWords(prefix('10.0.0.0/8'));
     const rules = compileExport(peerIntent({ name: 'p', transit, filters }), external, plainNode);
     assert.equal(
-      rules.learned(attributes(path), { external: fromExternal, client: false }, 'ipv4', ...words, length).reason,
+      rules.learned(attributes(path), { external: fromExternal, client: false }, 1, 'ipv4', ...words, length).reason,
       reason,
     );
   });

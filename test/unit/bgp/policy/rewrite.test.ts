@@ -170,7 +170,7 @@ test('on export RemotePeers leaves out what the node announces itself', () => {
     'announced: originated here',
   );
   assert.equal(
-    rules.learned(summarize(value()), external, 'ipv4', ...words, length).reason,
+    rules.learned(summarize(value()), external, 1, 'ipv4', ...words, length).reason,
     'refused: filter f, rule 1',
   );
 });
@@ -217,6 +217,34 @@ test('a NO_EXPORT that a rule adds on import keeps the route in the AS', () => {
   const rewrite = compileRewrite([{ kind: 'addCommunity', community: 0xffffff01 }]);
   assert.ok(rewrite !== undefined);
   const rules = compileExport(peerIntent({ name: 'p', transit: true }), true, plainNode);
-  const reason = rules.learned(summarize(rewrite.apply(value())), external, 'ipv4', ...words, length).reason;
+  const reason = rules.learned(summarize(rewrite.apply(value())), external, 1, 'ipv4', ...words, length).reason;
   assert.equal(reason, 'not announced: community NO_EXPORT');
 });
+
+/** Whether an export rule with this condition matches: a learned path by eth7, and an own route. */
+const exportConditionRows: readonly (readonly [string, Partial<FilterRule>, boolean, boolean])[] = [
+  ['MED', { med: 7 }, true, false],
+  ['another MED', { med: 8 }, false, false],
+  ['MED 0 of a route without one', { med: 0 }, false, true],
+  ['an interface', { interface: 'eth7' }, true, false],
+  ['another interface', { interface: 'eth' }, false, false],
+  ['a pattern', { interface: 'e*7' }, true, false],
+  ['a pattern for all', { interface: '*' }, true, false],
+  ['a pattern with a point', { interface: 'eth.' }, false, false],
+  ['what peers announced', { source: 'RemotePeers' }, true, false],
+  ['the local preference of both', { localPref: 100 }, true, true],
+  ['an AS path that has to be there', { asPaths: [['?', '*']] }, true, false],
+  ['an empty AS path', { asPaths: [[]] }, false, true],
+  ['a community', { communities: [1, [1, 2, 3], [0x0002fdea, 7]] }, true, false],
+  ['a community that is not there', { communities: [1, [0x0002fdea, 6]] }, false, false],
+];
+for (const [name, condition, learned, own] of exportConditionRows)
+  test(`condition on export: ${name}`, () => {
+    const filters = [filter('export', { ...condition, action: 'Reject' })];
+    const interfaceOf = (hop: number): string => `eth${hop}`;
+    const rules = compileExport(peerIntent({ name: 'p', transit: true, filters }), true, plainNode, interfaceOf);
+    const judgement = rules.learned(summarize(value()), external, 7, 'ipv4', ...words, length);
+    assert.equal(judgement.reason.startsWith('refused'), learned, judgement.reason);
+    const ours = rules.local(summarize(ownPath([]), true), 'ipv4', ...words, length);
+    assert.equal(ours.reason.startsWith('refused'), own, ours.reason);
+  });

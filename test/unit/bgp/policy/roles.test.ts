@@ -90,7 +90,7 @@ function sent(role: BgpRole | undefined, learned: PathAttributes | undefined): s
   const rules = compileExport(peerIntent({ name: 'p', transit: true, role }), true, { reflects: false, clusterId: 0 });
   if (learned !== undefined) {
     const from = { external: true, client: false };
-    const judgement = rules.learned(summarize(learned), from, 'ipv4', ...words, length);
+    const judgement = rules.learned(summarize(learned), from, 1, 'ipv4', ...words, length);
     if (!judgement.accepted) return judgement.reason;
   }
   return exportedAttributes(learned ?? ownPath([]), rules.target, undefined).onlyToCustomer;

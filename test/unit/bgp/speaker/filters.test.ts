@@ -109,6 +109,23 @@ test('operations change what is announced and what is accepted, and a change of 
   assert.equal(pair.node.sessions.length, 1);
 });
 
+test('a rule about an interface is asked again when the way to the next hop changes', async () => {
+  const byEth1 = filter({ import: [{ interface: 'eth1', operations: [{ kind: 'setLocalPref', value: 400 }] }] });
+  const pair = await Pair.of({ filters: [byEth1] }, {});
+  const reasons = (): unknown[] => pair.rows('received').map((row) => row[4]);
+  assert.deepEqual(reasons(), ['accepted: importPolicy All', 'accepted: importPolicy All']);
+  pair.node.speaker.setKernelView(kernelView([['198.51.100.1/24'], ['192.0.2.1/24', '2001:db8::1/64']]));
+  await pair.network.settle();
+  assert.deepEqual(reasons(), ['accepted: filter f, rule 1', 'accepted: filter f, rule 1']);
+  assert.deepEqual(
+    pair.rows('accepted').map((row) => row[1]),
+    [400, 400],
+  );
+  pair.node.speaker.setKernelView(kernelView([['198.51.100.1/24']]));
+  await pair.network.settle();
+  assert.match(String(reasons()[0]), /^accepted: importPolicy All; not installed: /, 'no way, no interface');
+});
+
 test('GRACEFUL_SHUTDOWN comes and goes without a new session, and the reason says so', async () => {
   const leaving = filter({ export: [{ operations: [{ kind: 'addCommunity', community: 0xffff0000 }] }] });
   const pair = await Pair.of({}, {});
