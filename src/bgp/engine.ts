@@ -95,8 +95,10 @@ export interface PeerIntent {
   /** `Auto`: ours, but unchanged for what is reflected; `Self`: ours always; `Keep`: the learned one wherever the receiver can use it. */
   readonly nextHopMode?: 'Auto' | 'Self' | 'Keep' | undefined;
   /** Long-lived graceful restart; `staleTime` is what we ask of the peer and the most that we grant it. */
-  readonly longLivedGracefulRestart?: { readonly staleTime: Duration } | undefined;
-  /** The N bit: a NOTIFICATION or an expired hold timer keeps routes. */
+  readonly longLivedGracefulRestart?:
+    | { readonly staleTime: Duration; readonly families: readonly Family[] }
+    | undefined;
+  /** The N bit: a NOTIFICATION or an expired hold timer keeps routes. `undefined`: with BFD, from the next session on. */
   readonly notificationRestart?: boolean | undefined;
   /** How long a restarted peer may take to say its routes again once it is back; `undefined`: 360 s. */
   readonly staleTime?: Duration | undefined;

@@ -160,8 +160,14 @@ function sessionOf(
       enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,
       restartTime: spec.maxRestartTime ?? spec.gracefulRestart?.restartTime ?? settings.gracefulRestart.restartTime,
     },
-    notificationRestart: spec.gracefulRestart?.notification ?? settings.gracefulRestart.notification ?? false,
+    notificationRestart: spec.gracefulRestart?.notification ?? settings.gracefulRestart.notification,
     staleTime: spec.gracefulRestart?.staleTime ?? settings.gracefulRestart.staleTime,
+    ...(spec.longLivedGracefulRestart?.enabled === true && {
+      longLivedGracefulRestart: {
+        staleTime: spec.longLivedGracefulRestart.staleTime,
+        families: spec.longLivedGracefulRestart.families ?? spec.families,
+      },
+    }),
     allowedLocalAsns: spec.numAllowedLocalASNumbers,
     ...(spec.role && { role: spec.role }),
     ...(spec.roleRequired === true && { roleRequired: true }),

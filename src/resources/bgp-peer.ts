@@ -33,6 +33,18 @@ const shutdownText = string({
   ],
 });
 
+const families = list(oneOf('ipv4', 'ipv6'), {
+  minItems: 1,
+  maxItems: 2,
+  rules: [
+    {
+      cel: 'self.all(x, self.exists_one(y, x == y))',
+      holds: (it) => new Set(it).size === it.length,
+      sentence: 'a family is named twice',
+    },
+  ],
+});
+
 const spec = object(
   {
     node: optional(objectName, {
@@ -218,24 +230,10 @@ const spec = object(
         reset: 'reset',
       },
     ),
-    families: defaulted(
-      list(oneOf('ipv4', 'ipv6'), {
-        minItems: 1,
-        maxItems: 2,
-        rules: [
-          {
-            cel: 'self.all(x, self.exists_one(y, x == y))',
-            holds: (it) => new Set(it).size === it.length,
-            sentence: 'a family is named twice',
-          },
-        ],
-      }),
-      ['ipv4', 'ipv6'],
-      {
-        description: 'Address families that the session carries (RFC 4760), whatever the family of its own addresses.',
-        reset: 'reset',
-      },
-    ),
+    families: defaulted(families, ['ipv4', 'ipv6'], {
+      description: 'Address families that the session carries (RFC 4760), whatever the family of its own addresses.',
+      reset: 'reset',
+    }),
     numAllowedLocalASNumbers: defaulted(integer(0, 10), 0, {
       description: 'How often our own AS may stand in a received AS_PATH, for fabrics in which racks share one AS.',
       reset: 'refresh',
@@ -245,6 +243,27 @@ const spec = object(
       defaultText: "BGPConfiguration's",
       reset: 'reset',
     }),
+    longLivedGracefulRestart: optional(
+      object({
+        enabled: defaulted(boolean, true, { description: 'false: as if it were not there.', reset: 'reset' }),
+        staleTime: required(duration({ from: 1, to: 16_777_215 }), {
+          description:
+            'Asked of the peer for our routes, and the most that the node grants for those of the peer; counted from the end of the restart time on.',
+          reset: 'reset',
+        }),
+        families: optional(families, {
+          description: 'Families for which it holds.',
+          defaultText: "the session's",
+          reset: 'reset',
+        }),
+      }),
+      {
+        description:
+          'Long-lived graceful restart (RFC 9494), where the peer has it too: routes of a peer that does not come back within the restart time stay as the last choice, marked LLGR_STALE. Traffic may follow routes that are hours old, so it is for routers whose forwarding does not depend on their BGP.',
+        defaultText: 'off',
+        reset: 'reset',
+      },
+    ),
     maxRestartTime: optional(restartTime, {
       description: "Calico's name for gracefulRestart.restartTime; one or the other.",
       reset: 'reset',
@@ -320,6 +339,18 @@ const spec = object(
         holds: (it) => it.maxRestartTime === undefined || it.gracefulRestart?.restartTime === undefined,
         sentence: 'says the same as gracefulRestart.restartTime; keep one',
         path: ['maxRestartTime'],
+      },
+      {
+        cel: '!(has(self.longLivedGracefulRestart) && self.longLivedGracefulRestart.enabled && has(self.gracefulRestart) && has(self.gracefulRestart.enabled) && !self.gracefulRestart.enabled)',
+        holds: (it) => it.longLivedGracefulRestart?.enabled !== true || it.gracefulRestart?.enabled !== false,
+        sentence: 'goes only with graceful restart, which gracefulRestart.enabled turns off (RFC 9494)',
+        path: ['longLivedGracefulRestart'],
+      },
+      {
+        cel: '!(has(self.longLivedGracefulRestart) && has(self.longLivedGracefulRestart.families)) || self.longLivedGracefulRestart.families.all(x, x in self.families)',
+        holds: (it) => it.longLivedGracefulRestart?.families?.every((family) => it.families.includes(family)) ?? true,
+        sentence: 'names a family that the session does not carry',
+        path: ['longLivedGracefulRestart', 'families'],
       },
       {
         cel: '!(has(self.bfdProfile) && has(self.bfd) && has(self.bfd.profile))',

@@ -390,6 +390,18 @@ const capability: fc.Arbitrary<Capability> = fc.oneof(
   }),
   fc.constantFrom<Capability>({ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }, { kind: 'extendedMessage' }),
   record({
+    kind: fc.constant('longLivedGracefulRestart' as const),
+    families: fc.array(
+      record({
+        afi: fc.constantFrom(1, 2, 25),
+        safi: fc.constantFrom(1, 2),
+        forwarding: fc.boolean(),
+        staleTimeSeconds: fc.nat(0xff_ffff),
+      }),
+      { maxLength: 3 },
+    ),
+  }),
+  record({
     kind: fc.constant('addPath' as const),
     families: fc.array(
       fc

@@ -26,6 +26,8 @@ export interface LocalGracefulRestart {
   /** N of RFC 8538. */
   readonly notification: boolean;
   readonly families: readonly { readonly family: Family; readonly forwarding: boolean }[];
+  /** The long-lived capability (RFC 9494); `undefined`: it is not sent. */
+  readonly longLived?: { readonly staleTimeSeconds: number; readonly families: readonly Family[] } | undefined;
 }
 
 export interface SessionOptions {
@@ -137,11 +139,21 @@ export function openOf(options: SessionOptions, restart: LocalGracefulRestart | 
       restarted: restart.restarted,
       notification: restart.notification,
       restartTimeSeconds: restart.restartTimeSeconds,
-      families: restart.families.map(({ family, forwarding }) => ({
-        afi: AFI[family],
-        safi: SAFI_UNICAST,
-        forwarding,
-      })),
+      families: restart.families.map(familyTuple),
     },
+    longLivedGracefulRestart: restart && longLivedOf(restart),
   });
+}
+
+const familyTuple = ({ family, forwarding }: LocalGracefulRestart['families'][number]) => ({
+  afi: AFI[family],
+  safi: SAFI_UNICAST,
+  forwarding,
+});
+
+function longLivedOf({ longLived, families }: LocalGracefulRestart): OpenTerms['longLivedGracefulRestart'] {
+  if (longLived === undefined) return undefined;
+  const { staleTimeSeconds } = longLived;
+  const listed = families.filter(({ family }) => longLived.families.includes(family));
+  return { families: listed.map((it) => ({ ...familyTuple(it), staleTimeSeconds })) };
 }

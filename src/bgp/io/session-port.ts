@@ -24,6 +24,8 @@ export interface Negotiated {
   readonly routeRefresh: boolean;
   /** Present when both ends sent the capability (RFC 4724). */
   readonly gracefulRestart: Extract<Capability, { kind: 'gracefulRestart' }> | undefined;
+  /** Present when both ends sent it and graceful restart (RFC 9494). */
+  readonly longLivedGracefulRestart: Extract<Capability, { kind: 'longLivedGracefulRestart' }> | undefined;
   /** Both ends sent the N bit: a NOTIFICATION other than Hard Reset leaves the routes standing (RFC 8538 §4). */
   readonly notificationRestart: boolean;
 }

@@ -301,7 +301,7 @@ class SessionRunner implements Session {
     const connection = this.connections.get(id);
     if (connection === undefined) return;
     connection.longest = agreement.maximumReceiveBytes;
-    const { context, peerIdentifier, peerCapabilities, routeRefresh, gracefulRestart, notificationRestart } = agreement;
+    const { context, peerIdentifier, peerCapabilities, routeRefresh } = agreement;
     const negotiated: Negotiated = {
       context,
       localAddress:
@@ -312,8 +312,9 @@ class SessionRunner implements Session {
       holdTime: holdTimeOf(agreement),
       peerCapabilities,
       routeRefresh,
-      gracefulRestart,
-      notificationRestart,
+      gracefulRestart: agreement.gracefulRestart,
+      longLivedGracefulRestart: agreement.longLivedGracefulRestart,
+      notificationRestart: agreement.notificationRestart,
     };
     this.errorStands = false;
     if (this.paused) connection.pause();

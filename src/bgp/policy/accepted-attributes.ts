@@ -3,7 +3,7 @@
  * values that are compared per path (RFC 4271 §9.1), well-known communities as booleans.
  */
 import type { PathAttributes } from '../wire/messages.ts';
-import { GRACEFUL_SHUTDOWN } from './rewrite.ts';
+import { GRACEFUL_SHUTDOWN, LLGR_STALE } from './rewrite.ts';
 import { firstAsn } from './roles.ts';
 
 /** RFC 1997 §2, unsigned. */
@@ -12,6 +12,8 @@ const NO_ADVERTISE = 0xffffff02;
 const NO_EXPORT_SUBCONFED = 0xffffff03;
 /** RFC 7999 §5. */
 const BLACKHOLE = 0xffff029a;
+/** RFC 9494 §3.3. */
+const NO_LLGR = 0xffff0007;
 
 /** RFC 4271 §9.1.1: what a path without LOCAL_PREF counts as. */
 export const defaultLocalPref = 100;
@@ -28,6 +30,9 @@ export interface AcceptedAttributes {
   /** The community that keeps the path in the AS. */
   readonly noExport: (typeof staying)[number][1] | undefined;
   readonly gracefulShutdown: boolean;
+  /** LLGR_STALE and NO_LLGR of RFC 9494. */
+  readonly longLivedStale: boolean;
+  readonly noLongLived: boolean;
 }
 
 /** RFC 1997 §2; without confederations the second means the same. RFC 7999 §3.2: a blackhole is of the AS that asked. */
@@ -53,6 +58,8 @@ export function summarize(value: PathAttributes, own = false): AcceptedAttribute
     noAdvertise: value.communities.includes(NO_ADVERTISE),
     noExport: staying.find(([community]) => value.communities.includes(community))?.[1],
     gracefulShutdown: value.communities.includes(GRACEFUL_SHUTDOWN),
+    longLivedStale: value.communities.includes(LLGR_STALE),
+    noLongLived: value.communities.includes(NO_LLGR),
   };
 }
 

@@ -14,7 +14,7 @@ import type { Filters, Judgement } from './matcher.ts';
 import { compileFilters } from './matcher.ts';
 import type { InterfaceOf } from './path-match.ts';
 import type { Rewrite } from './rewrite.ts';
-import { drained, prependAll } from './rewrite.ts';
+import { drained, leastPreferredRewrite, longLivedRewrite, prependAll } from './rewrite.ts';
 import { roleRules } from './roles.ts';
 
 const originated: Judgement = { accepted: true, reason: 'announced: originated here' };
@@ -87,6 +87,7 @@ const noAdvertise = refused('not announced: community NO_ADVERTISE');
 const noExport = (community: string): Judgement => refused(`not announced: community ${community}`);
 
 const draining = refused('not announced: the peer is drained');
+const staleForLong = refused('not announced: LLGR_STALE, and the peer knows no such routes (RFC 9494 §4.3)');
 const downOnly = (asn: number): Judgement => refused(`not announced: OTC ${asn}, for customers only`);
 
 type ExportPeer = Pick<
@@ -98,12 +99,25 @@ type ExportPeer = Pick<
 export const exportKey = (
   { filters, transit, routeReflectorClient, localAsn, role, drain }: ExportPeer,
   node: ExportNode,
-): string => JSON.stringify([filters, transit, routeReflectorClient ?? false, localAsn, role, drain ?? false, node]);
+  takesLongLived: boolean,
+): string =>
+  JSON.stringify([
+    filters,
+    transit,
+    routeReflectorClient ?? false,
+    localAsn,
+    role,
+    drain ?? false,
+    node,
+    takesLongLived,
+  ]);
 
+/** `takesLongLived`: the peer knows routes that are stale for long (RFC 9494). */
 export function compileExport(
   peer: ExportPeer,
   external: boolean,
   node: ExportNode,
+  takesLongLived = false,
   interfaceOf?: InterfaceOf,
 ): ExportRules {
   const filters: Record<Family, Filters> = {
@@ -117,6 +131,13 @@ export function compileExport(
     return client ? toClient : from.client ? fromClient : internalToInternal;
   };
   const role = roleRules(peer);
+  /** What becomes of a judgement for paths with LLGR_STALE. */
+  const staleJudgement = (judgement: Judgement): Judgement => {
+    const { rewrite } = judgement;
+    // RFC 9494 §4.3: the community is not taken away. RFC 9494 §4.6: internal peers that do not know it may have the route all the same.
+    const marked = rewrite && longLivedRewrite(rewrite);
+    return { ...judgement, rewrite: takesLongLived ? marked : leastPreferredRewrite(marked) };
+  };
   const rules: ExportRules = {
     // RFC 9234 §5, egress.
     target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
@@ -131,7 +152,9 @@ export function compileExport(
       if (attributes.noExport !== undefined && external) return noExport(attributes.noExport);
       const { onlyToCustomer } = attributes.value;
       if (onlyToCustomer !== undefined && role?.holdsBack === true) return downOnly(onlyToCustomer);
-      return filters[family](w0, w1, w2, w3, length, attributes, hop) ?? judgement;
+      const judged = filters[family](w0, w1, w2, w3, length, attributes, hop) ?? judgement;
+      if (!judged.accepted || !attributes.longLivedStale) return judged;
+      return external && !takesLongLived ? staleForLong : staleJudgement(judged);
     },
   };
   return peer.drain === undefined ? rules : drainedExport(rules, peer.drain);

@@ -18,6 +18,10 @@ export interface Rewrite {
 /** RFC 8326, unsigned. */
 export const GRACEFUL_SHUTDOWN = 0xffff0000;
 
+/** RFC 9494 §3.2. */
+export const LLGR_STALE = 0xffff0006;
+const NO_EXPORT = 0xffffff01;
+
 /** `asns` in front of the path, the first of them first; a segment holds at most 255 (RFC 4271 §5.1.2). */
 export function prependAll(asPath: readonly AsPathSegment[], asns: readonly number[]): AsPathSegment[] {
   const [first, ...rest] = asPath;
@@ -74,7 +78,7 @@ export function externalRewrite(peer: Pick<PeerIntent, 'role' | 'peerAsn' | 'loc
   };
 }
 
-/** Each rewrite has one object for what it is while a peer is drained: caches know rewrites by identity. */
+/** Each rewrite has one object for what it is with `then` behind it: caches know rewrites by identity. */
 function following(
   key: string,
   then: (path: PathAttributes) => PathAttributes,
@@ -99,3 +103,15 @@ export const drained = {
   import: following('drained', (path) => ({ ...path, localPref: 0 })),
   export: following('drained', (path) => ({ ...withCommunity(path, GRACEFUL_SHUTDOWN), localPref: 0 })),
 } as const;
+
+/** The mark of a path that is stale for long (RFC 9494 §4.2). */
+export const longLivedRewrite = following('LLGR_STALE', (path) => withCommunity(path, LLGR_STALE));
+
+/**
+ * What RFC 9494 §4.6 asks of a path that is stale for long and goes to an internal peer that does not know such paths: the
+ * lowest local preference, and never out of the AS.
+ */
+export const leastPreferredRewrite = following('least preferred', (path) => ({
+  ...withCommunity(path, NO_EXPORT),
+  localPref: 0,
+}));

@@ -5,6 +5,8 @@
  * The age of a path decides nothing: the same set of paths always gives the same answer.
  */
 export interface Candidate {
+  /** Carries LLGR_STALE: behind every path that does not (RFC 9494 §4.3). */
+  longLivedStale: boolean;
   localPref: number;
   asPathLength: number;
   /** 0 IGP, 1 EGP, 2 INCOMPLETE. */
@@ -36,6 +38,7 @@ export interface Multipath {
 
 export type DecisionStep =
   | 'onlyPath'
+  | 'longLivedStale'
   | 'localPref'
   | 'asPathLength'
   | 'origin'
@@ -85,6 +88,8 @@ type Step = readonly [DecisionStep, (candidates: readonly Candidate[]) => readon
 
 /** Paths that are still together after these are equally good for the traffic. */
 const forwardingSteps: readonly Step[] = [
+  // RFC 9494 §4.4: before all else.
+  ['longLivedStale', (all) => lowest(all, (c) => Number(c.longLivedStale))],
   // RFC 4271 §9.1.1, the degree of preference.
   ['localPref', (all) => lowest(all, (c) => -c.localPref)],
   // RFC 4271 §9.1.2.2 a to e.

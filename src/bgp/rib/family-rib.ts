@@ -10,6 +10,7 @@ import type { Family, Prefix } from '#lib/ip.ts';
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
 import { asPathText } from '../policy/accepted-attributes.ts';
 import type { Judgement } from '../policy/matcher.ts';
+import { longLivedRewrite } from '../policy/rewrite.ts';
 import type { NlriBlock } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
@@ -44,7 +45,9 @@ export interface RibModules {
 export type Sweep =
   | { readonly kind: 'dead'; readonly adjacency: Adjacency }
   /** Paths of the lives before `life`. The adjacency may have begun another one since the sweep was ordered. */
-  | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly life: number }
+  | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly life: number; readonly longLived?: boolean }
+  /** Paths of those lives become the least preferred ones (RFC 9494 §4.2). */
+  | { readonly kind: 'outlive'; readonly adjacency: Adjacency; readonly life: number }
   | { readonly kind: 'rejudge'; readonly adjacency: Adjacency }
   | { readonly kind: 'nextHops'; readonly changed: ReadonlySet<number> };
 
@@ -208,9 +211,9 @@ export class FamilyRib {
       if (!isNew) {
         paths.life[path] = life;
         const observed = this.#modules.attributes.received(paths.attributes[path] as number);
-        if (observed === attributes.id && paths.nextHop[path] === nextHop) return;
+        if (observed === attributes.id && paths.nextHop[path] === nextHop && !paths.isLongLived(path)) return;
       }
-      const wasAccepted = !isNew && paths.flags[path] === PATH_FLAG.accepted;
+      const wasAccepted = !isNew && paths.isAccepted(path);
       const judgement = loopFree
         ? adjacency.rules.prefix(this.family, w0, w1, w2, w3, length, accepted, nextHop)
         : undefined;
@@ -232,15 +235,17 @@ export class FamilyRib {
     });
   }
 
-  /** The attributes that a path carries: as received, or what the rule that accepted it makes of them. */
+  /** The attributes that a path carries: as received, or what the rule that accepted it and its age make of them. */
   #carried(
     adjacency: Adjacency,
     judgement: Judgement | undefined,
     received: number,
     attributes: AcceptedAttributes,
+    longLived = false,
   ): number {
     if (judgement?.accepted !== true) return received;
-    const rewrite = adjacency.rules.rewrite(judgement, attributes);
+    const byRule = adjacency.rules.rewrite(judgement, attributes);
+    const rewrite = longLived ? longLivedRewrite(byRule) : byRule;
     return rewrite === undefined ? received : this.#modules.attributes.derive(received, rewrite);
   }
 
@@ -275,7 +280,7 @@ export class FamilyRib {
     const nextHop = paths.nextHop[path] as number;
     adjacency.received[this.family]--;
     adjacency.attributeOctets -= this.#octetsOf(path);
-    if (paths.flags[path] === PATH_FLAG.accepted) {
+    if (paths.isAccepted(path)) {
       adjacency.accepted[this.family]--;
       this.#mark(prefix);
     }
@@ -296,15 +301,28 @@ export class FamilyRib {
         if (!sweep.changed.has(paths.nextHop[path] as number)) continue;
         const from = this.#modules.adjacencies.at(paths.slot[path] as number);
         if (from.rules.looksAtInterfaces) this.#rejudge(path, from);
-        if (paths.flags[path] === PATH_FLAG.accepted) this.#mark(prefix);
+        if (paths.isAccepted(path)) this.#mark(prefix);
         continue;
       }
       const { adjacency } = sweep;
       if (paths.slot[path] !== adjacency.slot) continue;
       if (sweep.kind === 'rejudge') this.#rejudge(path, adjacency);
-      else if (sweep.kind === 'dead' || isBefore(paths.life[path] as number, sweep.life)) this.#remove(path, adjacency);
+      else if (sweep.kind === 'dead') this.#remove(path, adjacency);
+      else if (!isBefore(paths.life[path] as number, sweep.life)) continue;
+      else if (sweep.kind === 'outlive') this.#outlive(path, adjacency);
+      else if (sweep.longLived !== true || paths.isLongLived(path)) this.#remove(path, adjacency);
     }
     return end >= paths.limit ? 0 : end;
+  }
+
+  /** RFC 9494 §4.2: a path that must not be stale for long goes, the others carry LLGR_STALE from now on. */
+  #outlive(path: number, adjacency: Adjacency): void {
+    const { paths } = this;
+    if (paths.isLongLived(path)) return;
+    if (this.#modules.attributes.accepted(paths.attributes[path] as number).noLongLived)
+      return this.#remove(path, adjacency);
+    paths.flags[path] = (paths.flags[path] as number) | PATH_FLAG.longLived;
+    this.#rejudge(path, adjacency);
   }
 
   #rejudge(path: number, adjacency: Adjacency): void {
@@ -313,7 +331,8 @@ export class FamilyRib {
     const observed = paths.attributes[path] as number;
     const received = this.#modules.attributes.received(observed);
     const attributes = this.#modules.attributes.accepted(received);
-    const wasAccepted = paths.flags[path] === PATH_FLAG.accepted;
+    const wasAccepted = paths.isAccepted(path);
+    const longLived = paths.isLongLived(path);
     const judgement =
       adjacency.rules.attributes(attributes) ??
       adjacency.rules.prefix(
@@ -327,10 +346,10 @@ export class FamilyRib {
         paths.nextHop[path] as number,
       );
     const isAccepted = judgement.accepted;
-    const carried = this.#carried(adjacency, judgement, received, attributes);
+    const carried = this.#carried(adjacency, judgement, received, attributes, longLived);
     if (isAccepted === wasAccepted && carried === observed) return;
     if (carried !== observed) this.#replace(path, carried, paths.nextHop[path] as number);
-    paths.flags[path] = isAccepted ? PATH_FLAG.accepted : 0;
+    paths.flags[path] = (isAccepted ? PATH_FLAG.accepted : 0) | (longLived ? PATH_FLAG.longLived : 0);
     adjacency.accepted[this.family] += Number(isAccepted) - Number(wasAccepted);
     this.#mark(prefix);
   }
@@ -441,10 +460,7 @@ export class FamilyRib {
   }
 
   #eligible(path: number): boolean {
-    return (
-      this.paths.flags[path] === PATH_FLAG.accepted &&
-      this.#modules.adjacencies.at(this.paths.slot[path] as number).alive
-    );
+    return this.paths.isAccepted(path) && this.#modules.adjacencies.at(this.paths.slot[path] as number).alive;
   }
 
   #resolution(path: number): Resolution {
@@ -461,6 +477,7 @@ export class FamilyRib {
       const adjacency = this.#modules.adjacencies.at(paths.slot[path] as number);
       const attributes = this.#modules.attributes.accepted(paths.attributes[path] as number);
       candidates.push({
+        longLivedStale: attributes.longLivedStale,
         localPref: attributes.localPref,
         asPathLength: attributes.asPathLength,
         origin: attributes.value.origin,

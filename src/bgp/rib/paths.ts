@@ -6,7 +6,11 @@
  */
 import { grownInt32, grownUint8 } from './prefix-table.ts';
 
-export const PATH_FLAG = { accepted: 1 } as const;
+export const PATH_FLAG = {
+  accepted: 1,
+  /** Stale for longer than a restart: the path carries LLGR_STALE because of us (RFC 9494 §4.2). */
+  longLived: 2,
+} as const;
 
 const firstCapacity = 1024;
 
@@ -29,6 +33,14 @@ export class Paths {
 
   get size(): number {
     return this.#live;
+  }
+
+  isAccepted(path: number): boolean {
+    return ((this.flags[path] as number) & PATH_FLAG.accepted) !== 0;
+  }
+
+  isLongLived(path: number): boolean {
+    return ((this.flags[path] as number) & PATH_FLAG.longLived) !== 0;
   }
 
   /** One more than the largest path number in use; a sweep walks from 1 to here and skips those whose prefix is 0. */

@@ -33,8 +33,9 @@ export function agree(config: SessionConfig, local: OpenMessage, peer: OpenMessa
 
 export const holdTimeOf = (agreement: Agreement): Duration => seconds(agreement.holdTimeSeconds);
 
-/** RFC 4724 §4.2: a peer that listed a family in its capability may keep its routes over a lost connection. */
-export const keepsWhenLost = (agreement: Agreement): boolean => (agreement.gracefulRestart?.families.length ?? 0) > 0;
+/** RFC 4724 §4.2, RFC 9494 §4.2: a family that the peer listed in either capability may be kept over a lost connection. */
+export const keepsWhenLost = ({ gracefulRestart, longLivedGracefulRestart }: Agreement): boolean =>
+  (gracefulRestart?.families.length ?? 0) + (longLivedGracefulRestart?.families.length ?? 0) > 0;
 
 /** RFC 4724 §4 lets a NOTIFICATION of either side end everything; RFC 8538 §4 spares what is no Hard Reset. */
 export const keepsAfterNotification = (

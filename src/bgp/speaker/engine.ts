@@ -365,17 +365,21 @@ export class Speaker implements BgpEngine {
   }
 
   #gracefulRestart(peer: Peer): LocalGracefulRestart | undefined {
-    const { gracefulRestart, notificationRestart = false, families: offered } = peer.intent;
+    const { gracefulRestart, bfd, longLivedGracefulRestart, families: offered } = peer.intent;
     if (!gracefulRestart.enabled) return undefined;
     return {
       restartTimeSeconds: Math.round(gracefulRestart.restartTime / 1000),
       // RFC 4724 §3: R is about the speaker, F about what its kernel kept; a session that merely broke kept everything.
       restarted: this.#options.restarted && this.#start.phase !== 'done',
-      notification: notificationRestart,
+      notification: peer.intent.notificationRestart ?? bfd !== undefined,
       families: offered.map((family) => ({
         family,
         forwarding: peer.seen || this.#options.forwardingPreserved.includes(family),
       })),
+      longLived: longLivedGracefulRestart && {
+        staleTimeSeconds: Math.round(longLivedGracefulRestart.staleTime / 1000),
+        families: longLivedGracefulRestart.families,
+      },
     };
   }
 
@@ -417,9 +421,9 @@ export class Speaker implements BgpEngine {
 
   #sweep(sweep: PeerSweep): void {
     const { adjacency } = sweep;
-    if (sweep.kind === 'stale') {
+    if (sweep.kind === 'stale' || sweep.kind === 'outlive') {
       const { family } = sweep;
-      this.#sweepFamily(family, { kind: 'stale', adjacency, life: adjacency.life[family] });
+      this.#sweepFamily(family, { ...sweep, life: adjacency.life[family] });
     } else for (const family of families) this.#sweepFamily(family, { kind: sweep.kind, adjacency });
     if (sweep.kind === 'dead')
       this.#jobs.push(() => {

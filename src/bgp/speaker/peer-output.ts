@@ -15,6 +15,7 @@ import { groupTerms } from '../rib/update-groups.ts';
 import type { MpNextHop } from '../wire/messages.ts';
 import { AFI, SAFI_UNICAST } from '../wire/codes.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
+import { takesLongLived } from '../wire/negotiate.ts';
 import { UpdateWriter } from '../wire/update-writer.ts';
 import type { Peer, PeerContext } from './peer.ts';
 
@@ -63,7 +64,7 @@ export class PeerOutput {
   /** The kernel's view or the peer's policy changed: next hops and groups follow, and what differs is sent. */
   review(policyChanged: boolean): void {
     const { intent } = this.#peer;
-    if (policyChanged) this.#policyKey = exportKey(intent, this.#context.exportNode());
+    if (policyChanged) this.#policyKey = exportKey(intent, this.#context.exportNode(), this.#takesLongLived);
     for (const family of this.#negotiated.context.families) {
       const nextHop = ownNextHop(family, this.#negotiated, this.#context.view());
       const present = this.#outputs.get(family);
@@ -88,13 +89,19 @@ export class PeerOutput {
     return groupTerms(this.#policyKey, {
       family,
       paths: context.addPath?.send.includes(family) === true ? intent.addPath?.send : undefined,
-      rules: compileExport(intent, external, node, (hop) => this.#context.core.nextHops.reachedBy(hop)),
+      rules: compileExport(intent, external, node, this.#takesLongLived, (hop) =>
+        this.#context.core.nextHops.reachedBy(hop),
+      ),
       external,
       clusterId: node.clusterId,
       localAsn: intent.localAsn,
       nextHop,
       context,
     });
+  }
+
+  get #takesLongLived(): boolean {
+    return takesLongLived(this.#negotiated.peerCapabilities);
   }
 
   #open(family: Family, nextHop: MpNextHop): void {

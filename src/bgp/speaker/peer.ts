@@ -5,8 +5,7 @@
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
-import type { Duration } from '#lib/time.ts';
-import { between, seconds } from '#lib/time.ts';
+import { between, toSeconds } from '#lib/time.ts';
 import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
 import type { LinkNeighbour } from '../discovery/io/discovery.ts';
 import type { LocalGracefulRestart, Session } from '../io/session-runner.ts';
@@ -32,10 +31,11 @@ import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
 import { PeerNews } from './peer-news.ts';
 import { PeerOutput } from './peer-output.ts';
+import { forwarded, keptAfter, keptByDrain, staleTimeOf } from './kept-routes.ts';
 import { wantsSession } from './reconfigure.ts';
 import { PrefixLimit } from './prefix-limit.ts';
 import { SessionHold } from './session-hold.ts';
-import { StaleRoutes, defaultStaleTime } from './stale-routes.ts';
+import { type Kept, StaleRoutes } from './stale-routes.ts';
 
 /** What a peer needs of the engine. */
 export interface PeerContext {
@@ -63,7 +63,8 @@ export interface PeerContext {
 
 export type PeerSweep =
   | { readonly kind: 'dead' | 'rejudge'; readonly adjacency: Adjacency }
-  | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly family: Family };
+  | { readonly kind: 'stale'; readonly adjacency: Adjacency; readonly family: Family; readonly longLived: boolean }
+  | { readonly kind: 'outlive'; readonly adjacency: Adjacency; readonly family: Family };
 
 interface Endpoint {
   readonly address: IpAddress;
@@ -214,18 +215,18 @@ export class Peer {
     const { session, negotiated } = this;
     this.session = undefined;
     this.hold.release();
-    let kept: readonly Family[] = [];
+    let kept: Kept | undefined;
     if (negotiated !== undefined) {
       this.#leaveEstablished();
       // RFC 8538 §4: whoever sends the NOTIFICATION keeps the routes as well.
-      if (keepRoutes) kept = negotiated.context.families;
+      if (keepRoutes) kept = keptByDrain(negotiated, this.intent);
       else if (how !== 'silent' && negotiated.notificationRestart && !isFinal(how))
-        kept = this.#restartFamilies(negotiated);
+        kept = keptAfter(negotiated, this.intent);
       const text = how === 'silent' ? 'closed without a word, for a restart' : how.text;
-      this.#news.event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: kept.length > 0 });
+      this.#news.event('info', 'session.down', { code: 'SESSION_STOPPED', text, routesKept: kept !== undefined });
     }
-    if (negotiated === undefined || kept.length === 0) this.dropRoutes();
-    else this.#keepRoutes(kept, negotiated, keepRoutes ? this.#staleTime : undefined);
+    if (kept === undefined) this.dropRoutes();
+    else this.#stale?.lost(kept);
     this.#drained = keepRoutes;
     await session?.stop(how);
   }
@@ -304,61 +305,43 @@ export class Peer {
   }
 
   #keepOrFlush(negotiated: Negotiated): void {
-    const said = negotiated.gracefulRestart?.families ?? [];
     // A drained peer did not restart: its routes were in use all the time, until it says them again.
     const drained = this.#drained;
     this.#drained = false;
     this.#stale?.returned(
-      (family) =>
-        negotiated.context.families.includes(family) &&
-        (drained || said.some(({ afi, safi, forwarding }) => forwarding && familyOfAfi(afi, safi) === family)),
-      this.#staleTime,
+      (family, longLived) =>
+        negotiated.context.families.includes(family) && (drained || forwarded(negotiated, family, longLived)),
+      staleTimeOf(this.intent),
     );
   }
 
-  get #staleTime(): Duration {
-    return this.intent.staleTime ?? defaultStaleTime;
-  }
-
   #staleRoutesOf(adjacency: Adjacency): StaleRoutes {
-    const stale: StaleRoutes = new StaleRoutes(adjacency, this.#context.modules.clock, {
-      sweep: (family) => this.#context.sweep({ kind: 'stale', adjacency, family }),
-      overdue: (late) => {
-        this.#news.event('warn', 'session.staleRoutesRemoved', { families: late });
-        if (this.negotiated === undefined) this.dropRoutes();
-        else for (const family of late) stale.flush(family);
+    return new StaleRoutes(adjacency, this.#context.modules.clock, {
+      sweep: (family, longLived) => this.#context.sweep({ kind: 'stale', adjacency, family, longLived }),
+      outlive: (family, time) => {
+        this.#news.event('warn', 'session.routesStaleForLong', { family, seconds: toSeconds(time) });
+        this.#context.sweep({ kind: 'outlive', adjacency, family });
       },
+      overdue: (late) => this.#news.event('warn', 'session.staleRoutesRemoved', { families: late }),
+      over: () => this.dropRoutes(),
     });
-    return stale;
   }
 
   #down(reason: SessionDown): void {
     const { negotiated } = this;
     if (negotiated === undefined) return;
     this.#leaveEstablished();
-    const kept = reason.keepRoutes ? this.#restartFamilies(negotiated) : [];
+    const kept = reason.keepRoutes ? keptAfter(negotiated, this.intent) : undefined;
     this.#news.event('warn', 'session.down', {
       code: reason.code,
       text: reason.text,
-      routesKept: kept.length > 0,
+      routesKept: kept !== undefined,
     });
-    if (kept.length === 0) this.dropRoutes();
-    else this.#keepRoutes(kept, negotiated);
+    if (kept === undefined) this.dropRoutes();
+    else this.#stale?.lost(kept);
     if (this.#limit.exceeded) this.#keepAway(reason);
     this.#context.changed();
     this.#context.wake();
-  }
-
-  #restartFamilies(negotiated: Negotiated): Family[] {
-    return (negotiated.gracefulRestart?.families ?? []).flatMap(({ afi, safi }) => familyOfAfi(afi, safi) ?? []);
-  }
-
-  #keepRoutes(kept: readonly Family[], negotiated: Negotiated, restartTime?: Duration): void {
-    this.#stale?.lost(kept, {
-      restartTime: restartTime ?? seconds(negotiated.gracefulRestart?.restartTimeSeconds ?? 0),
-      staleTime: this.#staleTime,
-      consecutive: negotiated.notificationRestart,
-    });
   }
 
   #leaveEstablished(): void {
@@ -468,7 +451,7 @@ export class Peer {
       this.#news.message('session.refreshIgnored', { family, subtype: message.subtype });
       return;
     } else if (message.subtype === 1) {
-      this.#stale?.refreshed(family, this.#staleTime);
+      this.#stale?.refreshed(family, staleTimeOf(this.intent));
     } else if (message.subtype === 2) this.#stale?.flush(family);
     this.#context.wake();
   }

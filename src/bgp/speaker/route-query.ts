@@ -9,7 +9,6 @@ import type { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { DecisionStep } from '../rib/decision.ts';
 import type { FamilyRib } from '../rib/family-rib.ts';
 import { LOCAL_PATH } from '../rib/family-rib.ts';
-import { PATH_FLAG } from '../rib/paths.ts';
 import { insideTest } from '../policy/matcher.ts';
 import { maskWord, prefixWords } from '../policy/words.ts';
 import { pathOfId } from '../rib/update-group.ts';
@@ -24,6 +23,7 @@ const origins = ['IGP', 'EGP', 'INCOMPLETE'] as const;
 
 const bestBecause: Readonly<Record<DecisionStep, string>> = {
   onlyPath: 'best: the only usable path',
+  longLivedStale: 'best: the others are stale for long (LLGR_STALE)',
   localPref: 'best: highest local preference',
   asPathLength: 'best: shortest AS path',
   origin: 'best: lowest origin',
@@ -147,7 +147,7 @@ function* pathRows(
   for (let path = paths.head(id); path !== 0; path = paths.next[path] as number) {
     const adjacency = core.adjacencies.at(paths.slot[path] as number);
     if (!adjacency.alive || (peer !== undefined && adjacency.name !== peer)) continue;
-    const accepted = paths.flags[path] === PATH_FLAG.accepted;
+    const accepted = paths.isAccepted(path);
     if (!accepted && direction !== 'received') continue;
     if (!explained && !local) decision = rib.explain(id);
     explained = true;

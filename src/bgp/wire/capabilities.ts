@@ -180,6 +180,37 @@ const rows: { readonly [K in Kind]: Row<K> } = {
         })
         .join(', '),
   },
+  // RFC 9494 §3.1: AFI, SAFI, flags and 24 bits of stale time for each family.
+  longLivedGracefulRestart: {
+    code: 71,
+    name: 'long-lived-graceful-restart',
+    decode: (value) => {
+      if (value.length % 7 !== 0) return `length ${value.length}, not a multiple of 7`;
+      const families: { afi: number; safi: number; forwarding: boolean; staleTimeSeconds: number }[] = [];
+      for (let at = 0; at < value.length; at += 7)
+        families.push({
+          afi: readU16(value, at),
+          safi: value[at + 2] as number,
+          forwarding: ((value[at + 3] as number) & 0x80) !== 0,
+          staleTimeSeconds: ((value[at + 4] as number) << 16) | readU16(value, at + 5),
+        });
+      return { kind: 'longLivedGracefulRestart', families };
+    },
+    encode: (capability, into) => {
+      for (const family of capability.families) {
+        const time = Math.min(Math.max(Math.trunc(family.staleTimeSeconds), 0), 0xff_ffff);
+        into.u16(family.afi);
+        into.u8(family.safi);
+        into.u8(family.forwarding ? 0x80 : 0);
+        into.u8(time >>> 16);
+        into.u16(time & 0xffff);
+      }
+    },
+    format: (capability) =>
+      capability.families
+        .map((f) => `${familyText(f.afi, f.safi)} ${f.staleTimeSeconds}s${f.forwarding ? ' forwarding' : ''}`)
+        .join(', '),
+  },
   // RFC 7313 §3.1.
   enhancedRouteRefresh: empty(70, 'enhanced-route-refresh', { kind: 'enhancedRouteRefresh' }),
 };
@@ -199,7 +230,6 @@ const otherNames: ReadonlyMap<number, string> = new Map([
   [67, 'dynamic-capability'],
   [68, 'multisession'],
   [69, 'add-path (of an unknown kind)'],
-  [71, 'long-lived-graceful-restart'],
   [73, 'fqdn'],
   [75, 'software-version'],
   [76, 'paths-limit'],

@@ -34,6 +34,16 @@ export type Capability =
       readonly families: readonly { readonly afi: number; readonly safi: number; readonly forwarding: boolean }[];
     }
   | {
+      readonly kind: 'longLivedGracefulRestart';
+      readonly families: readonly {
+        readonly afi: number;
+        readonly safi: number;
+        readonly forwarding: boolean;
+        /** 24 bits. */
+        readonly staleTimeSeconds: number;
+      }[];
+    }
+  | {
       readonly kind: 'extendedNextHop';
       readonly tuples: readonly { readonly afi: number; readonly safi: number; readonly nextHopAfi: number }[];
     }

@@ -37,6 +37,10 @@ export interface OpenTerms {
   /** RFC 8950: our end can forward IPv4 over IPv6 next hops. */
   readonly extendedNextHop: boolean;
   readonly gracefulRestart: Omit<Extract<Capability, { kind: 'gracefulRestart' }>, 'kind'> | undefined;
+  /** RFC 9494; sent only beside graceful restart. */
+  readonly longLivedGracefulRestart?:
+    | Omit<Extract<Capability, { kind: 'longLivedGracefulRestart' }>, 'kind'>
+    | undefined;
   /** RFC 7911, for all families. */
   readonly addPath?: { readonly receive: boolean; readonly send: boolean } | undefined;
   /** RFC 9234; `undefined`: the capability is not sent. */
@@ -54,7 +58,12 @@ export function openMessage(terms: OpenTerms): OpenMessage {
       tuples: [{ afi: AFI.ipv4, safi: SAFI_UNICAST, nextHopAfi: AFI.ipv6 }],
     });
   if (terms.extendedMessage) capabilities.push({ kind: 'extendedMessage' });
-  if (terms.gracefulRestart !== undefined) capabilities.push({ kind: 'gracefulRestart', ...terms.gracefulRestart });
+  if (terms.gracefulRestart !== undefined) {
+    capabilities.push({ kind: 'gracefulRestart', ...terms.gracefulRestart });
+    // RFC 9494 §4.1: never without the other one.
+    if (terms.longLivedGracefulRestart !== undefined)
+      capabilities.push({ kind: 'longLivedGracefulRestart', ...terms.longLivedGracefulRestart });
+  }
   const { addPath } = terms;
   if (addPath !== undefined && (addPath.receive || addPath.send))
     capabilities.push({
@@ -169,9 +178,16 @@ export interface AgreedTerms {
   readonly enhancedRouteRefresh: boolean;
   /** The peer's capability, when both sent it (RFC 4724 §3). */
   readonly gracefulRestart: Extract<Capability, { kind: 'gracefulRestart' }> | undefined;
+  /** The peer's capability, when both sent it, and graceful restart beside it (RFC 9494 §4.5). */
+  readonly longLivedGracefulRestart: Extract<Capability, { kind: 'longLivedGracefulRestart' }> | undefined;
   /** Longest message that we offered to take: what `MessageStream.longest` is to be. */
   readonly maximumReceiveBytes: number;
 }
+
+/** The peer takes routes that are stale for long (RFC 9494 §4.3), for whatever families. */
+export const takesLongLived = (capabilities: readonly Capability[]): boolean =>
+  findCapability(capabilities, 'longLivedGracefulRestart') !== undefined &&
+  findCapability(capabilities, 'gracefulRestart') !== undefined;
 
 const has = (open: OpenMessage, kind: Capability['kind']): boolean => open.capabilities.some((c) => c.kind === kind);
 
@@ -222,6 +238,10 @@ export function negotiate(
     routeRefresh: both('routeRefresh'),
     enhancedRouteRefresh: both('enhancedRouteRefresh'),
     gracefulRestart: both('gracefulRestart') ? findCapability(peer.capabilities, 'gracefulRestart') : undefined,
+    longLivedGracefulRestart:
+      both('gracefulRestart') && both('longLivedGracefulRestart')
+        ? findCapability(peer.capabilities, 'longLivedGracefulRestart')
+        : undefined,
     maximumReceiveBytes: has(local, 'extendedMessage') ? EXTENDED_MESSAGE_BYTES : MAXIMUM_MESSAGE_BYTES,
   };
 }

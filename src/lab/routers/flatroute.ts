@@ -27,7 +27,7 @@ const BFD_PROFILE = 'fast';
 
 /** Fields of a BGPPeer's `spec`, one a line. */
 function optionLines(peer: RouterPeer): readonly string[] {
-  const { addPath, gracefulRestart, role } = peer;
+  const { addPath, gracefulRestart, longLivedGracefulRestart, role } = peer;
   const restart = [
     ...(gracefulRestart === undefined ? [] : [`restartTime: ${gracefulRestart.restartTimeSeconds}s`]),
     ...(peer.notificationRestart === true ? ['notification: true'] : []),
@@ -40,6 +40,9 @@ function optionLines(peer: RouterPeer): readonly string[] {
     ...(peer.maxPrefixes === undefined ? [] : [`maxPrefixes: { limit: ${peer.maxPrefixes} }`]),
     ...(peer.ttlSecurity === undefined ? [] : [`ttlSecurity: ${peer.ttlSecurity}`]),
     ...(restart.length === 0 ? [] : [`gracefulRestart: { ${restart.join(', ')} }`]),
+    ...(longLivedGracefulRestart === undefined
+      ? []
+      : [`longLivedGracefulRestart: { staleTime: ${longLivedGracefulRestart.staleTimeSeconds}s }`]),
     ...(addPath === undefined ? [] : [`addPath: { receive: ${addPath.receive}, send: ${addPath.send} }`]),
     ...(peer.bfd === undefined
       ? []

@@ -56,7 +56,7 @@ test('the whole intent of a node with one router', () => {
           maxPrefixesWarning: 75,
           maxPrefixesRestart: 300_000,
           gracefulRestart: { enabled: true, restartTime: 120_000 },
-          notificationRestart: false,
+          notificationRestart: undefined,
           staleTime: undefined,
           allowedLocalAsns: 0,
           enabled: true,

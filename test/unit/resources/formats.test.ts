@@ -138,6 +138,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     numAllowedLocalASNumbers: 'allowedLocalAsns',
     gracefulRestart: 'gracefulRestart',
     maxRestartTime: 'gracefulRestart',
+    longLivedGracefulRestart: 'longLivedGracefulRestart',
     adminState: 'enabled',
     adminStateMessage: 'shutdownText',
     bfd: 'bfd',

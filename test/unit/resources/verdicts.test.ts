@@ -215,6 +215,23 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       ['7: spec.maxRestartTime: says the same as gracefulRestart.restartTime; keep one'],
     ],
     [
+      'long-lived restart without a restart',
+      peer(`${good}gracefulRestart: {enabled: false}\nlongLivedGracefulRestart: {staleTime: 1h}`),
+      [
+        '8: spec.longLivedGracefulRestart: goes only with graceful restart, which gracefulRestart.enabled turns off (RFC 9494)',
+      ],
+    ],
+    [
+      'long-lived restart of a family that is not there',
+      peer(`${good}families: [ipv4]\nlongLivedGracefulRestart: {staleTime: 1h, families: [ipv6]}`),
+      ['8: spec.longLivedGracefulRestart.families: names a family that the session does not carry'],
+    ],
+    [
+      'long-lived restart over 24 bits',
+      peer(`${good}longLivedGracefulRestart: {staleTime: 5000h}`),
+      ['7: spec.longLivedGracefulRestart.staleTime: 5000h is out of bounds; use 1s to 16777215s'],
+    ],
+    [
       'unknown word',
       peer(`${good}importPolicy: Some`),
       ['7: spec.importPolicy: Some is not known here; use one of None, DefaultRoute, All'],
@@ -495,7 +512,8 @@ transit: true
 maxPrefixes: {limit: 100}
 families: [ipv6]
 numAllowedLocalASNumbers: 1
-gracefulRestart: {enabled: false, restartTime: 4095s, notification: true, staleTime: 180s}
+gracefulRestart: {enabled: true, restartTime: 4095s, notification: true, staleTime: 180s}
+longLivedGracefulRestart: {staleTime: 24h, families: [ipv6]}
 adminState: Down`),
     ],
     ['an unnumbered peer', peer('interface: enp1s0f0np0.100\ndynamicASN: External')],

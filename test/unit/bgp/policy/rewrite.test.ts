@@ -242,7 +242,7 @@ for (const [name, condition, learned, own] of exportConditionRows)
   test(`condition on export: ${name}`, () => {
     const filters = [filter('export', { ...condition, action: 'Reject' })];
     const interfaceOf = (hop: number): string => `eth${hop}`;
-    const rules = compileExport(peerIntent({ name: 'p', transit: true, filters }), true, plainNode, interfaceOf);
+    const rules = compileExport(peerIntent({ name: 'p', transit: true, filters }), true, plainNode, false, interfaceOf);
     const judgement = rules.learned(summarize(value()), external, 7, 'ipv4', ...words, length);
     assert.equal(judgement.reason.startsWith('refused'), learned, judgement.reason);
     const ours = rules.local(summarize(ownPath([]), true), 'ipv4', ...words, length);

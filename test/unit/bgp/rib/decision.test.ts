@@ -4,6 +4,7 @@ import type { Candidate, DecisionStep } from '#bgp/rib/decision.ts';
 import { decide } from '#bgp/rib/decision.ts';
 
 const candidate = (path: number, overrides: Partial<Candidate> = {}): Candidate => ({
+  longLivedStale: false,
   localPref: 100,
   asPathLength: 2,
   origin: 0,

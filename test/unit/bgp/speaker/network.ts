@@ -368,6 +368,17 @@ export class Network {
               forwarding,
             })),
           };
+    const longLived: Extract<Capability, { kind: 'longLivedGracefulRestart' }> | undefined = theirs?.longLived && {
+      kind: 'longLivedGracefulRestart',
+      families: theirs.families
+        .filter(({ family }) => theirs.longLived?.families.includes(family))
+        .map(({ family, forwarding }) => ({
+          afi: AFI[family],
+          safi: SAFI_UNICAST,
+          forwarding,
+          staleTimeSeconds: theirs.longLived?.staleTimeSeconds ?? 0,
+        })),
+    };
     const [mine, yours] = [peer.addPath, other.options.peer.addPath];
     const sends = (from: PeerIntent['addPath'], to: PeerIntent['addPath']): readonly Family[] =>
       (from?.send ?? 1) > 1 && to?.receive === true ? families : [];
@@ -390,9 +401,15 @@ export class Network {
       interfaceIndex: session.options.interface?.index,
       peerIdentifier: new DataView(addressBytes(other.options.local.routerId).buffer).getUint32(0),
       holdTime: peer.holdTime,
-      peerCapabilities: [{ kind: 'routeRefresh' }, { kind: 'enhancedRouteRefresh' }],
+      peerCapabilities: [
+        { kind: 'routeRefresh' },
+        { kind: 'enhancedRouteRefresh' },
+        ...(gracefulRestart === undefined ? [] : [gracefulRestart]),
+        ...(longLived === undefined ? [] : [longLived]),
+      ],
       routeRefresh: true,
       gracefulRestart,
+      longLivedGracefulRestart: ours?.longLived === undefined ? undefined : longLived,
       notificationRestart: session.notificationRestart,
     });
     session.modules.handlers.changed();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
-import type { PeerIntent } from '#bgp/engine.ts';
+import type { FilterIntent, PeerIntent } from '#bgp/engine.ts';
 import type { InheritedRoutes, NextHop } from '#dataplane/fib/route.ts';
 import { fibRowBytes } from '#dataplane/fib/route.ts';
 import { familyOf, prefixParts } from '#lib/ip.ts';
@@ -63,8 +63,18 @@ const notify: Partial<PeerIntent> = {
 };
 
 suite('the N bit (RFC 8538)', () => {
+  const bfd = {
+    receiveInterval: seconds(1),
+    transmitInterval: seconds(1),
+    detectMultiplier: 3,
+    passive: false,
+    minimumTtl: 254,
+    multihop: undefined,
+  };
   const rows = [
     { name: 'both ends have it', toRouter: {}, negotiated: true },
+    { name: 'it comes with BFD', toRouter: { notificationRestart: undefined, bfd }, negotiated: true },
+    { name: 'it does not come without', toRouter: { notificationRestart: undefined }, negotiated: false },
     { name: 'only the peer has it', toRouter: { notificationRestart: false }, negotiated: false },
   ];
   for (const { name, toRouter, negotiated } of rows) {
@@ -353,4 +363,216 @@ suite('routes that the kernel has of an earlier life', () => {
 /** The peers that a node has. */
 const nodeIntentOf = (node: Node): { readonly peers: readonly PeerIntent[] } => ({
   peers: node.sessions.map((session) => session.options.peer),
+});
+
+suite('long-lived graceful restart (RFC 9494)', () => {
+  const restart = { enabled: true, restartTime: seconds(20) };
+  const granted = (time: number): Partial<PeerIntent> => ({
+    longLivedGracefulRestart: { staleTime: seconds(time), families: ['ipv4'] },
+  });
+  const addresses = { origin: 2, other: 3, knows: 4, external: 5, internal: 6 } as const;
+  type Name = keyof typeof addresses;
+  const internal = (name: Name): boolean => name === 'internal';
+
+  interface Star {
+    readonly network: Network;
+    readonly node: Node;
+    readonly leaf: Record<Name, Node>;
+    /** Cuts the origin off from the node, or lets it come back. */
+    readonly away: (isAway: boolean) => Promise<void>;
+    readonly announce: (
+      name: Name,
+      rows: readonly (readonly [text: string, communities?: readonly number[]])[],
+    ) => Promise<void>;
+    /** What a leaf was told of a prefix: communities and local preference; `undefined`: nothing. */
+    readonly told: (name: Name, text: string) => string | undefined;
+  }
+
+  /** Adds communities to what is announced of a prefix. */
+  const carrying = (text: string, communities: readonly number[]): FilterIntent => ({
+    name: text,
+    default: undefined,
+    import: { ipv4: [], ipv6: [] },
+    export: {
+      ipv4: [
+        {
+          action: 'Accept',
+          match: { operator: 'Equal', cidr: prefix(text), minLength: 0, maxLength: 32 },
+          operations: communities.map((community) => ({ kind: 'addCommunity' as const, community })),
+        },
+      ],
+      ipv6: [],
+    },
+  });
+
+  /** A node in transit between `origin`, whose routes may be stale for `time`, and others. */
+  async function star(time: { readonly origin: number; readonly node: number }): Promise<Star> {
+    const network = new Network();
+    const names = Object.keys(addresses) as Name[];
+    const node = network.node('node');
+    node.speaker.setKernelView(kernelView(names.map((name) => [`192.0.${addresses[name]}.1/24`])));
+    const speaksLongLived = (name: Name): number | undefined =>
+      name === 'origin' ? time.origin : name === 'knows' ? 60 : undefined;
+    const peerOf = (name: Name): PeerIntent => {
+      const ours = name === 'origin' ? time.node : speaksLongLived(name);
+      return peerIntent({
+        name,
+        families: ['ipv4'],
+        address: ip(`192.0.${addresses[name]}.2`),
+        sourceAddress: ip(`192.0.${addresses[name]}.1`),
+        peerAsn: asn(internal(name) ? 65001 : 65000 + addresses[name]),
+        transit: true,
+        gracefulRestart: restart,
+        ...(ours === undefined ? {} : granted(ours)),
+      });
+    };
+    node.speaker.apply(intent({ peers: names.map(peerOf) }), 1);
+    let generation = 1;
+    const leaf = Object.fromEntries(names.map((name) => [name, network.node(name)])) as Record<Name, Node>;
+    const announce: Star['announce'] = async (name, rows) => {
+      const own = asn(internal(name) ? 65001 : 65000 + addresses[name]);
+      const time9494 = speaksLongLived(name);
+      const toNode = peerIntent({
+        name: 'node',
+        families: ['ipv4'],
+        address: ip(`192.0.${addresses[name]}.1`),
+        sourceAddress: ip(`192.0.${addresses[name]}.2`),
+        peerAsn: asn(65001),
+        localAsn: own,
+        gracefulRestart: restart,
+        filters: rows.map(([text, communities = []]) => carrying(text, communities)),
+        ...(time9494 === undefined ? {} : granted(time9494)),
+      });
+      leaf[name].speaker.apply(
+        intent({
+          asn: own,
+          routerId: ip(`10.255.0.${addresses[name]}`),
+          peers: [toNode],
+          announcements: rows.map(([text]) => ({ prefix: prefix(text), source: 'advertise' as const })),
+        }),
+        generation++,
+      );
+      await network.settle();
+    };
+    for (const name of names) {
+      leaf[name].speaker.setKernelView(kernelView([[`192.0.${addresses[name]}.2/24`]]));
+      await announce(name, []);
+    }
+    const away = async (isAway: boolean): Promise<void> => {
+      const ways = ['192.0.2.1|192.0.2.2', '192.0.2.2|192.0.2.1'];
+      for (const way of ways) {
+        if (isAway) network.broken.add(way);
+        else network.broken.delete(way);
+      }
+      if (isAway) network.cut(leaf.origin.session('node'), crash);
+      await network.settle();
+    };
+    const told: Star['told'] = (name, text) => {
+      const row = leaf[name].received().find((it) => it.prefix === text);
+      if (row === undefined) return undefined;
+      return [...row.communities, ...(internal(name) ? [`preference ${row.localPref}`] : [])].join(' ');
+    };
+    return { network, node, leaf, away, announce, told };
+  }
+
+  const route = '198.51.100.0/24';
+
+  test('after the restart time a route is the last choice, and says so to those who know', async () => {
+    const { network, node, away, announce, told } = await star({ origin: 100, node: 60 });
+    await announce('origin', [[route], ['198.51.101.0/24', [0xffff0007]]]);
+    await away(true);
+    await network.advance(19_000);
+    assert.deepEqual([...node.kernel.keys()], [route, '198.51.101.0/24']);
+    assert.equal(told('knows', route), '');
+    await network.advance(2_000);
+    assert.deepEqual([...node.kernel.keys()], [route], 'NO_LLGR went with the restart time');
+    assert.equal(told('knows', route), 'LLGR_STALE');
+    assert.equal(told('external', route), undefined);
+    assert.equal(told('internal', route), 'LLGR_STALE NO_EXPORT preference 0');
+    // A longer path of somebody else is better now.
+    await announce('other', [[route]]);
+    assert.deepEqual(node.kernel.get(route), ['192.0.3.2%2']);
+    assert.equal(told('knows', route), '');
+    assert.equal(told('external', route), '');
+    await announce('other', []);
+    assert.equal(told('knows', route), 'LLGR_STALE');
+    // 60 s, the smaller of both times.
+    await network.advance(57_000);
+    assert.equal(node.kernel.size, 1);
+    await network.advance(2_000);
+    assert.equal(node.kernel.size, 0);
+    assert.equal(told('internal', route), undefined);
+  });
+
+  test('a route that is said again is as good as before; what is not goes with the End-of-RIB', async () => {
+    const { network, node, leaf, away, announce, told } = await star({ origin: 100, node: 60 });
+    await announce('origin', [[route], ['198.51.101.0/24']]);
+    await away(true);
+    await network.advance(30_000);
+    assert.equal(told('knows', '198.51.101.0/24'), 'LLGR_STALE');
+    // The same attributes, but not both prefixes.
+    await announce('origin', [[route]]);
+    await away(false);
+    await network.advance(100);
+    assert.deepEqual([...node.kernel.keys()], [route]);
+    assert.equal(told('knows', route), '');
+    assert.equal(told('external', route), '');
+    await network.advance(200_000);
+    assert.equal(node.kernel.size, 1);
+    assert.equal(leaf.origin.facts?.peers[0]?.state, 'Established');
+  });
+
+  test('the stale time runs on until the peer has said all again', async () => {
+    const { network, node, away, announce } = await star({ origin: 100, node: 60 });
+    await announce('origin', [[route]]);
+    await away(true);
+    await network.advance(30_000);
+    // 10 s of the 60 are over. It comes back, says nothing, and goes again.
+    network.mute.add(ip('192.0.2.2'));
+    await away(false);
+    await network.advance(10_000);
+    assert.equal(node.kernel.size, 1);
+    await away(true);
+    await network.advance(39_000);
+    assert.equal(node.kernel.size, 1);
+    await network.advance(2_000);
+    assert.equal(node.kernel.size, 0);
+  });
+
+  test('a peer that lost its forwarding meanwhile keeps nothing when it is back', async () => {
+    const { network, node, leaf, away, announce } = await star({ origin: 100, node: 60 });
+    await announce('origin', [[route]]);
+    await away(true);
+    await network.advance(30_000);
+    await leaf.origin.speaker.stop('silent');
+    await network.settle();
+    const reborn = network.node('origin', { restarted: false, forwardingPreserved: [] });
+    reborn.speaker.setKernelView(kernelView([['192.0.2.2/24']]));
+    network.mute.add(ip('192.0.2.2'));
+    await away(false);
+    leaf.origin = reborn;
+    await announce('origin', [[route]]);
+    assert.equal(node.facts?.peers.find(({ name }) => name === 'origin')?.state, 'Established');
+    assert.equal(node.kernel.size, 0);
+  });
+
+  test('without our consent, or for another family, nothing is stale for long', async () => {
+    for (const nodeTime of [0, 60]) {
+      const { network, node, away, announce } = await star({ origin: nodeTime === 0 ? 100 : 0, node: nodeTime });
+      await announce('origin', [[route]]);
+      await away(true);
+      await network.advance(21_000);
+      assert.equal(node.kernel.size, 0);
+    }
+  });
+
+  test('LLGR_STALE of a peer makes its route the last choice', async () => {
+    const { node, announce, told } = await star({ origin: 100, node: 60 });
+    await announce('origin', [[route, [0xffff0006]]]);
+    assert.deepEqual(node.kernel.get(route), ['192.0.2.2%1']);
+    assert.equal(told('external', route), undefined);
+    assert.equal(told('knows', route), 'LLGR_STALE');
+    await announce('internal', [[route]]);
+    assert.deepEqual(node.kernel.get(route), ['192.0.6.2%5'], 'an internal path wins over it');
+  });
 });

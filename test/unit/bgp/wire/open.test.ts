@@ -33,6 +33,11 @@ describe('decodeOpen refuses', () => {
     { name: 'route refresh of one octet', body: '04 fc01 005a 0a000001 05 02 03 02 01 00', subcode: 0 },
     { name: 'graceful restart of four octets', body: '04 fc01 005a 0a000001 08 02 06 40 04 00780001', subcode: 0 },
     { name: 'an empty extended next hop', body: '04 fc01 005a 0a000001 04 02 02 05 00', subcode: 0 },
+    {
+      name: 'long-lived restart of eight octets',
+      body: '04 fc01 005a 0a000001 0c 02 0a 47 08 0001018000003c00',
+      subcode: 0,
+    },
     { name: 'add-path of six octets', body: '04 fc01 005a 0a000001 0a 02 08 45 06 000101010002', subcode: 0 },
     { name: 'four-octet AS of two octets', body: '04 fc01 005a 0a000001 06 02 04 41 02 fc01', subcode: 0 },
     { name: 'extended parameters cut short', body: '04 fc01 005a 0a000001 ff ff 00', subcode: 0 },
@@ -133,6 +138,16 @@ describe('formatCapability', () => {
           { afi: 1, safi: 1, receive: true, send: true },
           { afi: 2, safi: 1, receive: true, send: false },
           { afi: 1, safi: 4, receive: false, send: true },
+        ],
+      },
+    ],
+    [
+      'long-lived-graceful-restart ipv4 3600s forwarding, ipv6 16777215s',
+      {
+        kind: 'longLivedGracefulRestart',
+        families: [
+          { afi: 1, safi: 1, forwarding: true, staleTimeSeconds: 3600 },
+          { afi: 2, safi: 1, forwarding: false, staleTimeSeconds: 0xff_ffff },
         ],
       },
     ],
