@@ -1,5 +1,5 @@
 /**
- * Stands for an agent that has one BFD session: `bfd-owner.ts NEIGHBOUR [none]` wants it, or none, and writes each
+ * Stands for an agent that has one BFD session: `bfd-owner.ts NEIGHBOUR [none] [external]` wants it, or none, and writes each
  * change as a JSON line. SIGTERM lets go of BFD's process.
  */
 import { BfdLink } from '#agent/bfd-link.ts';
@@ -7,11 +7,11 @@ import { prepareRunDirectory } from '#agent/boot-identity.ts';
 import { fastSession } from './bfd.ts';
 
 const runDirectory = '/run/flatroute';
-const [neighbour = '', none] = process.argv.slice(2);
+const [neighbour = '', ...words] = process.argv.slice(2);
 const say = (line: unknown): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
 prepareRunDirectory(runDirectory);
 const link = new BfdLink(
-  { runDirectory, logLevel: 'info', external: false },
+  { runDirectory, logLevel: 'info', external: words.includes('external') },
   {
     log: (_level, event, fields) => say({ event, ...fields }),
     changed: () => {
@@ -20,7 +20,7 @@ const link = new BfdLink(
     },
   },
 );
-link.setSessions(none === undefined ? [fastSession(neighbour)] : []);
+link.setSessions(words.includes('none') ? [] : [fastSession(neighbour)]);
 const alive = setInterval(() => undefined, 60_000);
 process.once('SIGTERM', () => {
   clearInterval(alive);

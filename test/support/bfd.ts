@@ -41,11 +41,9 @@ export const fastSession = (remote: string, changes: Partial<DesiredBfdSession> 
   ...changes,
 });
 
-const startBfdProcess = (host: Host): Promise<LabProcess> =>
-  host.spawn([process.execPath, '--disable-warning=ExperimentalWarning', program, 'bfd'], { log: 'bfd.log' });
-
-export async function startBfd(host: Host): Promise<BfdHost> {
-  const child = await startBfdProcess(host);
+export async function startBfd(host: Host, ...words: readonly string[]): Promise<BfdHost> {
+  const argv = [process.execPath, '--disable-warning=ExperimentalWarning', program, 'bfd', ...words];
+  const child = await host.spawn(argv, { log: 'bfd.log' });
   return { process: child, ...(await connectBfd(host, child)) };
 }
 

@@ -102,3 +102,25 @@ test("BFD's process that is killed is started again by its owner, and the sessio
   await neighbour.until('router', 'up again', (s) => s.state === 'Up' && !s.failed);
   owner.kill('SIGKILL');
 });
+
+test("a process that is somebody else's is looked for, not started, and stays when nothing is wanted", async (t) => {
+  const [a, b] = await hostsOf(t);
+  const neighbour = await startBfd(b);
+  neighbour.client.setSessions([fastSession(near.ipv4)]);
+  const owner = await own(a, far.ipv4, 'external');
+  const absent = await says(owner, 'that none is there', ({ event }) => event === 'bfd.absent');
+  assert.ok(absent);
+  assert.equal((await linesOf(owner)).filter(({ event }) => event === 'bfd.process.started').length, 0);
+  const process = await startBfd(a, '--stay');
+  await says(owner, 'Up', isUp);
+  await neighbour.until('router', 'up', ({ state }) => state === 'Up');
+  owner.kill('SIGKILL');
+  await owner.exited;
+  const other = await own(a, far.ipv4, 'external', 'none');
+  const down = await neighbour.until('router', 'down', ({ state }) => state === 'Down');
+  assert.deepEqual([down.remoteState, down.failures], ['AdminDown', 0]);
+  assert.equal(process.process.ended, false);
+  const again = await own(a, far.ipv4, 'external');
+  await says(again, 'Up', isUp);
+  for (const one of [other, again]) one.kill('SIGKILL');
+});
