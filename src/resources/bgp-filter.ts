@@ -82,7 +82,7 @@ const ruleOf = (family: Family) =>
       }),
       asPath: optional(pathPattern, {
         description:
-          'Pattern for the whole AS path, the neighbour first: AS numbers, `?` for any one AS, `*` for any number of them or none. `[*, 65010]`: originated in AS 65010. A set (`{…}`) counts as one AS, any of its numbers. As seen before the local AS is put in front.',
+          'Pattern for the whole AS path, the neighbour first: AS numbers, `?` for any one AS, `*` for any number of them or none. `[*, 65010]`: originated in AS 65010. As seen before the local AS is put in front.',
       }),
       priority: optional(priority, {
         description:

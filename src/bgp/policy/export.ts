@@ -230,7 +230,13 @@ export function exportedAttributes(
   const made = rewrite === undefined ? path : rewrite.apply(path);
   return {
     ...made,
-    asPath: external ? prepend(made.asPath, localAsn) : made.asPath,
+    // RFC 5065 §4.1: confederation segments stay in the AS.
+    asPath: external
+      ? prepend(
+          made.asPath.filter(({ type }) => type < 3),
+          localAsn,
+        )
+      : made.asPath,
     nextHop,
     // RFC 4271 §5.1.4: the MED of another AS is not passed on to a third; one that policy set is ours.
     med: external ? rewrite?.med : made.med,

@@ -66,6 +66,7 @@ const importPolicyJudgements: Readonly<Record<ImportPolicy, Judgement>> = {
   DefaultRoute: { accepted: true, reason: 'accepted: importPolicy DefaultRoute' },
   All: { accepted: true, reason: 'accepted: importPolicy All' },
 };
+const withSet: Judgement = { accepted: false, reason: 'refused: the AS path has a set of ASes (RFC 9774)' };
 const notDefaultRoute: Judgement = { accepted: false, reason: 'refused: importPolicy DefaultRoute' };
 
 /** The BGP identifier as the unsigned number that attributes carry. */
@@ -115,6 +116,8 @@ export function compileImport(
           accepted: false,
           reason: `refused: own AS ${[...ownAsns].join(' or ')} stands ${count} times in the AS path, ${peer.allowedLocalAsns} allowed (numAllowedLocalASNumbers)`,
         };
+      // RFC 9774 §3: as if it were withdrawn; it is kept, so that the reason can be seen.
+      if (attributes.value.asPath.some(({ type }) => type === 1 || type === 4)) return withSet;
       // RFC 4456 §8.
       if (attributes.value.originatorId === identifier)
         return { accepted: false, reason: `refused: ORIGINATOR_ID is our own ${local.routerId}` };

@@ -142,6 +142,18 @@ const loopRows: readonly (readonly [string, Partial<PeerIntent>, Partial<PathAtt
   ['our AS once, once allowed', { allowedLocalAsns: 1 }, { asPath: [{ type: 2, asns: [65002, 65001] }] }, undefined],
   ['our AS twice, once allowed', { allowedLocalAsns: 1 }, { asPath: [{ type: 2, asns: [65001, 65001] }] }, /2 times/],
   ['our AS in a set', {}, { asPath: [{ type: 1, asns: [65001] }] }, /own AS/],
+  [
+    'a set of others',
+    {},
+    {
+      asPath: [
+        { type: 2, asns: [65002] },
+        { type: 1, asns: [7, 8] },
+      ],
+    },
+    /set of ASes \(RFC 9774\)/,
+  ],
+  ['a confederation set', {}, { asPath: [{ type: 4, asns: [7] }] }, /set of ASes/],
   ['the AS that this session uses', { localAsn: asn(64999) }, { asPath: [{ type: 2, asns: [64999] }] }, /own AS/],
   ['our router id as ORIGINATOR_ID', {}, { originatorId: 0x0aff0001 }, /ORIGINATOR_ID/],
   ['our router id in CLUSTER_LIST', {}, { clusterList: [1, 0x0aff0001] }, /CLUSTER_LIST/],
@@ -255,4 +267,17 @@ test('a full or foreign first segment gets a new one in front', () => {
     { type: 1, asns: [1, 2] },
   ]);
   assert.deepEqual(prepend([], asn(9)), [{ type: 2, asns: [9] }]);
+});
+
+test('confederation segments do not leave the AS', () => {
+  const path = attributes({
+    asPath: [
+      { type: 3, asns: [64600] },
+      { type: 2, asns: [65002] },
+    ],
+  }).value;
+  const sent = exportedAttributes(path, { external: true, localAsn: asn(65001) }, undefined);
+  assert.deepEqual(sent.asPath, [{ type: 2, asns: [65001, 65002] }]);
+  const within = exportedAttributes(path, { external: false, localAsn: asn(65001) }, undefined);
+  assert.deepEqual(within.asPath, path.asPath);
 });
