@@ -327,12 +327,16 @@ export class FrrRouter extends DaemonRouter {
     });
   }
 
-  async table(family: Family): Promise<readonly TableRow[]> {
+  async #routes(family: Family): Promise<Readonly<Record<string, readonly FrrPath[]>>> {
     const answer = JSON.parse(await this.#ask(`show bgp ${unicast(family)} json`)) as {
       routes?: Record<string, readonly FrrPath[]>;
     };
+    return answer.routes ?? {};
+  }
+
+  async table(family: Family): Promise<readonly TableRow[]> {
     const rows = new Map<string, Set<string>>();
-    for (const [text, paths] of Object.entries(answer.routes ?? {})) {
+    for (const [text, paths] of Object.entries(await this.#routes(family))) {
       const prefix = parsePrefix(text);
       if (prefix === undefined) continue;
       const used = paths.filter((path) => path.bestpath === true || path.multipath === true);
@@ -343,7 +347,7 @@ export class FrrRouter extends DaemonRouter {
 
   /** Its table has no communities: each prefix is asked for, all in one call. */
   async paths(family: Family): Promise<readonly PathRow[]> {
-    const prefixes = (await this.table(family)).map((row) => row.prefix);
+    const prefixes = Object.keys(await this.#routes(family));
     if (prefixes.length === 0) return [];
     const answer = await this.#ask(...prefixes.map((prefix) => `show bgp ${unicast(family)} ${prefix} json`));
     const rows: PathRow[] = [];

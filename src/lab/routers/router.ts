@@ -167,9 +167,11 @@ export const byPrefix = (rows: ReadonlyMap<string, ReadonlySet<string>>): readon
     .map(([prefix, hops]) => ({ prefix: prefix as Prefix, nextHops: [...hops].sort() }))
     .sort((a, b) => comparePrefixes(a.prefix, b.prefix));
 
-/** By prefix, then by next hop. */
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** By prefix, then by next hop and path. */
 export const comparePaths = (a: PathRow, b: PathRow): number =>
-  comparePrefixes(a.prefix, b.prefix) || (a.nextHop < b.nextHop ? -1 : a.nextHop > b.nextHop ? 1 : 0);
+  comparePrefixes(a.prefix, b.prefix) || compareText(a.nextHop, b.nextHop) || compareText(a.path, b.path);
 
 /** Communities that programs show by a name of their own. */
 const namedCommunities: Readonly<Record<string, string>> = {

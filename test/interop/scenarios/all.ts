@@ -3,6 +3,7 @@ import { pathScenarios } from './paths.ts';
 import { restartScenarios } from './restart.ts';
 import type { Scenario } from './scenario.ts';
 import { attributeScenarios } from './attributes.ts';
+import { extensionScenarios } from './extensions.ts';
 import { limitScenarios } from './limits.ts';
 import { messageScenarios } from './messages.ts';
 import { sessionScenarios } from './session.ts';
@@ -14,4 +15,5 @@ export const scenarios: readonly Scenario[] = [
   ...pathScenarios,
   ...limitScenarios,
   ...restartScenarios,
+  ...extensionScenarios,
 ];

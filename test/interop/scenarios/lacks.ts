@@ -19,14 +19,25 @@ export interface Lack {
 }
 
 export const lacks: Readonly<Record<DaemonKind, Partial<Readonly<Record<Standard, Lack>>>>> = {
-  bird: {},
+  bird: {
+    'RFC 8538': {
+      why: 'it does not offer the N bit, and has no word for it',
+      refuses: 'graceful restart notification on;',
+    },
+  },
   frr: {},
   gobgp: {
     'RFC 6793': { why: 'it has four octets always, and nothing that makes it an old speaker' },
     'RFC 7313': { why: 'not offered', offersNo: 'enhanced-route-refresh' },
+    'RFC 9234': { why: 'not offered', refuses: 'role = "customer"' },
     'RFC 8654': { why: 'not offered', offersNo: 'extended-message' },
   },
   openbgpd: {
+    'RFC 8538': {
+      why: 'it does not offer the N bit, and has no word for it',
+      refuses: 'announce graceful notification yes',
+    },
+    'RFC 8950': { why: 'not offered', offersNo: 'extended-next-hop' },
     'RFC 8654': { why: 'not offered', offersNo: 'extended-message' },
   },
 };

@@ -4,7 +4,7 @@ import type { Scenario } from './scenario.ts';
 
 export const limitScenarios: readonly Scenario[] = [
   {
-    name: 'too many prefixes end the session, whoever sent them, and each end says so to the other',
+    name: 'too many prefixes of the daemon end the session',
     judges: ['RFC 4486'],
     play: async (rack) => {
       await rack.setup({ toJudge: { maxPrefixes: 4 } });
@@ -14,6 +14,13 @@ export const limitScenarios: readonly Scenario[] = [
         up: false,
       });
       await rack.sessionIs('the limit', ({ lastError }) => lastError?.code === 'SESSION_MAXIMUM_PREFIXES');
+    },
+  },
+  {
+    name: 'too many prefixes for the daemon end the session, and flatroute shows why',
+    judges: ['RFC 4486'],
+    except: { bird: 'it resets the connection right behind its Cease, which is then not always heard' },
+    play: async (rack) => {
       // FRR notices one prefix late.
       const announce = prefixes('10.1.0.0/24', '10.11.0.0/24', '10.12.0.0/24', '10.13.0.0/24');
       await rack.setup({ toNode: { maxPrefixes: 1 }, node: { announce }, up: false });

@@ -176,9 +176,13 @@ export class Rack {
 
   /** What went down often is tried again later and later, unless it is told to begin anew. */
   async #beginAnew(): Promise<void> {
-    await waitFor('the session to begin anew', async () => found(await this.node.resetSession(judgeAddress)), {
-      deadline: seconds(10),
-    });
+    await waitFor(
+      'the session to begin anew',
+      async () => found(await this.node.resetSession(this.node.description.peers[0]?.address ?? judgeAddress)),
+      {
+        deadline: seconds(10),
+      },
+    );
   }
 
   async #reconfigureFar(far: RouterDescription): Promise<void> {

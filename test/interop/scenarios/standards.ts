@@ -15,6 +15,11 @@ export const standards = {
   'RFC 2385': 'TCP MD5',
   'RFC 5082': 'GTSM',
   'RFC 4724': 'graceful restart, as the one that restarts and as the one that waits',
+  'RFC 8538': 'graceful restart after a NOTIFICATION or an expired hold timer',
+  'RFC 7911': 'add-path',
+  'RFC 4456': 'route reflection',
+  'RFC 9234': 'roles',
+  'RFC 8950': 'IPv6 next hops for IPv4 routes',
   'RFC 4486': 'Cease subcodes',
   'RFC 9003': 'text of an administrative shutdown',
 } as const;
