@@ -26,7 +26,7 @@ function peerAnswer(
   conditions: readonly ConditionAnswer[],
   startSeconds: number | undefined,
 ): PeerAnswer {
-  const restart = facts === undefined ? undefined : nextRestart(intent, facts, startSeconds);
+  const restart = facts === undefined ? undefined : nextRestart(intent, facts, startSeconds, bfd);
   const error = facts?.lastError;
   return {
     name: intent.name,
@@ -85,21 +85,36 @@ function addressOf(intent: PeerIntent, facts: PeerFacts | undefined): string {
   return intent.interface === undefined ? intent.address : `%${intent.interface}`;
 }
 
-/** What a restart of this agent costs at this peer; only known while the session is up. */
+/**
+ * How long the peer goes on sending traffic to a node that lost power while the link stays up: until BFD or its hold timer
+ * says so, and with the N bit for the restart time on top (RFC 8538 §4).
+ */
+function powerLossText(intent: PeerIntent, facts: PeerFacts, bfd: BfdAnswer | undefined): string {
+  if (bfd?.state === 'Up') return 'power loss: as long as BFD takes';
+  const { holdTimeSeconds: hold = 0, gracefulRestart } = facts;
+  if (hold === 0) return 'power loss: no hold time watches the node';
+  const keeps = gracefulRestart?.notification === true ? toSeconds(intent.gracefulRestart.restartTime) : 0;
+  return `power loss: ${hold + keeps} s`;
+}
+
+/** What a restart of this agent costs at this peer, and at worst the loss of power; only known while the session is up. */
 export function nextRestart(
   intent: PeerIntent,
   facts: PeerFacts,
   startSeconds: number | undefined,
+  bfd?: BfdAnswer,
 ): { readonly hitless: boolean; readonly text: string } | undefined {
   if (facts.state !== 'Established') return undefined;
-  if (!intent.gracefulRestart.enabled) return { hitless: false, text: 'not hitless: graceful restart is off here' };
+  const powerLoss = powerLossText(intent, facts, bfd);
+  if (!intent.gracefulRestart.enabled)
+    return { hitless: false, text: `not hitless: graceful restart is off here; ${powerLoss}` };
   if (facts.gracefulRestart === undefined) {
-    return { hitless: false, text: 'not hitless: the peer has no graceful restart' };
+    return { hitless: false, text: `not hitless: the peer has no graceful restart; ${powerLoss}` };
   }
   const keeps = toSeconds(intent.gracefulRestart.restartTime);
   const needed = startSeconds === undefined ? '' : `, we need ${startSeconds.toFixed(1)} s`;
   if (startSeconds !== undefined && startSeconds > keeps) {
-    return { hitless: false, text: `not hitless: the peer keeps routes ${keeps} s${needed}` };
+    return { hitless: false, text: `not hitless: the peer keeps routes ${keeps} s${needed}; ${powerLoss}` };
   }
-  return { hitless: true, text: `hitless (peer keeps routes ${keeps} s${needed})` };
+  return { hitless: true, text: `hitless (peer keeps routes ${keeps} s${needed}); ${powerLoss}` };
 }

@@ -17,7 +17,7 @@ describe('peers', () => {
   test('one line a session, and below it why it is down', () => {
     assert.deepEqual(showPeers(peerAnswers(snapshot()), now, plain), [
       'PEER   ADDRESS       AS  STATE        SINCE  IN (ACC/RCV)  OUT  FAMILIES   FLAPS  NEXT RESTART',
-      'tor-a  192.0.2.1  65100  Established  2h14m         1/214    4  ipv4 ipv6      3  hitless (peer keeps routes 120 s, we need 1.1 s)',
+      'tor-a  192.0.2.1  65100  Established  2h14m         1/214    4  ipv4 ipv6      3  hitless (peer keeps routes 120 s, we need 1.1 s); power loss: 90 s',
       'tor-b  192.0.2.1  65100  Idle         2h14m             –    –  ipv4 ipv6      3  –',
       '       └─ SESSION_HOLD_TIMER_EXPIRED: nothing heard for 90 s',
     ]);
