@@ -161,28 +161,6 @@ for (const kinds of pairs) {
   });
 }
 
-for (const kind of ['gobgp', 'openbgpd'] as const) {
-  describe(`flatroute with ${kind}`, { skip: cannotRun(kind), concurrency: 2 }, () => {
-    test('both families over one session with a password, a withdrawn route, a new one, a frozen daemon', async (t) => {
-      const routers = await twoRouters(t, ['flatroute', kind], {
-        left: { password: 'same' },
-        right: { password: 'same' },
-        holdTimeSeconds: SHORT_HOLD_SECONDS,
-      });
-      await established(routers.left, routers.right);
-      await expectEverythingLearned(routers);
-      const announce = prefixes('10.3.0.0/24', 'fd02::/64');
-      await routers.right.reconfigure({ ...routers.right.description, announce });
-      await expectTable(routers.left, 'ipv4', { '10.1.0.0/24': ['local'], '10.3.0.0/24': [linkAddress(1, 2)] });
-      await expectKernel(routers.left, 'ipv4', { '10.3.0.0/24': [linkAddress(1, 2)] });
-      await routers.right.signal('SIGSTOP');
-      await sessionDown(routers.left, 2 * SHORT_HOLD_SECONDS + 4);
-      await routers.right.signal('SIGCONT');
-      await established(routers.left, routers.right);
-    });
-  });
-}
-
 /** Looks for so long and fails when either end gets there; both must have tried. */
 async function neverEstablished(routers: TwoRouters, forSeconds: number): Promise<void> {
   const until = performance.now() + seconds(forSeconds);
