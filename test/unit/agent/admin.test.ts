@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -223,4 +223,32 @@ test('a drain names peers that there are, and how long each step may take', asyn
   await assert.rejects(client.drain(['tor-x'], 1), /no peer is called tor-x; there are/);
   await assert.rejects(client.undrain(['tor-x']), /no peer is called tor-x/);
   await assert.rejects(client.drain([], 601), /wait 601: 0 to 600 seconds/);
+});
+
+test('every field of a peer that the answers know can go over the wire', () => {
+  const words = (text: string, pattern: RegExp): string[] => [...text.matchAll(pattern)].map(([, word]) => word ?? '');
+  const between = (text: string, begin: string): string => {
+    const at = text.indexOf(begin);
+    return text.slice(at, text.indexOf('\n}', at));
+  };
+  const source = readFileSync('src/status/answers.ts', 'utf8');
+  const proto = readFileSync('proto/flatroute/agent/v1/agent.proto', 'utf8');
+  for (const [answer, message] of [
+    ['PeerAnswer', 'Peer'],
+    ['BfdAnswer', 'Bfd'],
+    ['PodAnswer', 'Pod'],
+    ['BlockAnswer', 'Block'],
+    ['ConditionAnswer', 'Condition'],
+  ] as const) {
+    const fields = words(between(source, `interface ${answer} {`), /\n  readonly (\w+)\??:/g);
+    const known = words(between(proto, `message ${message} {`), /\b([a-z_0-9]+) = \d+;/g).map((name) =>
+      name.replaceAll(/_(.)/g, (_all, letter: string) => letter.toUpperCase()),
+    );
+    assert.ok(fields.length > 3);
+    assert.deepEqual(
+      fields.filter((field) => !known.includes(field)),
+      [],
+      message,
+    );
+  }
 });
