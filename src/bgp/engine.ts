@@ -92,8 +92,7 @@ export interface PeerIntent {
   readonly enforceFirstAs?: boolean | undefined;
   /** The peer is a client of this route reflector. */
   readonly routeReflectorClient?: boolean | undefined;
-  /** `Auto`: ours, but unchanged for what is reflected; `Self`: ours always; `Keep`: the learned one wherever the receiver can use it. */
-  readonly nextHopMode?: 'Auto' | 'Self' | 'Keep' | undefined;
+  readonly nextHopMode?: NextHopMode | undefined;
   /** Long-lived graceful restart; `staleTime` is what we ask of the peer and the most that we grant it. */
   readonly longLivedGracefulRestart?:
     | { readonly staleTime: Duration; readonly families: readonly Family[] }
@@ -112,6 +111,12 @@ export interface PeerIntent {
  * `withdraw`: nothing is announced to it. `down`: the session is ended; its routes stay in use for the stale time.
  */
 export type DrainStep = 'deprefer' | 'withdraw' | 'down';
+
+/**
+ * Of learned routes. `Auto`: ours, but unchanged for what is reflected; `Self`: ours always; `Keep`: the learned one wherever
+ * the receiver can use it.
+ */
+export type NextHopMode = 'Auto' | 'Self' | 'Keep';
 
 export type BgpRole = 'Provider' | 'RouteServer' | 'RouteServerClient' | 'Customer' | 'Peer';
 
@@ -249,6 +254,8 @@ export interface PeerFacts {
   readonly received: Readonly<Record<Family, number>>;
   readonly accepted: Readonly<Record<Family, number>>;
   readonly announced: Readonly<Record<Family, number>>;
+  /** Prefixes of both families that are not announced because of maxAnnounced: how many, and some of them. */
+  readonly leftOut: { readonly count: number; readonly some: readonly Prefix[] } | undefined;
   /** Families that cannot be announced because there is no next hop of ours for them. */
   readonly noNextHop: readonly Family[];
   readonly flaps: number;

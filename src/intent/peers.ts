@@ -153,8 +153,10 @@ function sessionOf(
       const filter = filters.get(name);
       return filter === undefined ? [] : [compileFilter(filter)];
     }),
+    ...(spec.nextHopMode === 'Auto' ? {} : { nextHopMode: spec.nextHopMode }),
     transit: spec.transit,
     ...prefixLimit(spec),
+    ...(spec.maxAnnounced === undefined ? {} : { maxAnnounced: spec.maxAnnounced }),
     ...(spec.addPath === undefined ? {} : { addPath: spec.addPath }),
     gracefulRestart: {
       enabled: spec.gracefulRestart?.enabled ?? settings.gracefulRestart.enabled,

@@ -52,6 +52,7 @@ export const reasons = {
   NothingAccepted: 'everything that the peer announces is refused',
   RoutesAnnounced: 'the peer was told what this node announces',
   NoNextHop: 'a family cannot be announced for want of a next hop',
+  AnnouncementsLeftOut: 'not all is announced, because no more may be',
   NothingAnnounced: 'the peer was told nothing',
   BFDUp: 'BFD watches the path to the peer',
   BFDNotUp: 'the BGP session is up, BFD with the peer is not',

@@ -244,6 +244,12 @@ function routesAnnounced(session: PeerFacts, wanted: ReadonlySet<Family>): Verdi
       message: `Nothing of what this node announces was sent to ${peerAddressText(session)}. Look at the export rules of spec.filters; \`flatroute routes --announced\` shows what was sent.`,
     };
   }
+  if (session.leftOut !== undefined) {
+    const { count, some } = session.leftOut;
+    const more = count > some.length ? `, and ${count - some.length} more` : '';
+    const message = `${announced} routes are announced, and no more may be (spec.maxAnnounced); left out: ${some.join(', ')}${more}. Raise maxAnnounced, or announce less: aggregates, filters.`;
+    return { status: 'False', reason: 'AnnouncementsLeftOut', message };
+  }
   return { status: 'True', reason: 'RoutesAnnounced', message: `${announced} routes are announced.` };
 }
 

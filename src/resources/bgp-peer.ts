@@ -151,6 +151,11 @@ const spec = object(
       defaultText: "BGPConfiguration's; without one `None` on external, `All` on internal sessions",
       reset: 'refresh',
     }),
+    nextHopMode: defaulted(oneOf('Auto', 'Self', 'Keep'), 'Auto', {
+      description:
+        "Next hop of learned routes that are announced to this peer. Auto: this node's own address, but what is reflected keeps its next hop (RFC 4456). Self: always this node's own. Keep: as it was learned wherever the peer can use it: unchanged to an internal peer, and to an external one only if the next hop is on a subnet that both share, or if the peer is more hops away (RFC 4271 §5.1.3); otherwise this node's own.",
+      reset: 'refresh',
+    }),
     transit: defaulted(boolean, false, {
       description: "A router's role: what was learned from other peers is announced to this one.",
       reset: 'refresh',
@@ -230,6 +235,12 @@ const spec = object(
         reset: 'reset',
       },
     ),
+    maxAnnounced: optional(integer(1, 10_000_000), {
+      description:
+        'Budget of what is announced to the peer: routes of one family at most. Beyond it nothing more is said, and condition RoutesAnnounced names what is left out, instead of the router ending the session for too many.',
+      defaultText: 'no budget',
+      reset: 'refresh',
+    }),
     families: defaulted(families, ['ipv4', 'ipv6'], {
       description: 'Address families that the session carries (RFC 4760), whatever the family of its own addresses.',
       reset: 'reset',

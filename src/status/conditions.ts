@@ -23,6 +23,7 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'NothingReceived',
   'NothingAccepted',
   'NothingAnnounced',
+  'AnnouncementsLeftOut',
   'AddressesLow',
   'NotAnnounced',
   'NoBlocks',

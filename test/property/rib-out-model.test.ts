@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { compileExport } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
+import { autoKeep } from '#bgp/rib/kept-next-hop.ts';
 import { AdjRibOut } from '#bgp/rib/adj-rib-out.ts';
 import type { Adjacency } from '#bgp/rib/adjacency.ts';
 import type { GroupTerms } from '#bgp/rib/update-groups.ts';
@@ -107,19 +108,21 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: of('refresh'), member }) },
   {
     weight: 2,
-    arbitrary: fc.record({ kind: of('policy'), members: fc.subarray([0, 1, 2, 3, 4]), policy: fc.nat(2) }),
+    arbitrary: fc.record({ kind: of('policy'), members: fc.subarray([0, 1, 2, 3, 4]), policy: fc.nat(3) }),
   },
   { weight: 8, arbitrary: fc.record({ kind: of('decide'), count: fc.integer({ min: 1, max: 12 }) }) },
   { weight: 10, arbitrary: fc.record({ kind: of('run'), count: fc.integer({ min: 1, max: 6 }) }) },
   { weight: 3, arbitrary: fc.record({ kind: of('confirm') }) },
 );
 
-/** Policies: 0 lets everything pass, 1 refuses odd prefixes, 2 marks what passes with a MED. */
+const budget = 4;
+/** Policies: 0 lets everything pass, 1 refuses odd prefixes, 2 has another next hop, 3 lets no more pass than the budget. */
 function termsOf(policy: number, most: number | undefined): GroupTerms {
   const rules = compileExport(peerIntent({ name: 'p', transit: true }), true, { reflects: false, clusterId: 0 });
   return groupTerms(`policy ${policy}`, {
     family: 'ipv4',
     paths: most,
+    maxAnnounced: policy === 3 ? budget : undefined,
     rules: {
       ...rules,
       local: (attributes, family, w0, ...rest) => refused(policy, w0) ?? rules.local(attributes, family, w0, ...rest),
@@ -129,6 +132,7 @@ function termsOf(policy: number, most: number | undefined): GroupTerms {
     external: true,
     clusterId: 0,
     localAsn: 65001 as Asn,
+    keep: autoKeep,
     nextHop: { global: (policy === 2 ? '192.0.2.3' : '192.0.2.1') as IpAddress, linkLocal: undefined },
     context: contextOf(most),
   });
@@ -424,7 +428,17 @@ test('every peer ends with what it should have, whoever is slow, new or changed,
       const expected = model(steps);
       for (const [n, told] of real.members) {
         const has = [...told.table].map(([key, said]) => `${key.split(' ')[0]} ${said}`).sort();
-        assert.deepEqual(has, expected(n, told.policy, told.paths).sort(), `member ${n}`);
+        const wanted = expected(n, told.policy, told.paths).sort();
+        // What all members of the group are told together.
+        const all = expected(-2, told.policy, told.paths).length;
+        if (told.policy !== 3 || all <= budget) assert.deepEqual(has, wanted, `member ${n}`);
+        else {
+          for (const route of has) assert.ok(wanted.includes(route), `member ${n} is not to have ${route}`);
+          assert.ok(has.length <= budget, `member ${n}`);
+          if (sources[n] === undefined) assert.equal(has.length, budget, 'there is room for more');
+          assert.ok(told.ribOut.group.leftOut.size > 0);
+        }
+        if (all <= budget || told.policy !== 3) assert.deepEqual([...told.ribOut.group.leftOut], []);
         assert.equal(told.ribOut.announced, told.table.size, 'the count of what is announced');
         assert.equal(told.stale, undefined, 'a refresh that does not end');
       }

@@ -79,6 +79,7 @@ export const peerFacts = (name: string, changes: Partial<PeerFacts> = {}): PeerF
   received: { ipv4: 200, ipv6: 14 },
   accepted: { ipv4: 1, ipv6: 0 },
   announced: { ipv4: 2, ipv6: 2 },
+  leftOut: undefined,
   noNextHop: [],
   flaps: 3,
   lastError: undefined,

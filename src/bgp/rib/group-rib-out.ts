@@ -41,6 +41,9 @@ export class GroupRibOut {
   #others: AdjRibOut[] = [];
   /** More or fewer routes for every member that is not told an exception. */
   #announced = 0;
+  /** Routes that the rows say, and prefixes of which some are left out because the rows may say no more. */
+  #said = 0;
+  readonly #leftOut = new Set<number>();
   /** What single receivers hear beside the batch, because a path comes from them now or no longer does. */
   readonly #singly = new Map<AdjRibOut, number[]>();
   readonly #wanted = new Offers();
@@ -85,16 +88,41 @@ export class GroupRibOut {
   /** Goes on from what another group has said; nobody was told anything by this one yet. All of it is to be looked at. */
   takeOver({ rows }: GroupRibOut): void {
     for (let row = rows.nextUsed(1); row !== undefined; row = rows.nextUsed(row + 1))
-      if (rows.encoded(row) !== 0)
+      if (rows.encoded(row) !== 0) {
         this.rows.set(this.rows.intern(rows.prefixOf(row), rows.pathId(row)), rows.encoded(row), rows.source(row));
+        this.#said++;
+      }
     this.walkAll();
   }
 
   decided(prefix: number): void {
     const { rows } = this;
-    if (rows.isQueued(prefix) || !(rows.isKnown(prefix) || this.#concerned(prefix))) return;
+    if (rows.isQueued(prefix)) return;
+    if (!rows.isKnown(prefix) && !this.#concerned(prefix)) {
+      this.#leftOut.delete(prefix);
+      return;
+    }
     rows.queue(prefix);
     this.#queue.push(prefix);
+  }
+
+  /** Prefixes that are not announced, or not by all their paths, because no more may be. */
+  get leftOut(): ReadonlySet<number> {
+    return this.#leftOut;
+  }
+
+  get #most(): number {
+    return this.policy.maxAnnounced ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** There is room again for what was left out. */
+  #refill(): void {
+    let room = this.#most - this.#said;
+    for (const prefix of this.#leftOut) {
+      if (room-- <= 0) return;
+      this.#leftOut.delete(prefix);
+      this.decided(prefix);
+    }
   }
 
   #concerned(prefix: number): boolean {
@@ -147,6 +175,7 @@ export class GroupRibOut {
     for (const [member, own] of this.#singly) member.tell(own);
     this.#singly.clear();
     for (const prefix of looked) rows.unqueue(prefix);
+    if (this.#leftOut.size > 0) this.#refill();
     return true;
   }
 
@@ -164,6 +193,7 @@ export class GroupRibOut {
     const { rib, rows, policy, learned } = this;
     // Decided again soon, and queued again then.
     if (rib.isUndecided(prefix)) return;
+    this.#leftOut.delete(prefix);
     if (!this.#withIds) {
       const encoded = policy.wanted(rib, prefix, learned);
       if (encoded !== KEEP) this.#change(prefix, encoded, encoded === 0 ? 0 : rib.sourceOf(rib.best(prefix)));
@@ -177,28 +207,40 @@ export class GroupRibOut {
       if (rows.encoded(row) !== 0 && !wanted.has(rows.pathId(row))) this.#change(row, 0, 0);
   }
 
-  /** The row says `desired` from now on, to all but `source`. */
-  #change(row: number, desired: number, source: number): void {
+  /** What of `desired` can be said of the row: nothing when no more may be, or when it does not fit into a message. */
+  #sayable(row: number, desired: number): number {
+    if (desired === 0) return 0;
     const { rows } = this;
-    const { packer, encoded: store, writer } = this.#modules;
+    const observed = rows.encoded(row);
+    if (this.#said + Number(observed === 0) > this.#most) {
+      this.#leftOut.add(rows.prefixOf(row));
+      return 0;
+    }
+    if (observed === desired) return desired;
+    const { bytes, mpNextHop } = this.#modules.encoded.get(desired);
+    // Attributes that leave no room for a prefix cannot be said (RFC 4271 §9.2): the peers must not have the route.
+    return this.#modules.writer.fits(bytes, this.rib.family, mpNextHop) ? desired : 0;
+  }
+
+  /** The row says `desired` from now on, to all but the adjacency that the path came from. */
+  #change(row: number, desired: number, desiredSource: number): void {
+    const { rows } = this;
+    const { packer } = this.#modules;
     const observed = rows.encoded(row);
     const observedSource = rows.source(row);
-    if (observed === desired && observedSource === source) return;
-    let encoded = desired;
-    if (encoded !== 0) {
-      const { bytes, mpNextHop } = store.get(encoded);
-      // Attributes that leave no room for a prefix cannot be said (RFC 4271 §9.2): the peers must not have the route.
-      if (!writer.fits(bytes, this.rib.family, mpNextHop)) encoded = 0;
-    }
-    if (observed === 0 && encoded === 0) return;
+    const encoded = this.#sayable(row, desired);
+    // Nothing comes from nobody.
+    const source = encoded === 0 ? 0 : desiredSource;
+    if (observed === encoded && observedSource === source) return;
     for (const member of this.#others) member.keep(row);
     const change = Number(encoded !== 0) - Number(observed !== 0);
     this.#announced += change;
+    this.#said += change;
     if (observedSource === source) this.#receivers.get(source)?.count(-change);
     else this.#changeSource(row, observed, encoded, observedSource, source, change);
     if (encoded !== observed && this.#receivers.size > 0)
       packer.add(row, encoded, encoded === 0 ? observedSource : source);
-    rows.set(row, encoded, encoded === 0 ? 0 : source);
+    rows.set(row, encoded, source);
   }
 
   /** The old source did not have the old path, the new one is not to have the new path. */

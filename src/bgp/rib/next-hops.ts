@@ -27,7 +27,10 @@ export interface NextHopSession {
 }
 
 interface Entry {
+  /** The one that resolves. */
   readonly address: IpAddress;
+  /** The one that can be told to others. */
+  readonly global: IpAddress;
   /** For a link-local next hop, which means something on one link only: its interface, or our address there. */
   readonly scope: number | IpAddress | undefined;
   readonly key: string;
@@ -136,12 +139,13 @@ export class NextHops {
     // it, and the other one is on that link for sure.
     const address = interfaceIndex === undefined ? nextHop.global : (nextHop.linkLocal ?? nextHop.global);
     const scope = isLinkLocal(address) ? (interfaceIndex ?? localAddress) : undefined;
-    const key = `${address}%${scope ?? ''}`;
+    const { global } = nextHop;
+    const key = `${address}%${scope ?? ''} ${global === address ? '' : global}`;
     let id = this.#byKey.get(key);
     if (id === undefined) {
       id = this.#free.pop() ?? this.#byId.length;
       const resolution = this.#resolver.resolve({ address, scope });
-      this.#byId[id] = { address, scope, key, peer: session.peer, references: 0, resolution };
+      this.#byId[id] = { address, global, scope, key, peer: session.peer, references: 0, resolution };
       this.#byKey.set(key, id);
     }
     const entry = this.#byId[id];
@@ -207,6 +211,11 @@ export class NextHops {
   /** The kernel's way to an address that is not a received next hop; `interfaceIndex` is the scope of a link-local one. */
   resolve(address: IpAddress, interfaceIndex: number | undefined): Resolution {
     return this.#resolver.resolve({ address, scope: isLinkLocal(address) ? interfaceIndex : undefined });
+  }
+
+  /** As it can be told to others: the global address that came, if one did. */
+  global(id: number): IpAddress | undefined {
+    return this.#byId[id]?.global;
   }
 
   address(id: number): IpAddress | undefined {

@@ -16,6 +16,8 @@ import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore } from './attribute-store.ts';
 import type { FamilyRib } from './family-rib.ts';
 import { LOCAL_PATH } from './family-rib.ts';
+import type { KeepRule } from './kept-next-hop.ts';
+import { autoKeep } from './kept-next-hop.ts';
 import type { NextHops } from './next-hops.ts';
 
 /** The answer "leave what was sent as it is": the kernel does not have the route yet, or it goes away; more will be heard. */
@@ -76,12 +78,16 @@ export interface UpdateGroupOptions {
   readonly family: Family;
   /** Paths of one prefix at most, each with an identifier (RFC 7911); `undefined`: the best one, without. */
   readonly paths: number | undefined;
+  /** Routes at most; `undefined`: all. */
+  readonly maxAnnounced?: number | undefined;
   readonly rules: ExportRules;
   readonly external: boolean;
   /** CLUSTER_ID, unsigned; for what is reflected. */
   readonly clusterId: number;
   readonly localAsn: Asn;
+  /** Ours. */
   readonly nextHop: MpNextHop;
+  readonly keep: KeepRule;
   readonly context: WireContext;
 }
 
@@ -98,17 +104,20 @@ export interface UpdateGroupModules {
 interface Cache {
   /** By attribute set, with our own next hop. */
   readonly own: Map<number, number>;
-  /** By attribute set, then by what of a reflected path stands outside of it. */
-  readonly reflected: Map<number, Map<number, ReflectedEntry>>;
+  /** By attribute set, then by what of a path that goes on unchanged, or is reflected, stands outside of it. */
+  readonly others: Map<number, Map<number, OtherEntry>>;
 }
 
-interface ReflectedEntry {
+interface OtherEntry {
   readonly encoded: number;
   /** Keeps its number as long as the entry is there. */
   readonly nextHop: number;
 }
 
-const newCache = (): Cache => ({ own: new Map(), reflected: new Map() });
+const newCache = (): Cache => ({ own: new Map(), others: new Map() });
+/** In place of the number of a learned next hop, and of an ORIGINATOR_ID. */
+const OURS = 0;
+const NOT_REFLECTED = 0;
 
 const unresolved: Judgement = { accepted: false, reason: 'not announced: its next hop does not resolve here' };
 const onLinkOnly: Judgement = {
@@ -137,6 +146,11 @@ export class UpdateGroup {
     return this.options.paths !== undefined;
   }
 
+  /** Routes that its peers may be told at most. */
+  get maxAnnounced(): number | undefined {
+    return this.options.maxAnnounced;
+  }
+
   /** Some learned route may be announced to its peers. */
   get learnedToo(): boolean {
     return this.options.rules.learnedToo;
@@ -144,16 +158,16 @@ export class UpdateGroup {
 
   /** A received set is gone; its number will mean another. */
   forget(attributes: number): void {
-    for (const { own, reflected } of this.#caches()) {
+    for (const { own, others } of this.#caches()) {
       const encoded = own.get(attributes);
       if (encoded !== undefined) this.#modules.encoded.release(encoded);
       own.delete(attributes);
-      this.#releaseAll(reflected.get(attributes));
-      reflected.delete(attributes);
+      this.#releaseAll(others.get(attributes));
+      others.delete(attributes);
     }
   }
 
-  #releaseAll(entries: Map<number, ReflectedEntry> | undefined): void {
+  #releaseAll(entries: Map<number, OtherEntry> | undefined): void {
     for (const { encoded, nextHop } of entries?.values() ?? []) {
       this.#modules.encoded.release(encoded);
       this.#modules.nextHops.release(nextHop);
@@ -166,11 +180,11 @@ export class UpdateGroup {
   }
 
   close(): void {
-    for (const { own, reflected } of this.#caches()) {
+    for (const { own, others } of this.#caches()) {
       for (const encoded of own.values()) this.#modules.encoded.release(encoded);
       own.clear();
-      for (const entries of reflected.values()) this.#releaseAll(entries);
-      reflected.clear();
+      for (const entries of others.values()) this.#releaseAll(entries);
+      others.clear();
     }
   }
 
@@ -193,21 +207,26 @@ export class UpdateGroup {
     return id;
   }
 
-  #encodeReflected(received: number, rewrite: Rewrite | undefined, nextHop: number, originatorId: number): number {
-    const { reflected } = this.#cacheOf(rewrite);
-    let entries = reflected.get(received);
+  /** `nextHop`: number of the one that is kept, or OURS; `originatorId`: of a reflected path, or NOT_REFLECTED. */
+  #encodeOther(received: number, rewrite: Rewrite | undefined, nextHop: number, originatorId: number): number {
+    const { others } = this.#cacheOf(rewrite);
+    let entries = others.get(received);
     if (entries === undefined) {
       entries = new Map();
-      reflected.set(received, entries);
+      others.set(received, entries);
     }
     // Both are 32-bit numbers, and there are never 2^21 next hops.
     const key = nextHop * 2 ** 32 + originatorId;
     const known = entries.get(key);
     if (known !== undefined) return known.encoded;
     const { nextHops } = this.#modules;
-    const global = nextHops.address(nextHop) ?? this.options.nextHop.global;
-    const reflection = { originatorId, clusterId: this.options.clusterId };
-    const encoded = this.#intern(received, { global, linkLocal: undefined }, rewrite, reflection);
+    const kept = nextHops.global(nextHop);
+    const encoded = this.#intern(
+      received,
+      kept === undefined ? this.options.nextHop : { global: kept, linkLocal: undefined },
+      rewrite,
+      originatorId === NOT_REFLECTED ? undefined : { originatorId, clusterId: this.options.clusterId },
+    );
     nextHops.retain(nextHop);
     entries.set(key, { encoded, nextHop });
     return encoded;
@@ -259,17 +278,27 @@ export class UpdateGroup {
       length,
     );
     if (!judgement.accepted) return judgement;
-    if (this.#isReflected(from)) return this.#cannotKeep(rib.paths.nextHop[path] as number) ?? judgement;
+    const nextHop = rib.paths.nextHop[path] as number;
+    // Traffic for what is reflected with its next hop does not come here, so it need not resolve here.
+    if (this.#isReflected(from) && this.#keeps(from, nextHop)) return this.#cannotKeep(nextHop) ?? judgement;
     return rib.isResolved(path) ? judgement : unresolved;
+  }
+
+  /** The next hop stays what it was. In Auto mode what is reflected has no other choice, and may not be announced at all. */
+  #keeps(from: Adjacency, nextHop: number): boolean {
+    const { keep } = this.options;
+    if (keep === autoKeep) return this.#isReflected(from);
+    const address = this.#modules.nextHops.global(nextHop);
+    return address !== undefined && keep.keeps(address) && this.#cannotKeep(nextHop) === undefined;
   }
 
   #isReflected(from: Adjacency): boolean {
     return !this.options.external && !from.external;
   }
 
-  /** Why a reflected path cannot be said with the next hop it came with. */
+  /** Why a path cannot be said with the next hop it came with. */
   #cannotKeep(nextHop: number): Judgement | undefined {
-    const address = this.#modules.nextHops.address(nextHop);
+    const address = this.#modules.nextHops.global(nextHop);
     if (address === undefined || isLinkLocal(address)) return onLinkOnly;
     const { family, context } = this.options;
     const isKnown = familyOf(address) === family || (family === 'ipv4' && context.extendedNextHop === true);
@@ -306,9 +335,13 @@ export class UpdateGroup {
     // Its sweep is on its way, and another decision with it.
     if (!from.alive) return KEEP;
     if (!judgement.accepted) return 0;
-    // The traffic for what is reflected does not come here, so it need not wait for the kernel.
-    if (this.#isReflected(from))
-      return this.#encodeReflected(attributes, judgement.rewrite, rib.paths.nextHop[path] as number, from.routerId);
-    return rib.awaitsKernel(prefix) ? KEEP : this.#encode(attributes, judgement.rewrite);
+    const nextHop = rib.paths.nextHop[path] as number;
+    const originatorId = this.#isReflected(from) ? from.routerId : NOT_REFLECTED;
+    // The traffic does not come here, so it need not wait for the kernel.
+    if (this.#keeps(from, nextHop)) return this.#encodeOther(attributes, judgement.rewrite, nextHop, originatorId);
+    if (rib.awaitsKernel(prefix)) return KEEP;
+    return originatorId === NOT_REFLECTED
+      ? this.#encode(attributes, judgement.rewrite)
+      : this.#encodeOther(attributes, judgement.rewrite, OURS, originatorId);
   }
 }

@@ -24,17 +24,19 @@ export interface GroupTerms {
 
 /** `policyKey` is equal for equal export policies. */
 export function groupTerms(policyKey: string, options: UpdateGroupOptions): GroupTerms {
-  const { family, external, localAsn, nextHop, context, paths } = options;
+  const { family, external, localAsn, nextHop, keep, context, paths, maxAnnounced } = options;
   const key = [
     family,
     external,
     localAsn,
     nextHop.global,
     nextHop.linkLocal,
+    keep.key,
     context.fourOctetAs,
     context.extendedNextHop,
     context.maximumMessageBytes,
     paths,
+    maxAnnounced,
     policyKey,
   ].join(' ');
   return { key, options };

@@ -3,7 +3,7 @@
  * change and once more when they have come to rest.
  */
 import type { Family } from '#lib/ip.ts';
-import { familyOf } from '#lib/ip.ts';
+import { families, familyOf } from '#lib/ip.ts';
 import type { Clock, Instant } from '#lib/time.ts';
 import { after, milliseconds } from '#lib/time.ts';
 import type { BgpFacts, BgpIntent, PeerFacts } from '../engine.ts';
@@ -14,6 +14,7 @@ import { familyOfAfi } from '../wire/codes.ts';
 import { identifierText } from '../wire/negotiate.ts';
 import type { Core } from './core.ts';
 import type { Peer } from './peer.ts';
+import type { PeerOutput } from './peer-output.ts';
 
 const shortestInterval = milliseconds(100);
 
@@ -64,6 +65,18 @@ function pathFacts({ intent, endpoint }: Peer, { nextHops }: Core): PeerFacts['p
   };
 }
 
+const mostNamed = 5;
+
+function leftOut(output: PeerOutput): PeerFacts['leftOut'] {
+  const outputs = families.flatMap((family) => output.ribOut(family) ?? []);
+  const count = outputs.reduce((sum, { group }) => sum + group.leftOut.size, 0);
+  if (count === 0) return undefined;
+  const some = outputs.flatMap(({ group, rib }) =>
+    [...group.leftOut.values().take(mostNamed)].map((prefix) => rib.table.prefix(prefix)),
+  );
+  return { count, some: some.slice(0, mostNamed) };
+}
+
 function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts {
   const { intent, session, negotiated, adjacency, output } = peer;
   const restart = negotiated?.gracefulRestart;
@@ -82,6 +95,7 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
     received: perFamily((family) => adjacency?.received[family] ?? 0),
     accepted: perFamily((family) => adjacency?.accepted[family] ?? 0),
     announced: perFamily((family) => output?.ribOut(family)?.announced ?? 0),
+    leftOut: output && leftOut(output),
     noNextHop: output?.noNextHop ?? [],
     flaps: peer.flaps,
     lastError: session === undefined ? peer.hold.why : session.lastError,

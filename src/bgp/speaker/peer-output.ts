@@ -7,6 +7,8 @@ import type { Family } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
 import type { Negotiated } from '../io/session-port.ts';
 import { compileExport, exportKey } from '../policy/export.ts';
+import type { KeepRule } from '../rib/kept-next-hop.ts';
+import { keepRule } from '../rib/kept-next-hop.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
@@ -25,6 +27,7 @@ export const routesPerRun = 4096;
 interface FamilyOutput {
   readonly ribOut: AdjRibOut;
   nextHop: MpNextHop;
+  keep: KeepRule;
   /** End-of-RIB is due when all is said for the first time. */
   endOfRib: boolean;
   /** RFC 7313: the end marker of a refresh is due when all is said again. */
@@ -65,30 +68,42 @@ export class PeerOutput {
   review(policyChanged: boolean): void {
     const { intent } = this.#peer;
     if (policyChanged) this.#policyKey = exportKey(intent, this.#context.exportNode(), this.#takesLongLived);
+    const keep = keepRule(
+      {
+        mode: intent.nextHopMode ?? 'Auto',
+        external: this.#peer.external,
+        multihop: intent.ebgpMultihop > 1 || (intent.ttlSecurity ?? 1) > 1,
+      },
+      this.#negotiated,
+      this.#context.view(),
+    );
     for (const family of this.#negotiated.context.families) {
       const nextHop = ownNextHop(family, this.#negotiated, this.#context.view());
       const present = this.#outputs.get(family);
       if (nextHop === undefined) this.#silence(family, present);
-      else if (present === undefined) this.#open(family, nextHop);
+      else if (present === undefined) this.#open(family, nextHop, keep);
       else if (
         policyChanged ||
+        keep.key !== present.keep.key ||
         nextHop.global !== present.nextHop.global ||
         nextHop.linkLocal !== present.nextHop.linkLocal
       ) {
         present.nextHop = nextHop;
-        this.#context.core.groups.move(present.ribOut, this.#terms(family, nextHop));
+        present.keep = keep;
+        this.#context.core.groups.move(present.ribOut, this.#terms(family, nextHop, keep));
       }
     }
     this.#context.wake();
   }
 
-  #terms(family: Family, nextHop: MpNextHop): GroupTerms {
+  #terms(family: Family, nextHop: MpNextHop, keep: KeepRule): GroupTerms {
     const { intent, external } = this.#peer;
     const { context } = this.#negotiated;
     const node = this.#context.exportNode();
     return groupTerms(this.#policyKey, {
       family,
       paths: context.addPath?.send.includes(family) === true ? intent.addPath?.send : undefined,
+      maxAnnounced: intent.maxAnnounced,
       rules: compileExport(intent, external, node, this.#takesLongLived, (hop) =>
         this.#context.core.nextHops.reachedBy(hop),
       ),
@@ -96,6 +111,7 @@ export class PeerOutput {
       clusterId: node.clusterId,
       localAsn: intent.localAsn,
       nextHop,
+      keep,
       context,
     });
   }
@@ -104,14 +120,14 @@ export class PeerOutput {
     return takesLongLived(this.#negotiated.peerCapabilities);
   }
 
-  #open(family: Family, nextHop: MpNextHop): void {
-    const group = this.#context.core.groups.group(this.#terms(family, nextHop));
+  #open(family: Family, nextHop: MpNextHop, keep: KeepRule): void {
+    const group = this.#context.core.groups.group(this.#terms(family, nextHop, keep));
     const ribOut = new AdjRibOut(group, this.#adjacency.slot, {
       isBlocked: () => this.blocked,
       send: (bytes) => this.#send(bytes),
     });
     group.members.add(ribOut);
-    this.#outputs.set(family, { ribOut, nextHop, endOfRib: true, endOfRefresh: false, refreshWanted: false });
+    this.#outputs.set(family, { ribOut, nextHop, keep, endOfRib: true, endOfRefresh: false, refreshWanted: false });
   }
 
   /** Our address of the family is gone: what was announced with it is withdrawn. */

@@ -5,6 +5,7 @@
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { compileExport } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
+import { autoKeep } from '#bgp/rib/kept-next-hop.ts';
 import { AdjRibOut } from '#bgp/rib/adj-rib-out.ts';
 import type { Adjacency } from '#bgp/rib/adjacency.ts';
 import { groupTerms } from '#bgp/rib/update-groups.ts';
@@ -153,6 +154,7 @@ class Bench {
       external: true,
       clusterId: 0,
       localAsn: 65001 as Asn,
+      keep: autoKeep,
       nextHop: {
         global: (this.family === 'ipv4' ? '192.0.2.1' : '2001:db9::1') as IpAddress,
         linkLocal: undefined,

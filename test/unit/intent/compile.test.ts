@@ -126,6 +126,17 @@ test('addPath goes into the intent as it is, with its defaults', () => {
   assert.deepEqual(addPathOf(', addPath: {send: 4}'), { receive: false, send: 4 });
 });
 
+test('nextHopMode goes into the intent unless it is Auto', () => {
+  const mode = (text: string): unknown =>
+    compiled(node1, own('BGPPeer', 'p', `peerIP: 192.0.2.1, asNumber: 65100${text}`)).intent.bgp?.peers[0]?.nextHopMode;
+  assert.deepEqual(['', ', nextHopMode: Auto', ', nextHopMode: Self', ', nextHopMode: Keep'].map(mode), [
+    undefined,
+    undefined,
+    'Self',
+    'Keep',
+  ]);
+});
+
 describe('an unnumbered peer', () => {
   const unnumbered = (name: string, spec: string): string =>
     own('BGPPeer', name, `interface: eth1, dynamicASN: External${spec}`);

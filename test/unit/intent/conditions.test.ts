@@ -134,6 +134,14 @@ describe('a session', () => {
       /the passwords differ\. This peer has no password here: set spec\.password/,
     ],
     [
+      'more to announce than may be',
+      torA,
+      session({ leftOut: { count: 7, some: ['10.60.4.0/26' as Prefix, '10.60.5.0/26' as Prefix] } }),
+      'RoutesAnnounced',
+      'False AnnouncementsLeftOut',
+      /no more may be \(spec\.maxAnnounced\); left out: 10\.60\.4\.0\/26, 10\.60\.5\.0\/26, and 5 more/,
+    ],
+    [
       'kept away for too many prefixes',
       torA,
       session({

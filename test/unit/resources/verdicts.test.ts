@@ -508,6 +508,7 @@ passive: true
 ebgpMultihop: 2
 filters: [a, b.c]
 importPolicy: DefaultRoute
+nextHopMode: Keep
 transit: true
 maxPrefixes: {limit: 100}
 families: [ipv6]

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { compileExport } from '#bgp/policy/export.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
+import { autoKeep } from '#bgp/rib/kept-next-hop.ts';
 import { AdjRibOut } from '#bgp/rib/adj-rib-out.ts';
 import type { Adjacency } from '#bgp/rib/adjacency.ts';
 import type { GroupTerms } from '#bgp/rib/update-groups.ts';
@@ -85,6 +86,7 @@ class Scene {
       external: true,
       clusterId: 0,
       localAsn: 65001 as Asn,
+      keep: autoKeep,
       nextHop: { global: nextHop as IpAddress, linkLocal: undefined },
       context,
     });

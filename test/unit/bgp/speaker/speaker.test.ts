@@ -607,6 +607,30 @@ test('without a restart time it stays away until it is reset, or the limit is an
   assert.deepEqual(await states(), ['Idle', 4], 'switched off and on is a new chance');
 });
 
+test('a budget of announcements is kept, what is left out is named and follows when there is room', async () => {
+  const blocks = (...numbers: number[]): Partial<BgpIntent> => ({
+    announcements: numbers.map((i) => block(`10.60.${i}.0/26`)),
+  });
+  const { network, node, router } = await pair({ toRouter: { maxAnnounced: 3 }, node: blocks(1, 2, 3, 4, 5) });
+  const told = (): unknown => router.received().map(({ prefix }) => prefix.split('.')[2]);
+  const left = (): unknown => node.facts?.peers[0]?.leftOut;
+  await network.advance(200);
+  assert.deepEqual(told(), ['1', '2', '3']);
+  assert.deepEqual(left(), { count: 2, some: ['10.60.4.0/26', '10.60.5.0/26'] });
+  const now = async (most: number | undefined, ...numbers: number[]): Promise<unknown> => {
+    const toRouter = most === undefined ? {} : { maxAnnounced: most };
+    node.speaker.apply(nodeIntent({ toRouter, node: blocks(...numbers) }), 2);
+    await network.advance(200);
+    return told();
+  };
+  assert.deepEqual(await now(3, 1, 3, 4, 5), ['1', '3', '4'], 'one goes, one follows');
+  assert.deepEqual(await now(2, 1, 3, 4, 5), ['3', '4'], 'a smaller budget takes back');
+  assert.deepEqual(left(), { count: 2, some: ['10.60.1.0/26', '10.60.5.0/26'] });
+  assert.deepEqual(await now(undefined, 1, 3, 4, 5), ['1', '3', '4', '5']);
+  assert.equal(left(), undefined);
+  assert.equal(node.sessions.length, 1, 'all of it without a new session');
+});
+
 test('a peer that comes near its limit is said once a session', async () => {
   const toRouter = { maxPrefixes: 10, maxPrefixesWarning: 80 };
   const { network, node, router } = await pair({ toRouter, router: prefixes(7) });
