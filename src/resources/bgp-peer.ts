@@ -103,8 +103,8 @@ const spec = object(
       }),
       {
         description:
-          'TCP MD5 password (RFC 2385), 1 to 80 bytes. When the Secret or the key is missing, the session stays down; it is never opened without the password.',
-        reset: 'reset',
+          'TCP MD5 password (RFC 2385), 1 to 80 bytes. When the Secret or the key is missing, the session stays down; it is never opened without the password. Another password is put onto the live session: changed at the router too within the hold time, nothing goes down. The first one, and taking it away, resets.',
+        reset: 'none',
       },
     ),
     sourceAddress: defaulted(oneOf('UseNodeIP', 'None'), 'UseNodeIP', {

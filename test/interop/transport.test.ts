@@ -127,6 +127,29 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[]) {
       );
     });
 
+    test('a password is rotated: the node resets nothing, and the session comes back with the new one', async (t) => {
+      const [a, b] = await detour(t);
+      const [old, next] = [{ password: 'old-key' }, { password: 'new-key' }];
+      const node = new FlatrouteRouter(a, description(left, [peerOf(1, 2, 'router', right.asn, old)]), askByAdminApi);
+      const router = makeRouter(kind, b, description(right, [peerOf(1, 1, 'node', left.asn, old)]));
+      await Promise.all([node.start(), router.start()]);
+      await peerSays(node, 'router', 'the session', up);
+      await node.reconfigure(description(left, [peerOf(1, 2, 'router', right.asn, next)]));
+      await router.reconfigure(description(right, [peerOf(1, 1, 'node', left.asn, next)]));
+      const again = await peerSays(
+        node,
+        'router',
+        'its end by the router, and the next session',
+        (peer) => up(peer) && peer.lastError !== undefined,
+      );
+      // Not by the node: the router's own words, or what is left when its key has changed first.
+      assert.match(
+        again.lastError?.code ?? '',
+        /SESSION_(NOTIFICATION_RECEIVED|CONNECTION_(LOST|CLOSED)|HOLD_TIMER_EXPIRED)/,
+      );
+      await established(router);
+    });
+
     test('a session between loopbacks needs ebgpMultihop, and says so', async (t) => {
       const [a, b] = await detour(t);
       const peer = { ...peerOf(1, 2, 'loopback', right.asn), address: right.routerId };

@@ -225,6 +225,7 @@ export class Speaker implements BgpEngine {
     )
       peer.dropRoutes();
     peer.intent = intent;
+    if (observed.password !== intent.password) peer.session?.setPassword(intent.password);
     // Another limit is a new chance.
     if (observed.maxPrefixes !== intent.maxPrefixes || observed.maxPrefixesRestart !== intent.maxPrefixesRestart) {
       peer.hold.release();

@@ -15,7 +15,8 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   peerAsn: 'reset',
   localAsn: 'reset',
   families: 'reset',
-  password: 'reset',
+  // Another key goes onto the listener and the live connection; see `changeOf` for the first and the last one.
+  password: 'none',
   sourceAddress: 'reset',
   passive: 'reset',
   holdTime: 'reset',
@@ -65,6 +66,8 @@ export const wantsSession = ({ enabled, drain }: PeerIntent): boolean => enabled
 /** The severest class among the fields that differ. */
 export function changeOf(observed: PeerIntent, desired: PeerIntent): ChangeClass {
   if (wantsSession(observed) !== wantsSession(desired)) return 'reset';
+  // A connection that began without signatures cannot go on with them, nor the other way round: the peer would drop it.
+  if ((observed.password === undefined) !== (desired.password === undefined)) return 'reset';
   let severest: ChangeClass = 'none';
   for (const field of Object.keys(fieldClass) as (keyof PeerIntent)[]) {
     if (same(observed[field], desired[field])) continue;

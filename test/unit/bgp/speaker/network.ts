@@ -159,7 +159,11 @@ export class FakeSession implements Session {
   resume(): void {
     this.paused = false;
   }
-  setPassword(): void {}
+  /** Keys that were put onto it while it lived. */
+  readonly keys: (string | undefined)[] = [];
+  setPassword(password: string | undefined): void {
+    this.keys.push(password);
+  }
 }
 
 const noListener: Listener = {

@@ -12,7 +12,7 @@ const rows: readonly (readonly [string, Partial<PeerIntent>, 'none' | 'refresh' 
   ['equal values that are other objects', { families: ['ipv4', 'ipv6'], filters: [] }, 'none'],
   ['address', { address: ip('192.0.2.9') }, 'reset'],
   ['AS', { peerAsn: asn(1) }, 'reset'],
-  ['password', { password: 'x' }, 'reset'],
+  ['password, from none', { password: 'x' }, 'reset'],
   ['families', { families: ['ipv4'] }, 'reset'],
   ['hold time', { holdTime: seconds(30) }, 'reset'],
   ['graceful restart', { gracefulRestart: { enabled: false, restartTime: seconds(120) } }, 'reset'],
@@ -26,6 +26,12 @@ for (const [name, changed, expected] of rows)
   test(`changed ${name} is ${expected}`, () => {
     assert.equal(changeOf(observed, { ...observed, ...changed }), expected);
   });
+
+test('another password is put onto the live session; the first and the last one reset it', () => {
+  const one = { ...observed, password: 'one' };
+  assert.equal(changeOf(one, { ...one, password: 'two' }), 'none');
+  assert.equal(changeOf(one, observed), 'reset');
+});
 
 test('every field of a peer has a class', () => {
   for (const field of Object.keys(observed)) assert.ok(field in fieldClass, field);

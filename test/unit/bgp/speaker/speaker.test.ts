@@ -631,6 +631,18 @@ test('a budget of announcements is kept, what is left out is named and follows w
   assert.equal(node.sessions.length, 1, 'all of it without a new session');
 });
 
+test('another password goes onto the live session, and nothing else happens', async () => {
+  const { network, node } = await pair({ toRouter: { password: 'one' } });
+  const session = node.session('router');
+  const sent = session.sentBytes;
+  node.speaker.apply(nodeIntent({ toRouter: { password: 'two' } }), 2);
+  await network.advance(200);
+  assert.deepEqual([session.keys, session.sentBytes, session.state], [['two'], sent, 'Established']);
+  node.speaker.apply(nodeIntent({}), 3);
+  await network.advance(200);
+  assert.equal(node.sessions.length, 2, 'without a password it is another session');
+});
+
 test('a peer that comes near its limit is said once a session', async () => {
   const toRouter = { maxPrefixes: 10, maxPrefixesWarning: 80 };
   const { network, node, router } = await pair({ toRouter, router: prefixes(7) });
