@@ -227,6 +227,7 @@ export class SimulatedSession implements Session {
       peerCapabilities,
       routeRefresh,
       gracefulRestart,
+      longLivedGracefulRestart: agreement.longLivedGracefulRestart,
       notificationRestart,
     });
   }
