@@ -43,6 +43,10 @@ const benches: Readonly<Record<string, Bench>> = {
     run: script('rib/learn.ts', ['--expose-gc']),
     what: '[PREFIXES]   the RIB learns, decides and announces, without sockets; bytes per prefix',
   },
+  mesh: {
+    run: script('rib/mesh.ts', ['--expose-gc']),
+    what: "[PEERS] [ROUTES]   peers that are told each other's routes, without sockets; bytes per prefix",
+  },
   session: {
     run: script('rib/session.ts'),
     what: '[PREFIXES] [ROUNDS]   a table through two engines over one TCP session',
