@@ -25,15 +25,12 @@ import { PrefixTable } from '#bgp/rib/prefix-table.ts';
 import type { OwnedNlri } from '#bgp/wire/update-writer.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { addressBits, addressFromBytes, prefixOf } from '#lib/ip.ts';
-import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
-
-const record: typeof fc.record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }) =>
-  fc.record<T>(model, { noNullPrototype: true });
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { asn, octets, pathAttributes, peerAsn, prefix, record, segment, u32 } from '../support/path-attributes.ts';
 
 // Without this, fast-check makes short arrays only, whatever their maximum is.
 fc.configureGlobal({ defaultSizeToMaxWhenMaxSpecified: true });
 
-const peerAsn = 64513 as Asn;
 const contextWith = (fourOctetAs: boolean, external: boolean, maximumMessageBytes = 4096): WireContext => ({
   fourOctetAs,
   external,
@@ -50,44 +47,6 @@ const someFamilies = fc.subarray<Family>(['ipv4', 'ipv6']);
 const anyContext = fc
   .tuple(fc.boolean(), fc.boolean(), someFamilies)
   .map(([four, external, ids]) => withIds(contextWith(four, external), ids));
-
-const octets = (minLength: number, maxLength = minLength): fc.Arbitrary<Uint8Array> =>
-  fc.uint8Array({ minLength, maxLength }).map((bytes) => Uint8Array.from(bytes));
-const u32 = fc.nat({ max: 0xffffffff });
-const asn = fc.oneof(fc.integer({ min: 1, max: 65535 }), fc.integer({ min: 65536, max: 0xffffffff }));
-const address = (family: Family): fc.Arbitrary<IpAddress> => octets(addressBits(family) / 8).map(addressFromBytes);
-const prefix = (family: Family): fc.Arbitrary<Prefix> =>
-  fc.tuple(address(family), fc.integer({ min: 0, max: addressBits(family) })).map(([a, n]) => prefixOf(a, n));
-const hostAddress = octets(4).map((bytes) => addressFromBytes(Uint8Array.of(10, ...bytes.subarray(1))));
-
-const segment = (longest: number): fc.Arbitrary<AsPathSegment> =>
-  record({
-    type: fc.constantFrom(1 as const, 2 as const),
-    asns: fc.array(asn, { minLength: 1, maxLength: longest }),
-  });
-
-const pathAttributes: fc.Arbitrary<PathAttributes> = record({
-  origin: fc.constantFrom(0 as const, 1 as const, 2 as const),
-  asPath: fc.array(segment(20), { maxLength: 4 }).map((rest) => [{ type: 2 as const, asns: [peerAsn] }, ...rest]),
-  nextHop: hostAddress,
-  med: fc.option(u32, { nil: undefined }),
-  localPref: u32,
-  atomicAggregate: fc.boolean(),
-  aggregator: fc.option(record({ asn, address: hostAddress }), { nil: undefined }),
-  communities: fc.array(u32, { maxLength: 80 }),
-  originatorId: fc.option(u32, { nil: undefined }),
-  clusterList: fc.array(u32, { maxLength: 4 }),
-  extendedCommunities: fc.array(octets(8), { maxLength: 4 }),
-  largeCommunities: fc.array(fc.tuple(u32, u32, u32), { maxLength: 30 }),
-  onlyToCustomer: fc.option(u32, { nil: undefined }),
-  unknown: fc.uniqueArray(
-    fc.tuple(fc.integer({ min: 40, max: 255 }), octets(0, 20)).map(([code, value]) => ({
-      code,
-      bytes: Uint8Array.of(0xe0, code, value.length, ...value),
-    })),
-    { maxLength: 3, selector: (u) => u.code },
-  ),
-});
 
 /** Sequences in a row as one: the same path. */
 const joined = (path: readonly AsPathSegment[]): AsPathSegment[] => mergeAs4Path(path, path);

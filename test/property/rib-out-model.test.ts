@@ -125,6 +125,7 @@ function termsOf(policy: number, most: number | undefined): GroupTerms {
     maxAnnounced: policy === 3 ? budget : undefined,
     rules: {
       ...rules,
+      ignoresPrefix: policy === 0,
       local: (attributes, family, w0, ...rest) => refused(policy, w0) ?? rules.local(attributes, family, w0, ...rest),
       learned: (attributes, from, hop, family, w0, ...rest) =>
         refused(policy, w0) ?? rules.learned(attributes, from, hop, family, w0, ...rest),
@@ -167,7 +168,7 @@ class Told {
       isBlocked: () => this.room <= 0,
       send: (bytes) => this.hear(bytes),
     });
-    group.members.add(this.ribOut);
+    group.join(this.ribOut);
   }
 
   hear(bytes: Uint8Array): void {

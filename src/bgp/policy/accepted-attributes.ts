@@ -63,6 +63,83 @@ export function summarize(value: PathAttributes, own = false): AcceptedAttribute
   };
 }
 
+const NO_ADVERTISE_MARK = 1;
+const GRACEFUL_SHUTDOWN_MARK = 2;
+const OWN_MARK = 4;
+/** Which of `staying`, from 1 on; 0 for none. */
+const stayingShift = 3;
+
+const LONG_LIVED_STALE_MARK = 32;
+const NO_LONG_LIVED_MARK = 64;
+
+/** The yes and no of a set as a number of 7 bits. */
+export const marksOf = (accepted: AcceptedAttributes): number =>
+  (accepted.noAdvertise ? NO_ADVERTISE_MARK : 0) |
+  (accepted.gracefulShutdown ? GRACEFUL_SHUTDOWN_MARK : 0) |
+  (accepted.own ? OWN_MARK : 0) |
+  (accepted.longLivedStale ? LONG_LIVED_STALE_MARK : 0) |
+  (accepted.noLongLived ? NO_LONG_LIVED_MARK : 0) |
+  stayingMark(accepted.noExport);
+
+const stayingMark = (noExport: AcceptedAttributes['noExport']): number =>
+  (noExport === undefined ? 0 : 1 + staying.findIndex(([, name]) => name === noExport)) << stayingShift;
+
+/** A set of which only the numbers are at hand: the value is read when somebody asks for it. */
+export class KeptAttributes implements AcceptedAttributes {
+  readonly localPref: number;
+  readonly asPathLength: number;
+  readonly neighborAsn: number;
+  readonly #marks: number;
+  readonly #id: number;
+  readonly #read: (id: number) => PathAttributes;
+
+  constructor(
+    id: number,
+    numbers: {
+      readonly marks: number;
+      readonly localPref: number;
+      readonly asPathLength: number;
+      readonly neighborAsn: number;
+    },
+    read: (id: number) => PathAttributes,
+  ) {
+    this.#id = id;
+    this.#marks = numbers.marks;
+    this.localPref = numbers.localPref;
+    this.asPathLength = numbers.asPathLength;
+    this.neighborAsn = numbers.neighborAsn;
+    this.#read = read;
+  }
+
+  get value(): PathAttributes {
+    return this.#read(this.#id);
+  }
+
+  get own(): boolean {
+    return (this.#marks & OWN_MARK) !== 0;
+  }
+
+  get noAdvertise(): boolean {
+    return (this.#marks & NO_ADVERTISE_MARK) !== 0;
+  }
+
+  get noExport(): AcceptedAttributes['noExport'] {
+    return staying[((this.#marks >> stayingShift) & 3) - 1]?.[1];
+  }
+
+  get gracefulShutdown(): boolean {
+    return (this.#marks & GRACEFUL_SHUTDOWN_MARK) !== 0;
+  }
+
+  get longLivedStale(): boolean {
+    return (this.#marks & LONG_LIVED_STALE_MARK) !== 0;
+  }
+
+  get noLongLived(): boolean {
+    return (this.#marks & NO_LONG_LIVED_MARK) !== 0;
+  }
+}
+
 /** Opening, separator and closing of each kind of segment, for people. */
 const segmentMarks = { 1: ['{', ',', '}'], 2: ['', ' ', ''], 3: ['(', ' ', ')'], 4: ['[', ',', ']'] } as const;
 

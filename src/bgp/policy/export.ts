@@ -4,6 +4,8 @@
  * `transit` peers, and from one internal peer to another by reflection alone (RFC 4271 §9.2, RFC 4456 §6).
  */
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
+import { addressBytes } from '#lib/ip.ts';
+import type { CopyRecipe } from '../wire/attribute-copy.ts';
 import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
 import { type BgpIntent, type Community, type DrainStep, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
@@ -56,6 +58,8 @@ export interface ExportRules {
   readonly target: ExportTarget;
   /** Some learned route may be announced. */
   readonly learnedToo: boolean;
+  /** What is said of a path does not depend on its prefix. */
+  readonly ignoresPrefix: boolean;
   /** About a prefix that this node announces itself. */
   local(
     attributes: AcceptedAttributes,
@@ -142,6 +146,7 @@ export function compileExport(
     // RFC 9234 §5, egress.
     target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
     learnedToo: peer.transit || (node.reflects && !external),
+    ignoresPrefix: peer.filters.length === 0,
     local: (attributes, family, w0, w1, w2, w3, length) =>
       filters[family](w0, w1, w2, w3, length, attributes, 0) ?? originated,
     learned(attributes, from, hop, family, w0, w1, w2, w3, length) {
@@ -150,8 +155,10 @@ export function compileExport(
       // RFC 1997 §2.
       if (attributes.noAdvertise) return noAdvertise;
       if (attributes.noExport !== undefined && external) return noExport(attributes.noExport);
-      const { onlyToCustomer } = attributes.value;
-      if (onlyToCustomer !== undefined && role?.holdsBack === true) return downOnly(onlyToCustomer);
+      if (role?.holdsBack === true) {
+        const { onlyToCustomer } = attributes.value;
+        if (onlyToCustomer !== undefined) return downOnly(onlyToCustomer);
+      }
       const judged = filters[family](w0, w1, w2, w3, length, attributes, hop) ?? judgement;
       if (!judged.accepted || !attributes.longLivedStale) return judged;
       return external && !takesLongLived ? staleForLong : staleJudgement(judged);
@@ -178,6 +185,7 @@ function drainedExport(rules: ExportRules, step: DrainStep): ExportRules {
   return {
     target: rules.target,
     learnedToo: rules.learnedToo,
+    ignoresPrefix: rules.ignoresPrefix,
     local: (...prefix) => judged(rules.local(...prefix)),
     learned: (...path) => judged(rules.learned(...path)),
   };
@@ -213,6 +221,23 @@ export interface Reflection {
   readonly originatorId: number;
   readonly clusterId: number;
 }
+
+/**
+ * What `exportedAttributes` does to a path that no rule changes, as a recipe for its octets. `nextHop`: NEXT_HOP, or `undefined`
+ * where MP_REACH_NLRI carries it.
+ */
+export const exportRecipe = (
+  { external, localAsn, onlyToCustomer }: ExportTarget,
+  nextHop: IpAddress | undefined,
+  reflection?: Reflection,
+): CopyRecipe => ({
+  prepend: external ? localAsn : undefined,
+  nextHop: nextHop === undefined ? undefined : addressBytes(nextHop),
+  sameAs: !external,
+  localPref: external ? undefined : defaultLocalPref,
+  reflection,
+  onlyToCustomer,
+});
 
 /**
  * Attributes of a path on its way to a peer. `nextHop` stands in the attribute for classic IPv4 NLRI and is `undefined` where

@@ -3,7 +3,8 @@
  * (the same octets mean different things with 2- and 4-octet AS numbers); out: one number for each distinct set, with
  * the verdict of RFC 7606 and what the decision process compares.
  *
- * Only the octets are kept. A set is decoded when it comes and again when somebody asks; the last few stay decoded.
+ * Only the octets and some numbers are kept. A set is decoded when it comes and again when somebody asks for its value; the
+ * last few stay decoded.
  *
  * What import policy makes of a received set is an entry too: derived from the received one, which it keeps alive and leads
  * back to, so that a changed policy starts from what was received.
@@ -13,12 +14,13 @@
  * Entries are counted: one reference per path.
  */
 import type { AcceptedAttributes } from '../policy/accepted-attributes.ts';
-import { summarize } from '../policy/accepted-attributes.ts';
+import { KeptAttributes, marksOf, summarize } from '../policy/accepted-attributes.ts';
 import type { Rewrite } from '../policy/rewrite.ts';
 import type { Community } from '../engine.ts';
 import { ownPath } from '../policy/export.ts';
 import type { AttributesVerdict, WireContext } from '../wire/messages.ts';
 import { OctetStore } from './octet-store.ts';
+import { grownInt32, grownUint8 } from './prefix-table.ts';
 
 export interface StoredAttributes {
   /** From 1; given to another set only after this one was freed. */
@@ -47,6 +49,10 @@ export type DecodeAttributes = (
 /** Kind of the sets that begin here. */
 const ORIGINATED = { originated: true } as const;
 
+/** Beside the marks of `marksOf`: nothing of the octets was discarded. */
+const WHOLE = 128;
+const firstCapacity = 256;
+
 /** Sets that stay decoded; a power of two. More would outlive the collector's young generation. */
 const decodedSets = 256;
 
@@ -58,6 +64,11 @@ export class AttributeStore {
   readonly #scopes = new Map<string, AttributeScope>();
   readonly #rewrites = new Map<string, number>();
   readonly #decoded: ({ readonly id: number; readonly stored: StoredAttributes } | undefined)[] = [];
+  /** By id, of sets that came in and were accepted. */
+  #marks = new Uint8Array(firstCapacity);
+  #localPref = new Int32Array(firstCapacity);
+  #asPathLength = new Int32Array(firstCapacity);
+  #neighborAsn = new Int32Array(firstCapacity);
   readonly #freed: ((id: number) => void)[] = [];
   readonly #number = new DataView(new ArrayBuffer(4));
   readonly #numberOctets = new Uint8Array(this.#number.buffer);
@@ -95,7 +106,26 @@ export class AttributeStore {
 
   /** The entry of these octets; without a reference it lives until `settle`. */
   intern(scope: AttributeScope, bytes: Uint8Array): StoredAttributes {
-    return this.#read(this.#octets.intern(scope.kind, bytes));
+    const before = this.#octets.size;
+    const id = this.#octets.intern(scope.kind, bytes);
+    const stored = this.#read(id);
+    if (this.#octets.size > before && stored.accepted !== undefined) this.#note(id, stored.accepted, stored.verdict);
+    return stored;
+  }
+
+  #note(id: number, accepted: AcceptedAttributes, verdict: AttributesVerdict): void {
+    if (id >= this.#marks.length) {
+      const capacity = 2 * id;
+      this.#marks = grownUint8(this.#marks, capacity);
+      this.#localPref = grownInt32(this.#localPref, capacity);
+      this.#asPathLength = grownInt32(this.#asPathLength, capacity);
+      this.#neighborAsn = grownInt32(this.#neighborAsn, capacity);
+    }
+    const isWhole = verdict.kind === 'accept' && verdict.discarded.length === 0;
+    this.#marks[id] = marksOf(accepted) | (isWhole ? WHOLE : 0);
+    this.#localPref[id] = accepted.localPref;
+    this.#asPathLength[id] = accepted.asPathLength;
+    this.#neighborAsn[id] = accepted.neighborAsn;
   }
 
   /** Attributes of routes that begin here. Without a reference it must be given one at once. */
@@ -172,9 +202,38 @@ export class AttributeStore {
 
   /** What a path carries; only accepted attributes are ever referred to by a path. */
   accepted(id: number): AcceptedAttributes {
+    const known = this.#decoded[id & (decodedSets - 1)];
+    if (known?.id === id || !this.#isReceived(id)) return this.#acceptedNow(id);
+    const numbers = {
+      marks: this.#marks[id] as number,
+      localPref: (this.#localPref[id] as number) >>> 0,
+      asPathLength: this.#asPathLength[id] as number,
+      neighborAsn: (this.#neighborAsn[id] as number) >>> 0,
+    };
+    return new KeptAttributes(id, numbers, this.#value);
+  }
+
+  #isReceived(id: number): boolean {
+    const kind = this.#kinds[this.#octets.kind(id)];
+    return kind !== undefined && 'context' in kind && this.#octets.has(id);
+  }
+
+  #acceptedNow(id: number): AcceptedAttributes {
     const { accepted } = this.#read(id);
     if (accepted === undefined) throw new RangeError(`no attributes ${id}`);
     return accepted;
+  }
+
+  readonly #value = (id: number): AcceptedAttributes['value'] => this.#acceptedNow(id).value;
+
+  /**
+   * The octets of a received set as a view, where they say all that was accepted: with four-octet AS numbers, and nothing
+   * of them was discarded.
+   */
+  wholeOctets(id: number): Uint8Array | undefined {
+    const kind = this.#kinds[this.#octets.kind(id)];
+    if (kind === undefined || !('context' in kind) || !kind.context.fourOctetAs) return undefined;
+    return ((this.#marks[id] as number) & WHOLE) === 0 ? undefined : this.#octets.octets(id);
   }
 
   retain(id: number): void {

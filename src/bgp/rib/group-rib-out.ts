@@ -30,7 +30,10 @@ export interface GroupModules {
 export class GroupRibOut {
   policy: UpdateGroup;
   readonly rows: SentRows;
-  readonly members = new Set<AdjRibOut>();
+  readonly #members = new Set<AdjRibOut>();
+  /** Slot of the only member, 0 when there are several or none. What came from it is nobody's to hear, and is not looked at. */
+  #only = 0;
+  #skipped = false;
   #modules: GroupModules;
   readonly #withIds: boolean;
   readonly #queue = new NumberQueue();
@@ -57,6 +60,29 @@ export class GroupRibOut {
     this.rows = this.#withIds
       ? new PathRows(modules.rib, modules.encoded)
       : new PrefixRows(modules.rib, modules.encoded);
+  }
+
+  get members(): ReadonlySet<AdjRibOut> {
+    return this.#members;
+  }
+
+  join(member: AdjRibOut): void {
+    this.#members.add(member);
+    this.#countMembers();
+    if (this.#only === 0 && this.#skipped) {
+      this.#skipped = false;
+      this.walkAll();
+    }
+  }
+
+  leave(member: AdjRibOut): void {
+    this.#members.delete(member);
+    this.#countMembers();
+  }
+
+  #countMembers(): void {
+    const [first] = this.#members;
+    this.#only = this.#members.size === 1 && first !== undefined ? first.slot : 0;
   }
 
   get rib(): FamilyRib {
@@ -127,7 +153,16 @@ export class GroupRibOut {
 
   #concerned(prefix: number): boolean {
     const { rib } = this;
-    return rib.isLocal(prefix) || (this.policy.learnedToo && this.learned && rib.best(prefix) !== 0);
+    if (rib.isLocal(prefix)) return true;
+    return this.policy.learnedToo && this.learned && rib.best(prefix) !== 0 && !this.#isOnlyForSource(prefix);
+  }
+
+  #isOnlyForSource(prefix: number): boolean {
+    // A limit counts what all members may hear, however many there are.
+    if (this.#only === 0 || this.#withIds || this.policy.maxAnnounced !== undefined) return false;
+    if (this.rib.sourceOf(this.rib.best(prefix)) !== this.#only) return false;
+    this.#skipped = true;
+    return true;
   }
 
   #walkSome(count: number): void {
@@ -183,7 +218,7 @@ export class GroupRibOut {
     this.#receivers.clear();
     this.#others = [];
     this.#announced = 0;
-    for (const member of this.members) {
+    for (const member of this.#members) {
       if (member.isReady) this.#receivers.set(member.slot, member);
       else this.#others.push(member);
     }
@@ -195,7 +230,7 @@ export class GroupRibOut {
     if (rib.isUndecided(prefix)) return;
     this.#leftOut.delete(prefix);
     if (!this.#withIds) {
-      const encoded = policy.wanted(rib, prefix, learned);
+      const encoded = this.#isOnlyForSource(prefix) ? 0 : policy.wanted(rib, prefix, learned);
       if (encoded !== KEEP) this.#change(prefix, encoded, encoded === 0 ? 0 : rib.sourceOf(rib.best(prefix)));
       return;
     }
@@ -217,9 +252,9 @@ export class GroupRibOut {
       return 0;
     }
     if (observed === desired) return desired;
-    const { bytes, mpNextHop } = this.#modules.encoded.get(desired);
+    const { encoded, writer } = this.#modules;
     // Attributes that leave no room for a prefix cannot be said (RFC 4271 §9.2): the peers must not have the route.
-    return this.#modules.writer.fits(bytes, this.rib.family, mpNextHop) ? desired : 0;
+    return writer.fits(encoded.length(desired), this.rib.family, encoded.hasMpNextHop(desired)) ? desired : 0;
   }
 
   /** The row says `desired` from now on, to all but the adjacency that the path came from. */

@@ -17,7 +17,7 @@ export interface UpdatePacker {
   beginReach(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean;
   beginWithdraw(family: Family): void;
   own(owner: number): void;
-  fits(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean;
+  fits(octets: number, family: Family, inMp: boolean): boolean;
   route(table: PrefixTable, prefix: number, pathId: number): void;
   end(): void;
   readonly owned: readonly OwnedNlri[];

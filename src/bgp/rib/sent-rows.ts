@@ -49,7 +49,7 @@ export class PrefixRows implements SentRows {
   readonly #store: EncodedStore;
   /** Encoded attributes and QUEUED. */
   readonly #state = new SparseColumn();
-  readonly #source = new SparseColumn(Uint16Array);
+  readonly #source = new SparseColumn();
 
   constructor(rib: FamilyRib, store: EncodedStore) {
     this.#rib = rib;

@@ -1,17 +1,12 @@
 /**
- * A column of numbers indexed by prefix id, in chunks that exist only where something was written: a peer that is told ten
- * prefixes out of a million pays for ten. Unwritten entries are 0. 32 bits signed, or with `Uint16Array` 16 bits unsigned.
+ * A column of 32-bit numbers indexed by prefix id, in chunks that exist only where something was written: a peer that is told ten
+ * prefixes out of a million pays for ten. Unwritten entries are 0.
  */
 const chunkBits = 10;
 const chunkSize = 1 << chunkBits;
 
 export class SparseColumn {
-  readonly #chunks: (Int32Array | Uint16Array | undefined)[] = [];
-  readonly #Chunk: typeof Int32Array | typeof Uint16Array;
-
-  constructor(Chunk: typeof Int32Array | typeof Uint16Array = Int32Array) {
-    this.#Chunk = Chunk;
-  }
+  readonly #chunks: (Int32Array | undefined)[] = [];
 
   get(index: number): number {
     const chunk = this.#chunks[index >> chunkBits];
@@ -22,7 +17,7 @@ export class SparseColumn {
     let chunk = this.#chunks[index >> chunkBits];
     if (chunk === undefined) {
       if (value === 0) return;
-      chunk = new this.#Chunk(chunkSize);
+      chunk = new Int32Array(chunkSize);
       this.#chunks[index >> chunkBits] = chunk;
     }
     chunk[index & (chunkSize - 1)] = value;

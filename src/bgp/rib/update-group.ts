@@ -3,14 +3,16 @@
  * of the encoded attributes to send, 0 for nothing. Attributes are computed and encoded once per group and received set,
  * and interned across groups, so what a peer was sent is one number per prefix.
  */
+import { ByteWriter } from '#lib/bytes.ts';
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { familyOf, isLinkLocal } from '#lib/ip.ts';
 import type { ExportRules } from '../policy/export.ts';
 import type { Reflection } from '../policy/export.ts';
-import { exportedAttributes } from '../policy/export.ts';
+import { exportRecipe, exportedAttributes } from '../policy/export.ts';
 import type { Judgement } from '../policy/matcher.ts';
 import type { Rewrite } from '../policy/rewrite.ts';
 import type { EncodedStore } from './encoded-store.ts';
+import type { CopyRecipe } from '../wire/attribute-copy.ts';
 import type { MpNextHop, PathAttributes, WireContext } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore } from './attribute-store.ts';
@@ -19,6 +21,7 @@ import { LOCAL_PATH } from './family-rib.ts';
 import type { KeepRule } from './kept-next-hop.ts';
 import { autoKeep } from './kept-next-hop.ts';
 import type { NextHops } from './next-hops.ts';
+import { SparseColumn } from './sparse-column.ts';
 
 /** The answer "leave what was sent as it is": the kernel does not have the route yet, or it goes away; more will be heard. */
 export const KEEP = -1;
@@ -96,28 +99,39 @@ export interface UpdateGroupModules {
   readonly adjacencies: Adjacencies;
   readonly nextHops: NextHops;
   readonly encoded: EncodedStore;
-  readonly encodeAttributes: (attributes: PathAttributes, context: WireContext) => Uint8Array;
+  readonly writeAttributes: (attributes: PathAttributes, context: WireContext, into: ByteWriter) => void;
+  readonly copyAttributes: (bytes: Uint8Array, recipe: CopyRecipe, into: ByteWriter) => boolean;
   readonly nextHopBytes: (global: IpAddress, linkLocal?: IpAddress) => Uint8Array;
 }
 
 /** Encoded attributes by what they were made of; each entry holds its references. */
 interface Cache {
-  /** By attribute set, with our own next hop. */
-  readonly own: Map<number, number>;
-  /** By attribute set, then by what of a path that goes on unchanged, or is reflected, stands outside of it. */
-  readonly others: Map<number, Map<number, OtherEntry>>;
+  /** By attribute set, with our own next hop; 0 for none. */
+  readonly own: SparseColumn;
+  /** By attribute set, with what of a path that goes on unchanged, or is reflected, stands outside of it. */
+  readonly others: Map<number, OtherEntry>;
 }
 
 interface OtherEntry {
   readonly encoded: number;
   /** Keeps its number as long as the entry is there. */
   readonly nextHop: number;
+  readonly originatorId: number;
+  /** The same set with another next hop or of another originator. */
+  readonly next: OtherEntry | undefined;
 }
 
-const newCache = (): Cache => ({ own: new Map(), others: new Map() });
+const newCache = (): Cache => ({ own: new SparseColumn(), others: new Map() });
 /** In place of the number of a learned next hop, and of an ORIGINATOR_ID. */
 const OURS = 0;
 const NOT_REFLECTED = 0;
+
+/** 0 if there is none. */
+function otherOf(first: OtherEntry | undefined, nextHop: number, originatorId: number): number {
+  for (let entry = first; entry !== undefined; entry = entry.next)
+    if (entry.nextHop === nextHop && entry.originatorId === originatorId) return entry.encoded;
+  return 0;
+}
 
 const unresolved: Judgement = { accepted: false, reason: 'not announced: its next hop does not resolve here' };
 const onLinkOnly: Judgement = {
@@ -133,6 +147,8 @@ export class UpdateGroup {
   readonly options: UpdateGroupOptions;
   readonly #modules: UpdateGroupModules;
   readonly #plain = newCache();
+  readonly #scratch = new ByteWriter(1024);
+  #ownRecipe: CopyRecipe | undefined;
   /** The same for what a rule's operations make of it. */
   readonly #rewritten = new Map<Rewrite, Cache>();
 
@@ -160,17 +176,21 @@ export class UpdateGroup {
   forget(attributes: number): void {
     for (const { own, others } of this.#caches()) {
       const encoded = own.get(attributes);
-      if (encoded !== undefined) this.#modules.encoded.release(encoded);
-      own.delete(attributes);
-      this.#releaseAll(others.get(attributes));
+      if (encoded !== 0) {
+        own.set(attributes, 0);
+        this.#modules.encoded.release(encoded);
+      }
+      const first = others.get(attributes);
+      if (first === undefined) continue;
       others.delete(attributes);
+      this.#releaseAll(first);
     }
   }
 
-  #releaseAll(entries: Map<number, OtherEntry> | undefined): void {
-    for (const { encoded, nextHop } of entries?.values() ?? []) {
-      this.#modules.encoded.release(encoded);
-      this.#modules.nextHops.release(nextHop);
+  #releaseAll(first: OtherEntry): void {
+    for (let entry: OtherEntry | undefined = first; entry !== undefined; entry = entry.next) {
+      this.#modules.encoded.release(entry.encoded);
+      this.#modules.nextHops.release(entry.nextHop);
     }
   }
 
@@ -181,9 +201,12 @@ export class UpdateGroup {
 
   close(): void {
     for (const { own, others } of this.#caches()) {
-      for (const encoded of own.values()) this.#modules.encoded.release(encoded);
-      own.clear();
-      for (const entries of others.values()) this.#releaseAll(entries);
+      for (let at = own.nextWritten(0); at !== undefined; at = own.nextWritten(at + 1)) {
+        const encoded = own.get(at);
+        if (encoded !== 0) this.#modules.encoded.release(encoded);
+        own.set(at, 0);
+      }
+      for (const first of others.values()) this.#releaseAll(first);
       others.clear();
     }
   }
@@ -201,7 +224,7 @@ export class UpdateGroup {
   #encode(received: number, rewrite: Rewrite | undefined): number {
     const { own } = this.#cacheOf(rewrite);
     const known = own.get(received);
-    if (known !== undefined) return known;
+    if (known !== 0) return known;
     const id = this.#intern(received, this.options.nextHop, rewrite, undefined);
     own.set(received, id);
     return id;
@@ -210,15 +233,9 @@ export class UpdateGroup {
   /** `nextHop`: number of the one that is kept, or OURS; `originatorId`: of a reflected path, or NOT_REFLECTED. */
   #encodeOther(received: number, rewrite: Rewrite | undefined, nextHop: number, originatorId: number): number {
     const { others } = this.#cacheOf(rewrite);
-    let entries = others.get(received);
-    if (entries === undefined) {
-      entries = new Map();
-      others.set(received, entries);
-    }
-    // Both are 32-bit numbers, and there are never 2^21 next hops.
-    const key = nextHop * 2 ** 32 + originatorId;
-    const known = entries.get(key);
-    if (known !== undefined) return known.encoded;
+    const first = others.get(received);
+    const known = otherOf(first, nextHop, originatorId);
+    if (known !== 0) return known;
     const { nextHops } = this.#modules;
     const kept = nextHops.global(nextHop);
     const encoded = this.#intern(
@@ -228,7 +245,7 @@ export class UpdateGroup {
       originatorId === NOT_REFLECTED ? undefined : { originatorId, clusterId: this.options.clusterId },
     );
     nextHops.retain(nextHop);
-    entries.set(key, { encoded, nextHop });
+    others.set(received, { encoded, nextHop, originatorId, next: first });
     return encoded;
   }
 
@@ -239,16 +256,39 @@ export class UpdateGroup {
     reflection: Reflection | undefined,
   ): number {
     const { rules, context } = this.options;
-    const path = this.#modules.attributes.accepted(received).value;
     // RFC 8950 §3: an IPv6 next hop stands in MP_REACH_NLRI, whatever family it leads to.
     const classic = familyOf(nextHop.global) === 'ipv4';
-    const value = exportedAttributes(path, rules.target, classic ? nextHop.global : undefined, rewrite, reflection);
-    return this.#modules.encoded.intern({
-      value,
-      bytes: this.#modules.encodeAttributes(value, context),
-      mpNextHop: classic ? undefined : this.#modules.nextHopBytes(nextHop.global, nextHop.linkLocal),
-      nextHop: nextHop.global,
-    });
+    const attribute = classic ? nextHop.global : undefined;
+    if (rewrite !== undefined || !this.#copy(received, nextHop, attribute, reflection)) {
+      const { value } = this.#modules.attributes.accepted(received);
+      this.#scratch.length = 0;
+      const exported = exportedAttributes(value, rules.target, attribute, rewrite, reflection);
+      this.#modules.writeAttributes(exported, context, this.#scratch);
+    }
+    const mpNextHop = classic ? undefined : this.#modules.nextHopBytes(nextHop.global, nextHop.linkLocal);
+    const { fourOctetAs } = context;
+    return this.#modules.encoded.intern(
+      { bytes: this.#scratch.view(), mpNextHop },
+      { fourOctetAs, external: rules.target.external },
+    );
+  }
+
+  /** Into the scratch. False: the long way is to be taken. */
+  #copy(
+    received: number,
+    nextHop: MpNextHop,
+    attribute: IpAddress | undefined,
+    reflection: Reflection | undefined,
+  ): boolean {
+    const { rules, context } = this.options;
+    const whole = context.fourOctetAs ? this.#modules.attributes.wholeOctets(received) : undefined;
+    if (whole === undefined) return false;
+    const recipe =
+      reflection === undefined && nextHop === this.options.nextHop
+        ? (this.#ownRecipe ??= exportRecipe(rules.target, attribute))
+        : exportRecipe(rules.target, attribute, reflection);
+    this.#scratch.length = 0;
+    return this.#modules.copyAttributes(whole, recipe, this.#scratch);
   }
 
   /** Why the path of a prefix is or is not announced; LOCAL_PATH: what this node announces itself. */
@@ -327,16 +367,28 @@ export class UpdateGroup {
   }
 
   #offer(rib: FamilyRib, prefix: number, path: number): number {
-    const judgement = this.judge(rib, prefix, path);
-    if (path === LOCAL_PATH)
+    if (path === LOCAL_PATH) {
+      const judgement = this.judge(rib, prefix, path);
       return judgement.accepted ? this.#encode(rib.localAttributes(prefix), judgement.rewrite) : 0;
+    }
     const attributes = rib.paths.attributes[path] as number;
     const from = this.#modules.adjacencies.at(rib.paths.slot[path] as number);
     // Its sweep is on its way, and another decision with it.
     if (!from.alive) return KEEP;
-    if (!judgement.accepted) return 0;
     const nextHop = rib.paths.nextHop[path] as number;
     const originatorId = this.#isReflected(from) ? from.routerId : NOT_REFLECTED;
+    if (this.options.rules.ignoresPrefix && this.options.keep === autoKeep) {
+      // What was said of the same path for another prefix is what is said for this one.
+      if (originatorId !== NOT_REFLECTED) {
+        const known = otherOf(this.#plain.others.get(attributes), nextHop, originatorId);
+        if (known !== 0) return known;
+      } else {
+        const known = this.#plain.own.get(attributes);
+        if (known !== 0) return !rib.isResolved(path) ? 0 : rib.awaitsKernel(prefix) ? KEEP : known;
+      }
+    }
+    const judgement = this.judge(rib, prefix, path);
+    if (!judgement.accepted) return 0;
     // The traffic does not come here, so it need not wait for the kernel.
     if (this.#keeps(from, nextHop)) return this.#encodeOther(attributes, judgement.rewrite, nextHop, originatorId);
     if (rib.awaitsKernel(prefix)) return KEEP;

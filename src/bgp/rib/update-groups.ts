@@ -116,7 +116,7 @@ export class UpdateGroups {
   }
 
   #leave(member: AdjRibOut, group: GroupRibOut): void {
-    group.members.delete(member);
+    group.leave(member);
     if (group.members.size > 0) return;
     group.policy.close();
     this.#remove(group);
@@ -142,7 +142,7 @@ export class UpdateGroups {
           const target = this.group(own);
           if (target === group) continue;
           member.moveTo(target);
-          target.members.add(member);
+          target.join(member);
           this.#leave(member, group);
           moved.add(member);
         }

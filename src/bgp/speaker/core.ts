@@ -9,7 +9,8 @@ import { NextHops } from '../rib/next-hops.ts';
 import { EncodedStore } from '../rib/encoded-store.ts';
 import { RoutePacker } from '../rib/route-packer.ts';
 import { UpdateGroups } from '../rib/update-groups.ts';
-import { decodeAttributes, encodeAttributes } from '../wire/attributes.ts';
+import { copyAttributes } from '../wire/attribute-copy.ts';
+import { decodeAttributes, decodeSent, writeAttributes } from '../wire/attributes.ts';
 import { nextHopBytes } from '../wire/next-hop.ts';
 import { UpdateWriter } from '../wire/update-writer.ts';
 
@@ -17,7 +18,7 @@ export class Core {
   readonly adjacencies = new Adjacencies();
   readonly attributes = new AttributeStore(decodeAttributes);
   readonly nextHops = new NextHops();
-  readonly encoded = new EncodedStore();
+  readonly encoded = new EncodedStore(decodeSent);
   readonly fib: FibOutput;
   readonly ribs: Readonly<Record<Family, FamilyRib>>;
   readonly groups: UpdateGroups;
@@ -44,7 +45,8 @@ export class Core {
       packer: new RoutePacker(this.encoded),
       rib: (family) => this.ribs[family],
       writer: ({ context }) => new UpdateWriter(context),
-      encodeAttributes,
+      writeAttributes,
+      copyAttributes,
       nextHopBytes,
     });
     this.attributes.onFreed((id) => this.groups.forget(id));

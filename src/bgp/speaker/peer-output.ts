@@ -126,7 +126,7 @@ export class PeerOutput {
       isBlocked: () => this.blocked,
       send: (bytes) => this.#send(bytes),
     });
-    group.members.add(ribOut);
+    group.join(ribOut);
     this.#outputs.set(family, { ribOut, nextHop, keep, endOfRib: true, endOfRefresh: false, refreshWanted: false });
   }
 

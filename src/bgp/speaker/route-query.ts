@@ -229,7 +229,7 @@ function* announcedRows(
       const sent = ribOut.sent(row);
       if (sent === 0) continue;
       const path = policy.withIds ? pathOfId(rows.pathId(row)) : rib.best(id);
-      const encoded = core.encoded.get(sent);
+      const encoded = core.encoded.shown(sent);
       yield {
         prefix: rib.table.prefix(id),
         peer: name,

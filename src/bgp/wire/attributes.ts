@@ -6,6 +6,7 @@
  *   flags (1) | code (1) | length (1, or 2 with Extended Length) | value
  */
 import { ByteWriter, readU16 } from '#lib/bytes.ts';
+import type { Asn } from '#lib/ip.ts';
 import { AS_SEQUENCE, mergeAs4Path } from './as-path.ts';
 import { ATTRIBUTE, FLAG } from './attribute-row.ts';
 import type { AttributeRow, Draft } from './attribute-row.ts';
@@ -92,9 +93,13 @@ const newFindings = (): Findings => ({
   withdraw: undefined,
 });
 
+/** By attribute code: the walk that saw it last. A fresh set for each walk would cost more than the walk. */
+const seenIn = new Float64Array(256);
+let walks = 0;
+
 /** A Reset ends the walk; everything else is collected, since something worse may follow (RFC 7606 §3(h)). */
 function walk(bytes: Uint8Array, context: WireContext, findings: Findings): Reset | undefined {
-  const seen = new Uint8Array(256);
+  const walked = ++walks;
   const end = bytes.length;
   let at = 0;
   while (at < end) {
@@ -107,9 +112,9 @@ function walk(bytes: Uint8Array, context: WireContext, findings: Findings): Rese
       return undefined;
     }
     const code = bytes[at + 1] as number;
-    if (seen[code] === 1) findings.discarded.push(`${nameOf(code)}: not the first one (RFC 7606 §3(g))`);
+    if (seenIn[code] === walked) findings.discarded.push(`${nameOf(code)}: not the first one (RFC 7606 §3(g))`);
     else {
-      seen[code] = 1;
+      seenIn[code] = walked;
       const row = rowByCode[code];
       const reset =
         row === undefined
@@ -235,16 +240,35 @@ function firstAsProblem(path: PathAttributes['asPath'], context: WireContext): s
   return asn === context.peerAsn ? undefined : `does not begin with AS ${context.peerAsn} of the peer`;
 }
 
+/** What `encodeAttributes` wrote for such a session, NEXT_HOP included where it is there. */
+export function decodeSent(
+  bytes: Uint8Array,
+  { fourOctetAs, external }: Pick<WireContext, 'fourOctetAs' | 'external'>,
+): PathAttributes | undefined {
+  const findings = newFindings();
+  const context = { fourOctetAs, external, families: [], maximumMessageBytes: 0, peerAsn: AS_TRANS as Asn };
+  if (walk(bytes, context, findings) !== undefined) return undefined;
+  const hasNextHop = findings.draft.nextHop !== undefined;
+  const sent = complete(findings, { ...context, enforceFirstAs: false }, hasNextHop);
+  return 'reset' in sent ? undefined : sent;
+}
+
 /**
  * Path attributes in the order of their codes, without MP_REACH_NLRI; a new array. LOCAL_PREF, ORIGINATOR_ID and
  * CLUSTER_LIST are left out towards external peers, AS4_PATH and AS4_AGGREGATOR are added towards 2-octet ones.
  */
 export function encodeAttributes(attributes: PathAttributes, context: WireContext): Uint8Array {
   const writer = new ByteWriter(128);
+  writeAttributes(attributes, context, writer);
+  return writer.take();
+}
+
+/** The same, behind what the writer has already. */
+export function writeAttributes(attributes: PathAttributes, context: WireContext, writer: ByteWriter): void {
   const { unknown } = attributes;
   if (unknown.length === 0) {
     for (const row of attributeRows) row.encode(attributes, context, writer);
-    return writer.take();
+    return;
   }
   const rest = [...unknown].sort((a, b) => a.code - b.code);
   let next = 0;
@@ -254,5 +278,4 @@ export function encodeAttributes(attributes: PathAttributes, context: WireContex
     row.encode(attributes, context, writer);
   }
   for (const { bytes } of rest.slice(next)) writer.bytes(bytes);
-  return writer.take();
 }

@@ -78,7 +78,7 @@ export class UpdateWriter {
    */
   beginReach(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean {
     this.end();
-    if (!this.fits(attributes, family, nextHop)) return false;
+    if (!this.fits(attributes.length + (nextHop?.length ?? 0), family, nextHop !== undefined)) return false;
     if (nextHop === undefined && family === 'ipv6') throw new TypeError('IPv6 routes need a next hop in MP_REACH_NLRI');
     this.section = nextHop === undefined ? 'reach' : 'mpReach';
     this.choose(family);
@@ -87,9 +87,9 @@ export class UpdateWriter {
     return true;
   }
 
-  /** There is room for at least one prefix beside these attributes. */
-  fits(attributes: Uint8Array, family: Family, nextHop: Uint8Array | undefined): boolean {
-    const fixed = HEADER_BYTES + 4 + attributes.length + (nextHop === undefined ? 0 : 4 + 5 + nextHop.length);
+  /** There is room for at least one prefix beside so many octets of attributes and next hop; `inMp`: in MP_REACH_NLRI. */
+  fits(octets: number, family: Family, inMp: boolean): boolean {
+    const fixed = HEADER_BYTES + 4 + octets + (inMp ? 4 + 5 : 0);
     return fixed + this.idOctetsOf(family) + longestPrefix[family] <= this.longest;
   }
 

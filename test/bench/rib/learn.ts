@@ -168,7 +168,7 @@ class Bench {
         this.bytesOut += bytes.length;
       },
     });
-    group.members.add(member);
+    group.join(member);
     while (member.run(4096));
   }
 }

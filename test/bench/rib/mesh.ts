@@ -108,7 +108,7 @@ export function runMesh(args: readonly string[]): number {
         sends++;
       },
     });
-    group.members.add(member);
+    group.join(member);
     while (member.run(4096));
     members.push(member);
   }

@@ -38,7 +38,7 @@ class Told {
   constructor(core: Core, slot: number, terms: GroupTerms) {
     const group = core.groups.group(terms);
     this.ribOut = new AdjRibOut(group, slot, { isBlocked: () => this.full, send: (bytes) => this.#hear(bytes) });
-    group.members.add(this.ribOut);
+    group.join(this.ribOut);
   }
 
   #hear(bytes: Uint8Array): void {
