@@ -66,6 +66,8 @@ export class FakeSession implements Session {
   /** The socket takes nothing until it is opened again. */
   full = false;
   sentBytes = 0;
+  /** Message types, in order. */
+  readonly typesSent: number[] = [];
   /** ROUTE-REFRESH subtypes that this end sent. */
   readonly refreshesSent: number[] = [];
   lastReset: Reset | undefined;
@@ -104,6 +106,7 @@ export class FakeSession implements Session {
       at += length;
       if (this.#network.mute.has(this.localAddress)) continue;
       this.messages.sent++;
+      this.typesSent.push(frame[18] as number);
       if (frame[18] === 5) this.refreshesSent.push(frame[HEADER_BYTES + 2] as number);
       this.#network.queue.push(() => {
         if (other !== undefined && this.other === other) other.receive(frame);
