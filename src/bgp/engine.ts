@@ -70,7 +70,7 @@ export interface PeerIntent {
   readonly keepaliveTime?: Duration | undefined;
   /** GTSM: hops the peer is away; 1 means that only packets with a time-to-live of 255 are taken. */
   readonly ttlSecurity?: number | undefined;
-  /** TCP-AO instead of the MD5 password. */
+  /** TCP-AO (RFC 5925) instead of the MD5 password: all are valid at once, and we sign with the first. Never logged, never in an answer. */
   readonly tcpAo?: readonly TcpAoKey[] | undefined;
   /** Sessions from any address in it, each a peer of its own named `NAME/ADDRESS`. */
   readonly listenRange?: { readonly prefix: Prefix; readonly limit: number } | undefined;

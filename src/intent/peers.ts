@@ -9,11 +9,7 @@ import { defaultMaxPrefixes, defaultRestartAfter, defaultWarningPercent } from '
 import type { BGPPeer } from '#resources/bgp-peer.ts';
 import { parseDuration } from '#resources/formats.ts';
 import type { BGPFilter } from '#resources/bgp-filter.ts';
-import { secretValue } from '#resources/core.ts';
-import type { Secret } from '#resources/core.ts';
 import { labelSelectorExpression } from '#resources/labels.ts';
-import { secretNamespace } from '#resources/kind.ts';
-import { secretNamespaceOf } from '#resources/resource-set.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import { matches } from '#resources/selector.ts';
 import type { Labels } from '#resources/selector.ts';
@@ -21,6 +17,7 @@ import { bfdOf } from './bfd.ts';
 import { compileFilter } from './filters.ts';
 import type { Condition, PeerOrigin } from './node-intent.ts';
 import type { Complaint, ThisNode } from './node.ts';
+import { passwordOf, tcpAoOf } from './peer-secrets.ts';
 import type { Settings } from './settings.ts';
 
 export interface Peers {
@@ -79,7 +76,13 @@ export function peersOf(
     }
     winners.set(place, candidate);
     const password = passwordOf(peer, resources.secrets);
-    const complaints = [...inOwnBlock(peer, ownBlocks), ...password.complaints, ...missingFilters(peer, filters)];
+    const tcpAo = tcpAoOf(peer, resources.secrets);
+    const complaints = [
+      ...inOwnBlock(peer, ownBlocks),
+      ...password.complaints,
+      ...tcpAo.complaints,
+      ...missingFilters(peer, filters),
+    ];
     const [first] = complaints;
     if (first === undefined)
       accepted(
@@ -103,6 +106,7 @@ export function peersOf(
         ...session,
         ...(bfd.intent === undefined ? {} : { bfd: bfd.intent }),
         password: password.text,
+        ...(tcpAo.keys === undefined ? {} : { tcpAo: tcpAo.keys }),
         enabled: first === undefined && !down,
       },
       origin: {
@@ -232,49 +236,4 @@ function missingFilters(peer: BGPPeer, filters: ReadonlyMap<string, BGPFilter>):
   const there = known.length === 0 ? 'there is none' : `there are ${known.slice(0, 10).join(', ')}`;
   const message = `spec.filters names BGPFilter ${missing.join(', ')}, which does not exist (${there}). Add it, or correct the name.`;
   return [{ reason: 'FilterMissing', message }];
-}
-
-/** RFC 2385 and the kernel: a key of 1 to 80 bytes (TCP_MD5SIG_MAXKEYLEN). */
-const longestPassword = 80;
-
-function passwordOf(
-  peer: BGPPeer,
-  secrets: readonly Secret[],
-): { readonly text: string | undefined; readonly complaints: readonly Complaint[] } {
-  const reference = peer.spec.password?.secretKeyRef;
-  if (reference === undefined) return { text: undefined, complaints: [] };
-  const without = (reason: Complaint['reason'], message: string) => ({
-    text: undefined,
-    complaints: [{ reason, message }],
-  });
-  const named = secrets.filter((it) => it.metadata.name === reference.name);
-  const secret = named.find((it) => secretNamespaceOf(it) === secretNamespace);
-  if (secret === undefined) {
-    const [elsewhere] = named;
-    const where = elsewhere === undefined ? '' : ` One of that name is in namespace ${secretNamespaceOf(elsewhere)}.`;
-    return without(
-      'SecretMissing',
-      `Secret ${reference.name} does not exist in namespace ${secretNamespace}.${where} Create it with key ${reference.key}, or correct spec.password.`,
-    );
-  }
-  const bytes = secretValue(secret, reference.key);
-  if (bytes === undefined)
-    return without(
-      'SecretMissing',
-      `Secret ${reference.name} has no key ${reference.key}. Add it, or correct spec.password.`,
-    );
-  const place = `Secret ${reference.name}, key ${reference.key},`;
-  if (bytes.length === 0 || bytes.length > longestPassword)
-    return without(
-      'SecretInvalid',
-      `${place} has ${bytes.length} bytes; a TCP MD5 password has 1 to ${longestPassword}.`,
-    );
-  if (bytes.some((byte) => byte === 10 || byte === 13 || byte === 0))
-    return without(
-      'SecretInvalid',
-      `${place} holds a line break or a zero byte, which no router's configuration can hold; write the value without one (printf, not echo).`,
-    );
-  const text = Buffer.from(bytes).toString('utf8');
-  if (!Buffer.from(text, 'utf8').equals(bytes)) return without('SecretInvalid', `${place} is not UTF-8 text.`);
-  return { text, complaints: [] };
 }

@@ -77,6 +77,10 @@ function established(
     const advice = `Set spec.ebgpMultihop (or ttlSecurity) to the hops that it is away, 2 or more between loopbacks; or give this node an address on its subnet.`;
     return { status: 'False', reason: 'PeerNotConnected', message: `${session.lastError.text}. ${advice}` };
   }
+  if (session.lastError?.code === 'SESSION_TCP_AO_UNSUPPORTED') {
+    const advice = `Run a kernel with CONFIG_TCP_AO, or use spec.password instead of spec.authentication, on the router too.`;
+    return { status: 'False', reason: 'TcpAoUnsupported', message: `${session.lastError.text}. ${advice}` };
+  }
   if (peer.ttlSecurity !== undefined) {
     const drops = lowTtl(session);
     const advice = `Is BGP on at ${peerAddressText(session)}? Turn TTL security on there too, or raise spec.ttlSecurity (${peer.ttlSecurity}) to the hops that it is away.`;

@@ -45,6 +45,47 @@ const families = list(oneOf('ipv4', 'ipv6'), {
   ],
 });
 
+const secretKeyRef = object({
+  name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
+  key: required(string({ type: 'a key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
+    description: 'Key in the Secret.',
+  }),
+});
+
+/** RFC 5925 §3.1: a Master Key Tuple without its connection, which is the session. */
+const tcpAoKey = object({
+  sendID: required(integer(0, 255), {
+    description: "KeyID of what the node sends; the router's receive id.",
+    reset: 'reset',
+  }),
+  receiveID: required(integer(0, 255), {
+    description: 'KeyID of what the router sends; its send id.',
+    reset: 'reset',
+  }),
+  algorithm: required(oneOf('HMACSHA1', 'AES128CMAC', 'HMACSHA256'), {
+    description: 'MAC and key derivation: one of the two of RFC 5926, or HMAC-SHA-256; cut to 96 bits.',
+    reset: 'reset',
+  }),
+  secretKeyRef: required(secretKeyRef, { description: 'Where the key is, 1 to 80 bytes.', reset: 'reset' }),
+});
+
+const tcpAoKeys = list(tcpAoKey, {
+  minItems: 1,
+  maxItems: 8,
+  rules: [
+    {
+      cel: 'self.all(x, self.exists_one(y, x.sendID == y.sendID))',
+      holds: (it) => new Set(it.map(({ sendID }) => sendID)).size === it.length,
+      sentence: 'a sendID is there twice',
+    },
+    {
+      cel: 'self.all(x, self.exists_one(y, x.receiveID == y.receiveID))',
+      holds: (it) => new Set(it.map(({ receiveID }) => receiveID)).size === it.length,
+      sentence: 'a receiveID is there twice',
+    },
+  ],
+});
+
 const spec = object(
   {
     node: optional(objectName, {
@@ -91,20 +132,32 @@ const spec = object(
     }),
     password: optional(
       object({
-        secretKeyRef: required(
-          object({
-            name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
-            key: required(string({ type: 'a key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
-              description: 'Key in the Secret.',
-            }),
-          }),
-          { description: 'Where the password is.' },
-        ),
+        secretKeyRef: required(secretKeyRef, { description: 'Where the password is.' }),
       }),
       {
         description:
           'TCP MD5 password (RFC 2385), 1 to 80 bytes. When the Secret or the key is missing, the session stays down; it is never opened without the password. Another password is put onto the live session: changed at the router too within the hold time, nothing goes down. The first one, and taking it away, resets.',
         reset: 'none',
+      },
+    ),
+    authentication: optional(
+      object({
+        tcpAO: required(
+          object({
+            keys: required(tcpAoKeys, {
+              description:
+                'Keys that the router may sign with, all valid at once. The node signs with the first of them when it connects.',
+              reset: 'reset',
+            }),
+          }),
+          { description: 'TCP-AO (RFC 5925).', reset: 'reset' },
+        ),
+      }),
+      {
+        description:
+          'Instead of password: TCP-AO, which needs Linux 6.7 or later with CONFIG_TCP_AO. Where the kernel has it not, or a Secret or key is missing, the session stays down; it is never opened without. Not tried against a kernel that has it.',
+        defaultText: 'none',
+        reset: 'reset',
       },
     ),
     sourceAddress: defaulted(oneOf('UseNodeIP', 'None'), 'UseNodeIP', {
@@ -338,6 +391,12 @@ const spec = object(
         holds: (it) => (it.ttlSecurity ?? 0) === 0 || it.ebgpMultihop === 1,
         sentence: 'ttlSecurity says how many hops the peer may be away, so ebgpMultihop must not; keep one',
         path: ['ttlSecurity'],
+      },
+      {
+        cel: '!(has(self.password) && has(self.authentication))',
+        holds: (it) => it.password === undefined || it.authentication === undefined,
+        sentence: 'TCP MD5 and TCP-AO exclude each other; keep password or authentication',
+        path: ['authentication'],
       },
       {
         cel: '!has(self.roleRequired) || has(self.role)',

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import type { Asn, IpAddress } from '#lib/ip.ts';
 import { seconds, systemClock } from '#lib/time.ts';
+import type { TcpAoKey } from '#bgp/engine.ts';
 import { createListener } from '#bgp/io/listener.ts';
 import { createSession } from '#bgp/io/session-runner.ts';
 import { cease } from '#bgp/wire/notification.ts';
@@ -22,6 +23,7 @@ export interface SessionProcessOptions {
   readonly listenPort?: number;
   readonly password?: string;
   readonly nextPassword?: string;
+  readonly tcpAo?: readonly TcpAoKey[];
   readonly holdTimeSeconds?: number;
   readonly connectRetrySeconds?: number;
   /** Connections over this interface are refused. */
@@ -40,7 +42,7 @@ export interface SessionReport {
   readonly received: number;
   readonly localAddress: string | undefined;
   readonly interfaceIndex: number | undefined;
-  readonly refused: { readonly unknownAddress: number; readonly interface: number };
+  readonly refused: { readonly unknownAddress: number; readonly interface: number; readonly key: number };
   readonly listening: number | undefined;
   readonly rekeyed: boolean;
 }
@@ -89,6 +91,7 @@ const session = createSession(
       localAsn: options.localAsn as Asn,
       families: ['ipv4', 'ipv6'],
       password: options.password,
+      tcpAo: options.tcpAo,
       sourceAddress: options.source as IpAddress | undefined,
       passive: options.passive ?? false,
       holdTime: seconds(options.holdTimeSeconds ?? 9),

@@ -1,5 +1,5 @@
 /**
- * The engine's listening sockets, one per family on one port. In: the peers that may connect, with their MD5 keys. Out:
+ * The engine's listening sockets, one per family on one port. In: the peers that may connect, with their keys. Out:
  * their connections, each to its own session; all others are closed. Keys are in the kernel before the socket listens and
  * before `register` returns. What is sent has TTL 255, or peers with GTSM would drop the SYN-ACK (RFC 5082 §3).
  *
@@ -12,7 +12,9 @@ import { type Clock, after, seconds } from '#lib/time.ts';
 import { arrivalOf, noteArrival } from '#linux/arrival.ts';
 import { setHopLimit, setIpv6Only, setMinimumHopLimit, setReuseAddress } from '#linux/socket-options.ts';
 import { bindInternet, closeDescriptor, listenSocket, openTcpSocket } from '#linux/socket.ts';
+import type { TcpAoKey } from '../engine.ts';
 import type { SessionError } from '../session/errors.ts';
+import { putTcpAoKeys, removeTcpAoKeys } from './tcp-ao.ts';
 import { descriptorOf, setKey } from './tcp-socket.ts';
 
 export interface ListenerModules {
@@ -29,6 +31,8 @@ export interface ExpectedPeer {
   /** Of a link-local address: the same one on another link is another peer. */
   readonly interfaceIndex?: number | undefined;
   readonly password: string | undefined;
+  /** Keys of TCP-AO; `undefined`: without. */
+  readonly tcpAo?: readonly TcpAoKey[] | undefined;
   /** Least TTL of its segments (RFC 5082 §3); `undefined`: any. */
   readonly minimumHopLimit: number | undefined;
   /** A connection of this peer, not read yet. Whoever gets it owns it. */
@@ -90,6 +94,9 @@ class Registered implements Registration {
   }
 }
 
+/** The kernel keeps one set of them for an address. */
+const secretsOf = ({ password, peer }: Registered): string => JSON.stringify([password ?? null, peer.tcpAo ?? null]);
+
 interface Open {
   readonly fd: number;
   readonly server: Server;
@@ -145,13 +152,22 @@ class TcpListener implements Listener {
 
   /** The first peer's key; others of the same address are refused if theirs is another. */
   private keySharing(fd: number, address: IpAddress, sharing: readonly Registered[]): void {
-    const password = sharing[0]?.password;
-    const keyed = setKey(fd, address, password);
+    const [first] = sharing;
+    if (first === undefined) return;
+    const { tcpAo } = first.peer;
+    let keyed = setKey(fd, address, first.password);
+    if (keyed.ok && tcpAo !== undefined) {
+      removeTcpAoKeys(fd, address, tcpAo);
+      keyed = putTcpAoKeys(fd, address, tcpAo, 'listening');
+    }
     for (const registration of sharing) {
-      if (registration.password === password) registration.problem = keyed.ok ? undefined : keyed.error;
+      if (secretsOf(registration) === secretsOf(first)) registration.problem = keyed.ok ? undefined : keyed.error;
       else
         registration.problem = {
-          code: 'SESSION_MD5_UNAVAILABLE',
+          code:
+            tcpAo === undefined && registration.peer.tcpAo === undefined
+              ? 'SESSION_MD5_UNAVAILABLE'
+              : 'SESSION_TCP_AO_UNAVAILABLE',
           text: `${address} is the neighbour on another link too, with another password, and the kernel keeps one for an address; give both the same`,
         };
     }
@@ -164,6 +180,7 @@ class TcpListener implements Listener {
     this.registered.delete(key);
     // A key that stays for an address that is refused anyway does no harm, so what the kernel says is not asked.
     const open = this.sockets.get(familyOf(peer.address));
+    if (open !== undefined && peer.tcpAo !== undefined) removeTcpAoKeys(open.fd, peer.address, peer.tcpAo);
     if ([...this.registered.values()].some((it) => it.peer.address === peer.address)) this.putKey(peer.address);
     else if (open !== undefined) setKey(open.fd, peer.address, undefined);
     this.putMinimumHopLimit(familyOf(peer.address));
@@ -213,7 +230,9 @@ class TcpListener implements Listener {
       setMinimumHopLimit(fd, family, this.minimumHopLimit(family));
       bindInternet(fd, (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress, port);
       const registered = [...this.registered.values()].filter((it) => familyOf(it.peer.address) === family);
-      const keyed = registered.filter((it) => it.password !== undefined).map((it) => it.peer.address);
+      const keyed = registered
+        .filter((it) => it.password !== undefined || it.peer.tcpAo !== undefined)
+        .map((it) => it.peer.address);
       for (const address of new Set(keyed)) {
         const sharing = registered.filter((it) => it.peer.address === address);
         this.keySharing(fd, address, sharing);

@@ -119,6 +119,7 @@ export function targetOf(
     port: peer.port,
     sourceAddress: peer.sourceAddress,
     password,
+    tcpAo: peer.tcpAo,
     hopLimit: hopLimit(peer),
     minimumHopLimit: minimumHopLimit(peer),
     userTimeout: peer.holdTime,

@@ -100,6 +100,7 @@ class SessionRunner implements Session {
         address: peer.address,
         interfaceIndex: link?.index,
         password: this.password,
+        tcpAo: peer.tcpAo,
         minimumHopLimit: this.config.minimumHopLimit,
         accept: (socket) => this.accept(socket),
       });

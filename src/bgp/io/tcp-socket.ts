@@ -1,5 +1,5 @@
 /**
- * TCP connections for sessions: sockets that carry their MD5 key, TTLs and source address before the first segment leaves.
+ * TCP connections for sessions: sockets that carry their keys, TTLs and source address before the first segment leaves.
  * The descriptor is made by hand, because Node has no words for these options, and given to `net` unconnected.
  * Fail closed: a key that cannot be set means no socket. RFC 2385, RFC 5082, RFC 5482; ip(7), tcp(7).
  */
@@ -10,7 +10,9 @@ import type { Duration } from '#lib/time.ts';
 import { arrivalOf } from '#linux/arrival.ts';
 import { setHopLimit, setMinimumHopLimit, setTcpMd5Key, setTcpUserTimeout } from '#linux/socket-options.ts';
 import { bindInternet, closeDescriptor, openTcpSocket } from '#linux/socket.ts';
+import type { TcpAoKey } from '../engine.ts';
 import type { SessionError, SessionErrorCode } from '../session/errors.ts';
+import { putTcpAoKeys } from './tcp-ao.ts';
 
 /** A link-local address means something on one link only. */
 export interface SessionInterface {
@@ -26,6 +28,8 @@ export interface TcpTarget {
   /** `undefined`: the kernel chooses. */
   readonly sourceAddress: IpAddress | undefined;
   readonly password: string | undefined;
+  /** Keys of TCP-AO; `undefined`: without. */
+  readonly tcpAo?: readonly TcpAoKey[] | undefined;
   /** TTL of what we send; `undefined`: the kernel's default. */
   readonly hopLimit: number | undefined;
   /** What arrives with a lower TTL is dropped (RFC 5082 §3); `undefined`: nothing is. */
@@ -45,6 +49,13 @@ export function connectTcp(target: TcpTarget): Result<Socket, SessionError> {
       code = 'SESSION_MD5_UNAVAILABLE';
       setTcpMd5Key(fd, { address: target.address, key: Buffer.from(target.password) });
       code = 'SESSION_SOCKET_FAILED';
+    }
+    if (target.tcpAo !== undefined) {
+      const keyed = putTcpAoKeys(fd, target.address, target.tcpAo, 'connecting');
+      if (!keyed.ok) {
+        closeDescriptor(fd);
+        return keyed;
+      }
     }
     if (target.hopLimit !== undefined) setHopLimit(fd, family, target.hopLimit);
     if (target.minimumHopLimit !== undefined) setMinimumHopLimit(fd, family, target.minimumHopLimit);
@@ -105,6 +116,10 @@ export function adoptTcp(socket: Socket, target: TcpTarget): Result<void, Sessio
     return fail({ code: 'SESSION_CONNECTION_LOST', text: 'the connection was gone before it was accepted' });
   if (target.password !== undefined) {
     const keyed = setKey(fd, target.address, target.password);
+    if (!keyed.ok) return keyed;
+  }
+  if (target.tcpAo !== undefined) {
+    const keyed = putTcpAoKeys(fd, target.address, target.tcpAo, 'accepted');
     if (!keyed.ok) return keyed;
   }
   try {

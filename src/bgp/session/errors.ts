@@ -25,6 +25,10 @@ export type SessionErrorCode =
   | 'SESSION_SOURCE_ADDRESS_UNAVAILABLE'
   /** The kernel takes no key, or no more of them: nothing is opened without it. */
   | 'SESSION_MD5_UNAVAILABLE'
+  /** The kernel has no TCP-AO: nothing is opened without it. */
+  | 'SESSION_TCP_AO_UNSUPPORTED'
+  /** It has, and does not take a key. */
+  | 'SESSION_TCP_AO_UNAVAILABLE'
   /** Another peer of the same address was there first. */
   | 'SESSION_DUPLICATE_ADDRESS'
   /** The peer closed TCP without a NOTIFICATION. */

@@ -1,7 +1,10 @@
 // Two sessions of ours over a real link: MD5 keys, interfaces, and what the kernel counts.
 import assert from 'node:assert/strict';
 import { type TestContext, describe, test } from 'node:test';
+import type { IpAddress } from '#lib/ip.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
+import { closeDescriptor, openTcpSocket } from '#linux/socket.ts';
+import { supportsTcpAo } from '#linux/tcp-ao.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { type HostSession, startSession } from '../../support/session-host.ts';
@@ -110,6 +113,39 @@ describe('TCP MD5 between two of our sessions', { concurrency: false }, () => {
       sessions.map((s) => s.reports('KEEPALIVEs with the new key', ({ received }) => received >= enough)),
     );
     assert.deepEqual([report?.ups, report?.downs], [1, []]);
+  });
+});
+
+describe('TCP-AO between two of our sessions', { concurrency: false }, () => {
+  const fd = openTcpSocket('ipv4');
+  const isSupported = supportsTcpAo(fd, addresses.ipv4[0] as IpAddress);
+  closeDescriptor(fd);
+  const ours = [{ sendId: 1, receiveId: 2, algorithm: 'hmac-sha1', key: 'a secret of both' }] as const;
+  const theirs = [{ ...ours[0], sendId: 2, receiveId: 1 }] as const;
+  const unsupported = 'SESSION_TCP_AO_UNSUPPORTED';
+
+  for (const family of ['ipv4', 'ipv6'] as const)
+    test(`opens the session over ${family} where the kernel has it, and says that it cannot where it has not`, async (t) => {
+      const { sessions } = await twoEnds(t, [{ tcpAo: ours }, { tcpAo: theirs }], family);
+      for (const session of sessions)
+        if (isSupported) await established(session);
+        else {
+          const report = await session.reports('no TCP-AO', ({ codes }) => codes.includes(unsupported));
+          assert.match(report.text, /this kernel has no TCP-AO .*nothing is opened without it/);
+          assert.ok(!JSON.stringify(report).includes(ours[0].key));
+        }
+    });
+
+  test('a peer without keys gets no session, whatever the kernel has', async (t) => {
+    const { sessions } = await twoEnds(t, [{ tcpAo: ours, passive: true }, {}]);
+    if (isSupported) await sessions[1].reports('silence', ({ codes }) => codes.includes('SESSION_CONNECT_TIMEOUT'));
+    else {
+      await sessions[0].reports('no TCP-AO', ({ codes }) => codes.includes(unsupported));
+      await sessions[1].reports('the end', ({ codes }) =>
+        codes.some((code) => ['SESSION_CONNECTION_CLOSED', 'SESSION_CONNECTION_LOST'].includes(code)),
+      );
+    }
+    for (const session of sessions) assert.equal((await session.latest())?.ups, 0);
   });
 });
 

@@ -253,6 +253,48 @@ describe('a peer that is not complete is held down, and the others are not', () 
     assert.equal(JSON.stringify([result.conditions, result.peers]).includes('hunter2'), false);
   });
 
+  const keyed = own(
+    'BGPPeer',
+    'p',
+    `peerIP: 192.0.2.1, asNumber: 65100, authentication: {tcpAO: {keys: [
+      {sendID: 1, receiveID: 2, algorithm: HMACSHA1, secretKeyRef: {name: bgp, key: k}},
+      {sendID: 3, receiveID: 4, algorithm: AES128CMAC, secretKeyRef: {name: bgp, key: l}}]}}`,
+  );
+  const keyRows: readonly (readonly [string, string, string, RegExp])[] = [
+    [
+      'no Secret',
+      secret('stringData: {k: x, l: y}', 'other'),
+      'SecretMissing',
+      /Secret bgp does not exist .* correct spec\.authentication\./,
+    ],
+    ['one key of two', secret('stringData: {k: x}'), 'SecretMissing', /Secret bgp has no key l\./],
+    [
+      'an empty key',
+      secret('stringData: {k: x, l: ""}'),
+      'SecretInvalid',
+      /key l, has 0 bytes; a TCP-AO key has 1 to 80/,
+    ],
+  ];
+  for (const [name, yaml, reason, message] of keyRows)
+    test(`TCP-AO with ${name}`, () => {
+      const result = compiled(node1, other, keyed, yaml);
+      assert.equal(peer(result, 'p').enabled, false);
+      assert.equal(peer(result, 'p').tcpAo, undefined);
+      assert.equal(peer(result, 'other').enabled, true);
+      assert.equal(reasonOf(result, 'BGPPeer p'), `False ${reason}`);
+      assert.match(messageOf(result, 'BGPPeer p'), message);
+    });
+
+  test('with its Secrets it is opened with the TCP-AO keys, in order', () => {
+    const result = compiled(node1, keyed, secret('stringData: {k: hunter2, l: hunter3}'));
+    assert.equal(peer(result, 'p').enabled, true);
+    assert.deepEqual(peer(result, 'p').tcpAo, [
+      { sendId: 1, receiveId: 2, algorithm: 'hmac-sha1', key: 'hunter2' },
+      { sendId: 3, receiveId: 4, algorithm: 'aes-128-cmac', key: 'hunter3' },
+    ]);
+    assert.equal(JSON.stringify([result.conditions, result.peers]).includes('hunter'), false);
+  });
+
   test('an 80-byte password is the longest', () => {
     const result = compiled(node1, locked, secret(`stringData: {k: ${'x'.repeat(80)}}`));
     assert.equal(peer(result, 'p').enabled, true);

@@ -187,6 +187,14 @@ describe('a session', () => {
       /^192\.0\.2\.1 is on no subnet\. Set spec\.ebgpMultihop \(or ttlSecurity\)/,
     ],
     [
+      'a kernel without TCP-AO',
+      torA,
+      session({ state: 'Idle', lastError: error('SESSION_TCP_AO_UNSUPPORTED', 'this kernel has no TCP-AO') }),
+      'Established',
+      'False TcpAoUnsupported',
+      /^this kernel has no TCP-AO\. Run a kernel with CONFIG_TCP_AO, or use spec\.password/,
+    ],
+    [
       'farther away than ttlSecurity says',
       torA.replace('asNumber', 'ttlSecurity: 1, asNumber'),
       session({ state: 'Connect', drops: { signature: 0, hopLimit: 3 } }),

@@ -122,6 +122,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     dynamicASN: 'peerAsn',
     localASNumber: 'localAsn',
     password: 'password',
+    authentication: 'tcpAo',
     sourceAddress: 'sourceAddress',
     holdTime: 'holdTime',
     connectTime: 'connectRetryTime',

@@ -20,6 +20,14 @@ const good = 'peerIP: 192.0.2.1\nasNumber: 65100\n';
 const of = (kind: string, spec: string, name = 'x'): string =>
   `apiVersion: flatroute.io/v1alpha1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec:\n  ${spec.split('\n').join('\n  ')}\n`;
 
+const tcpAo = (...ids: readonly (readonly [number, number])[]): string => {
+  const keys = ids.map(
+    ([send, receive]) =>
+      `{sendID: ${send}, receiveID: ${receive}, algorithm: HMACSHA1, secretKeyRef: {name: s, key: k}}`,
+  );
+  return `authentication: {tcpAO: {keys: [${keys.join(', ')}]}}`;
+};
+
 function verdicts(yaml: string): string[] {
   return readDocuments('f.yaml', yaml).problems.map((it) =>
     [`${it.line}`, it.field, it.text].filter((part) => part !== '').join(': '),
@@ -34,6 +42,21 @@ const communities =
 
 describe('a wrong object is refused with line, field, what is wrong and what is allowed', () => {
   const rows: readonly (readonly [string, string, readonly string[]])[] = [
+    [
+      'TCP-AO beside a password',
+      peer(`${good}password: {secretKeyRef: {name: s, key: k}}\n${tcpAo([1, 2])}`),
+      ['8: spec.authentication: TCP MD5 and TCP-AO exclude each other; keep password or authentication'],
+    ],
+    [
+      'a KeyID of TCP-AO twice, to send',
+      peer(good + tcpAo([1, 2], [1, 3])),
+      ['7: spec.authentication.tcpAO.keys: a sendID is there twice'],
+    ],
+    [
+      'a KeyID of TCP-AO twice, to receive',
+      peer(good + tcpAo([1, 2], [2, 2])),
+      ['7: spec.authentication.tcpAO.keys: a receiveID is there twice'],
+    ],
     [
       'AS 0',
       peer('peerIP: 192.0.2.1\nasNumber: 0'),

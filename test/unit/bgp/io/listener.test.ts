@@ -5,6 +5,9 @@ import type { IpAddress } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import { type Listener, createListener } from '#bgp/io/listener.ts';
 import { dropsBetween, nothingDropped, parseDroppedSegments, readDroppedSegments } from '#bgp/io/dropped-segments.ts';
+import { connectTcp } from '#bgp/io/tcp-socket.ts';
+import { closeDescriptor, openTcpSocket } from '#linux/socket.ts';
+import { supportsTcpAo } from '#linux/tcp-ao.ts';
 import { manualClock } from '../../../support/manual-clock.ts';
 
 const open: Listener[] = [];
@@ -84,6 +87,53 @@ suite('a listener', () => {
     const registered = listener.register({ ...peer('127.0.0.2'), password: 'x'.repeat(81) });
     assert.ok(registered.ok);
     assert.equal(registered.value.problem?.code, 'SESSION_MD5_UNAVAILABLE');
+  });
+});
+
+suite('a listener and TCP-AO', () => {
+  const fd = openTcpSocket('ipv4');
+  const isSupported = supportsTcpAo(fd, '127.0.0.2' as IpAddress);
+  closeDescriptor(fd);
+  const tcpAo = [{ sendId: 1, receiveId: 2, algorithm: 'hmac-sha1', key: 'x' }] as const;
+
+  test('refuses a peer whose keys the kernel cannot have, and no other', () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const signed = listener.register({ ...peer('127.0.0.2'), tcpAo });
+    const plain = listener.register(peer('127.0.0.3'));
+    assert.ok(signed.ok && plain.ok);
+    assert.equal(signed.value.problem?.code, isSupported ? undefined : 'SESSION_TCP_AO_UNSUPPORTED');
+    assert.equal(plain.value.problem, undefined);
+    signed.value.close();
+    const again = listener.register(peer('127.0.0.2'));
+    assert.ok(again.ok);
+    assert.equal(again.value.problem, undefined, 'nothing is left of the keys');
+  });
+
+  test('a link-local address on two links has one set of keys', () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const first = listener.register({ ...peer('fe80::1'), interfaceIndex: 2 });
+    const second = listener.register({ ...peer('fe80::1'), interfaceIndex: 3, tcpAo });
+    assert.ok(first.ok && second.ok);
+    assert.equal(first.value.problem, undefined);
+    assert.equal(second.value.problem?.code, 'SESSION_TCP_AO_UNAVAILABLE');
+  });
+
+  test('nothing is connected without the keys', () => {
+    const made = connectTcp({
+      address: '127.0.0.2' as IpAddress,
+      port: 1,
+      sourceAddress: undefined,
+      password: undefined,
+      tcpAo,
+      hopLimit: undefined,
+      minimumHopLimit: undefined,
+      userTimeout: seconds(9),
+    });
+    if (made.ok) made.value.on('error', () => undefined).destroy();
+    assert.equal(made.ok, isSupported);
+    if (!made.ok) assert.equal(made.error.code, 'SESSION_TCP_AO_UNSUPPORTED');
   });
 });
 
