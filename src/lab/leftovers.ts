@@ -34,7 +34,7 @@ function pidNamespace(): string {
 }
 
 /** Start time in clock ticks since boot: with the pid it names a process for good. */
-function startTime(pid: number): string | undefined {
+export function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The command in parentheses may hold anything; what follows the last one is 20 fields before the start time.

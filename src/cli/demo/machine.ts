@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import type { Lab } from '#lab/lab.ts';
+import { startTime } from '#lab/leftovers.ts';
 import { execute } from '#lab/process.ts';
 import { Unexpected } from './checks.ts';
 
@@ -38,12 +39,19 @@ export async function whatIsLeft(lab: Lab, before: MachineState): Promise<string
   const links = lab.links.length;
   const own = networkNamespace('self');
   const namespaces = new Set(lab.hosts.map((host) => networkNamespace(String(host.pid))));
-  await lab.dispose();
-  const processes = readdirSync('/proc').filter((entry) => {
+  const inLab = (entry: string): boolean => {
     if (!/^\d+$/.test(entry)) return false;
     const namespace = networkNamespace(entry);
     return namespace !== undefined && namespace !== own && namespaces.has(namespace);
-  });
+  };
+  // The kernel gives the number of a namespace that is gone to the next one, which may be another lab's: only who was there counts.
+  const were = new Map(
+    readdirSync('/proc').flatMap((entry) => (inLab(entry) ? [[entry, startTime(Number(entry))] as const] : [])),
+  );
+  await lab.dispose();
+  const processes = readdirSync('/proc').filter(
+    (entry) => inLab(entry) && were.has(entry) && were.get(entry) === startTime(Number(entry)),
+  );
   const after = await machineState();
   const files = after.files.filter((path) => !before.files.includes(path));
   const strays = after.podLinks.filter((link) => !before.podLinks.includes(link));
