@@ -103,7 +103,9 @@ export class Drain {
     const facts = this.#modules.facts();
     if (facts === undefined || facts.generation < this.#generation) return false;
     if (step !== 'withdraw') return true;
-    const peers = facts.peers.filter(({ name }) => target === EVERY_PEER || name === target);
+    const peers = facts.peers.filter(
+      ({ name }) => target === EVERY_PEER || name === target || name.startsWith(`${target}/`),
+    );
     return peers.every(({ announced }) => announced.ipv4 + announced.ipv6 === 0);
   }
 }

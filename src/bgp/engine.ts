@@ -288,6 +288,22 @@ export interface PeerFacts {
     | undefined;
   /** Of an unnumbered peer. */
   readonly neighbour?: NeighbourFacts | undefined;
+  /** Of a peer with a listen range, which has no session of its own; those of its sessions are peers named `NAME/ADDRESS`. */
+  readonly range?: RangeFacts | undefined;
+}
+
+/** Those who came from the listen range of the peer. */
+export const dynamicPeers = (name: string, peers: readonly PeerFacts[]): readonly PeerFacts[] =>
+  peers.filter((peer) => peer.name.startsWith(`${name}/`));
+
+export interface RangeFacts {
+  readonly prefix: Prefix;
+  /** Connected, or gone with routes that are still kept. */
+  readonly peers: number;
+  readonly established: number;
+  readonly limit: number;
+  /** Connections that came while the range was full. */
+  readonly refused: number;
 }
 
 /** For people: `192.0.2.1`, `fe80::1%eth1`; `%eth1` while nobody is known there. */

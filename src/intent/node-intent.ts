@@ -25,6 +25,7 @@ export type ConditionType =
   | 'ResourcesRead'
   | 'Established'
   | 'NeighbourKnown'
+  | 'ListenRange'
   | 'PrefixLimit'
   | 'SeveralPaths'
   | 'RoutesAccepted'

@@ -3,7 +3,7 @@
  * down: never opened without its password, never unfiltered, and the others are untouched.
  */
 import { type PeerAsn, type PeerIntent, isExternal } from '#bgp/engine.ts';
-import { contains, familyOf } from '#lib/ip.ts';
+import { contains, familyOf, overlaps } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { defaultMaxPrefixes, defaultRestartAfter, defaultWarningPercent } from '#resources/bgp-peer.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
@@ -37,8 +37,13 @@ function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2
 }
 
 /** Where the peer is, for people; two peers with one place would be in each other's way. */
-const placeOf = ({ spec }: BGPPeer): string => spec.peerIP?.address ?? `the neighbour on ${spec.interface}`;
-const unspecified = '::' as IpAddress;
+const placeOf = ({ spec }: BGPPeer): string =>
+  spec.listenRange === undefined
+    ? (spec.peerIP?.address ?? `the neighbour on ${spec.interface}`)
+    : `whoever connects from ${spec.listenRange.cidr}`;
+
+const unspecified = ({ listenRange }: BGPPeer['spec']): IpAddress =>
+  (listenRange !== undefined && familyOf(listenRange.cidr) === 'ipv4' ? '0.0.0.0' : '::') as IpAddress;
 
 const byNode = ['by node', 'by selector', 'for every node'] as const;
 
@@ -131,7 +136,7 @@ function sessionOf(
   filters: ReadonlyMap<string, BGPFilter>,
 ): Omit<PeerIntent, 'password' | 'enabled'> {
   const { spec } = peer;
-  const { address = unspecified, port } = spec.peerIP ?? {};
+  const { address = unspecified(spec), port } = spec.peerIP ?? {};
   const { ttlSecurity = 0 } = spec;
   const localAsn = spec.localASNumber ?? node.asn;
   const peerAsn = peerAsnOf(spec);
@@ -143,10 +148,11 @@ function sessionOf(
     localAsn,
     families: spec.families,
     ...(spec.interface === undefined ? {} : { interface: spec.interface }),
+    ...(spec.listenRange && { listenRange: { prefix: spec.listenRange.cidr, limit: spec.listenRange.limit } }),
     // Over an interface the kernel finds the link-local address by itself.
     sourceAddress:
       spec.sourceAddress === 'None' || spec.interface !== undefined ? undefined : node.addresses[familyOf(address)],
-    passive: spec.passive,
+    passive: spec.passive || spec.listenRange !== undefined,
     holdTime: spec.holdTime,
     connectRetryTime: spec.connectTime,
     ...(spec.keepaliveTime === undefined ? {} : { keepaliveTime: spec.keepaliveTime }),
@@ -215,12 +221,22 @@ function idleWords({ spec }: BGPPeer, node: ThisNode): string {
 }
 
 function conflict(peer: BGPPeer, winner: BGPPeer, how: string): string {
-  const what = peer.spec.interface === undefined ? 'peerIP' : 'interface';
-  const where = peer.spec.interface ?? peer.spec.peerIP?.address ?? '';
+  const { interface: link, listenRange, peerIP } = peer.spec;
+  const what = listenRange !== undefined ? 'listenRange' : link === undefined ? 'peerIP' : 'interface';
+  const where = listenRange?.cidr ?? link ?? peerIP?.address ?? '';
   return `BGPPeer ${winner.metadata.name} (${how}) has the same ${what} ${where} and stands before ${peer.metadata.name}: by node comes before by selector, then for every node, then the first name. Delete one of the two.`;
 }
 
 function inOwnBlock(peer: BGPPeer, ownBlocks: readonly Prefix[]): Complaint[] {
+  const range = peer.spec.listenRange?.cidr;
+  const common = range && ownBlocks.find((it) => overlaps(it, range));
+  if (common !== undefined)
+    return [
+      {
+        reason: 'PeerInOwnBlock',
+        message: `${range} overlaps ${common}, whose addresses this node gives to its pods; set spec.listenRange.cidr to the routers' own subnet.`,
+      },
+    ];
   const address = peer.spec.peerIP?.address;
   if (address === undefined) return [];
   const block = ownBlocks.find((it) => contains(it, address));

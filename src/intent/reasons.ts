@@ -39,6 +39,8 @@ export const reasons = {
   TtlTooLow: 'what comes from the peer crosses more hops than ttlSecurity allows',
   NotEstablished: 'the session is not up',
   NoNeighbour: 'the session waits until its neighbour is known',
+  ListenRangeOpen: 'there is room for more peers from the listen range',
+  ListenRangeFull: 'as many peers as are allowed have come from the listen range',
   NeighbourFound: 'the neighbour on the interface is known',
   NeighbourUnknown: 'nobody was heard on the interface of an unnumbered peer',
   NeighbourAmbiguous: 'several routers are on the interface of an unnumbered peer',

@@ -1,5 +1,5 @@
 /** Conditions of BGP: is a session up, are its routes used, is the peer told what it should be. */
-import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import type { PeerFacts, PeerIntent, RangeFacts } from '#bgp/engine.ts';
 import { isNearLimit, peerAddressText } from '#bgp/engine.ts';
 import { neighbourKnown } from './neighbour-conditions.ts';
 import { families, familyOf } from '#lib/ip.ts';
@@ -20,6 +20,8 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
     const found: Condition[] = [
       { ...base, type: 'Established', ...established(peer, compiled.peers[i], session, suspects) },
     ];
+    if (peer.enabled && session?.range !== undefined)
+      found.push({ ...base, type: 'ListenRange', ...listenRange(session.range) });
     if (peer.enabled && session?.neighbour !== undefined)
       found.push({ ...base, type: 'NeighbourKnown', ...neighbourKnown(session, session.neighbour) });
     if (peer.enabled && session?.state === 'Established') {
@@ -31,6 +33,16 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
     }
     return found;
   });
+}
+
+function listenRange({ prefix, peers, limit, refused }: RangeFacts): Verdict {
+  const words = `${peers} of at most ${limit} peers from ${prefix}`;
+  if (peers < limit) return { status: 'True', reason: 'ListenRangeOpen', message: `${words}.` };
+  return {
+    status: 'False',
+    reason: 'ListenRangeFull',
+    message: `${words}; others are refused (${refused} connections so far). Raise spec.listenRange.limit if they are meant to come.`,
+  };
 }
 
 function established(
@@ -55,6 +67,11 @@ function established(
   if (session.state === 'Established') {
     const since = new Date(session.since).toISOString();
     const message = `Established since ${since} with ${peerAddressText(session)}, AS ${session.peerAsn}, for ${session.families.join(' and ')}.`;
+    return { status: 'True', reason: 'Established', message };
+  }
+  if (session.range !== undefined && session.range.established > 0) {
+    const { established: up, prefix } = session.range;
+    const message = `${up} session${up === 1 ? '' : 's'} from ${prefix}; \`flatroute peers\` names them.`;
     return { status: 'True', reason: 'Established', message };
   }
   if (session.neighbour !== undefined && session.neighbour.state !== 'found')
@@ -99,6 +116,14 @@ function established(
         ? 'This peer has no password here: set spec.password, or remove it from the router.'
         : `Compare Secret ${origin.password.secret}, key ${origin.password.key}, with the router.`;
     return { status: 'False', reason: 'AuthFailed', message: `${signatures}${also} ${advice}` };
+  }
+  if (session.range !== undefined) {
+    const last = session.lastError === undefined ? '' : ` Last error: ${session.lastError.text}.`;
+    return {
+      status: 'False',
+      reason: 'NoNeighbour',
+      message: `Nobody from ${session.range.prefix} has a session.${last} The routers connect, with this node as neighbour with AS ${peer.localAsn}.`,
+    };
   }
   const last =
     session.lastError === undefined ? '' : ` Last error: ${session.lastError.text} (${session.lastError.code}).`;

@@ -1,5 +1,5 @@
 /** BGPPeer: one router, and which nodes have a session with it. */
-import { asNumber, duration, endpoint, interfaceName, objectName, selector } from './formats.ts';
+import { asNumber, duration, endpoint, interfaceName, objectName, prefix, selector } from './formats.ts';
 import { dataKey, labelSelector } from './labels.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
@@ -105,15 +105,39 @@ const spec = object(
     peerIP: optional(endpoint, {
       description:
         "The peer's address, with a port where it is not 179: `192.0.2.1`, `192.0.2.1:1179`, `[2001:db8::1]:1179`.",
-      defaultText: '**this or interface**',
+      defaultText: '**this, interface or listenRange**',
       reset: 'reset',
     }),
     interface: optional(interfaceName, {
       description:
         'Instead of peerIP: the interface of the node that leads to the peer (unnumbered). Its neighbour is found by IPv6 router advertisements, which both ends send, and the session goes over link-local addresses; IPv4 routes go by IPv6 next hops (RFC 8950). The link needs no addresses. `sourceAddress` does nothing here.',
-      defaultText: '**this or peerIP**',
+      defaultText: '**this, peerIP or listenRange**',
       reset: 'reset',
     }),
+    listenRange: optional(
+      object({
+        cidr: required(prefix, {
+          description:
+            'Where they may connect from. A peer of its own with an address in it comes before it, and needs a password of its own where the range has one. Sessions from addresses that another prefix does not hold any more end.',
+          reset: 'none',
+        }),
+        limit: defaulted(integer(1, 1024), 16, {
+          description:
+            'How many there may be at a time; connections beyond it are closed. Whoever connects and says nothing counts until the time for its OPEN is up.',
+          reset: 'none',
+        }),
+        insecure: defaulted(boolean, false, {
+          description: 'Whoever has an address in the range may connect without a password.',
+          reset: 'none',
+        }),
+      }),
+      {
+        description:
+          'Instead of peerIP: routers that connect from any address of a prefix (dynamic neighbours), each a session of its own named `NAME/ADDRESS` that goes when it ends and nothing is kept of its routes. The node never connects there itself. A password is needed, or `insecure: true`.',
+        defaultText: '**this, peerIP or interface**',
+        reset: 'none',
+      },
+    ),
     asNumber: optional(asNumber, {
       description: "The peer's AS number. Equal to the node's own: an internal session.",
       defaultText: '**this or dynamicASN**',
@@ -377,9 +401,15 @@ const spec = object(
         sentence: 'node, nodeSelector and nodeLabelSelector exclude each other; keep one',
       },
       {
-        cel: 'has(self.peerIP) != has(self.interface)',
-        holds: (it) => (it.peerIP === undefined) !== (it.interface === undefined),
-        sentence: 'peerIP or interface must be there, and only one of them',
+        cel: '[has(self.peerIP), has(self.interface), has(self.listenRange)].filter(x, x).size() == 1',
+        holds: (it) => [it.peerIP, it.interface, it.listenRange].filter((value) => value !== undefined).length === 1,
+        sentence: 'peerIP, interface or listenRange must be there, and only one of them',
+      },
+      {
+        cel: '!has(self.listenRange) || has(self.password) || (has(self.listenRange.insecure) && self.listenRange.insecure)',
+        holds: (it) => it.listenRange === undefined || it.password !== undefined || it.listenRange.insecure,
+        sentence: 'lets anyone connect who has an address in it; set password, or insecure: true if that is meant',
+        path: ['listenRange'],
       },
       {
         cel: 'has(self.asNumber) != has(self.dynamicASN)',
@@ -396,6 +426,12 @@ const spec = object(
         cel: '!(has(self.password) && has(self.authentication))',
         holds: (it) => it.password === undefined || it.authentication === undefined,
         sentence: 'TCP MD5 and TCP-AO exclude each other; keep password or authentication',
+        path: ['authentication'],
+      },
+      {
+        cel: '!(has(self.listenRange) && has(self.authentication))',
+        holds: (it) => it.listenRange === undefined || it.authentication === undefined,
+        sentence: 'TCP-AO is not there for a listenRange; use password',
         path: ['authentication'],
       },
       {

@@ -30,6 +30,7 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'KernelProblem',
   'NoNextHop',
   'NeighbourAmbiguous',
+  'ListenRangeFull',
   'BFDNotUp',
   'BFDPeerAdminDown',
   'BFDNotRealTime',

@@ -2,6 +2,7 @@
  * Prometheus metrics. Everything but the histogram is read from a snapshot when Prometheus asks, so a peer or pool that is
  * gone leaves no series behind. Names and labels are a promise; docs/metrics.md lists them.
  */
+import { dynamicPeers } from '#bgp/engine.ts';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { families } from '#lib/ip.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -86,7 +87,10 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
 
   gauge('flatroute_bgp_session_up', '1 while the session is established.', ['peer'], (set, now) => {
     const up = new Set((now.bgp?.peers ?? []).filter((peer) => peer.state === 'Established').map((peer) => peer.name));
-    for (const peer of now.bgpIntent?.peers ?? []) set({ peer: peer.name }, up.has(peer.name) ? 1 : 0);
+    for (const { name, listenRange } of now.bgpIntent?.peers ?? []) {
+      const names = listenRange === undefined ? [name] : dynamicPeers(name, now.bgp?.peers ?? []).map((it) => it.name);
+      for (const peer of names) set({ peer }, up.has(peer) ? 1 : 0);
+    }
   });
   gauge(
     'flatroute_bgp_routes',

@@ -1,5 +1,5 @@
 /** What is answered about the node as a whole: status, blocks, pods, drift. PURE. */
-import type { RouteRow } from '#bgp/engine.ts';
+import { type RouteRow, dynamicPeers } from '#bgp/engine.ts';
 import type { PodRow } from '#ipam/intent.ts';
 import type { BlockAnswer, DriftAnswer, PodAnswer, RouteAnswerRow, StatusAnswer } from './answers.ts';
 import { healthOf, readinessOf } from './health.ts';
@@ -8,7 +8,10 @@ import type { Snapshot } from './snapshot.ts';
 
 export function statusAnswer(snapshot: Snapshot): StatusAnswer {
   const { bgp, bgpIntent, kernel, pods } = snapshot;
-  const wanted = (bgpIntent?.peers ?? []).filter((peer) => peer.enabled).map((peer) => peer.name);
+  const enabled = (bgpIntent?.peers ?? []).filter((peer) => peer.enabled);
+  const wanted = enabled.flatMap(({ name, listenRange }) =>
+    listenRange === undefined ? [name] : dynamicPeers(name, bgp?.peers ?? []).map((peer) => peer.name),
+  );
   const up = new Set((bgp?.peers ?? []).filter((peer) => peer.state === 'Established').map((peer) => peer.name));
   return {
     node: snapshot.node,

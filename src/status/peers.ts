@@ -1,6 +1,6 @@
 /** What is answered about sessions. PURE. */
 import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
-import { peerAddressText } from '#bgp/engine.ts';
+import { dynamicPeers, peerAddressText } from '#bgp/engine.ts';
 import { type BfdFacts, diagnosticText } from '#bgp/bfd/facts.ts';
 import { toSeconds } from '#lib/time.ts';
 import type { BfdAnswer, ConditionAnswer, FamilyCounts, PeerAnswer } from './answers.ts';
@@ -13,11 +13,22 @@ const none: FamilyCounts = { ipv4: 0, ipv6: 0 };
 export function peerAnswers(snapshot: Snapshot): readonly PeerAnswer[] {
   const { bgpIntent, bgp, bfd, conditions, firstSessionSeconds } = snapshot;
   const facts = new Map((bgp?.peers ?? []).map((peer) => [peer.name, peer]));
-  const answers: PeerAnswer[] = (bgpIntent?.peers ?? []).map((intent) =>
-    peerAnswer(intent, facts.get(intent.name), bfdAnswer(intent, bfd), conditions, firstSessionSeconds),
-  );
+  const answers: PeerAnswer[] = (bgpIntent?.peers ?? [])
+    .flatMap(withDynamic(bgp?.peers ?? []))
+    .map((intent) =>
+      peerAnswer(intent, facts.get(intent.name), bfdAnswer(intent, bfd), conditions, firstSessionSeconds),
+    );
   return answers.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
+
+/** A listen range, and behind it those who came from there, with what is wanted of each. */
+const withDynamic =
+  (facts: readonly PeerFacts[]) =>
+  (intent: PeerIntent): PeerIntent[] => {
+    if (intent.listenRange === undefined) return [intent];
+    const { listenRange: _, ...session } = intent;
+    return [intent, ...dynamicPeers(intent.name, facts).map(({ name, address }) => ({ ...session, name, address }))];
+  };
 
 function peerAnswer(
   intent: PeerIntent,
@@ -34,7 +45,7 @@ function peerAnswer(
     port: intent.port,
     asn: facts?.peerAsn ?? intent.peerAsn,
     localAsn: intent.localAsn,
-    state: facts?.state ?? 'Idle',
+    state: facts?.range === undefined ? (facts?.state ?? 'Idle') : 'Listening',
     ...(facts === undefined ? {} : { since: isoTime(facts.since) }),
     enabled: intent.enabled,
     families: facts?.state === 'Established' ? facts.families : intent.families,
@@ -59,7 +70,7 @@ function peerAnswer(
 }
 
 function bfdAnswer(intent: PeerIntent, { sessions }: BfdFacts): BfdAnswer | undefined {
-  if (intent.bfd === undefined) return undefined;
+  if (intent.bfd === undefined || intent.listenRange !== undefined) return undefined;
   const session = sessions.find(({ name }) => name === intent.name);
   if (session === undefined) return { state: 'Unknown', failed: false, failures: 0, stateChanges: 0 };
   const { state, hops, transmitIntervalMilliseconds, detectionTimeMilliseconds, failed, failures, problem } = session;
@@ -81,6 +92,8 @@ function bfdAnswer(intent: PeerIntent, { sessions }: BfdFacts): BfdAnswer | unde
 }
 
 function addressOf(intent: PeerIntent, facts: PeerFacts | undefined): string {
+  const { listenRange: range } = intent;
+  if (range !== undefined) return `${range.prefix} (${facts?.range?.peers ?? 0} of ${range.limit})`;
   if (facts !== undefined) return peerAddressText(facts);
   return intent.interface === undefined ? intent.address : `%${intent.interface}`;
 }

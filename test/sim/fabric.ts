@@ -20,6 +20,9 @@ const noListener: Listener = {
   listening: 179,
   listenError: undefined,
   refused: { unknownAddress: 0, interface: 0, key: 0 },
+  registerRange: () => {
+    throw new Error('simulated sessions do not register');
+  },
   register: () => {
     throw new Error('simulated sessions do not register');
   },

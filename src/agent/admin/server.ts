@@ -192,7 +192,7 @@ async function listRoutes(request: Fields, modules: AdminModules): Promise<unkno
   }
   if (family !== undefined && family !== 'ipv4' && family !== 'ipv6')
     throw invalid(`family ${JSON.stringify(family)}: ipv4 or ipv6`);
-  if (typeof peer === 'string' && !(modules.snapshot().bgpIntent?.peers ?? []).some((known) => known.name === peer)) {
+  if (typeof peer === 'string' && !peerAnswers(modules.snapshot()).some((known) => known.name === peer)) {
     throw unknownPeer(peer, modules.snapshot());
   }
   const query: RouteQuery = {

@@ -6,7 +6,17 @@
  * A port that is taken is reported and tried again; sessions are active only meanwhile.
  */
 import { type Server, type Socket, createServer } from 'node:net';
-import { type Family, type IpAddress, families, familyOf, parseAddress } from '#lib/ip.ts';
+import {
+  type Family,
+  type IpAddress,
+  type Prefix,
+  contains,
+  families,
+  familyOf,
+  parseAddress,
+  networkAddress,
+  prefixLength,
+} from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import { type Clock, after, seconds } from '#lib/time.ts';
 import { arrivalOf, noteArrival } from '#linux/arrival.ts';
@@ -35,8 +45,19 @@ export interface ExpectedPeer {
   readonly tcpAo?: readonly TcpAoKey[] | undefined;
   /** Least TTL of its segments (RFC 5082 §3); `undefined`: any. */
   readonly minimumHopLimit: number | undefined;
+  /** The key of the range that it came from is its key too: none of its own stands on the listener. */
+  readonly inRange?: boolean | undefined;
   /** A connection of this peer, not read yet. Whoever gets it owns it. */
   accept(socket: Socket): void;
+}
+
+/** Addresses from which may connect who is no registered peer yet. */
+export interface ExpectedRange {
+  readonly prefix: Prefix;
+  readonly password: string | undefined;
+  readonly minimumHopLimit: number | undefined;
+  /** Somebody there connects: registers a peer of this address, or answers false. */
+  admit(address: IpAddress): boolean;
 }
 
 export interface Registration {
@@ -57,6 +78,8 @@ export interface Listener {
   readonly refused: { readonly unknownAddress: number; readonly interface: number; readonly key: number };
   /** Lets a peer in. `SESSION_DUPLICATE_ADDRESS`: another peer of this address is registered. */
   register(peer: ExpectedPeer): Result<Registration, SessionError>;
+  /** Lets in whom the range admits, unless a registered peer has the address; of several ranges the longest one. */
+  registerRange(range: ExpectedRange): Registration;
   close(): Promise<void>;
 }
 
@@ -97,6 +120,28 @@ class Registered implements Registration {
 /** The kernel keeps one set of them for an address. */
 const secretsOf = ({ password, peer }: Registered): string => JSON.stringify([password ?? null, peer.tcpAo ?? null]);
 
+class RegisteredRange implements Registration {
+  readonly range: ExpectedRange;
+  password: string | undefined;
+  problem: SessionError | undefined;
+  private readonly listener: TcpListener;
+
+  constructor(range: ExpectedRange, listener: TcpListener) {
+    this.range = range;
+    this.password = range.password;
+    this.listener = listener;
+  }
+
+  setPassword(password: string | undefined): void {
+    this.password = password;
+    this.listener.putRangeKey(this);
+  }
+
+  close(): void {
+    this.listener.removeRange(this);
+  }
+}
+
 interface Open {
   readonly fd: number;
   readonly server: Server;
@@ -106,6 +151,7 @@ class TcpListener implements Listener {
   readonly refused = { unknownAddress: 0, interface: 0, key: 0 };
   private readonly modules: ListenerModules;
   private readonly registered = new Map<string, Registered>();
+  private readonly ranges = new Set<RegisteredRange>();
   private readonly sockets = new Map<Family, Open>();
   private readonly errors = new Map<Family, string>();
   private port: number | undefined;
@@ -140,14 +186,62 @@ class TcpListener implements Listener {
     return ok(registration);
   }
 
+  registerRange(range: ExpectedRange): Registration {
+    const registration = new RegisteredRange(range, this);
+    this.ranges.add(registration);
+    this.putRangeKey(registration);
+    this.putMinimumHopLimit(familyOf(range.prefix));
+    return registration;
+  }
+
+  removeRange(registration: RegisteredRange): void {
+    if (!this.ranges.delete(registration)) return;
+    const { prefix } = registration.range;
+    const open = this.sockets.get(familyOf(prefix));
+    if (open !== undefined && registration.password !== undefined)
+      setKey(open.fd, networkAddress(prefix), undefined, prefixLength(prefix));
+    this.putMinimumHopLimit(familyOf(prefix));
+  }
+
+  putRangeKey(registration: RegisteredRange): void {
+    const { range, password, problem } = registration;
+    const open = this.sockets.get(familyOf(range.prefix));
+    if (open !== undefined) this.keyRange(open.fd, registration, password);
+    else registration.problem = undefined;
+    if (registration.problem?.text !== problem?.text) this.modules.changed();
+  }
+
+  private keyRange(fd: number, registration: RegisteredRange, password: string | undefined): void {
+    const { prefix } = registration.range;
+    const keyed = setKey(fd, networkAddress(prefix), password, prefixLength(prefix));
+    registration.problem = keyed.ok ? undefined : keyed.error;
+  }
+
+  private rangeOf(address: IpAddress): RegisteredRange | undefined {
+    let longest: RegisteredRange | undefined;
+    for (const it of this.ranges)
+      if (
+        contains(it.range.prefix, address) &&
+        (longest === undefined || prefixLength(it.range.prefix) > prefixLength(longest.range.prefix))
+      )
+        longest = it;
+    return longest;
+  }
+
   /** Of all peers that have the address: the kernel keeps one key for it, whatever the link (tcp(7)). */
   putKey(address: IpAddress): void {
     const open = this.sockets.get(familyOf(address));
-    const sharing = [...this.registered.values()].filter((it) => it.peer.address === address);
+    const sharing = this.keyed.filter((it) => it.peer.address === address);
+    if (sharing.length === 0) return;
     const before = sharing.map((it) => it.problem?.text);
     if (open !== undefined) this.keySharing(open.fd, address, sharing);
     else for (const registration of sharing) registration.problem = undefined;
     if (sharing.some((it, i) => it.problem?.text !== before[i])) this.modules.changed();
+  }
+
+  /** Those with a key of their own. */
+  private get keyed(): Registered[] {
+    return [...this.registered.values()].filter((it) => it.peer.inRange !== true);
   }
 
   /** The first peer's key; others of the same address are refused if theirs is another. */
@@ -178,17 +272,21 @@ class TcpListener implements Listener {
     const key = peerKey(peer);
     if (this.registered.get(key) !== registration) return;
     this.registered.delete(key);
+    this.putMinimumHopLimit(familyOf(peer.address));
+    if (peer.inRange === true) return;
     // A key that stays for an address that is refused anyway does no harm, so what the kernel says is not asked.
     const open = this.sockets.get(familyOf(peer.address));
     if (open !== undefined && peer.tcpAo !== undefined) removeTcpAoKeys(open.fd, peer.address, peer.tcpAo);
-    if ([...this.registered.values()].some((it) => it.peer.address === peer.address)) this.putKey(peer.address);
+    if (this.keyed.some((it) => it.peer.address === peer.address)) this.putKey(peer.address);
     else if (open !== undefined) setKey(open.fd, peer.address, undefined);
-    this.putMinimumHopLimit(familyOf(peer.address));
   }
 
   /** Where all peers of a family have GTSM, strangers do not even get a SYN-ACK; each connection is looked at again. */
   private minimumHopLimit(family: Family): number {
-    const peers = [...this.registered.values()].map(({ peer }) => peer).filter((it) => familyOf(it.address) === family);
+    const peers = [
+      ...[...this.registered.values()].map(({ peer }) => peer).filter((it) => familyOf(it.address) === family),
+      ...[...this.ranges].map(({ range }) => range).filter((it) => familyOf(it.prefix) === family),
+    ];
     return peers.length === 0 ? 0 : Math.min(...peers.map((peer) => peer.minimumHopLimit ?? 0));
   }
 
@@ -229,7 +327,7 @@ class TcpListener implements Listener {
       noteArrival(fd, family);
       setMinimumHopLimit(fd, family, this.minimumHopLimit(family));
       bindInternet(fd, (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress, port);
-      const registered = [...this.registered.values()].filter((it) => familyOf(it.peer.address) === family);
+      const registered = this.keyed.filter((it) => familyOf(it.peer.address) === family);
       const keyed = registered
         .filter((it) => it.password !== undefined || it.peer.tcpAo !== undefined)
         .map((it) => it.peer.address);
@@ -237,6 +335,8 @@ class TcpListener implements Listener {
         const sharing = registered.filter((it) => it.peer.address === address);
         this.keySharing(fd, address, sharing);
       }
+      for (const it of this.ranges)
+        if (familyOf(it.range.prefix) === family && it.password !== undefined) this.keyRange(fd, it, it.password);
       listenSocket(fd, backlog);
     } catch (error) {
       if (fd !== undefined) closeDescriptor(fd);
@@ -269,8 +369,12 @@ class TcpListener implements Listener {
   private arrived(family: Family, socket: Socket): void {
     // Closed before it was accepted, or while it waits for its session: nobody is to fall over it.
     socket.on('error', () => undefined);
-    const registration = this.expected(family, socket);
-    if (registration === undefined) {
+    const from = this.origin(family, socket);
+    const registration = from && this.registered.get(peerKey(from));
+    // Link-local addresses are no range's.
+    const isGlobal = from !== undefined && from.interfaceIndex === undefined;
+    const expected = registration ?? (isGlobal ? this.rangeOf(from.address) : undefined);
+    if (from === undefined || expected === undefined) {
       this.refused.unknownAddress++;
       socket.destroy();
       return;
@@ -280,22 +384,25 @@ class TcpListener implements Listener {
       socket.destroy();
       return;
     }
-    if (registration.problem !== undefined) {
+    if (expected.problem !== undefined) {
       this.refused.key++;
       socket.destroy();
       return;
     }
-    registration.peer.accept(socket);
+    if (expected instanceof Registered) return expected.peer.accept(socket);
+    const admitted = expected.range.admit(from.address) ? this.registered.get(peerKey(from)) : undefined;
+    if (admitted === undefined) socket.destroy();
+    else admitted.peer.accept(socket);
   }
 
-  private expected(family: Family, socket: Socket): Registered | undefined {
+  private origin(family: Family, socket: Socket): Pick<ExpectedPeer, 'address' | 'interfaceIndex'> | undefined {
     // Node writes the zone of a link-local address behind it.
     const [text = '', zone] = (socket.remoteAddress ?? '').split('%');
     const address = parseAddress(text);
     if (address === undefined) return undefined;
     const fd = zone === undefined ? undefined : descriptorOf(socket);
     const interfaceIndex = fd === undefined ? undefined : arrivalOf(fd, family).interfaceIndex;
-    return this.registered.get(peerKey({ address, interfaceIndex }));
+    return { address, interfaceIndex };
   }
 
   /** An interface that the kernel does not name is refused when any is: fail closed. */

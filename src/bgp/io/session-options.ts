@@ -35,6 +35,8 @@ export interface SessionOptions {
   readonly peer: PeerIntent;
   /** The link of a link-local peer. */
   readonly interface?: SessionInterface | undefined;
+  /** The peer came from a listen range, whose key stands on the listener. */
+  readonly inRange?: boolean | undefined;
   readonly local: {
     /** BGP identifier, written as an IPv4 address. */
     readonly routerId: IpAddress;
@@ -100,7 +102,7 @@ export const expectedOf = ({ password, ttlSecurity }: PeerIntent): Expected => (
 });
 
 /** RFC 5082 §3: what the peer sent with 255 has lost one at each router on its way. */
-const minimumHopLimit = ({ ttlSecurity }: PeerIntent): number | undefined =>
+export const minimumHopLimit = ({ ttlSecurity }: PeerIntent): number | undefined =>
   ttlSecurity === undefined ? undefined : highestHopLimit + 1 - ttlSecurity;
 
 /** An internal session may cross routers; an external one has the TTL that its configuration says; RFC 5082 §3 says 255. */

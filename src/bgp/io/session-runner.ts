@@ -102,6 +102,7 @@ class SessionRunner implements Session {
         password: this.password,
         tcpAo: peer.tcpAo,
         minimumHopLimit: this.config.minimumHopLimit,
+        inRange: this.options.inRange,
         accept: (socket) => this.accept(socket),
       });
       // Two sessions with one router would throw each other out for ever.

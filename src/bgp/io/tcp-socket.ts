@@ -88,10 +88,19 @@ const sentences: Partial<Record<SessionErrorCode, string>> = {
   SESSION_SOURCE_ADDRESS_UNAVAILABLE: 'the source address could not be bound; it must be on an interface of this node',
 };
 
-/** Another key, or none, for the peer on a socket or listener. */
-export function setKey(fd: number, address: IpAddress, password: string | undefined): Result<void, SessionError> {
+/** Another key, or none, for the peer on a socket or listener; with `prefixLength` for all peers of the prefix. */
+export function setKey(
+  fd: number,
+  address: IpAddress,
+  password: string | undefined,
+  prefixLength?: number,
+): Result<void, SessionError> {
   try {
-    setTcpMd5Key(fd, { address, key: password === undefined ? undefined : Buffer.from(password) });
+    setTcpMd5Key(fd, {
+      address,
+      ...(prefixLength === undefined ? {} : { prefixLength }),
+      key: password === undefined ? undefined : Buffer.from(password),
+    });
     return ok(undefined);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;

@@ -3,7 +3,7 @@
  * kernel's view, confirmations; out: FibUpdates, facts, events. What is long is done in slices in one fixed order: sweeps,
  * decisions, rows for the kernel, UPDATEs for the peers.
  */
-import type { Family, Prefix } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
@@ -26,12 +26,13 @@ import { Core } from './core.ts';
 import { FactsPacer, factsOf } from './facts.ts';
 import type { EngineModules, SpeakerOptions } from './modules.ts';
 import { type ExpectedPeer, isHoped } from './inheritance.ts';
+import { ListenRanges, intentInRange } from './listen-ranges.ts';
 import { Neighbours } from './neighbours.ts';
 import type { PeerContext, PeerSweep } from './peer.ts';
 import { Peer } from './peer.ts';
 import type { PeerOutput } from './peer-output.ts';
 import { routesPerRun } from './peer-output.ts';
-import { planPeers, wantsSession } from './reconfigure.ts';
+import { type PeerChange, planPeers, wantsSession } from './reconfigure.ts';
 import { StartWatch } from './restart.ts';
 import { queryRoutes } from './route-query.ts';
 import { Slices } from './slices.ts';
@@ -74,6 +75,7 @@ export class Speaker implements BgpEngine {
   /** Sessions on their way out, by where the peer is: the next of the same place waits. */
   readonly #ending = new Map<string, Promise<void>>();
   readonly #neighbours: Neighbours;
+  readonly #ranges: ListenRanges;
   #intent: BgpIntent | undefined;
   #generation = 0;
   #never: NeverImported = neverImported([]);
@@ -121,6 +123,15 @@ export class Speaker implements BgpEngine {
       moved: (peer, neighbour) => this.#moved(peer, neighbour),
       changed: () => this.#facts.changed(),
     });
+    this.#ranges = new ListenRanges({
+      peers: () => this.#peers,
+      isOwn: (address) => this.#view.interfaces.some((link) => link.addresses.some((own) => own.address === address)),
+      admit: (intent, parent) => this.#admit(intent, parent),
+      over: (peer) => this.#remove(peer, 'the dynamic neighbour is gone'),
+      full: ({ intent: { name, listenRange } }, address) =>
+        modules.outputs.event('warn', 'range.full', { peer: name, address, limit: listenRange?.limit }),
+      changed: () => this.#facts.changed(),
+    });
     // After a reboot the kernel has nothing, and what it has all the same is not ours to keep.
     const inherited = options.restarted ? options.inherited : undefined;
     if (inherited !== undefined) for (const rib of Object.values(this.#core.ribs)) rib.inherit(inherited);
@@ -140,12 +151,16 @@ export class Speaker implements BgpEngine {
     if (ownChanged) this.#never = neverImported(desired.ownPrefixes);
     for (const name of plan.removed) {
       const peer = this.#peers.get(name);
-      this.#peers.delete(name);
-      this.#heard(name);
-      if (peer !== undefined) this.#end(peer, CEASE.peerDeconfigured, 'peer removed');
+      for (const it of [...(peer === undefined ? [] : [peer]), ...this.#ranges.children(name)])
+        this.#remove(it, 'peer removed');
     }
+    const named = new Set(desired.peers.map(({ address }) => address));
+    const changes = plan.changed.flatMap((change) => [change, ...this.#changesInRange(change, named)]);
+    for (const peer of [...this.#peers.values()])
+      if (peer.parent !== undefined && !changes.some(({ peer: { name } }) => name === peer.intent.name))
+        this.#remove(peer, 'the listen range does not hold the address any more');
     const starting: Peer[] = [];
-    for (const { peer: intent, change } of plan.changed) {
+    for (const { peer: intent, change } of changes) {
       const peer = this.#peers.get(intent.name);
       if (peer === undefined) continue;
       if (change === 'reset') {
@@ -162,10 +177,37 @@ export class Speaker implements BgpEngine {
     }
     this.#listen(observed, desired);
     this.#neighbours.review();
+    this.#ranges.review(this.#listener);
     for (const peer of starting) this.#open(peer);
     this.#beginStart(desired);
     this.#slices.wake();
     this.#facts.changed();
+  }
+
+  #remove(peer: Peer, text: string): void {
+    const { name } = peer.intent;
+    this.#peers.delete(name);
+    this.#heard(name);
+    this.#end(peer, CEASE.peerDeconfigured, text);
+  }
+
+  /** What a changed listen range means for those who came from it. `named`: addresses that are a configured peer's. */
+  #changesInRange({ peer, change }: PeerChange, named: ReadonlySet<IpAddress>): PeerChange[] {
+    return [...this.#ranges.children(peer.name)].flatMap((child): PeerChange[] => {
+      const { address } = child.intent;
+      const intent = named.has(address) ? undefined : intentInRange(peer, address);
+      return intent === undefined ? [] : [{ peer: intent, change }];
+    });
+  }
+
+  /** Somebody connects from a listen range: its session is there when this returns true. */
+  #admit(intent: PeerIntent, parent: Peer): boolean {
+    const peer = new Peer(intent, this.#rules(intent), this.#peerContext, parent.intent.name);
+    this.#peers.set(intent.name, peer);
+    this.#start.joins(parent.intent.name, intent.name, intent.families);
+    this.#open(peer);
+    this.#facts.changed();
+    return peer.session !== undefined;
   }
 
   #setLocal(desired: BgpIntent): void {
@@ -284,6 +326,7 @@ export class Speaker implements BgpEngine {
         },
       );
       for (const peer of this.#peers.values()) this.#open(peer);
+      this.#ranges.review(this.#listener);
     };
     if (replaced === undefined && this.#ending.size === 0) create();
     // Every session was reset with the port; the listener goes when they are off it.
@@ -316,7 +359,11 @@ export class Speaker implements BgpEngine {
   }
 
   #beginStart(desired: BgpIntent): void {
-    this.#start.begin(desired.peers.filter(wantsSession), this.#modules.clock.now());
+    // Who comes from a range is not known; only what they said in an earlier life is worth waiting for.
+    const awaited = desired.peers.filter(
+      (peer) => wantsSession(peer) && (peer.listenRange === undefined || this.#options.restarted),
+    );
+    this.#start.begin(awaited, this.#modules.clock.now());
     this.#armStartTimer();
     this.#reviewInherited();
   }
@@ -341,6 +388,7 @@ export class Speaker implements BgpEngine {
         const way = nextHops.resolve(address, scope);
         return {
           address,
+          range: intent.listenRange?.prefix,
           interfaceIndex: scope ?? (way.ok ? way.hop.interfaceIndex : undefined),
           awaited: this.#start.awaits(intent.name, family),
         };
@@ -512,9 +560,12 @@ export class Speaker implements BgpEngine {
 
   #publish(): void {
     if (this.#stopped) return;
+    this.#ranges.reap();
     const dropped = this.#modules.droppedSegments?.() ?? nothingDropped;
     this.#modules.outputs.facts(
-      factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, dropped),
+      factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, dropped, (peer) =>
+        this.#ranges.facts(peer),
+      ),
     );
   }
 
@@ -525,6 +576,8 @@ export class Speaker implements BgpEngine {
   reset(peer: string, how: 'hard' | 'soft'): boolean {
     const found = this.#peers.get(peer);
     if (found === undefined) return false;
+    if (found.intent.listenRange !== undefined)
+      return [...this.#ranges.children(peer)].map((child) => this.reset(child.intent.name, how)).some((done) => done);
     if (found.hold.isPenalty) {
       found.hold.release();
       this.#peerContext.reopen(found);

@@ -57,7 +57,7 @@ const perFamily = (count: (family: Family) => number): Record<Family, number> =>
 const mostGateways = 64;
 
 function pathFacts({ intent, endpoint }: Peer, { nextHops }: Core): PeerFacts['path'] {
-  if (intent.bfd === undefined || endpoint === undefined) return undefined;
+  if (intent.bfd === undefined || endpoint === undefined || intent.listenRange !== undefined) return undefined;
   const { address, interface: link } = endpoint;
   return {
     onLink: nextHops.isOnLink(address, link?.index),
@@ -130,6 +130,7 @@ export function factsOf(
   peers: ReadonlyMap<string, Peer>,
   listener: Listener | undefined,
   dropped: DroppedSegments,
+  range: (peer: Peer) => Pick<PeerFacts, 'range' | 'lastError'> | undefined,
 ): BgpFacts {
   const all = [...peers.values()];
   const announced = (intent?.announcements ?? []).map(({ prefix }) => {
@@ -151,7 +152,7 @@ export function factsOf(
     generation,
     listening: listener?.listening,
     listenError: listener?.listenError,
-    peers: all.map((peer) => peerFacts(peer, core, dropped)),
+    peers: all.map((peer) => ({ ...peerFacts(peer, core, dropped), ...range(peer) })),
     announced,
     routes: { ipv4: table('ipv4'), ipv6: table('ipv6') },
   };

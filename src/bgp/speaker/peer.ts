@@ -84,6 +84,8 @@ export class Peer {
   /** A session of this life was established once. */
   seen = false;
   since: number;
+  /** Name of the peer whose listen range it came from. */
+  readonly parent: string | undefined;
   /** Of a peer that is named by interface: who is there. */
   neighbour: LinkNeighbour | undefined;
   readonly #context: PeerContext;
@@ -99,8 +101,9 @@ export class Peer {
   #stale: StaleRoutes | undefined;
   #droppedBefore: DroppedSegments = nothingDropped;
 
-  constructor(intent: PeerIntent, rules: ImportRules, context: PeerContext) {
+  constructor(intent: PeerIntent, rules: ImportRules, context: PeerContext, parent?: string) {
     this.intent = intent;
+    this.parent = parent;
     this.rules = rules;
     this.#context = context;
     this.#news = new PeerNews(intent.name, context.modules);
@@ -124,7 +127,7 @@ export class Peer {
   /** Opens the session if the intent wants one and nothing holds it down. */
   start(local: Pick<BgpIntent, 'routerId'>, listener: Listener): void {
     const { intent, endpoint } = this;
-    if (!wantsSession(intent) || endpoint === undefined) return;
+    if (!wantsSession(intent) || endpoint === undefined || intent.listenRange !== undefined) return;
     const { modules } = this.#context;
     this.hold.obstacle(notConnected(intent, this.#context.view()));
     if (this.hold.why !== undefined) return;
@@ -159,6 +162,7 @@ export class Peer {
             ? intent
             : { ...intent, address: endpoint.address, sourceAddress: undefined },
         interface: endpoint.interface,
+        inRange: this.parent !== undefined,
         local: {
           routerId: local.routerId,
           capabilities: {
@@ -179,7 +183,7 @@ export class Peer {
       },
     );
     this.session = session;
-    this.#countDropsFromNow();
+    this.countDropsFromNow();
     if (!this.#context.isReading()) session.pause();
     session.start();
   }
@@ -206,7 +210,8 @@ export class Peer {
     return dropsBetween(this.#droppedBefore, now, expectedOf(this.intent));
   }
 
-  #countDropsFromNow(): void {
+  /** Its session, or its listen range, begins. */
+  countDropsFromNow(): void {
     this.#droppedBefore = this.#context.modules.droppedSegments?.() ?? nothingDropped;
   }
 
@@ -346,7 +351,7 @@ export class Peer {
 
   #leaveEstablished(): void {
     this.negotiated = undefined;
-    this.#countDropsFromNow();
+    this.countDropsFromNow();
     this.flaps++;
     this.since = this.#context.modules.wallClock();
     this.#awaited.clear();

@@ -35,7 +35,8 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   keepaliveTime: 'reset',
   ttlSecurity: 'reset',
   tcpAo: 'reset',
-  listenRange: 'reset',
+  // Whoever is no longer in it ends; the speaker sees to that.
+  listenRange: 'none',
   interface: 'reset',
   maxPrefixesWarning: 'none',
   maxPrefixesRestart: 'none',
@@ -68,6 +69,8 @@ export function changeOf(observed: PeerIntent, desired: PeerIntent): ChangeClass
   if (wantsSession(observed) !== wantsSession(desired)) return 'reset';
   // A connection that began without signatures cannot go on with them, nor the other way round: the peer would drop it.
   if ((observed.password === undefined) !== (desired.password === undefined)) return 'reset';
+  // One session becomes many, or many one.
+  if ((observed.listenRange === undefined) !== (desired.listenRange === undefined)) return 'reset';
   let severest: ChangeClass = 'none';
   for (const field of Object.keys(fieldClass) as (keyof PeerIntent)[]) {
     if (same(observed[field], desired[field])) continue;
@@ -76,10 +79,15 @@ export function changeOf(observed: PeerIntent, desired: PeerIntent): ChangeClass
   return severest;
 }
 
+export interface PeerChange {
+  readonly peer: PeerIntent;
+  readonly change: ChangeClass;
+}
+
 export interface PeerPlan {
   readonly removed: readonly string[];
   readonly added: readonly PeerIntent[];
-  readonly changed: readonly { readonly peer: PeerIntent; readonly change: ChangeClass }[];
+  readonly changed: readonly PeerChange[];
 }
 
 /** `observed` undefined: nothing is in force yet. */

@@ -44,6 +44,11 @@ export class StartWatch {
     this.#deadline = after(now, peerDeadline);
   }
 
+  /** Somebody came whom `waiting`, a range of addresses, stands for: it is waited for like those with a name. */
+  joins(waiting: string, peer: string, expected: readonly Family[]): void {
+    if (this.#waitingFor.has(waiting)) this.#waitingFor.set(peer, new Set(expected));
+  }
+
   get begun(): boolean {
     return this.#deadline !== undefined && this.#kernelSeen;
   }

@@ -7,6 +7,8 @@ import type { Colour } from '../output/text.ts';
 
 const sum = (counts: FamilyCounts): number => counts.ipv4 + counts.ipv6;
 const up = (peer: PeerAnswer): boolean => peer.state === 'Established';
+/** A range that waits for whoever comes lacks nothing. */
+const listens = (peer: PeerAnswer): boolean => peer.state === 'Listening';
 
 const stateText = (peer: PeerAnswer): string => {
   if (!peer.enabled) return 'Shutdown';
@@ -16,6 +18,7 @@ const stateText = (peer: PeerAnswer): string => {
 
 function stateColour(peer: PeerAnswer): Colour {
   if (up(peer)) return 'green';
+  if (listens(peer)) return 'dim';
   return peer.enabled && peer.drain !== 'down' ? 'red' : 'dim';
 }
 
@@ -82,5 +85,6 @@ function peerNotes(peer: PeerAnswer, now: number): readonly Note[] {
 export const peersAreFine = (peers: readonly PeerAnswer[]): boolean =>
   peers.every(
     (peer) =>
-      (up(peer) || !peer.enabled || peer.drain === 'down') && peer.conditions.every((c) => c.severity !== 'error'),
+      (up(peer) || listens(peer) || !peer.enabled || peer.drain === 'down') &&
+      peer.conditions.every((c) => c.severity !== 'error'),
   );

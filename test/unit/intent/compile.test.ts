@@ -156,6 +156,32 @@ describe('an unnumbered peer', () => {
   });
 });
 
+describe('a listen range', () => {
+  const range = (name: string, cidr: string): string =>
+    own('BGPPeer', name, `listenRange: { cidr: "${cidr}", limit: 4, insecure: true }, dynamicASN: External`);
+
+  test('has the prefix, no address, and is waited for', () => {
+    const result = compiled(node1, range('p', '192.0.2.0/24'));
+    const [peer] = result.intent.bgp?.peers ?? [];
+    assert.deepEqual(peer?.listenRange, { prefix: '192.0.2.0/24', limit: 4 });
+    assert.deepEqual([peer?.address, peer?.sourceAddress, peer?.passive], ['0.0.0.0', '192.0.2.11', true]);
+    assert.equal(messageOf(result, 'BGPPeer p'), 'node-1 has a session with whoever connects from 192.0.2.0/24.');
+    assert.equal(compiled(node1, range('p', '2001:db8::/64')).intent.bgp?.peers[0]?.address, '::');
+  });
+
+  test('is the only one with its prefix', () => {
+    const result = compiled(node1, range('b', '192.0.2.0/24'), range('a', '192.0.2.0/24'));
+    assert.deepEqual(peerNames(result), ['a']);
+    assert.match(messageOf(result, 'BGPPeer b'), /has the same listenRange 192\.0\.2\.0\/24 /);
+  });
+
+  test('that holds addresses of pods is held down', () => {
+    const result = compiled(node1, range('p', '10.60.0.0/16'));
+    assert.equal(reasonOf(result, 'BGPPeer p'), 'False PeerInOwnBlock');
+    assert.equal(peer(result, 'p').enabled, false);
+  });
+});
+
 describe('two peers with one address', () => {
   const byNode = own('BGPPeer', 'z-node', 'node: node-1, peerIP: 192.0.2.1, asNumber: 65100');
   const bySelector = own('BGPPeer', 'm-selector', 'nodeSelector: all(), peerIP: 192.0.2.1, asNumber: 65100');

@@ -288,6 +288,34 @@ describe('a session', () => {
   });
 });
 
+describe('a listen range', () => {
+  const range = own('BGPPeer', 'tor-a', 'listenRange: { cidr: 192.0.2.0/24, insecure: true }, asNumber: 65100');
+  const facts = (peers: number, established: number, changes: Partial<PeerFacts> = {}): Facts =>
+    session({
+      state: 'Idle',
+      range: { prefix: '192.0.2.0/24' as Prefix, peers, established, limit: 2, refused: 3 },
+      ...changes,
+    });
+  const rows: readonly (readonly [string, Facts, string, string, RegExp])[] = [
+    ['with sessions', facts(1, 1), 'Established', 'True Established', /^1 session from 192\.0\.2\.0\/24; /],
+    [
+      'with nobody',
+      facts(0, 0, { lastError: error('SESSION_BAD_PEER_AS', '192.0.2.7: another AS') }),
+      'Established',
+      'False NoNeighbour',
+      /^Nobody from 192\.0\.2\.0\/24 has a session\. Last error: 192\.0\.2\.7: another AS\. .*with AS 64512\.$/,
+    ],
+    ['with room', facts(1, 1), 'ListenRange', 'True ListenRangeOpen', /^1 of at most 2 peers/],
+    ['that is full', facts(2, 2), 'ListenRange', 'False ListenRangeFull', /\(3 connections so far\)\. Raise/],
+  ];
+  for (const [name, now, type, verdict, message] of rows)
+    test(name, () => {
+      const it = found(decide(node + range, now), 'BGPPeer tor-a', type);
+      assert.equal(`${it?.status} ${it?.reason}`, verdict);
+      assert.match(it?.message ?? '', message);
+    });
+});
+
 describe('an unnumbered session', () => {
   const unnumbered = own('BGPPeer', 'tor-a', 'interface: eth1, asNumber: 65100');
   const facts = (neighbour: Partial<NeighbourFacts>, changes: Partial<PeerFacts> = {}): Facts =>

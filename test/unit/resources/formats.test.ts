@@ -118,6 +118,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
   const becomes: Readonly<Record<string, keyof PeerIntent>> = {
     peerIP: 'address',
     interface: 'interface',
+    listenRange: 'listenRange',
     asNumber: 'peerAsn',
     dynamicASN: 'peerAsn',
     localASNumber: 'localAsn',

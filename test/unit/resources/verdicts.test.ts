@@ -134,16 +134,32 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       peer('peerIP: 192.0.2.1\ndynamicASN: external'),
       ['6: spec.dynamicASN: external is not known here; write External'],
     ],
-    ['no place', peer('asNumber: 65100'), ['4: spec: peerIP or interface must be there, and only one of them']],
+    [
+      'no place',
+      peer('asNumber: 65100'),
+      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+    ],
     [
       'explicit null',
       peer('peerIP: null\nasNumber: 65100'),
-      ['4: spec: peerIP or interface must be there, and only one of them'],
+      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
     ],
     [
       'two places',
       peer(`${good}interface: eth1`),
-      ['4: spec: peerIP or interface must be there, and only one of them'],
+      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+    ],
+    [
+      'a place and a range',
+      peer(`${good}listenRange: { cidr: 192.0.2.0/24, insecure: true }`),
+      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+    ],
+    [
+      'a range without a password',
+      peer('listenRange: { cidr: 192.0.2.0/24 }\ndynamicASN: External'),
+      [
+        '5: spec.listenRange: lets anyone connect who has an address in it; set password, or insecure: true if that is meant',
+      ],
     ],
     [
       'an interface of no name',
@@ -541,6 +557,7 @@ longLivedGracefulRestart: {staleTime: 24h, families: [ipv6]}
 adminState: Down`),
     ],
     ['an unnumbered peer', peer('interface: enp1s0f0np0.100\ndynamicASN: External')],
+    ['a listen range', peer('listenRange: { cidr: 192.0.2.0/24, insecure: true }\ndynamicASN: External')],
     ['loopback peer', peer('peerIP: 127.0.0.1:1179\nasNumber: 65100')],
     ['JSON with tabs', JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'x' } }, null, '\t')],
     ['comments alone', '# nothing yet\n'],

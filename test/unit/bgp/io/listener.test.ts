@@ -1,17 +1,24 @@
 import assert from 'node:assert/strict';
-import { createServer } from 'node:net';
+import { type Socket, connect, createServer } from 'node:net';
 import { afterEach, describe as suite, test } from 'node:test';
-import type { IpAddress } from '#lib/ip.ts';
-import { seconds } from '#lib/time.ts';
+import type { IpAddress, Prefix } from '#lib/ip.ts';
+import { seconds, systemClock } from '#lib/time.ts';
+import type { BgpFacts } from '#bgp/engine.ts';
+import { createSpeaker } from '#bgp/speaker.ts';
 import { type Listener, createListener } from '#bgp/io/listener.ts';
 import { dropsBetween, nothingDropped, parseDroppedSegments, readDroppedSegments } from '#bgp/io/dropped-segments.ts';
 import { connectTcp } from '#bgp/io/tcp-socket.ts';
 import { closeDescriptor, openTcpSocket } from '#linux/socket.ts';
 import { supportsTcpAo } from '#linux/tcp-ao.ts';
 import { manualClock } from '../../../support/manual-clock.ts';
+import { eventually } from '../../../support/netns.ts';
+import { intent, ip, peerIntent } from '../speaker/network.ts';
 
 const open: Listener[] = [];
+/** Of both ends. */
+const sockets: Socket[] = [];
 afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
   await Promise.all(open.splice(0).map((listener) => listener.close()));
 });
 
@@ -176,5 +183,110 @@ suite('counters of dropped segments', () => {
 
   test('are read from this kernel', () => {
     assert.ok(Number.isInteger(readDroppedSegments().hopLimit));
+  });
+});
+
+suite('a range', () => {
+  const connectFrom = async (listener: Listener, from: string): Promise<'open' | 'closed'> => {
+    const socket = connect({ host: '127.0.0.1', port: listener.listening ?? 0, localAddress: from });
+    sockets.push(socket);
+    return await new Promise((resolve) => {
+      socket.on('data', () => resolve('open'));
+      socket.on('close', () => resolve('closed'));
+      socket.on('error', () => resolve('closed'));
+    });
+  };
+  /** Whoever is let in hears one octet. */
+  const welcome = (accepted: string[], who: string) => (socket: Socket) => {
+    accepted.push(who);
+    sockets.push(socket);
+    socket.write('.');
+  };
+
+  test('lets in whom it admits; a registered peer comes before it, and the longest range before others', async () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const accepted: string[] = [];
+    const range = (prefix: string, admits: boolean) =>
+      listener.registerRange({
+        prefix: prefix as Prefix,
+        password: undefined,
+        minimumHopLimit: undefined,
+        admit: (address) =>
+          admits &&
+          listener.register({ ...peer(address), inRange: true, accept: welcome(accepted, `${prefix} ${address}`) }).ok,
+      });
+    const wide = range('127.0.8.0/21', true);
+    range('127.0.9.0/24', false);
+    assert.ok(listener.register({ ...peer('127.0.9.1'), accept: welcome(accepted, 'configured') }).ok);
+    assert.equal(await connectFrom(listener, '127.0.8.1'), 'open');
+    assert.equal(await connectFrom(listener, '127.0.9.1'), 'open');
+    assert.equal(await connectFrom(listener, '127.0.9.2'), 'closed');
+    assert.equal(await connectFrom(listener, '127.0.16.1'), 'closed');
+    assert.deepEqual(accepted, ['127.0.8.0/21 127.0.8.1', 'configured']);
+    wide.close();
+    assert.equal(await connectFrom(listener, '127.0.8.2'), 'closed');
+    assert.equal(listener.refused.unknownAddress, 2);
+  });
+
+  test('refuses all when the kernel does not take its key', async () => {
+    const listener = createListener({ port: 0 }, { clock: manualClock(), changed: () => undefined });
+    open.push(listener);
+    const admit = (): boolean => assert.fail('admitted without the key');
+    const registered = listener.registerRange({
+      prefix: '127.0.8.0/24' as Prefix,
+      password: 'x'.repeat(81),
+      minimumHopLimit: undefined,
+      admit,
+    });
+    assert.equal(registered.problem?.code, 'SESSION_MD5_UNAVAILABLE');
+    assert.equal(await connectFrom(listener, '127.0.8.1'), 'closed');
+    assert.equal(listener.refused.key, 1);
+  });
+
+  test('two hundred connections that say nothing: the limit is kept, and when they go nothing is left', async () => {
+    let facts: BgpFacts | undefined;
+    const speaker = createSpeaker(
+      { restarted: false, forwardingPreserved: [] },
+      {
+        clock: systemClock,
+        wallClock: Date.now,
+        random: Math.random,
+        outputs: { fib: () => undefined, event: () => undefined, facts: (now) => (facts = now) },
+      },
+    );
+    const listenRange = { prefix: '127.0.8.0/24' as Prefix, limit: 16 };
+    const sixteen = () => facts?.peers.find(({ range }) => range !== undefined)?.range;
+    try {
+      speaker.apply(
+        intent({
+          listenPort: 0,
+          peers: [peerIntent({ name: 'rack', address: ip('0.0.0.0'), listenRange, ebgpMultihop: 2 })],
+        }),
+        1,
+      );
+      const port = await eventually('a port', () => facts?.listening);
+      for (let i = 1; i <= 200; i++) {
+        const socket = connect({ host: '127.0.0.1', port, localAddress: `127.0.8.${i}` });
+        socket.on('error', () => undefined);
+        sockets.push(socket);
+        // No more at a time than the kernel holds for us: whoever it drops comes seconds later.
+        if (i % 50 === 0)
+          await eventually(
+            `${i} to be counted`,
+            () => (sixteen()?.refused ?? 0) + (sixteen()?.peers ?? 0) === i,
+            20_000,
+          );
+      }
+      assert.deepEqual(sixteen(), { ...listenRange, peers: 16, established: 0, refused: 184 });
+      for (const socket of sockets.splice(0)) socket.destroy();
+      await eventually('nobody', () => sixteen()?.peers === 0);
+      assert.deepEqual(
+        facts?.peers.map(({ name }) => name),
+        ['rack'],
+      );
+    } finally {
+      await speaker.stop('silent');
+    }
   });
 });

@@ -3,7 +3,7 @@
  * codec, a clock that only moves when told. Everything runs in `settle`, in a fixed order.
  */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
-import { addressBytes, prefixOf } from '#lib/ip.ts';
+import { addressBytes, contains, prefixOf } from '#lib/ip.ts';
 import type { Clock, Instant } from '#lib/time.ts';
 import { instant, seconds } from '#lib/time.ts';
 import { type BgpFacts, type BgpIntent, type PeerIntent, type RouteRow, isExternal } from '#bgp/engine.ts';
@@ -15,7 +15,7 @@ import type { SessionDown } from '#bgp/io/session-port.ts';
 import { createDiscovery } from '#bgp/discovery/io/discovery.ts';
 import type { Icmp6Datagram, Icmp6Port } from '#bgp/discovery/io/icmp6-port.ts';
 import { nothingDropped } from '#bgp/io/dropped-segments.ts';
-import type { Listener } from '#bgp/io/listener.ts';
+import type { ExpectedRange, Listener } from '#bgp/io/listener.ts';
 import type { SessionState } from '#bgp/engine.ts';
 import { AFI, HEADER_BYTES, SAFI_UNICAST } from '#bgp/wire/codes.ts';
 import type { Capability, Reset, WireContext } from '#bgp/wire/messages.ts';
@@ -169,15 +169,24 @@ export class FakeSession implements Session {
   }
 }
 
-const noListener: Listener = {
+const listenerOf = (node: Node): Listener => ({
   listening: 179,
   listenError: undefined,
   refused: { unknownAddress: 0, interface: 0, key: 0 },
   register: () => {
     throw new Error('fake sessions do not register');
   },
+  registerRange: (range) => {
+    node.ranges.add(range);
+    node.rangeKeys.push(range.password);
+    return {
+      problem: undefined,
+      setPassword: (password) => void node.rangeKeys.push(password),
+      close: () => void node.ranges.delete(range),
+    };
+  },
   close: async () => {},
-};
+});
 
 export interface Row {
   readonly prefix: Prefix;
@@ -198,6 +207,9 @@ export class Node {
   /** What this node's kernel counts. */
   dropped = nothingDropped;
   readonly sessions: FakeSession[] = [];
+  readonly ranges = new Set<ExpectedRange>();
+  /** Keys that were put onto the listener for ranges. */
+  readonly rangeKeys: (string | undefined)[] = [];
 
   constructor(network: Network, name: string, restart: SpeakerOptions) {
     this.name = name;
@@ -223,7 +235,7 @@ export class Node {
         this.sessions.push(session);
         return session;
       },
-      createListener: () => noListener,
+      createListener: () => listenerOf(this),
       createDiscovery: (modules) => createDiscovery(modules, (received) => network.icmp6(this, received)),
     });
   }
@@ -241,6 +253,11 @@ export class Node {
       else this.kernel.set(prefix, members);
     }
     for (const id of update.releasedGroups) this.groups.delete(id);
+  }
+
+  /** Somebody connects from this address: whether it is let in; `undefined`: no range holds it. */
+  arrives(address: string): boolean | undefined {
+    return [...this.ranges].find((range) => contains(range.prefix, ip(address)))?.admit(ip(address));
   }
 
   confirm(): void {

@@ -49,7 +49,12 @@ const rowsOfFields: { readonly [F in keyof PeerIntent]-?: Row<F> } = {
   keepaliveTime: { class: 'reset', to: seconds(10) },
   ttlSecurity: { class: 'reset', to: 1 },
   tcpAo: { class: 'reset', to: [tcpAoKey] },
-  listenRange: { class: 'reset', to: { prefix: prefix('192.0.2.0/24'), limit: 1 } },
+  listenRange: {
+    class: 'none',
+    from: { listenRange: { prefix: prefix('192.0.2.0/24'), limit: 2 } },
+    to: { prefix: prefix('192.0.2.0/24'), limit: 1 },
+    notLive: 'its sessions are peers of their own: listen-ranges.test.ts',
+  },
   interface: {
     class: 'reset',
     to: 'eth0',
@@ -162,7 +167,7 @@ test('few fields are beyond the simulated network', () => {
   const notLive = Object.entries(rowsOfFields).filter(([, { notLive: why }]) => why !== undefined);
   assert.deepEqual(
     notLive.map(([field]) => field),
-    ['name', 'interface'],
+    ['name', 'listenRange', 'interface'],
   );
 });
 
@@ -170,6 +175,7 @@ const rows: readonly (readonly [string, Partial<PeerIntent>, ChangeClass])[] = [
   ['nothing', {}, 'none'],
   ['equal values that are other objects', { families: ['ipv4', 'ipv6'], filters: [] }, 'none'],
   ['password, from none', { password: 'x' }, 'reset'],
+  ['listenRange, from none', { listenRange: { prefix: prefix('192.0.2.0/24'), limit: 1 } }, 'reset'],
   ['drain to its last step', { drain: 'down' }, 'reset'],
   ['the severest of several', { importPolicy: 'None', peerAsn: asn(1) }, 'reset'],
 ];
