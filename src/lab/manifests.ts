@@ -38,6 +38,8 @@ export interface PeerManifest {
   readonly name: string;
   readonly address: IpAddress;
   readonly interface?: string;
+  /** Instead of the address. */
+  readonly listenRange?: { readonly cidr: string; readonly limit: number };
   /** `External`: whatever the peer says. */
   readonly asn: Asn | 'External';
   readonly families: readonly Family[];
@@ -59,13 +61,17 @@ export function bgpPeer(it: PeerManifest): string {
     'kind: BGPPeer',
     `metadata: { name: ${it.name} }`,
     'spec:',
-    it.interface === undefined ? `  peerIP: "${it.address}"` : `  interface: ${JSON.stringify(it.interface)}`,
+    it.listenRange !== undefined
+      ? `  listenRange: { cidr: ${it.listenRange.cidr}, limit: ${it.listenRange.limit} }`
+      : it.interface === undefined
+        ? `  peerIP: "${it.address}"`
+        : `  interface: ${JSON.stringify(it.interface)}`,
     it.asn === 'External' ? '  dynamicASN: External' : `  asNumber: ${it.asn}`,
     `  families: [${it.families.join(', ')}]`,
     `  holdTime: ${it.holdTimeSeconds}s`,
     '  connectTime: 1s',
     // The session runs between the addresses of the link, not from the node's own.
-    it.interface !== undefined
+    it.interface !== undefined || it.listenRange !== undefined
       ? undefined
       : it.ebgpMultihop === undefined
         ? '  sourceAddress: None'

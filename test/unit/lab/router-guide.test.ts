@@ -98,6 +98,15 @@ const blocks: Readonly<Record<string, string>> = {
     families,
     holdTimeSeconds: HOLD_TIME_SECONDS,
   }),
+  'peer-rack.yaml, dynamic': bgpPeer({
+    name: 'rack',
+    address: '::' as IpAddress,
+    listenRange: { cidr: '192.0.2.0/24', limit: 4 },
+    asn: 'External',
+    families,
+    holdTimeSeconds: HOLD_TIME_SECONDS,
+    passwordKey: 'rack',
+  }),
   'bgp.yaml': bgpConfiguration({ asn: 64601 as Asn, importPolicy: 'DefaultRoute', nodeAddresses: true }),
   'peer-tor-a.yaml': bgpPeer({
     name: 'tor-a',
