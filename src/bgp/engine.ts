@@ -15,6 +15,10 @@ export type PeerAsn = Asn | 'external' | 'internal';
 export const isExternal = ({ peerAsn, localAsn }: Pick<PeerIntent, 'peerAsn' | 'localAsn'>): boolean =>
   peerAsn !== 'internal' && peerAsn !== localAsn;
 
+/** Whether the peer is to have a session at all. */
+export const wantsSession = ({ enabled, drain }: Pick<PeerIntent, 'enabled' | 'drain'>): boolean =>
+  enabled && drain !== 'down';
+
 export type ImportPolicy = 'None' | 'DefaultRoute' | 'All';
 
 export interface BgpIntent {

@@ -1,4 +1,5 @@
 /** `flatroute drain` and `undrain`: traffic away from peers before work on a router or a node, and back afterwards. */
+import { longestDrainWait } from '#intent/drain.ts';
 import type { PeerAnswer } from '#status/answers.ts';
 import type { AgentClient } from './client.ts';
 import { type Command, EXIT_FINE, EXIT_USAGE, EXIT_WRONG } from './command.ts';
@@ -6,7 +7,6 @@ import type { CliIo } from './io.ts';
 import { connect, pause, socketOption } from './query.ts';
 
 const LOOK_MILLISECONDS = 200;
-const longestWait = 600;
 
 const names = {
   name: 'PEER',
@@ -33,8 +33,8 @@ export const drainSpec: Command = {
   run: async (parsed, io) => {
     const text = parsed.values.get('wait') ?? '5';
     const wait = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-    if (!(wait <= longestWait)) {
-      io.err(`flatroute: --wait ${text} is no number of seconds from 0 to ${longestWait}\n`);
+    if (!(wait <= longestDrainWait)) {
+      io.err(`flatroute: --wait ${text} is no number of seconds from 0 to ${longestDrainWait}\n`);
       return EXIT_USAGE;
     }
     const client = await connect(parsed, io);

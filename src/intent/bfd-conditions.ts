@@ -1,9 +1,8 @@
 /** Conditions of BFD: does its process run, and is the path to each peer watched. */
-import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import { type PeerFacts, type PeerIntent, wantsSession } from '#bgp/engine.ts';
 import type { ObservedBfdSession } from '#bgp/bfd/control-messages.ts';
 import { type BfdFacts, bfdSessionsOf, diagnosticText, noBfd } from '#bgp/bfd/facts.ts';
 import { toSeconds } from '#lib/time.ts';
-import { isWatchable } from './bfd.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
@@ -17,11 +16,11 @@ export function bfdConditions(compiled: Compiled, facts: Facts): Condition[] {
   const found: Condition[] = [];
   peers.forEach((peer, i) => {
     const missing = compiled.peers[i]?.missingProfile;
-    if (!isWatchable(peer) || (peer.bfd === undefined && missing === undefined)) return;
+    if (!wantsSession(peer) || (peer.bfd === undefined && missing === undefined)) return;
     const verdict = missing === undefined ? watched(peer, observed, bfd) : profileMissing(peer, missing);
     found.push({ kind: 'BGPPeer', name: peer.name, type: 'BFDUp', ...verdict });
   });
-  if (peers.some((peer) => isWatchable(peer) && peer.bfd !== undefined))
+  if (peers.some((peer) => wantsSession(peer) && peer.bfd !== undefined))
     found.push({ kind: 'Node', name: compiled.nodeName, type: 'BFDReady', ...ready(bfd) });
   return found;
 }

@@ -4,10 +4,9 @@
  * knows its address.
  */
 import type { DesiredBfdSession } from '#bgp/bfd/control-messages.ts';
-import { type BgpIntent, type PeerFacts, type PeerIntent, isExternal } from '#bgp/engine.ts';
+import { type BgpIntent, type PeerFacts, type PeerIntent, isExternal, wantsSession } from '#bgp/engine.ts';
 import type { NextHop } from '#dataplane/fib/route.ts';
-import { familyOf, type IpAddress } from '#lib/ip.ts';
-import { isWatchable } from './bfd.ts';
+import { type IpAddress, familyOf, isLinkLocal, unspecifiedAddress } from '#lib/ip.ts';
 import type { Facts } from './node-intent.ts';
 
 export interface BfdPlan {
@@ -28,7 +27,8 @@ export function planBfd(intent: BgpIntent | undefined, facts: Facts, options: Bf
   const keep: string[] = [];
   const ids = new Map((facts.kernel?.nexthops ?? []).map((row) => [hopKey(row), row.id]));
   for (const peer of intent?.peers ?? []) {
-    if (!isWatchable(peer) || peer.bfd === undefined) continue;
+    // One that is held down is not watched: its router may well be switched off.
+    if (!wantsSession(peer) || peer.bfd === undefined) continue;
     const all = facts.bgp?.peers ?? [];
     const known = isFixed(peer)
       ? [all.find(({ name }) => name === peer.name)]
@@ -44,7 +44,7 @@ const hopKey = ({ gateway, interfaceIndex }: NextHop): string => `${gateway}%${i
 
 const isFixed = (peer: PeerIntent): boolean => peer.listenRange === undefined && peer.interface === undefined;
 
-const isUnspecified = (address: IpAddress): boolean => address === '0.0.0.0' || address === '::';
+const isUnspecified = (address: IpAddress): boolean => address === unspecifiedAddress(familyOf(address));
 
 function sessionOf(
   peer: PeerIntent,
@@ -75,5 +75,3 @@ function sessionOf(
     administrativelyDown: false,
   };
 }
-
-const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(address);

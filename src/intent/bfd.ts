@@ -10,9 +10,6 @@ export interface PeerBfd {
   readonly missing: string | undefined;
 }
 
-/** Whether the peer's session is one to be watched: not one that is held down, whose router may well be switched off. */
-export const isWatchable = ({ enabled, drain }: PeerIntent): boolean => enabled && drain !== 'down';
-
 export function bfdOf(
   { spec }: BGPPeer,
   profiles: readonly BFDProfile[],

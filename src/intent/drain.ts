@@ -2,6 +2,9 @@
 import type { DrainStep } from '#bgp/engine.ts';
 import type { NodeIntent } from './node-intent.ts';
 
+/** Seconds that `flatroute drain --wait` may ask for. */
+export const longestDrainWait = 600;
+
 /** In the place of a peer's name: every peer of the node. */
 export const EVERY_PEER = '*';
 

@@ -3,7 +3,7 @@
  * down: never opened without its password, never unfiltered, and the others are untouched.
  */
 import { type PeerAsn, type PeerIntent, isExternal } from '#bgp/engine.ts';
-import { contains, familyOf, overlaps } from '#lib/ip.ts';
+import { contains, familyOf, overlaps, unspecifiedAddress } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { defaultMaxPrefixes, defaultRestartAfter, defaultWarningPercent } from '#resources/bgp-peer.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
@@ -43,7 +43,7 @@ const placeOf = ({ spec }: BGPPeer): string =>
     : `whoever connects from ${spec.listenRange.cidr}`;
 
 const unspecified = ({ listenRange }: BGPPeer['spec']): IpAddress =>
-  (listenRange !== undefined && familyOf(listenRange.cidr) === 'ipv4' ? '0.0.0.0' : '::') as IpAddress;
+  unspecifiedAddress(listenRange === undefined ? 'ipv6' : familyOf(listenRange.cidr));
 
 const byNode = ['by node', 'by selector', 'for every node'] as const;
 

@@ -110,6 +110,9 @@ export function parseAddress(text: string): IpAddress | undefined {
 
 export const familyOf = (value: IpAddress | Prefix): Family => (value.includes(':') ? 'ipv6' : 'ipv4');
 
+/** Any address of the family, or none yet. */
+export const unspecifiedAddress = (family: Family): IpAddress => (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress;
+
 /** fe80::/10, told by the canonical text because every received next hop is asked. */
 export const isLinkLocal = (address: IpAddress): boolean => /^fe[89ab][0-9a-f]:/.test(address);
 

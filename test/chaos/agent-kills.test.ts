@@ -13,6 +13,7 @@ import { Lab } from '#lab/lab.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
+import { seededRandom } from '../support/random.ts';
 
 const kills = Number(process.env['FLATROUTE_KILLS'] ?? 100);
 const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
@@ -21,17 +22,6 @@ const workers = 4;
 const plugin = resolve('build/flatroute-cni');
 const conf = '{"cniVersion":"1.0.0","name":"flatroute","type":"flatroute"}';
 const capacity = 62;
-
-/** A small generator with a seed (xorshift), so that a failing run can be run again. */
-function randomOf(start: number): () => number {
-  let state = start | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 0x1_0000_0000;
-  };
-}
 
 interface PodState {
   readonly name: string;
@@ -133,7 +123,7 @@ test(`${kills} kills of the agent while pods come and go lose, double and leak n
   timeout: 1_200_000,
 }, async (t) => {
   t.diagnostic(`FLATROUTE_SEED=${seed} FLATROUTE_KILLS=${kills}`);
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   await using lab = await Lab.create('chaos');
   const node = await lab.addHost('node-1', { forwarding: true, loopback: [] });
   await node.ip(['address add 192.0.2.11/32 dev lo', 'address add 2001:db8::11/128 dev lo nodad']);
@@ -168,7 +158,7 @@ spec: { asNumber: 65001 }
   let cut = 0;
   const worker = async (mine: readonly PodState[]): Promise<void> => {
     while (!stop) {
-      const pod = mine[Math.floor(random() * mine.length)];
+      const pod = mine[random.below(mine.length)];
       if (pod === undefined) return;
       calls++;
       if (pod.addresses === undefined && !pod.unknown) {
@@ -194,7 +184,7 @@ spec: { asNumber: 65001 }
   try {
     for (let kill = 0; kill < kills; kill++) {
       // Some kills hit the start itself, most hit an agent at work.
-      await delay(random() < 0.25 ? random() * 400 : 400 + random() * 900);
+      await delay(random.unit() < 0.25 ? random.unit() * 400 : 400 + random.unit() * 900);
       agent.kill('SIGKILL');
       await agent.exited;
       agent = await node.spawn(agentWords, { log: 'agent' });

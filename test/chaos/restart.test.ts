@@ -15,22 +15,12 @@ import { found, notYet, waitFor } from '#lab/wait.ts';
 import { cannotRun } from '../interop/two-routers.ts';
 import { Rack } from '../support/rack.ts';
 import { Streams, assertNothingLost, clock } from '../support/streams.ts';
+import { seededRandom } from '../support/random.ts';
 
 /** Without a number: some without BFD, and one with each way of it. */
 const wantedKills = process.env['FLATROUTE_KILLS'];
 const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
 const RATE = 1000;
-
-/** A small generator with a seed (xorshift), so that a failing run can be run again. */
-function randomOf(start: number): () => number {
-  let state = start | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 0x1_0000_0000;
-  };
-}
 
 /** Both routers, once BFD is up with them. */
 const watched = async (rack: Rack): Promise<readonly PeerView[]> =>
@@ -59,7 +49,7 @@ for (const [name, kind, bfd] of variants) {
     test(`${kills} kills of the agent and an upgrade lose no packet (seed ${seed})`, {
       timeout: 900_000,
     }, async (t) => {
-      const random = randomOf(seed);
+      const random = seededRandom(seed);
       await using rack = await Rack.create(kind, bfd === undefined ? {} : { bfd });
       if (bfd !== undefined) await watched(rack);
       const pid = await rack.agent.bfdPid();
@@ -69,25 +59,25 @@ for (const [name, kind, bfd] of variants) {
       const timeline: string[] = [];
       const happened = (what: string): void => void timeline.push(`${clock(Date.now())} ${what}`);
       for (let kill = 1; kill <= kills; kill++) {
-        await delay(random() * 800);
+        await delay(random.unit() * 800);
         // One router is slow: the other's routes are there long before. With BFD that is a dead one, which is not tried here.
         const slow = bfd === undefined ? rack.routers[kill % 4] : undefined;
         await slow?.signal('SIGSTOP');
         happened(`kill ${kill}${slow === undefined ? '' : `, ${slow.host.name} is slow`}`);
         await rack.agent.stop('SIGKILL');
-        if (random() < 0.25) {
+        if (random.unit() < 0.25) {
           // The next one dies at once as well, before it has said a word.
           await rack.agent.launch();
-          await delay(random() * 50);
+          await delay(random.unit() * 50);
           await rack.agent.stop('SIGKILL');
           happened('killed again while it started');
         }
         // Nobody starts it again for a while.
-        else await delay(random() * 500);
+        else await delay(random.unit() * 500);
         await rack.agent.start();
         if (slow !== undefined) {
           await rack.restored(rack.routers.filter((router) => router !== slow));
-          await delay(random() * 300);
+          await delay(random.unit() * 300);
           await slow.signal('SIGCONT');
         }
         await rack.restored();

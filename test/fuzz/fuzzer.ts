@@ -5,7 +5,7 @@
  */
 import { Coverage } from './coverage.ts';
 import { mutate } from './mutate.ts';
-import { seededRandom } from './random.ts';
+import { seededRandom } from '../support/random.ts';
 import type { Target } from './target.ts';
 
 export interface Crash {

@@ -2,7 +2,7 @@
  * New inputs from old ones. Besides flips, cuts and copies it knows what binary protocols are made of: length fields that lie
  * by a little, boundary values of 8, 16 and 32 bits, a piece of another input in the middle of this one.
  */
-import type { Random } from './random.ts';
+import type { Random } from '../support/random.ts';
 
 const edges = [0, 1, 2, 3, 4, 7, 8, 15, 16, 19, 23, 24, 31, 32, 33, 63, 64, 127, 128, 129, 192, 240, 254, 255];
 const wideEdges = [0, 1, 18, 19, 4095, 4096, 4097, 0x7fff, 0x8000, 23456, 0xfffe, 0xffff];

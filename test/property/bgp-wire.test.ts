@@ -27,6 +27,7 @@ import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { addressBits, addressFromBytes, prefixOf } from '#lib/ip.ts';
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { asn, octets, pathAttributes, peerAsn, prefix, record, segment, u32 } from '../support/path-attributes.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 // Without this, fast-check makes short arrays only, whatever their maximum is.
 fc.configureGlobal({ defaultSizeToMaxWhenMaxSpecified: true });
@@ -125,20 +126,9 @@ describe('path attributes', () => {
 });
 
 const blank: PathAttributes = {
-  origin: 0,
-  asPath: [],
+  ...noAttributes,
   nextHop: '10.0.0.1' as IpAddress,
-  med: undefined,
   localPref: 100,
-  atomicAggregate: false,
-  aggregator: undefined,
-  communities: [],
-  originatorId: undefined,
-  clusterList: [],
-  extendedCommunities: [],
-  largeCommunities: [],
-  onlyToCustomer: undefined,
-  unknown: [],
 };
 
 /** Every prefix of every message, in order, by what the message says of it. */

@@ -16,6 +16,7 @@ import { NextHops } from '#bgp/rib/next-hops.ts';
 import type { NlriBlock } from '#bgp/wire/messages.ts';
 import { nlriOf } from '#bgp/wire/nlri.ts';
 import { kernelView, rowsOf } from '../unit/bgp/speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const prefixes = Array.from({ length: 12 }, (_, i) => `10.${i}.0.0/16` as Prefix);
 const peerCount = 4;
@@ -105,20 +106,8 @@ class Real {
     kind: 'accept',
     discarded: [],
     attributes: {
-      origin: 0,
-      asPath: [],
-      nextHop: undefined,
-      med: undefined,
+      ...noAttributes,
       localPref: 100 + (bytes[0] ?? 0),
-      atomicAggregate: false,
-      aggregator: undefined,
-      communities: [],
-      originatorId: undefined,
-      clusterList: [],
-      extendedCommunities: [],
-      largeCommunities: [],
-      onlyToCustomer: undefined,
-      unknown: [],
     },
   }));
   readonly nextHops = new NextHops();

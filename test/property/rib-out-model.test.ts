@@ -17,6 +17,7 @@ import type { PathAttributes, WireContext } from '#bgp/wire/messages.ts';
 import { nlriOf, routesOf } from '#bgp/wire/nlri.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
 import { intent, kernelView, peerIntent } from '../unit/bgp/speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const prefixes = Array.from({ length: 10 }, (_, i) => `10.${i}.0.0/16` as Prefix);
 /** What a source is: its AS, and whether it gives identifiers. The first two have one AS, so their paths may look alike. */
@@ -41,23 +42,6 @@ const readContext = (paths: number | undefined): WireContext => ({
   peerAsn: 65001 as Asn,
   addPath: paths === undefined ? undefined : { receive: ['ipv4'], send: [] },
 });
-const blank: PathAttributes = {
-  origin: 0,
-  asPath: [],
-  nextHop: undefined,
-  med: undefined,
-  localPref: undefined,
-  atomicAggregate: false,
-  aggregator: undefined,
-  communities: [],
-  originatorId: undefined,
-  clusterList: [],
-  extendedCommunities: [],
-  largeCommunities: [],
-  onlyToCustomer: undefined,
-  unknown: [],
-};
-
 type Operation =
   | { readonly kind: 'announce'; readonly source: number; readonly routes: readonly Route[]; readonly length: number }
   | { readonly kind: 'withdraw'; readonly source: number; readonly routes: readonly Route[] }
@@ -270,7 +254,7 @@ class Real {
         const asns = Array.from({ length: step.length }, () => asn);
         const context: WireContext = { ...contextOf(undefined), peerAsn: asn as Asn };
         const bytes = encodeAttributes(
-          { ...blank, asPath: [{ type: 2, asns }], nextHop: '192.0.2.10' as IpAddress },
+          { ...noAttributes, asPath: [{ type: 2, asns }], nextHop: '192.0.2.10' as IpAddress },
           context,
         );
         const stored = core.attributes.intern(core.attributes.scope(context, true), bytes);

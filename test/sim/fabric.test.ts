@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Prefix } from '#lib/ip.ts';
-import { seededRandom } from '../fuzz/random.ts';
+import { seededRandom } from '../support/random.ts';
 import { expectedTables } from './expected.ts';
 import { Fabric, type Host } from './fabric.ts';
 
@@ -49,15 +49,15 @@ function misfortune(fabric: Fabric, said: string[]): void {
     case 1:
       tell(`${name} is cut`);
       link.link.cut = true;
-      return fabric.after(lasts, () => link.link.mend());
+      return void fabric.clock.after(lasts, () => link.link.mend());
     case 2:
       tell(`${name} loses every third message`);
       link.link.loss = 0.3;
-      return fabric.after(lasts, () => (link.link.loss = 0));
+      return void fabric.clock.after(lasts, () => (link.link.loss = 0));
     case 3:
       tell(`${name} is slow`);
       link.link.delay = 1 + random.below(3000);
-      return fabric.after(lasts, () => (link.link.delay = 1));
+      return void fabric.clock.after(lasts, () => (link.link.delay = 1));
     case 4:
       tell(`${name} has no carrier`);
       return carrier(fabric, link, lasts);
@@ -78,7 +78,7 @@ function carrier(fabric: Fabric, { link, ends, hosts }: Fabric['links'][number],
   };
   link.cut = true;
   set(false);
-  fabric.after(lasts, () => {
+  fabric.clock.after(lasts, () => {
     link.mend();
     set(true);
   });
@@ -88,7 +88,7 @@ function die(fabric: Fabric, host: Host, how: 'crash' | 'power', lasts: number, 
   if (!host.alive) return;
   tell(`${host.name}: ${how}`);
   host.die(how);
-  fabric.after(lasts, () => host.boot(how === 'crash'));
+  fabric.clock.after(lasts, () => host.boot(how === 'crash'));
 }
 
 /** A node announces more or less: something of its own, or what others announce as well. */

@@ -4,7 +4,7 @@
  */
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { hostPrefix } from '#lib/ip.ts';
-import { instant, seconds } from '#lib/time.ts';
+import { seconds } from '#lib/time.ts';
 import type { BgpFacts, BgpIntent, PeerIntent } from '#bgp/engine.ts';
 import { nothingDropped } from '#bgp/io/dropped-segments.ts';
 import type { Listener } from '#bgp/io/listener.ts';
@@ -14,7 +14,8 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import { intent, kernelView, peerIntent, rowsOf } from '../unit/bgp/speaker/network.ts';
 import { VirtualClock } from './clock.ts';
 import { SimulatedSession } from './session.ts';
-import { Addresses, Link, type Random } from './wire.ts';
+import type { Random } from '../support/random.ts';
+import { Addresses, Link } from './wire.ts';
 
 const noListener: Listener = {
   listening: 179,
@@ -238,9 +239,5 @@ export class Fabric {
 
   async advance(milliseconds: number): Promise<void> {
     await this.clock.runUntil(this.clock.now() + milliseconds);
-  }
-
-  after(milliseconds: number, work: () => void): void {
-    this.clock.at(instant(this.clock.now() + milliseconds), work);
   }
 }

@@ -16,10 +16,8 @@ import {
   sessionStateOf,
 } from '#bgp/session/state.ts';
 import { MessageStream } from '#bgp/wire/framing.ts';
-import { encodeKeepalive, decodeMessage } from '#bgp/wire/message.ts';
+import { decodeMessage, encodeMessage } from '#bgp/wire/message.ts';
 import type { Reset } from '#bgp/wire/messages.ts';
-import { encodeNotification } from '#bgp/wire/notification.ts';
-import { encodeOpen } from '#bgp/wire/open.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
 import type { Addresses, End } from './wire.ts';
 
@@ -189,14 +187,7 @@ export class SimulatedSession implements Session {
         return attached?.end.close();
       }
       case 'send': {
-        const { message } = effect;
-        const bytes =
-          message.kind === 'open'
-            ? encodeOpen(message)
-            : message.kind === 'keepalive'
-              ? encodeKeepalive()
-              : encodeNotification(message);
-        return this.#write(effect.connection, bytes);
+        return this.#write(effect.connection, encodeMessage(effect.message));
       }
       case 'sessionUp':
         return this.#up(effect.connection, effect.agreement);

@@ -4,13 +4,8 @@
  */
 import type { IpAddress } from '#lib/ip.ts';
 import { instant } from '#lib/time.ts';
+import type { Random } from '../support/random.ts';
 import type { VirtualClock } from './clock.ts';
-
-export interface Random {
-  /** 0 (inclusive) to 1 (exclusive). */
-  unit(): number;
-  below(bound: number): number;
-}
 
 export class Link {
   cut = false;
@@ -59,7 +54,7 @@ export class End {
       const { other } = this;
       if (other?.open === true) other.handlers?.octets(copy);
       // Nobody there any more: the kernel answers with RST.
-      else this.travelBack(() => this.lost());
+      else this.travel(() => this.lost());
     });
   }
 
@@ -85,18 +80,10 @@ export class End {
     handlers?.gone(refused);
   }
 
-  /** Toward the other end. */
+  /** `arrive` happens at the other end, or here after what was sent has got an answer. */
   travel(arrive: () => void): void {
-    this.#go(arrive);
-  }
-
-  travelBack(arrive: () => void): void {
-    this.#go(arrive);
-  }
-
-  #go(arrive: () => void): void {
     if (this.link.cut) {
-      this.link.waiting.push(() => this.#go(arrive));
+      this.link.waiting.push(() => this.travel(arrive));
       return;
     }
     const again = this.#random.unit() < this.link.loss ? 200 : 0;
@@ -137,7 +124,7 @@ export class Addresses {
     near.travel(() => {
       if (!near.open) return;
       const take = this.#accepting.get(`${remote}|${local}`);
-      if (take === undefined) return near.travelBack(() => near.lost(true));
+      if (take === undefined) return near.travel(() => near.lost(true));
       const far = new End(link, this.#clock, this.#random);
       near.other = far;
       far.other = near;

@@ -10,6 +10,7 @@ import type { RouteAnswer, RouteQuery } from '#bgp/engine.ts';
 import { type IpAddress, networkAddress, parseAddress, parsePrefix, type Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { type Duration, seconds } from '#lib/time.ts';
+import { longestDrainWait } from '#intent/drain.ts';
 import type { PodRow } from '#ipam/intent.ts';
 import type { EventAnswer, KernelRouteAnswer } from '#status/answers.ts';
 import { blockAnswers, driftAnswer, podAnswer, routeAnswerRow, statusAnswer } from '#status/node.ts';
@@ -41,7 +42,6 @@ const MOST_ROUTES = 10_000;
 const WATCH_BACKLOG = 1000;
 const MOST_WATCHERS = 32;
 const CLOSE_MILLISECONDS = 300;
-const LONGEST_DRAIN_WAIT = 600;
 
 /** A request that cannot be served as it is; the text is for the caller. */
 class Refusal extends Error {
@@ -139,8 +139,8 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
       return {};
     }),
     DrainPeers: unary(({ names, waitSeconds: wait }) => {
-      if (typeof wait !== 'number' || !(wait >= 0 && wait <= LONGEST_DRAIN_WAIT))
-        throw invalid(`wait ${String(wait)}: 0 to ${LONGEST_DRAIN_WAIT} seconds`);
+      if (typeof wait !== 'number' || !(wait >= 0 && wait <= longestDrainWait))
+        throw invalid(`wait ${String(wait)}: 0 to ${longestDrainWait} seconds`);
       modules.drain(knownPeers(names, snapshot()), seconds(wait));
       return {};
     }),

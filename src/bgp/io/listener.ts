@@ -16,6 +16,7 @@ import {
   parseAddress,
   networkAddress,
   prefixLength,
+  unspecifiedAddress,
 } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import { type Clock, after, seconds } from '#lib/time.ts';
@@ -326,7 +327,7 @@ class TcpListener implements Listener {
       setHopLimit(fd, family, hopLimit);
       noteArrival(fd, family);
       setMinimumHopLimit(fd, family, this.minimumHopLimit(family));
-      bindInternet(fd, (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress, port);
+      bindInternet(fd, unspecifiedAddress(family), port);
       const registered = this.keyed.filter((it) => familyOf(it.peer.address) === family);
       const keyed = registered
         .filter((it) => it.password !== undefined || it.peer.tcpAo !== undefined)

@@ -72,7 +72,7 @@ export function createRecorder(
               event,
             ),
           );
-        file.write(begin, formatLine(stepLine(event, after, effects)));
+        file.write(begin, () => formatLine(stepLine(event, after, effects)));
       };
     },
     async close() {
@@ -106,7 +106,7 @@ class RecordFile {
     this.#needsBegin = true;
   }
 
-  write(begin: (lost: number) => string, step: string): void {
+  write(begin: (lost: number) => string, step: () => string): void {
     if (this.#broken) return;
     const stream = this.#open();
     if (stream === undefined || stream.writableLength > this.#limits.waitingBytes) {
@@ -114,7 +114,7 @@ class RecordFile {
       this.#needsBegin = true;
       return;
     }
-    const text = this.#needsBegin ? begin(this.#lost) + step : step;
+    const text = this.#needsBegin ? begin(this.#lost) + step() : step();
     this.#needsBegin = false;
     this.#lost = 0;
     this.#size += Buffer.byteLength(text);

@@ -24,10 +24,10 @@ import {
 } from '../session/state.ts';
 import { HEADER_BYTES } from '../wire/codes.ts';
 import type { Frame } from '../wire/framing.ts';
-import { decodeRouteRefresh, encodeKeepalive } from '../wire/message.ts';
+import { decodeRouteRefresh, encodeMessage } from '../wire/message.ts';
 import { MESSAGE_TYPE, type Reset } from '../wire/messages.ts';
-import { decodeNotification, encodeNotification } from '../wire/notification.ts';
-import { decodeOpen, encodeOpen } from '../wire/open.ts';
+import { decodeNotification } from '../wire/notification.ts';
+import { decodeOpen } from '../wire/open.ts';
 import { splitUpdate } from '../wire/update.ts';
 import { Connection } from './connection.ts';
 import type { Registration } from './listener.ts';
@@ -265,7 +265,7 @@ class SessionRunner implements Session {
       case 'closeConnection':
         return this.close(effect.connection, effect.how);
       case 'send':
-        this.write(effect.connection, encode(effect.message));
+        this.write(effect.connection, encodeMessage(effect.message));
         return;
       case 'sessionUp':
         return this.up(effect.connection, effect.agreement);
@@ -375,15 +375,3 @@ class SessionRunner implements Session {
 }
 
 const addressOf = (text: string | undefined): IpAddress | undefined => parseAddress((text ?? '').replace(/%.*$/, ''));
-
-function encode(message: Extract<Effect, { kind: 'send' }>['message']): Uint8Array {
-  switch (message.kind) {
-    case 'open':
-      return encodeOpen(message);
-    case 'keepalive':
-      return encodeKeepalive();
-    case 'notification':
-      return encodeNotification(message);
-  }
-  return assertNever(message, 'message to send');
-}

@@ -18,6 +18,7 @@ import type { InterfaceOf } from './path-match.ts';
 import type { Rewrite } from './rewrite.ts';
 import { drained, leastPreferredRewrite, longLivedRewrite, prependAll } from './rewrite.ts';
 import { roleRules } from './roles.ts';
+import { noAttributes } from '../wire/messages.ts';
 
 const originated: Judgement = { accepted: true, reason: 'announced: originated here' };
 const inTransit: Judgement = { accepted: true, reason: 'announced: transit' };
@@ -198,22 +199,7 @@ export function prepend(asPath: readonly AsPathSegment[], localAsn: Asn): AsPath
 
 /** Attributes of a route that begins here, as operations find them. */
 export const ownPath = (communities: readonly Community[]): PathAttributes =>
-  communities.reduce(withCommunity, {
-    origin: 0,
-    asPath: [],
-    nextHop: undefined,
-    med: undefined,
-    localPref: undefined,
-    atomicAggregate: false,
-    aggregator: undefined,
-    communities: [],
-    originatorId: undefined,
-    clusterList: [],
-    extendedCommunities: [],
-    largeCommunities: [],
-    onlyToCustomer: undefined,
-    unknown: [],
-  });
+  communities.reduce(withCommunity, noAttributes);
 
 /** What a reflector adds (RFC 4456 §8): both unsigned. */
 export interface Reflection {

@@ -7,7 +7,14 @@ import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import type { BgpEngine, BgpIntent, PeerIntent, RouteAnswer, RouteQuery } from '../engine.ts';
+import {
+  type BgpEngine,
+  type BgpIntent,
+  type PeerIntent,
+  type RouteAnswer,
+  type RouteQuery,
+  wantsSession,
+} from '../engine.ts';
 import type { LinkNeighbour } from '../discovery/io/discovery.ts';
 import type { Listener } from '../io/listener.ts';
 import { nothingDropped } from '../io/dropped-segments.ts';
@@ -32,7 +39,7 @@ import type { PeerContext, PeerSweep } from './peer.ts';
 import { Peer } from './peer.ts';
 import type { PeerOutput } from './peer-output.ts';
 import { routesPerRun } from './peer-output.ts';
-import { type PeerChange, planPeers, wantsSession } from './reconfigure.ts';
+import { type PeerChange, planPeers } from './reconfigure.ts';
 import { StartWatch } from './restart.ts';
 import { queryRoutes } from './route-query.ts';
 import { Slices } from './slices.ts';

@@ -3,11 +3,10 @@
  * listener, connections from a range; out: a peer for each, named `NAME/ADDRESS`, and the word when one is over.
  */
 import { contains, type IpAddress } from '#lib/ip.ts';
-import type { PeerError, PeerFacts, PeerIntent, RangeFacts } from '../engine.ts';
+import { type PeerError, type PeerFacts, type PeerIntent, type RangeFacts, wantsSession } from '../engine.ts';
 import type { Listener, Registration } from '../io/listener.ts';
 import { minimumHopLimit } from '../io/session-options.ts';
 import type { Peer } from './peer.ts';
-import { wantsSession } from './reconfigure.ts';
 
 export interface ListenRangesCallbacks {
   readonly peers: () => ReadonlyMap<string, Peer>;

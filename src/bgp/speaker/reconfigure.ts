@@ -3,7 +3,7 @@
  * comes back), *refresh* (routes are judged or announced anew, only UPDATEs are sent) or *none*. The table is total over
  * PeerIntent, so a new field cannot be forgotten.
  */
-import type { BgpIntent, PeerIntent } from '../engine.ts';
+import { type BgpIntent, type PeerIntent, wantsSession } from '../engine.ts';
 
 export type ChangeClass = 'none' | 'refresh' | 'reset';
 
@@ -60,9 +60,6 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
 
 const rank: Readonly<Record<ChangeClass, number>> = { none: 0, refresh: 1, reset: 2 };
 const same = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
-
-/** Whether the peer is to have a session at all. */
-export const wantsSession = ({ enabled, drain }: PeerIntent): boolean => enabled && drain !== 'down';
 
 /** The severest class among the fields that differ. */
 export function changeOf(observed: PeerIntent, desired: PeerIntent): ChangeClass {

@@ -3,8 +3,7 @@
  * (RFC 2918 §3, RFC 7313 §3.2). In: a frame of `framing.ts`. Out: a value or the NOTIFICATION to send.
  */
 import { ByteWriter, readU16 } from '#lib/bytes.ts';
-import type { Result } from '#lib/result.ts';
-import { fail, ok } from '#lib/result.ts';
+import { type Result, assertNever, fail, ok } from '#lib/result.ts';
 import {
   FSM_ERROR,
   HEADER_BYTES,
@@ -18,8 +17,8 @@ import type { Frame } from './framing.ts';
 import { beginMessage, endMessage } from './header.ts';
 import { MESSAGE_TYPE } from './messages.ts';
 import type { KeepaliveMessage, Message, Reset, RouteRefreshMessage, WireContext } from './messages.ts';
-import { decodeNotification } from './notification.ts';
-import { decodeOpen } from './open.ts';
+import { decodeNotification, encodeNotification } from './notification.ts';
+import { decodeOpen, encodeOpen } from './open.ts';
 import { splitUpdate } from './update.ts';
 
 const keepalive: KeepaliveMessage = { kind: 'keepalive' };
@@ -72,6 +71,21 @@ export function decodeRouteRefresh(message: Uint8Array): Result<RouteRefreshMess
     );
   }
   return ok({ kind: 'routeRefresh', afi: readU16(body, 0), safi: body[3] as number, subtype: body[2] as number });
+}
+
+/** Any message but an UPDATE, which `UpdateWriter` packs. */
+export function encodeMessage(message: Exclude<Message, { kind: 'update' }>): Uint8Array {
+  switch (message.kind) {
+    case 'open':
+      return encodeOpen(message);
+    case 'keepalive':
+      return encodeKeepalive();
+    case 'notification':
+      return encodeNotification(message);
+    case 'routeRefresh':
+      return encodeRouteRefresh(message);
+  }
+  return assertNever(message, 'message to encode');
 }
 
 export function encodeKeepalive(): Uint8Array {

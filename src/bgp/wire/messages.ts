@@ -142,6 +142,24 @@ export interface PathAttributes {
   readonly unknown: readonly { readonly code: number; readonly bytes: Uint8Array }[];
 }
 
+/** None of the attributes; the origin, which has no absent value, is IGP. */
+export const noAttributes: PathAttributes = {
+  origin: 0,
+  asPath: [],
+  nextHop: undefined,
+  med: undefined,
+  localPref: undefined,
+  atomicAggregate: false,
+  aggregator: undefined,
+  communities: [],
+  originatorId: undefined,
+  clusterList: [],
+  extendedCommunities: [],
+  largeCommunities: [],
+  onlyToCustomer: undefined,
+  unknown: [],
+};
+
 /** What a NOTIFICATION to send looks like: the answer to something invalid. */
 export interface Reset {
   readonly code: number;

@@ -11,6 +11,7 @@ import type { PathAttributes, WireContext } from '#bgp/wire/messages.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
 import type { Asn, IpAddress } from '#lib/ip.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const prefixes = Number(process.argv[2] ?? 1_000_000);
 const rounds = Number(process.argv[3] ?? 7);
@@ -26,20 +27,11 @@ const context: WireContext = {
 };
 
 const attributesOf = (set: number): PathAttributes => ({
-  origin: 0,
+  ...noAttributes,
   asPath: [{ type: 2, asns: [64513, 64600 + (set % 97), 4200000000 + (set % 1009), 100 + set] }],
   nextHop: '192.0.2.1' as IpAddress,
   med: set % 7,
-  localPref: undefined,
-  atomicAggregate: false,
-  aggregator: undefined,
   communities: [0xfc010000 + (set % 500), 0xfc020000 + (set % 31)],
-  originatorId: undefined,
-  clusterList: [],
-  extendedCommunities: [],
-  largeCommunities: [],
-  onlyToCustomer: undefined,
-  unknown: [],
 });
 
 const encoded = Array.from({ length: sets }, (_unused, set) => encodeAttributes(attributesOf(set), context));

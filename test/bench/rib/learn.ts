@@ -16,6 +16,7 @@ import { nextHopBytes } from '#bgp/wire/next-hop.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { intent, kernelView, peerIntent } from '../../unit/bgp/speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const context: WireContext = {
   fourOctetAs: true,
@@ -45,20 +46,10 @@ function updates(family: Family, count: number, nextHop: string): Uint8Array[] {
     const set = Math.imul(i / 20, 2654435761) >>> 0;
     const attributes = encodeAttributes(
       {
-        origin: 0,
+        ...noAttributes,
         asPath: [{ type: 2, asns: [65002, 1 + (set % sets), 3 + (set % 7)] }],
         nextHop: family === 'ipv4' ? (nextHop as IpAddress) : undefined,
-        med: undefined,
-        localPref: undefined,
-        atomicAggregate: false,
-        aggregator: undefined,
         communities: [set % sets],
-        originatorId: undefined,
-        clusterList: [],
-        extendedCommunities: [],
-        largeCommunities: [],
-        onlyToCustomer: undefined,
-        unknown: [],
       },
       context,
     );

@@ -15,6 +15,7 @@ import type { WireContext } from '#bgp/wire/messages.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { intent, kernelView, peerIntent } from '../../unit/bgp/speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const context = (peer: number): WireContext => ({
   fourOctetAs: true,
@@ -30,20 +31,9 @@ function table(peer: number, routes: number): Uint8Array[] {
   const writer = new UpdateWriter(context(peer));
   const attributes = encodeAttributes(
     {
-      origin: 0,
+      ...noAttributes,
       asPath: [{ type: 2, asns: [66001 + peer, 1, 2] }],
       nextHop: addressOf(peer),
-      med: undefined,
-      localPref: undefined,
-      atomicAggregate: false,
-      aggregator: undefined,
-      communities: [],
-      originatorId: undefined,
-      clusterList: [],
-      extendedCommunities: [],
-      largeCommunities: [],
-      onlyToCustomer: undefined,
-      unknown: [],
     },
     context(peer),
   );

@@ -1,17 +1,12 @@
 /** A decoded message back to octets, the way the speaker would write it. */
 import { decodeAttributes, encodeAttributes } from '#bgp/wire/attributes.ts';
-import { encodeKeepalive, encodeRouteRefresh } from '#bgp/wire/message.ts';
+import { encodeMessage } from '#bgp/wire/message.ts';
 import type { Message, UpdateMessage, WireContext } from '#bgp/wire/messages.ts';
 import { nextHopBytes } from '#bgp/wire/next-hop.ts';
-import { encodeNotification } from '#bgp/wire/notification.ts';
-import { encodeOpen } from '#bgp/wire/open.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 
 export function rewrite(message: Message, context: WireContext): Uint8Array {
-  if (message.kind === 'open') return encodeOpen(message);
-  if (message.kind === 'notification') return encodeNotification(message);
-  if (message.kind === 'routeRefresh') return encodeRouteRefresh(message);
-  return message.kind === 'keepalive' ? encodeKeepalive() : rewriteUpdate(message, context);
+  return message.kind === 'update' ? rewriteUpdate(message, context) : encodeMessage(message);
 }
 
 function rewriteUpdate(update: UpdateMessage, context: WireContext): Uint8Array {

@@ -5,7 +5,7 @@
  */
 import { createSocket } from 'node:dgram';
 import { randomInt } from 'node:crypto';
-import { type Family, type IpAddress, familyOf, parseAddress } from '#lib/ip.ts';
+import { type Family, type IpAddress, familyOf, parseAddress, unspecifiedAddress } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import {
   attachFilter,
@@ -25,8 +25,6 @@ const PORT_TRIES = 64;
 const HOP_LIMIT = 255;
 /** CS6, what routers send their own protocols with. */
 const NETWORK_CONTROL = 0xc0;
-
-const anyAddress = (family: Family): IpAddress => (family === 'ipv4' ? '0.0.0.0' : '::') as IpAddress;
 
 export interface Datagram {
   readonly bytes: Uint8Array;
@@ -84,7 +82,7 @@ export const systemUdp: BfdUdp = {
       if (family === 'ipv6') setIpv6Only(fd);
       // Before the port is ours: nothing may come in unfiltered.
       attachFilter(fd, filter);
-      bindInternet(fd, anyAddress(family), port);
+      bindInternet(fd, unspecifiedAddress(family), port);
       const socket = createSocket(family === 'ipv4' ? 'udp4' : 'udp6');
       socket.on('message', (bytes, { address }) => {
         const [text = '', zone] = address.split('%');
@@ -103,7 +101,7 @@ export const systemUdp: BfdUdp = {
       if (interfaceName !== undefined) bindToDevice(fd, interfaceName);
       setHopLimit(fd, family, HOP_LIMIT);
       setTrafficClass(fd, family, NETWORK_CONTROL);
-      bindSourcePort(fd, local ?? anyAddress(family));
+      bindSourcePort(fd, local ?? unspecifiedAddress(family));
       return {
         send: (bytes) => sendInternet(fd, bytes, remote, port),
         close: () => closeDescriptor(fd),

@@ -11,6 +11,7 @@ import type { AcceptedAttributes } from '#bgp/policy/accepted-attributes.ts';
 import { prefixWords } from '#bgp/policy/words.ts';
 import type { PathAttributes } from '#bgp/wire/messages.ts';
 import { asn, ip, peerIntent } from '../speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const prefix = (text: string): Prefix => text as Prefix;
 const match = (
@@ -68,20 +69,11 @@ for (const [name, condition, route, expected] of matchRows)
 const everything: FilterRule = { action: 'Accept', match: undefined };
 const attributes = (overrides: Partial<PathAttributes> = {}): AcceptedAttributes =>
   summarize({
-    origin: 0,
+    ...noAttributes,
     asPath: [{ type: 2, asns: [65002] }],
     nextHop: ip('192.0.2.2'),
     med: 7,
     localPref: 300,
-    atomicAggregate: false,
-    aggregator: undefined,
-    communities: [],
-    originatorId: undefined,
-    clusterList: [],
-    extendedCommunities: [],
-    largeCommunities: [],
-    onlyToCustomer: undefined,
-    unknown: [],
     ...overrides,
   });
 

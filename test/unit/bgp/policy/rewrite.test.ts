@@ -9,6 +9,7 @@ import { GRACEFUL_SHUTDOWN, compileRewrite } from '#bgp/policy/rewrite.ts';
 import { prefixWords } from '#bgp/policy/words.ts';
 import type { PathAttributes } from '#bgp/wire/messages.ts';
 import { asn, ip, peerIntent, prefix } from '../speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const patternRows: readonly (readonly [string, readonly (number | number[])[], PathPattern, boolean])[] = [
   ['nothing matches an empty path', [], [], true],
@@ -46,20 +47,13 @@ test('a pattern full of stars costs path times pattern', () => {
 const target = (number: number): Uint8Array => Uint8Array.of(0, 2, 0xfd, 0xea, 0, 0, 0, number);
 
 const value = (overrides: Partial<PathAttributes> = {}): PathAttributes => ({
-  origin: 0,
+  ...noAttributes,
   asPath: [{ type: 2, asns: [65002, 65009] }],
   nextHop: ip('192.0.2.2'),
   med: 7,
-  localPref: undefined,
-  atomicAggregate: false,
-  aggregator: undefined,
   communities: [1, 2],
-  originatorId: undefined,
-  clusterList: [],
   extendedCommunities: [target(7)],
   largeCommunities: [[1, 2, 3]],
-  onlyToCustomer: undefined,
-  unknown: [],
   ...overrides,
 });
 

@@ -15,6 +15,7 @@ import type { WireContext } from '#bgp/wire/messages.ts';
 import { nlriOf, prefixesOf } from '#bgp/wire/nlri.ts';
 import { splitUpdate } from '#bgp/wire/update.ts';
 import { intent, kernelView, peerIntent } from '../speaker/network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const context: WireContext = {
   fourOctetAs: true,
@@ -102,20 +103,9 @@ class Scene {
     const { attributes, nextHops, ribs } = this.core;
     const bytes = encodeAttributes(
       {
-        origin: 0,
+        ...noAttributes,
         asPath: [{ type: 2, asns }],
         nextHop: '192.0.2.2' as IpAddress,
-        med: undefined,
-        localPref: undefined,
-        atomicAggregate: false,
-        aggregator: undefined,
-        communities: [],
-        originatorId: undefined,
-        clusterList: [],
-        extendedCommunities: [],
-        largeCommunities: [],
-        onlyToCustomer: undefined,
-        unknown: [],
       },
       context,
     );

@@ -10,6 +10,7 @@ import { nlriOf } from '#bgp/wire/nlri.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import type { Node } from './network.ts';
 import { type FakeSession, Network, asn, intent, ip, kernelView, peerIntent, prefix } from './network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const context: WireContext = {
   fourOctetAs: true,
@@ -32,20 +33,9 @@ function announce(nextHop: IpAddress, asns: readonly number[], ...paths: readonl
   const writer = new UpdateWriter(context);
   const attributes = encodeAttributes(
     {
-      origin: 0,
+      ...noAttributes,
       asPath: [{ type: 2, asns }],
       nextHop,
-      med: undefined,
-      localPref: undefined,
-      atomicAggregate: false,
-      aggregator: undefined,
-      communities: [],
-      originatorId: undefined,
-      clusterList: [],
-      extendedCommunities: [],
-      largeCommunities: [],
-      onlyToCustomer: undefined,
-      unknown: [],
     },
     context,
   );

@@ -12,6 +12,7 @@ import type { WireContext } from '#bgp/wire/messages.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import type { Node } from './network.ts';
 import { type FakeSession, Network, asn, intent, ip, kernelView, peerIntent, prefix } from './network.ts';
+import { noAttributes } from '#bgp/wire/messages.ts';
 
 const context: WireContext = {
   fourOctetAs: true,
@@ -26,20 +27,9 @@ function announce(first: number, count: number, set = 0): Uint8Array {
   const writer = new UpdateWriter(context);
   const attributes = encodeAttributes(
     {
-      origin: 0,
+      ...noAttributes,
       asPath: [{ type: 2, asns: [65002, 100 + set] }],
       nextHop: ip('192.0.2.2'),
-      med: undefined,
-      localPref: undefined,
-      atomicAggregate: false,
-      aggregator: undefined,
-      communities: [],
-      originatorId: undefined,
-      clusterList: [],
-      extendedCommunities: [],
-      largeCommunities: [],
-      onlyToCustomer: undefined,
-      unknown: [],
     },
     context,
   );
