@@ -53,6 +53,11 @@ const debian = {
     package: 'musl-tools',
     why: 'the CNI plugin is a static C program',
   },
+  containerd: {
+    test: () => onPath('containerd') && onPath('runc'),
+    package: 'containerd',
+    why: 'a real container runtime that runs the CNI plugin',
+  },
   bird: { test: () => onPath('bird'), package: 'bird2', why: 'a real router to talk to' },
   frr: { test: () => existsSync('/usr/lib/frr/bgpd'), package: 'frr', why: 'a real router to talk to' },
   gobgp: { test: () => onPath('gobgpd') && onPath('gobgp'), package: 'gobgpd', why: 'a real router to talk to' },
@@ -61,8 +66,8 @@ const debian = {
 
 /** The daemons that judge flatroute's speaker. */
 const judges = ['bird', 'frr', 'gobgp', 'openbgpd'];
-/** These change to users of their own, which a user namespace of one id cannot do. */
-const rootOnly = ['frr', 'openbgpd'];
+/** The routers change to users of their own, which a user namespace of one id cannot do; the runtime makes devices and cgroups. */
+const rootOnly = ['frr', 'openbgpd', 'containerd'];
 
 const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'conntrack', 'portmap', 'compiler'];
 
@@ -72,10 +77,10 @@ const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'co
  */
 const commands = {
   demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
-  test: { run: ['scripts/test.mjs'], debian: [...lab, ...judges], namespaces: true, plugin: true },
+  test: { run: ['scripts/test.mjs'], debian: [...lab, 'containerd', ...judges], namespaces: true, plugin: true },
   check: { run: ['scripts/check.mjs'], debian: [] },
   fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },
-  bench: { run: ['test/bench/main.ts'], debian: [...lab, ...judges], namespaces: true, plugin: true },
+  bench: { run: ['test/bench/main.ts'], debian: [...lab, 'containerd', ...judges], namespaces: true, plugin: true },
   fuzz: { run: ['test/fuzz/main.ts'], debian: [] },
   generate: { run: ['scripts/generate.ts'], debian: [] },
   build: { run: ['scripts/build.mjs'], debian: ['compiler'], plugin: true },
@@ -256,7 +261,7 @@ function userNamespace(command) {
     );
   }
   say(
-    'flatroute: not root, so this goes on inside a user namespace. FRR, OpenBGPD and real-time priority need root and are left out.',
+    'flatroute: not root, so this goes on inside a user namespace. FRR, OpenBGPD, containerd and real-time priority need root and are left out.',
   );
   // A run directory of its own, writable inside: `ip netns` and the daemons keep their files there.
   return [

@@ -87,15 +87,19 @@ const FORWARDING_SYSCTLS: Readonly<Record<string, string>> = {
 };
 
 export class Host implements Endpoint {
+  /** Of the lab it belongs to. */
+  readonly lab: string;
   readonly name: string;
   /** Pid of the holder, by which the namespaces are entered. */
   readonly pid: number;
   readonly #entry: ChildProcess;
   readonly #processes = new Set<LabProcess>();
+  readonly #endings: (() => Promise<void>)[] = [];
   #links: string[] = [];
   #disposed = false;
 
-  private constructor(name: string, pid: number, entry: ChildProcess) {
+  private constructor(lab: string, name: string, pid: number, entry: ChildProcess) {
+    this.lab = lab;
     this.name = name;
     this.pid = pid;
     this.#entry = entry;
@@ -152,7 +156,7 @@ export class Host implements Endpoint {
       entry.stderr.destroy();
       entry.unref();
     }
-    const host = new Host(name, pid, entry);
+    const host = new Host(lab, name, pid, entry);
     const loopback = options.loopback ?? [];
     await host.ip(loopback.map((a) => `address add ${a}/${familyOf(a) === 'ipv4' ? 32 : 128} dev lo nodad`));
     return host;
@@ -285,6 +289,11 @@ export class Host implements Endpoint {
     for (const running of this.#processes) running.release();
   }
 
+  /** Done by `dispose` when no process of the host is left: for what the kernel does not take away with them. */
+  atEnd(action: () => Promise<void>): void {
+    this.#endings.push(action);
+  }
+
   /** Ends the holder and with it everything; resolves when the last process is gone. */
   async dispose(): Promise<void> {
     this.#disposed = true;
@@ -302,6 +311,7 @@ export class Host implements Endpoint {
     }
     for (const running of this.#processes) running.kill('SIGKILL');
     await gone;
+    for (const ending of this.#endings.splice(0)) await ending();
   }
 }
 

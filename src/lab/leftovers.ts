@@ -1,9 +1,11 @@
 /**
  * Labs of other runs: found by their holders' arguments in /proc, never by a name in the file system. A tied holder
  * ends with its owner by itself; what can be left is a kept lab, or one whose owner was killed before it kept or
- * disposed of it. A living owner's lab is never touched.
+ * disposed of it, and the cgroups of its runtimes. A living owner's lab is never touched.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { removeCgroupsOfDead } from './cgroups.ts';
+import { pidNamespace, startTime } from './owner.ts';
 
 /** argv[0] of the holder's shell script; with it come lab, host, owner and mode. */
 const HOLDER_MARK = 'flatroute-lab';
@@ -23,25 +25,6 @@ export interface FoundHolder {
 /** What a holder's command line carries, so that it can be found and judged by any later run. */
 export function holderArguments(lab: string, host: string, mode: 'tied' | 'keepable'): readonly string[] {
   return [HOLDER_MARK, lab, host, `${process.pid}/${startTime(process.pid) ?? '?'}/${pidNamespace()}`, mode];
-}
-
-/**
- * Pids mean something in one pid namespace only. A lab of a container, or of a run without root, can be seen from
- * outside, where its owner's pid is another's: it is left to those inside, and to the kernel when they are gone.
- */
-function pidNamespace(): string {
-  return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '?';
-}
-
-/** Start time in clock ticks since boot: with the pid it names a process for good. */
-export function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command in parentheses may hold anything; what follows the last one is 20 fields before the start time.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
 }
 
 /** Every holder of this pid namespace. */
@@ -89,5 +72,6 @@ function removeHolders(which: (holder: FoundHolder) => boolean): readonly string
       // It ended meanwhile: that is what was wanted.
     }
   }
+  removeCgroupsOfDead(() => new Set(findHolders().map((holder) => holder.lab)));
   return [...new Set(holders.map((holder) => holder.lab))];
 }

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import type { Lab } from '#lab/lab.ts';
-import { startTime } from '#lab/leftovers.ts';
+import { startTime } from '#lab/owner.ts';
 import { execute } from '#lab/process.ts';
 import { Unexpected } from './checks.ts';
 
