@@ -8,6 +8,7 @@ import { noBfd } from '#bgp/bfd/facts.ts';
 import type { RouteAnswer } from '#bgp/engine.ts';
 import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
+import { families, type Family } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
@@ -20,7 +21,7 @@ import { DirectorySource } from '#sources/directory/directory-source.ts';
 import { type AdminServer, serveAdmin } from './admin/server.ts';
 import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
-import { bootIdentity, lastIdentity, prepareRunDirectory, rememberIdentity } from './boot-identity.ts';
+import { bootIdentity, lastLife, prepareRunDirectory, preserved, rememberLife } from './boot-identity.ts';
 import { Drain } from './drain.ts';
 import { programVersion, type ThreadName } from './entries.ts';
 import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
@@ -80,7 +81,11 @@ class Agent {
   readonly #ended = Promise.withResolvers<number>();
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
   readonly #kernelApplied = Promise.withResolvers<void>();
+  readonly #identity: string;
   readonly #restarted: boolean;
+  /** Families with learned routes in the kernel: of the life before until the kernel was read back, then of this one. */
+  #noted: readonly Family[] = [];
+  #readBack = false;
   #http: HttpServer | undefined;
   #admin: AdminServer | undefined;
   /** A BGP thread of this process spoke before; the one that comes now restarts. */
@@ -91,9 +96,11 @@ class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.log = createLog(options.logLevel, (level) => this.#metrics.logged(level));
-    const identity = bootIdentity();
-    this.#restarted = lastIdentity(options.runDirectory) === identity;
-    rememberIdentity(options.runDirectory, identity);
+    this.#identity = bootIdentity();
+    const last = lastLife(options.runDirectory);
+    this.#restarted = last?.identity === this.#identity;
+    if (this.#restarted) this.#noted = last?.learned ?? [];
+    this.#noteLife();
     this.#loop = new IntentLoop(options.node, {
       intent: (intent, generation) => {
         this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']);
@@ -198,14 +205,16 @@ class Agent {
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
     // back, and an End-of-RIB without them would make the peer forget them.
     await this.#kernelApplied.promise;
-    const { families, routes } = await this.#supervisor.background.ask('inheritance', undefined);
-    // RFC 4724 §3: F is set only for what was read back and stands, and only when this boot had a speaker before.
+    const { learned, routes } = await this.#supervisor.background.ask('inheritance', undefined);
+    // RFC 4724 §3: F is set only after the kernel was read back, and only when this boot had a speaker before.
     const restarted = this.#restarted || this.#spoke;
+    const forwardingPreserved = restarted ? preserved(this.#noted, learned) : [];
     this.#spoke = true;
+    this.#readBack = true;
     const { record } = this.#options;
     await this.#supervisor.bgp.ask('start', {
       restarted,
-      forwardingPreserved: restarted ? families : [],
+      forwardingPreserved,
       inherited: restarted ? routes : undefined,
       record: record === undefined ? undefined : { directory: record, program: this.#version },
     });
@@ -239,6 +248,7 @@ class Agent {
     const key = name === 'background' ? 'kernel' : name;
     this.#loop.learn({ [key]: facts });
     if (name !== 'pods') this.#bfd.learn({ [key]: facts });
+    if (name === 'background' && this.#readBack) this.#noteLearned((facts as ThreadFacts['background']).learnedRoutes);
     // Behind the decision that `learn` has put off to the same turn.
     if (name === 'background' && facts.generation > 0) setImmediate(() => this.#kernelApplied.resolve());
     if (this.#firstSessionSeconds === undefined && name === 'bgp') {
@@ -246,6 +256,22 @@ class Agent {
       if (peers.some((peer) => peer.state === 'Established'))
         this.#firstSessionSeconds = (Date.now() - this.#startedAt) / 1000;
     }
+  }
+
+  #noteLearned(routes: Readonly<Record<Family, number>>): void {
+    const learned = families.filter((family) => routes[family] > 0);
+    if (learned.join() === this.#noted.join()) return;
+    this.#noted = learned;
+    try {
+      this.#noteLife();
+    } catch (error) {
+      // A full disk ends no agent; the next one takes what stands for all that there was.
+      this.log.write('warn', 'agent.life-not-noted', { error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #noteLife(): void {
+    rememberLife(this.#options.runDirectory, { identity: this.#identity, learned: this.#noted });
   }
 
   #logConditions(before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]): void {

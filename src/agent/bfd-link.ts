@@ -178,11 +178,11 @@ export class BfdLink {
   #told(message: FromBfd): void {
     switch (message.kind) {
       case 'hello': {
-        const { program, pid, notRealTime } = message;
+        const { program, pid, notRealTime, endsWithAgent } = message;
         this.#modules.log('info', 'bfd.found', { program, pid });
         this.#starts = 0;
         this.#program = program;
-        if (this.#isWanted) this.#daemon = { state: 'running', pid, program, notRealTime };
+        if (this.#isWanted) this.#daemon = { state: 'running', pid, program, notRealTime, endsWithAgent };
         break;
       }
       case 'refused':

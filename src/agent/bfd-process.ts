@@ -34,11 +34,16 @@ export interface BfdProcessOptions {
   readonly stay: boolean;
 }
 
+/**
+ * A container runtime kills all of a container with it, so what an agent in a pod has started is not apart from it. A process
+ * that somebody else keeps is.
+ */
+const endsWithAgent = ({ stay }: BfdProcessOptions): boolean =>
+  !stay && process.env['KUBERNETES_SERVICE_HOST'] !== undefined;
+
 /** Answers the exit code. Throws AppError AGENT_BFD_LOCKED, AGENT_BFD_SOCKET, AGENT_RUN_DIRECTORY. */
-export async function runBfd(
-  { runDirectory, logLevel, stay }: BfdProcessOptions,
-  modules: { readonly stop: AbortSignal },
-): Promise<number> {
+export async function runBfd(options: BfdProcessOptions, modules: { readonly stop: AbortSignal }): Promise<number> {
+  const { runDirectory, logLevel, stay } = options;
   prepareRunDirectory(runDirectory);
   const lock = await takeBfdLock();
   const log = createLog(logLevel, () => undefined);
@@ -54,6 +59,7 @@ export async function runBfd(
     clock: systemClock,
     now: () => Date.now(),
     udp: systemUdp,
+    controlPlaneIndependent: !endsWithAgent(options),
     afterReading: (callback) => {
       setImmediate(callback);
     },
@@ -89,6 +95,7 @@ export async function runBfd(
           program: programVersion(),
           pid: process.pid,
           ...(realTime.set ? {} : { notRealTime: realTime.reason }),
+          ...(endsWithAgent(options) ? { endsWithAgent: true } : {}),
         },
         { kind: 'observed', sessions: runner.observed() },
       ],

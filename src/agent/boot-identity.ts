@@ -1,9 +1,11 @@
 /**
- * Whether this node's agent ran before since the same boot. A node is its kernel's boot and its network namespace: a lab
- * node that is made anew has rebooted. The answer decides the R and F bits of graceful restart (RFC 4724 §3).
+ * Whether this node's agent ran before since the same boot, and what of its routes must stand. A node is its kernel's boot and
+ * its network namespace: a lab node that is made anew has rebooted. The answer decides the R and F bits of graceful restart
+ * (RFC 4724 §3).
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { families, type Family } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { networkNamespaceCookie } from '#linux/socket-options.ts';
 import { closeDescriptor, openUnixSocket } from '#linux/socket.ts';
@@ -37,22 +39,37 @@ const unusable = (directory: string, verb: string, cause: unknown): AppError =>
     { cause },
   );
 
-/** The identity that the last agent here left; `undefined` at the first start and after a reboot that empties /run. */
-export function lastIdentity(directory: string): string | undefined {
+/** An agent's life, as the next one finds it. */
+export interface LastLife {
+  readonly identity: string;
+  /** Families of which it had learned routes in the kernel when it was last looked. */
+  readonly learned: readonly Family[];
+}
+
+/** What the last agent here left; `undefined` at the first start and after a reboot that empties /run. */
+export function lastLife(directory: string): LastLife | undefined {
   try {
-    return readFileSync(join(directory, FILE), 'utf8').trim();
+    const [identity = '', learned = ''] = readFileSync(join(directory, FILE), 'utf8').split('\n');
+    return { identity, learned: families.filter((family) => learned.split(' ').includes(family)) };
   } catch {
     return undefined;
   }
 }
 
 /** Written whole or not at all. Throws AppError AGENT_RUN_DIRECTORY. */
-export function rememberIdentity(directory: string, identity: string): void {
+export function rememberLife(directory: string, { identity, learned }: LastLife): void {
   const temporary = join(directory, `.${FILE}.${process.pid}`);
   try {
-    writeFileSync(temporary, `${identity}\n`, { mode: 0o600 });
+    writeFileSync(temporary, `${identity}\n${learned.join(' ')}\n`, { mode: 0o600 });
     renameSync(temporary, join(directory, FILE));
   } catch (error) {
     throw unusable(directory, 'written', error);
   }
 }
+
+/**
+ * F of RFC 4724 §3: families whose forwarding state outlived the last agent. What had no learned route has lost none: its
+ * blocks and addresses are the kernel's, and F=0 would make the peer forget what leads to them (RFC 4724 §4.2).
+ */
+export const preserved = (noted: readonly Family[], standing: readonly Family[]): readonly Family[] =>
+  families.filter((family) => standing.includes(family) || !noted.includes(family));

@@ -91,7 +91,7 @@ export interface StopOrder {
 export interface BgpStart {
   /** R of RFC 4724: this node's agent ran before, since the same boot. */
   readonly restarted: boolean;
-  /** F of RFC 4724: families whose routes were read back from the kernel and stand. */
+  /** F of RFC 4724: families whose routes were read back from the kernel and stand, or that had none to lose. */
   readonly forwardingPreserved: readonly Family[];
   /** Directory into which the lives of sessions are written. */
   readonly record: { readonly directory: string; readonly program: string } | undefined;
@@ -101,8 +101,8 @@ export interface BgpStart {
 
 /** What the kernel holds of this node's own. */
 export interface Inheritance {
-  /** Families of which routes stand: learned ones, or the blackholes of blocks. */
-  readonly families: readonly Family[];
+  /** Families of which learned routes stand. */
+  readonly learned: readonly Family[];
   readonly routes: InheritedRoutes;
 }
 

@@ -279,6 +279,8 @@ export interface PeerFacts {
         readonly peerForwarding: readonly Family[];
         /** Both ends sent the N bit. */
         readonly notification: boolean;
+        /** Both ends have long-lived graceful restart (RFC 9494). */
+        readonly longLived?: boolean;
       }
     | undefined;
   /** Only of a peer with BFD: what a failure of the path to it takes away. */

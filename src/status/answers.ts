@@ -118,6 +118,8 @@ export interface BfdAnswer {
   readonly diagnostic?: string;
   readonly peerState?: string;
   readonly peerDiagnostic?: string;
+  /** Our BFD survives the agent, as its packets say (C bit). */
+  readonly controlPlaneIndependent?: boolean;
   /** The peer's BFD survives its control plane (C bit). */
   readonly peerControlPlaneIndependent?: boolean;
   /** Why it cannot work. */

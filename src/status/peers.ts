@@ -69,7 +69,7 @@ function peerAnswer(
   };
 }
 
-function bfdAnswer(intent: PeerIntent, { sessions }: BfdFacts): BfdAnswer | undefined {
+function bfdAnswer(intent: PeerIntent, { daemon, sessions }: BfdFacts): BfdAnswer | undefined {
   if (intent.bfd === undefined || intent.listenRange !== undefined) return undefined;
   const session = sessions.find(({ name }) => name === intent.name);
   if (session === undefined) return { state: 'Unknown', failed: false, failures: 0, stateChanges: 0 };
@@ -86,6 +86,7 @@ function bfdAnswer(intent: PeerIntent, { sessions }: BfdFacts): BfdAnswer | unde
     diagnostic: diagnosticText(session.diagnostic),
     peerState: session.remoteState,
     peerDiagnostic: diagnosticText(session.remoteDiagnostic),
+    controlPlaneIndependent: !(daemon.state === 'running' && daemon.endsWithAgent === true),
     peerControlPlaneIndependent: session.remoteControlPlaneIndependent,
     ...(problem === undefined ? {} : { problem }),
   };
@@ -98,19 +99,39 @@ function addressOf(intent: PeerIntent, facts: PeerFacts | undefined): string {
   return intent.interface === undefined ? intent.address : `%${intent.interface}`;
 }
 
+/** Seconds that long-lived graceful restart keeps routes as the last choice, behind the restart time; 0: it is not there. */
+const longLivedSeconds = ({ longLivedGracefulRestart: asked }: PeerIntent, { gracefulRestart }: PeerFacts): number =>
+  asked !== undefined && gracefulRestart?.longLived === true ? toSeconds(asked.staleTime) : 0;
+
+const lastChoiceText = (intent: PeerIntent, facts: PeerFacts): string => {
+  const time = longLivedSeconds(intent, facts);
+  const some = intent.longLivedGracefulRestart?.families ?? [];
+  const which = some.length === intent.families.length ? '' : ` (${some.join(' ')})`;
+  return time === 0 ? '' : `, then ${time} s as the last choice${which}`;
+};
+
 /**
  * How long the peer goes on sending traffic to a node that lost power while the link stays up: until BFD or its hold timer
- * says so, and with the N bit for the restart time on top (RFC 8538 §4).
+ * says so, and with the N bit for the restart time on top (RFC 8538 §4), then for what RFC 9494 §4.2 adds.
  */
 function powerLossText(intent: PeerIntent, facts: PeerFacts, bfd: BfdAnswer | undefined): string {
   if (bfd?.state === 'Up') return 'power loss: as long as BFD takes';
   const { holdTimeSeconds: hold = 0, gracefulRestart } = facts;
   if (hold === 0) return 'power loss: no hold time watches the node';
-  const keeps = gracefulRestart?.notification === true ? toSeconds(intent.gracefulRestart.restartTime) : 0;
-  return `power loss: ${hold + keeps} s`;
+  if (gracefulRestart?.notification !== true) return `power loss: ${hold} s`;
+  return `power loss: ${hold + toSeconds(intent.gracefulRestart.restartTime)} s${lastChoiceText(intent, facts)}`;
 }
 
-/** What a restart of this agent costs at this peer, and at worst the loss of power; only known while the session is up. */
+/** RFC 5882 §4.3: with C=0 a restart cannot be told from a failure of the path. */
+const peersOwnText = (bfd: BfdAnswer | undefined): string =>
+  bfd?.state === 'Up' && bfd.peerControlPlaneIndependent === false
+    ? "; the peer's own restart is a failure of the path (its BFD has C=0)"
+    : '';
+
+/**
+ * What a restart of this agent costs at this peer, and at worst the loss of power; only known while the session is up. It
+ * supposes that the kernel's routes stand until then: F is 1 for each family that keeps what it has, be it nothing.
+ */
 export function nextRestart(
   intent: PeerIntent,
   facts: PeerFacts,
@@ -118,16 +139,25 @@ export function nextRestart(
   bfd?: BfdAnswer,
 ): { readonly hitless: boolean; readonly text: string } | undefined {
   if (facts.state !== 'Established') return undefined;
-  const powerLoss = powerLossText(intent, facts, bfd);
-  if (!intent.gracefulRestart.enabled)
-    return { hitless: false, text: `not hitless: graceful restart is off here; ${powerLoss}` };
-  if (facts.gracefulRestart === undefined) {
-    return { hitless: false, text: `not hitless: the peer has no graceful restart; ${powerLoss}` };
-  }
+  const { hitless, text } = restartCost(intent, facts, startSeconds, bfd);
+  return { hitless, text: `${text}; ${powerLossText(intent, facts, bfd)}${peersOwnText(bfd)}` };
+}
+
+function restartCost(
+  intent: PeerIntent,
+  facts: PeerFacts,
+  startSeconds: number | undefined,
+  bfd: BfdAnswer | undefined,
+): { readonly hitless: boolean; readonly text: string } {
+  if (!intent.gracefulRestart.enabled) return { hitless: false, text: 'not hitless: graceful restart is off here' };
+  if (facts.gracefulRestart === undefined)
+    return { hitless: false, text: 'not hitless: the peer has no graceful restart' };
+  if (bfd?.state === 'Up' && bfd.controlPlaneIndependent === false)
+    return { hitless: false, text: 'not hitless: BFD ends with the agent (C=0), which is a failure of the path' };
   const keeps = toSeconds(intent.gracefulRestart.restartTime);
   const needed = startSeconds === undefined ? '' : `, we need ${startSeconds.toFixed(1)} s`;
-  if (startSeconds !== undefined && startSeconds > keeps) {
-    return { hitless: false, text: `not hitless: the peer keeps routes ${keeps} s${needed}; ${powerLoss}` };
-  }
-  return { hitless: true, text: `hitless (peer keeps routes ${keeps} s${needed}); ${powerLoss}` };
+  const kept = `keeps routes ${keeps} s${lastChoiceText(intent, facts)}${needed}`;
+  if (startSeconds !== undefined && startSeconds > keeps)
+    return { hitless: false, text: `not hitless: the peer ${kept}` };
+  return { hitless: true, text: `hitless (peer ${kept})` };
 }

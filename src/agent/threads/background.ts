@@ -8,16 +8,13 @@ import { BlockRoutes } from '#dataplane/fib/block-routes.ts';
 import { FibWriter } from '#dataplane/fib/fib-writer.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import { NodeChecks } from '#dataplane/io/node-checks.ts';
-import { BLACKHOLE_METRIC, ROUTE_PROTOCOL } from '#dataplane/kernel-names.ts';
 import { KernelObserver } from '#dataplane/io/kernel-observer.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { Reaper } from '#dataplane/pod/io/reaper.ts';
-import { families, type Family } from '#lib/ip.ts';
+import { families } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import { NetlinkSocket } from '#netlink/io/socket.ts';
-import { RT_TABLE, RTN } from '#netlink/wire/constants.ts';
-import { appendDumpRoutes, decodeRoute } from '#netlink/wire/route.ts';
 import { lookUpInKernel } from '../kernel-lookup.ts';
 import type {
   BackgroundToBgp,
@@ -113,15 +110,8 @@ class Background {
   }
 
   inheritance(): Inheritance {
-    return { families: families.filter((family) => this.#inherits(family)), routes: this.#fib.inherited() };
-  }
-
-  /** A node that learns nothing has the blackholes of its blocks to show that its routes outlived the last agent. */
-  #inherits(family: Family): boolean {
-    if (this.#fib.facts().learnedRoutes[family] > 0) return true;
-    const filter = { family, table: RT_TABLE.MAIN, protocol: ROUTE_PROTOCOL, type: RTN.BLACKHOLE };
-    const found = this.#dumpSocket.dumpList((batch) => appendDumpRoutes(batch, filter), decodeRoute);
-    return found.ok && found.value.some((route) => route.metric === BLACKHOLE_METRIC);
+    const { learnedRoutes } = this.#fib.facts();
+    return { learned: families.filter((family) => learnedRoutes[family] > 0), routes: this.#fib.inherited() };
   }
 
   apply(intent: DataplaneIntent, generation: number): void {

@@ -86,6 +86,8 @@ export type FromBfd =
       readonly pid: number;
       /** Why the process has no real-time priority, if it has none. */
       readonly notRealTime?: string;
+      /** Whatever ends the agent's container ends this process too: C=0 in its packets. */
+      readonly endsWithAgent?: boolean;
     }
   /** Every session; after `hello`, and as the answer to `sessions` and `observe`. */
   | { readonly kind: 'observed'; readonly sessions: readonly ObservedBfdSession[] }
@@ -211,9 +213,15 @@ function readIds(value: unknown): number[] | undefined {
 /** A message of BFD's process, which is a program of ours: the frame was checked, the kinds are told apart. */
 export function readFromBfd(value: unknown): FromBfd | undefined {
   if (!isFields(value)) return undefined;
-  const { kind, program, pid, notRealTime, reason, session, sessions } = value;
+  const { kind, program, pid, notRealTime, endsWithAgent, reason, session, sessions } = value;
   if (kind === 'hello' && typeof program === 'string' && typeof pid === 'number')
-    return { kind, program, pid, ...(typeof notRealTime === 'string' ? { notRealTime } : {}) };
+    return {
+      kind,
+      program,
+      pid,
+      ...(typeof notRealTime === 'string' ? { notRealTime } : {}),
+      ...(endsWithAgent === true ? { endsWithAgent } : {}),
+    };
   if (kind === 'refused' && typeof reason === 'string') return { kind, reason };
   if (kind === 'changed' && isObserved(session)) return { kind, session };
   if (kind === 'observed' && Array.isArray(sessions) && sessions.every(isObserved)) return { kind, sessions };

@@ -17,6 +17,8 @@ export type BfdDaemon =
       readonly program: string;
       /** Why the process runs without real-time priority, if it does. */
       readonly notRealTime: string | undefined;
+      /** It shares the agent's fate, and says so to the neighbours (C=0). */
+      readonly endsWithAgent?: boolean | undefined;
     };
 
 export const noBfd: BfdFacts = { daemon: { state: 'unwanted' }, sessions: [] };

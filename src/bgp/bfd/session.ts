@@ -27,6 +27,8 @@ type Poll = 'none' | 'running' | 'again';
 /** The state variables of RFC 5880 §6.8.1, and two timers. */
 export interface BfdSession {
   readonly parameters: BfdParameters;
+  /** The C bit that is sent: these sessions survive the agent. */
+  readonly controlPlaneIndependent: boolean;
   readonly localDiscriminator: number;
   readonly state: BfdState;
   readonly diagnostic: number;
@@ -97,10 +99,16 @@ const unknownRemote: RemoteEnd = {
 };
 
 /** A new session; its first deadline is at once, unless it is passive. `localDiscriminator` is unique and not 0. */
-export function newSession(parameters: BfdParameters, localDiscriminator: number, { at, random }: Moment): BfdSession {
+export function newSession(
+  parameters: BfdParameters,
+  localDiscriminator: number,
+  { at, random }: Moment,
+  controlPlaneIndependent = true,
+): BfdSession {
   const desired = Math.max(parameters.desiredMinTxMicroseconds, SLOW_MICROSECONDS);
   return {
     parameters,
+    controlPlaneIndependent,
     localDiscriminator,
     state: parameters.administrativelyDown ? 'AdminDown' : 'Down',
     diagnostic: parameters.administrativelyDown ? DIAGNOSTIC.administrativelyDown : DIAGNOSTIC.none,
@@ -324,8 +332,7 @@ function packetOf(session: BfdSession, final: boolean): SentPacket {
     state: session.state,
     poll: session.poll !== 'none' && !final,
     final,
-    // The process lives apart from the control plane: it survives the agent.
-    controlPlaneIndependent: true,
+    controlPlaneIndependent: session.controlPlaneIndependent,
     authenticationPresent: false,
     demand: false,
     detectMultiplier: session.parameters.detectMultiplier,

@@ -111,6 +111,7 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
               forwarding ? (familyOfAfi(afi, safi) ?? []) : [],
             ),
             notification: negotiated?.notificationRestart ?? false,
+            longLived: negotiated?.longLivedGracefulRestart !== undefined,
           },
     path: pathFacts(peer, core),
     neighbour: neighbourFacts(peer),

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { lastIdentity, rememberIdentity } from '#agent/boot-identity.ts';
+import { lastLife, preserved, rememberLife } from '#agent/boot-identity.ts';
+import type { Family } from '#lib/ip.ts';
 import { missingRights, requireRights } from '#agent/rights.ts';
 
 describe('rights of a process, by /proc/self/status', () => {
@@ -25,13 +26,29 @@ test('an agent without rights is refused with the capability and what to do', ()
   });
 });
 
-test('the identity of a boot is read back; a directory that cannot be written is an error with a code', () => {
+test('what an agent left is read back; a directory that cannot be written is an error with a code', () => {
   const directory = mkdtempSync(join(tmpdir(), 'flatroute-identity-'));
   try {
-    rememberIdentity(directory, 'boot 1');
-    assert.equal(lastIdentity(directory), 'boot 1');
+    assert.equal(lastLife(directory), undefined);
+    for (const learned of [[], ['ipv6'], ['ipv4', 'ipv6']] as const) {
+      rememberLife(directory, { identity: 'boot 1', learned });
+      assert.deepEqual(lastLife(directory), { identity: 'boot 1', learned });
+    }
   } finally {
     rmSync(directory, { recursive: true });
   }
-  assert.throws(() => rememberIdentity(directory, 'boot 2'), { code: 'AGENT_RUN_DIRECTORY' });
+  assert.throws(() => rememberLife(directory, { identity: 'boot 2', learned: [] }), { code: 'AGENT_RUN_DIRECTORY' });
+});
+
+describe('forwarding state that outlived the last agent', () => {
+  const rows: readonly (readonly [string, readonly Family[], readonly Family[], readonly Family[]])[] = [
+    ['routes of both families stand', ['ipv4', 'ipv6'], ['ipv4', 'ipv6'], ['ipv4', 'ipv6']],
+    ['there were none', [], [], ['ipv4', 'ipv6']],
+    ['one family had none', ['ipv4'], ['ipv4'], ['ipv4', 'ipv6']],
+    ['all were taken away meanwhile', ['ipv4', 'ipv6'], [], []],
+    ['those of one family were', ['ipv4', 'ipv6'], ['ipv6'], ['ipv6']],
+    ['more stand than were noted', [], ['ipv4'], ['ipv4', 'ipv6']],
+  ];
+  for (const [name, noted, standing, expected] of rows)
+    test(name, () => assert.deepEqual(preserved(noted, standing), expected));
 });

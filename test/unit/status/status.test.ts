@@ -6,9 +6,12 @@ import { healthOf, readinessOf } from '#status/health.ts';
 import { createMetrics } from '#status/metrics.ts';
 import { blockAnswers, routeAnswerRow, statusAnswer } from '#status/node.ts';
 import { nextRestart, peerAnswers } from '#status/peers.ts';
+import type { Snapshot } from '#status/snapshot.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
-import { bfdRuns, bfdSession, bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
+import { bfdIntent, bfdRuns, bfdSession, bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
+
+const graceful = { peerRestartTimeSeconds: 120, peerForwarding: [], notification: false } as const;
 
 const thread = (changes: object) =>
   ({
@@ -107,10 +110,59 @@ describe('peers', () => {
       1,
       { hitless: true, text: 'hitless (peer keeps routes 120 s, we need 1.0 s); power loss: 210 s' },
     ],
+    [
+      'long-lived graceful restart keeps routes as the last choice, and with the N bit those of a dead node',
+      peerIntent('a', { longLivedGracefulRestart: { staleTime: seconds(3600), families: ['ipv4', 'ipv6'] } }),
+      peerFacts('a', { gracefulRestart: { ...graceful, notification: true, longLived: true } }),
+      1,
+      {
+        hitless: true,
+        text: 'hitless (peer keeps routes 120 s, then 3600 s as the last choice, we need 1.0 s); power loss: 210 s, then 3600 s as the last choice',
+      },
+    ],
+    [
+      'long-lived for one family, and too slow for the restart time',
+      peerIntent('a', {
+        gracefulRestart: { enabled: true, restartTime: seconds(2) },
+        longLivedGracefulRestart: { staleTime: seconds(60), families: ['ipv6'] },
+      }),
+      peerFacts('a', { gracefulRestart: { ...graceful, longLived: true } }),
+      5,
+      {
+        hitless: false,
+        text: 'not hitless: the peer keeps routes 2 s, then 60 s as the last choice (ipv6), we need 5.0 s; power loss: 90 s',
+      },
+    ],
+    [
+      'the peer has no long-lived graceful restart',
+      peerIntent('a', { longLivedGracefulRestart: { staleTime: seconds(60), families: ['ipv4', 'ipv6'] } }),
+      peerFacts('a', { gracefulRestart: graceful }),
+      1,
+      { hitless: true, text: 'hitless (peer keeps routes 120 s, we need 1.0 s); power loss: 90 s' },
+    ],
   ] as const;
   for (const [name, intent, facts, needs, expected] of restarts) {
     test(`the next restart: ${name}`, () => assert.deepEqual(nextRestart(intent, facts, needs), expected));
   }
+  test('the next restart: BFD that shares the fate of its control plane takes it for a failure, at either end', () => {
+    const bgpIntent = { ...snapshot().bgpIntent, peers: [peerIntent('tor-a', { bfd: bfdIntent() })] };
+    const text = (daemon: Partial<typeof bfdRuns & { endsWithAgent: boolean }>, peerIndependent: boolean) =>
+      peerAnswers(
+        snapshot({
+          bgpIntent: bgpIntent as Snapshot['bgpIntent'],
+          bfd: {
+            daemon: { ...bfdRuns, ...daemon },
+            sessions: [bfdSession('tor-a', { remoteControlPlaneIndependent: peerIndependent })],
+          },
+        }),
+      )[0]?.nextRestart?.text;
+    assert.match(text({}, true) ?? '', /^hitless \(.*\); power loss: as long as BFD takes$/);
+    assert.match(text({ endsWithAgent: true }, true) ?? '', /^not hitless: BFD ends with the agent \(C=0\)/);
+    assert.match(
+      text({}, false) ?? '',
+      /^hitless .*; the peer's own restart is a failure of the path \(its BFD has C=0\)$/,
+    );
+  });
 });
 
 describe('the node', () => {

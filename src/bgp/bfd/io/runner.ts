@@ -37,6 +37,8 @@ export interface RunnerModules {
   /** Wall clock, milliseconds since the epoch. */
   readonly now: () => number;
   readonly udp: BfdUdp;
+  /** The C bit that is sent; absent: set. */
+  readonly controlPlaneIndependent?: boolean;
   /** Calls back when what waits in the sockets at this moment was handed over. */
   readonly afterReading: (callback: () => void) => void;
   /** The path of this session failed, or is failed and its nexthops are others now. Before `changed`. */
@@ -144,7 +146,7 @@ export class BfdRunner {
     while (this.#running.has(discriminator)) discriminator = randomInt(1, 2 ** 32);
     const running: Running = {
       desired,
-      session: newSession(desired, discriminator, this.#moment()),
+      session: newSession(desired, discriminator, this.#moment(), this.#modules.controlPlaneIndependent),
       sender: undefined,
       sendProblem: undefined,
       timer: undefined,

@@ -138,6 +138,7 @@ test('what the process tells is read as it was told', () => {
   const told: readonly FromBfd[] = [
     { kind: 'hello', program: '1', pid: 2 },
     { kind: 'hello', program: '1', pid: 2, notRealTime: 'EPERM' },
+    { kind: 'hello', program: '1', pid: 2, endsWithAgent: true },
     { kind: 'observed', sessions: [observed, { ...observed, problem: 'no way' }] },
     { kind: 'changed', session: observed },
     { kind: 'refused', reason: 'because' },

@@ -241,6 +241,11 @@ test('AdminDown is told at once with diagnostic 7, at the slow pace, and left to
   assert.deepEqual([back.session.state, back.session.diagnostic], ['Down', 0]);
 });
 
+test('a process that ends with the agent does not say C', () => {
+  const session = newSession(parameters, 1, { at: instant(0), random: 0 }, false);
+  assert.equal(wake(session, 0).send[0]?.controlPlaneIndependent, false);
+});
+
 test('every packet says C and never A, D or M', () => {
   for (const state of bfdStates) {
     const [packet] =
