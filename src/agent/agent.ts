@@ -165,6 +165,7 @@ class Agent {
       routes: (query): Promise<RouteAnswer> => this.#supervisor.bgp.ask('routes', query),
       lookup: (address) => this.#supervisor.background.ask('lookup', address),
       pods: () => this.#supervisor.pods.ask('rows', undefined),
+      check: (request) => this.#supervisor.pods.ask('check', request),
       drain: (peers, wait) => this.#drain.begin(peers, wait),
       undrain: (peers) => this.#drain.end(peers),
       reset: (peer, how) => this.#supervisor.bgp.ask('reset', { peer, how }),

@@ -11,7 +11,7 @@ import type { FibUpdate, InheritedRoutes } from '#dataplane/fib/route.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
-import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
 import type { KernelRouteAnswer } from '#status/answers.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import type { ThreadName } from './entries.ts';
@@ -51,6 +51,7 @@ export interface ThreadRequests {
     /** Rebuilds from the kernel, drains the spool, listens. */
     readonly start: { readonly ask: undefined; readonly answer: undefined };
     readonly rows: { readonly ask: undefined; readonly answer: readonly PodRow[] };
+    readonly check: { readonly ask: PodCheckRequest; readonly answer: PodCheck };
     readonly stop: { readonly ask: StopOrder; readonly answer: undefined };
   };
 }

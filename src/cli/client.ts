@@ -10,6 +10,7 @@ import { protoFolder } from '#agent/entries.ts';
 import { AppError } from '#lib/result.ts';
 import type {
   BlockAnswer,
+  CheckAnswer,
   ConditionAnswer,
   DriftAnswer,
   EventAnswer,
@@ -34,6 +35,7 @@ export interface AgentClient {
   peers(name: string | undefined): Promise<readonly PeerAnswer[]>;
   routes(request: RoutesRequest): Promise<RoutesAnswer>;
   pods(): Promise<readonly PodAnswer[]>;
+  check(repair: 'no' | 'plan' | 'apply', olderThanSeconds: number): Promise<CheckAnswer>;
   blocks(): Promise<readonly BlockAnswer[]>;
   conditions(): Promise<readonly ConditionAnswer[]>;
   drift(): Promise<DriftAnswer>;
@@ -88,6 +90,7 @@ export async function connectAgent(socketPath: string): Promise<AgentClient> {
       (await ask<{ peers: readonly PeerAnswer[] }>('ListPeers', name === undefined ? {} : { name })).peers,
     routes: (request) => ask<RoutesAnswer>('ListRoutes', request),
     pods: async () => (await ask<{ pods: readonly PodAnswer[] }>('ListPods', {})).pods,
+    check: (repair, olderThanSeconds) => ask<CheckAnswer>('CheckPods', { repair, olderThanSeconds }),
     blocks: async () => (await ask<{ blocks: readonly BlockAnswer[] }>('ListBlocks', {})).blocks,
     conditions: async () => (await ask<{ conditions: readonly ConditionAnswer[] }>('ListConditions', {})).conditions,
     drift: () => ask<DriftAnswer>('GetDrift', {}),

@@ -6,6 +6,7 @@ import { bfdSpec } from './bfd.ts';
 import { type Command, EXIT_FINE } from './command.ts';
 import { cniInstall } from './cni-install.ts';
 import { drainSpec, undrainSpec } from './drain.ts';
+import { ipamCheck } from './ipam-check.ts';
 import { questions } from './questions.ts';
 import { replaySpec } from './replay.ts';
 
@@ -27,6 +28,7 @@ const version: Command = {
 
 export const commands: readonly Command[] = [
   ...questions,
+  ipamCheck,
   drainSpec,
   undrainSpec,
   version,

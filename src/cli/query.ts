@@ -14,7 +14,7 @@ export const socketOption: OptionSpec = {
   value: 'PATH',
   help: `admin socket of the agent (default ${ADMIN_SOCKET})`,
 };
-const outputOption: OptionSpec = {
+export const outputOption: OptionSpec = {
   name: 'output',
   short: 'o',
   value: 'FORMAT',

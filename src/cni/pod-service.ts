@@ -5,8 +5,9 @@
 import { CNI_SOCKET, SPOOL_DIRECTORY } from '#dataplane/kernel-names.ts';
 import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import type { ReaperReport } from '#dataplane/pod/reaping.ts';
-import type { PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import type { PodCheck, PodCheckRequest, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
 import { AppError } from '#lib/result.ts';
+import { PodChecker } from './pod-check.ts';
 import { Pods } from './pods.ts';
 import type { PodKernelChange, PodServiceModules, PodServiceOptions, PodServicePort } from './port.ts';
 import { CniServer } from './server.ts';
@@ -15,6 +16,8 @@ import { Verbs } from './verbs.ts';
 
 const DEFAULT_ANNOUNCEMENT_WAIT_MS = 5000;
 const DEFAULT_DELETION_WAIT_MS = 10_000;
+const DEFAULT_CHECK_CONFIRM_MS = 500;
+const DEFAULT_CHECK_REPAIR_MS = 3000;
 const DEFAULT_CONNECTIONS = 256;
 /** Facts are collected for a moment, so that a burst of ADDs does not send one set each. */
 const FACTS_DELAY_MS = 200;
@@ -28,6 +31,7 @@ export class PodService implements PodServicePort {
   readonly #pods: Pods;
   readonly #server: CniServer;
   readonly #spool: Spool;
+  readonly #checker: PodChecker;
   #factsTimer: NodeJS.Timeout | undefined;
   #lookTimer: NodeJS.Timeout | undefined;
   #interval: NodeJS.Timeout | undefined;
@@ -47,9 +51,18 @@ export class PodService implements PodServicePort {
       deletionWaitMs: options.deletionWait ?? DEFAULT_DELETION_WAIT_MS,
     };
     const verbs = new Verbs(waits, this.#pods);
+    let processesVisible = false;
+    this.#checker = new PodChecker({
+      pods: this.#pods,
+      processesVisible: () => processesVisible,
+      resultDirectories: options.resultDirectories,
+      confirmMilliseconds: options.checkConfirm ?? DEFAULT_CHECK_CONFIRM_MS,
+      repairMilliseconds: options.checkRepair ?? DEFAULT_CHECK_REPAIR_MS,
+    });
     this.#server = new CniServer(options.socketPath ?? CNI_SOCKET, options.connections ?? DEFAULT_CONNECTIONS, {
       handle: async (request, caller) => {
         const started = performance.now();
+        processesVisible = caller.pid > 0;
         const reply = await verbs.handle(request, caller);
         const verb = request.environment.get('CNI_COMMAND') ?? '';
         modules.served?.(verb, (performance.now() - started) / 1000, reply.code === 0);
@@ -105,6 +118,10 @@ export class PodService implements PodServicePort {
 
   rows(): PodRow[] {
     return this.#pods.rows();
+  }
+
+  check(request: PodCheckRequest): Promise<PodCheck> {
+    return this.#checker.check(request);
   }
 
   reaped(report: ReaperReport): void {

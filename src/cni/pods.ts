@@ -13,9 +13,11 @@ import { type ForeignLink, rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts'
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
 import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
+import type { Books } from '#dataplane/pod/audit.ts';
 import { Allocator } from '#ipam/allocator.ts';
 import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
 import type { PodEvent } from './port.ts';
+import { type PodRepair, RepairCounts, repairText } from './repairs.ts';
 
 export interface PodsModules {
   readonly links: PodLinks;
@@ -44,6 +46,7 @@ export class Pods {
   /** Addresses that more than one link was found to claim: free when the last of them is gone. */
   readonly #contested = new Set<IpAddress>();
   #complained = new Set<string>();
+  readonly #repairs = new RepairCounts();
   /** Of all rules of the namespace, after ours were written last and nobody wrote others meanwhile. */
   #rulesGeneration: number | undefined;
 
@@ -243,6 +246,7 @@ export class Pods {
   /** Looks at everything of ours in the kernel and puts back what is missing. Errors: AppError `OS_*`. */
   lookAgain(): void {
     const links = this.links.links();
+    this.#takeOver(links);
     const byIndex = new Map(links.map((link) => [link.index, link]));
     this.#uplinkMtu = uplinkMtu(links, linkIsAdministrativelyUp);
     this.#observeNodeAddresses();
@@ -268,27 +272,51 @@ export class Pods {
       );
       const down = link !== undefined && !linkIsAdministrativelyUp(link);
       if (link !== undefined && link.group !== LINK_GROUP.live)
-        this.#report(record, 'link group', this.links.regroup(record.hostIndex));
+        this.#report(record, ['podGroup'], this.links.regroup(record.hostIndex));
       // A restarted agent knows nothing else, and the reaper deletes no link that carries another record.
       if (link !== undefined && link.alias !== record.alias)
-        this.#report(record, 'record', this.links.recordAgain(record.hostIndex, record.alias));
+        this.#report(record, ['podRecord'], this.links.recordAgain(record.hostIndex, record.alias));
       if (!down && wrongRoutes.length === 0 && wrongNeighbours.length === 0) continue;
-      const what = [
-        down ? 'link' : '',
-        wrongRoutes.length > 0 ? 'routes' : '',
-        wrongNeighbours.length > 0 ? 'neighbours' : '',
-      ]
-        .filter((word) => word !== '')
-        .join(', ');
+      const what: PodRepair[] = [
+        ...(down ? (['podLink'] as const) : []),
+        ...wrongRoutes.map(() => 'podRoute' as const),
+        ...wrongNeighbours.map(() => 'podNeighbour' as const),
+      ];
       const missing = { down, routes: wrongRoutes, neighbours: wrongNeighbours };
       this.#report(record, what, this.links.repair(record.hostIndex, missing, record.mac, this.#node));
     }
   }
 
-  #report(record: PodRecord, what: string, refused: KernelRefusal | undefined): void {
-    if (refused === undefined)
+  /** Of an interface that no book has: what a start would do with it. Of an address that is not held: the same. */
+  #takeOver(links: Parameters<typeof rebuild>[0]): void {
+    const unknown = links.filter(
+      ({ index }) => this.registry.byIndex(index) === undefined && !this.#foreign.has(index),
+    );
+    const found = rebuild(unknown);
+    for (const record of [...found.live, ...found.building, ...found.dying]) {
+      if (this.registry.get(record.hostInterface) !== undefined) continue;
+      this.#adopt(record, record.state === 'dying' ? 'fenced' : 'used');
+      this.#report(record, ['podBook'], undefined);
+      if (record.state !== 'live') this.detach(record);
+    }
+    if (found.foreign.length > 0) this.#leaveAlone(found.foreign);
+    for (const { attachment, hostInterface, state } of this.registry.all())
+      for (const address of attachment.addresses)
+        if (!this.allocator.isTaken(address)) this.#hold(address, state === 'dying' ? 'fenced' : 'used', hostInterface);
+  }
+
+  /** One more thing of pods was put right; shown as drift. */
+  repaired(what: PodRepair): void {
+    this.#repairs.add(what);
+    this.changed();
+  }
+
+  #report(record: PodRecord, repairs: readonly PodRepair[], refused: KernelRefusal | undefined): void {
+    const what = repairText(repairs);
+    if (refused === undefined) {
+      for (const one of repairs) this.repaired(one);
       this.event('info', 'pod_repaired', `${record.hostInterface}: ${what} put back`, { ...rowData(record), what });
-    else
+    } else
       this.event('error', 'pod_repair_failed', `${record.hostInterface}: ${refused.step}: ${refused.text}`, {
         ...rowData(record),
         what,
@@ -345,6 +373,12 @@ export class Pods {
     }));
   }
 
+  /** What the comparison with the kernel and the runtime goes by. */
+  books(): Books {
+    const foreign = [...this.#foreign.values()];
+    return { records: this.registry.all(), foreign, taken: this.allocator.taken(), node: this.#node };
+  }
+
   facts(): PodFacts {
     return {
       generation: this.#generation,
@@ -352,6 +386,7 @@ export class Pods {
       blocks: this.allocator.facts(),
       foreignLinks: [...this.#foreign.values()].map((link) => link.name),
       outsideBlocks: this.allocator.outsideBlocks(),
+      repairs: this.#repairs.facts(),
     };
   }
 }

@@ -3,7 +3,7 @@
  * data that crosses threads by structured clone; the callbacks run on the service's own thread.
  */
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
-import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
 import type { Duration } from '#lib/time.ts';
 
 export interface PodServiceOptions {
@@ -11,6 +11,11 @@ export interface PodServiceOptions {
   readonly socketPath?: string;
   /** Default: SPOOL_DIRECTORY of the kernel names. */
   readonly spoolDirectory?: string;
+  /** Where libcni keeps the results of attachments. Default: of containerd, CRI-O and Multus. */
+  readonly resultDirectories?: readonly string[];
+  /** Pause between the two looks of a check that must agree. Default 0.5 s, and 3 s when something may be freed. */
+  readonly checkConfirm?: Duration;
+  readonly checkRepair?: Duration;
   /** How long an ADD waits for its block to be written to a session. Default 5 s. */
   readonly announcementWait?: Duration;
   /** How long an ADD waits for the deletion of its own attachment, or for a fenced address when all others are taken. Default 10 s. */
@@ -55,6 +60,8 @@ export interface PodServicePort {
   apply(intent: PodsIntent, generation: number): void;
   gate(gate: PodsGate): void;
   rows(): PodRow[];
+  /** Compares kernel, books and runtime, and repairs if asked to. Errors: AppError `OS_*`. */
+  check(request: PodCheckRequest): Promise<PodCheck>;
   /** What the reaper reported. */
   reaped(report: ReaperReport): void;
   kernelChanged(change: PodKernelChange): void;

@@ -80,6 +80,11 @@ export class Allocator {
     return this.#taken.has(address);
   }
 
+  /** Every address that nobody may be given now. */
+  taken(): ReadonlySet<IpAddress> {
+    return new Set(this.#taken.keys());
+  }
+
   /** All or nothing: addresses of a failed wish are as free as before. */
   assign(wish: AddressWish): Result<readonly IpAddress[], AddressFailure> {
     const pools = this.#eligible(wish.pools);

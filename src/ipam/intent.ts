@@ -41,6 +41,8 @@ export interface PodFacts {
   readonly foreignLinks: readonly string[];
   /** Addresses in use that no block of the node holds any more, and the first of them: nobody announces them. */
   readonly outsideBlocks: { readonly count: number; readonly first: readonly IpAddress[] };
+  /** Repairs of pods since the start, by what was repaired. */
+  readonly repairs: Readonly<Record<string, number>>;
 }
 
 export interface BlockFacts {
@@ -65,4 +67,38 @@ export interface PodRow {
   /** Wall-clock milliseconds since the epoch. */
   readonly since: number;
   readonly state: 'building' | 'live' | 'dying' | 'reaping';
+}
+
+/** Something on which the kernel, the agent's books and the container runtime do not agree. */
+export interface PodFinding {
+  /** One stable word; docs/ipam-check.md lists them. */
+  readonly code: string;
+  /** The interface or address that it is about. */
+  readonly subject: string;
+  /** `namespace/name`, or the container; empty when it is nobody's. */
+  readonly pod: string;
+  readonly text: string;
+  /** What to do about it. */
+  readonly action: string;
+}
+
+export interface PodCheckRequest {
+  /** `plan` says what `apply` would do, with the same proofs. */
+  readonly repair: 'no' | 'plan' | 'apply';
+  /** Younger attachments are not judged by what the runtime says of them. */
+  readonly olderThanSeconds: number;
+}
+
+export interface PodCheck {
+  readonly findings: readonly (PodFinding & {
+    /** Only where a repair was asked for. */
+    readonly outcome?: 'repaired' | 'wouldRepair' | 'left';
+    /** Why, in words: the proofs, or what is missing. */
+    readonly reason?: string;
+  })[];
+  /** How much was compared. */
+  readonly pods: number;
+  readonly addresses: number;
+  /** What could not be seen from here, as sentences. */
+  readonly unseen: readonly string[];
 }

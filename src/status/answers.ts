@@ -183,6 +183,8 @@ export interface PodAnswer {
   readonly state: 'building' | 'live' | 'dying' | 'reaping';
 }
 
+export type { PodCheck as CheckAnswer } from '#ipam/intent.ts';
+
 export interface BlockAnswer {
   readonly pool: string;
   readonly cidr: string;

@@ -150,7 +150,8 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     'What somebody else changed of ours in the kernel, and we repaired.',
     ['what'],
     (set, now) => {
-      for (const [what, count] of Object.entries(now.kernel?.repairs ?? {})) set({ what }, count);
+      for (const [what, count] of Object.entries({ ...now.kernel?.repairs, ...now.pods?.repairs }))
+        set({ what }, count);
     },
   );
   gauge(

@@ -35,7 +35,7 @@ export function statusAnswer(snapshot: Snapshot): StatusAnswer {
     pods: pods?.pods ?? 0,
     blocks: blockAnswers(snapshot),
     learnedRoutes: kernel?.learnedRoutes ?? { ipv4: 0, ipv6: 0 },
-    repairs: kernel?.repairs ?? {},
+    repairs: { ...kernel?.repairs, ...pods?.repairs },
     threads: snapshot.threads.map((thread) => ({
       name: thread.name,
       state: thread.state,
@@ -94,7 +94,7 @@ export function routeAnswerRow({ nextHop, nextHopInterface, localPref, med, ...r
 
 export function driftAnswer({ kernel, pods }: Snapshot): DriftAnswer {
   return {
-    repairs: kernel?.repairs ?? {},
+    repairs: { ...kernel?.repairs, ...pods?.repairs },
     routeConflicts: kernel?.routeConflicts ?? [],
     problems: kernel?.problems ?? [],
     foreignLinks: pods?.foreignLinks ?? [],

@@ -6,13 +6,14 @@ import { PodService } from '#cni/pod-service.ts';
 import type { PodEvent } from '#cni/port.ts';
 import { Reaper } from '#dataplane/pod/io/reaper.ts';
 import type { ReaperRequest } from '#dataplane/pod/reaping.ts';
-import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
 import { milliseconds } from '#lib/time.ts';
 
 export type AgentCommand =
   | { readonly do: 'apply'; readonly intent: PodsIntent; readonly generation: number }
   | { readonly do: 'gate'; readonly gate: PodsGate }
   | { readonly do: 'rows' }
+  | { readonly do: 'check'; readonly request: PodCheckRequest }
   | { readonly do: 'holdReaper'; readonly held: boolean }
   | { readonly do: 'lookAgain' }
   | { readonly do: 'linksGone'; readonly indexes: readonly number[] }
@@ -20,9 +21,12 @@ export type AgentCommand =
 
 export type AgentMessage =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'done'; readonly rows: readonly PodRow[] }
+  | { readonly kind: 'done'; readonly rows: readonly PodRow[]; readonly check?: PodCheck }
   | { readonly kind: 'event'; readonly event: PodEvent }
   | { readonly kind: 'facts'; readonly facts: PodFacts };
+
+/** Where a test writes what libcni would. */
+const RESULT_DIRECTORY = '/run/cni-results';
 
 const say = (message: AgentMessage): void => {
   process.send?.(message);
@@ -32,7 +36,14 @@ let held = false;
 let kept: ReaperRequest[] = [];
 const reaper: Reaper = new Reaper({}, { report: (report) => service.reaped(structuredClone(report)) });
 const service: PodService = new PodService(
-  { announcementWait: milliseconds(1000), deletionWait: milliseconds(3000), connections: 64 },
+  {
+    announcementWait: milliseconds(1000),
+    deletionWait: milliseconds(3000),
+    connections: 64,
+    checkConfirm: milliseconds(20),
+    checkRepair: milliseconds(50),
+    resultDirectories: [RESULT_DIRECTORY],
+  },
   {
     reap: (request) => {
       if (held) kept.push(structuredClone(request));
@@ -46,7 +57,10 @@ const service: PodService = new PodService(
 async function obey(command: AgentCommand): Promise<void> {
   if (command.do === 'apply') service.apply(command.intent, command.generation);
   else if (command.do === 'gate') service.gate(command.gate);
-  else if (command.do === 'lookAgain') service.kernelChanged({ kind: 'lookAgain' });
+  else if (command.do === 'check') {
+    say({ kind: 'done', rows: [], check: structuredClone(await service.check(command.request)) });
+    return;
+  } else if (command.do === 'lookAgain') service.kernelChanged({ kind: 'lookAgain' });
   else if (command.do === 'linksGone') service.kernelChanged({ kind: 'linksGone', indexes: command.indexes });
   else if (command.do === 'holdReaper') {
     held = command.held;

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { PodEvent } from '#cni/port.ts';
-import type { PodFacts, PodRow, PodsIntent } from '#ipam/intent.ts';
+import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsIntent } from '#ipam/intent.ts';
 import { parseAddress, parsePrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import type { PluginAnswer, PluginCall } from '#lab/conflist.ts';
 import { createNamespace, eventually, execute, type TestNamespace } from './netns.ts';
@@ -65,7 +65,7 @@ export class PodNode {
   /** Keeps the mount namespace while no agent runs. */
   readonly #holder: ChildProcess;
   #agent: ChildProcess | undefined;
-  #answers: ((rows: readonly PodRow[]) => void)[] = [];
+  #answers: ((answer: { readonly rows: readonly PodRow[]; readonly check?: PodCheck }) => void)[] = [];
 
   private constructor(namespace: TestNamespace, holder: ChildProcess) {
     this.namespace = namespace;
@@ -127,18 +127,28 @@ export class PodNode {
       agent.on('message', (message) => {
         const said = message as AgentMessage;
         if (said.kind === 'ready') ready();
-        else if (said.kind === 'done') this.#answers.shift()?.(said.rows);
+        else if (said.kind === 'done') this.#answers.shift()?.(said);
         else if (said.kind === 'event') this.events.push(said.event);
         else this.facts = said.facts;
       });
     });
   }
 
-  tell(command: AgentCommand): Promise<readonly PodRow[]> {
+  async tell(command: AgentCommand): Promise<readonly PodRow[]> {
+    return (await this.#ask(command)).rows;
+  }
+
+  #ask(command: AgentCommand): Promise<{ readonly rows: readonly PodRow[]; readonly check?: PodCheck }> {
     return new Promise((answer) => {
       this.#answers.push(answer);
       this.#agent?.send(command);
     });
+  }
+
+  /** What `flatroute ipam check` asks for. Nothing else may be asked until it has answered. */
+  async check(repair: PodCheckRequest['repair'] = 'no', olderThanSeconds = 0): Promise<PodCheck> {
+    const { check } = await this.#ask({ do: 'check', request: { repair, olderThanSeconds } });
+    return check ?? assert.fail('the agent answered something else');
   }
 
   rows(): Promise<readonly PodRow[]> {

@@ -138,6 +138,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     blocks: [{ pool: 'node', cidr: '10.60.1.0/26' as Prefix, capacity: 62, used: 2, fenced: 1 }],
     foreignLinks: [],
     outsideBlocks: { count: 0, first: [] },
+    repairs: {},
   },
   bfd: noBfd,
   threads: ['bgp', 'background', 'pods'].map((name) => ({

@@ -11,7 +11,7 @@ import { type IpAddress, networkAddress, parseAddress, parsePrefix, type Prefix 
 import { AppError } from '#lib/result.ts';
 import { type Duration, seconds } from '#lib/time.ts';
 import { longestDrainWait } from '#intent/drain.ts';
-import type { PodRow } from '#ipam/intent.ts';
+import type { PodCheck, PodCheckRequest, PodRow } from '#ipam/intent.ts';
 import type { EventAnswer, KernelRouteAnswer } from '#status/answers.ts';
 import { blockAnswers, driftAnswer, podAnswer, routeAnswerRow, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
@@ -24,6 +24,7 @@ export interface AdminModules {
   readonly routes: (query: RouteQuery) => Promise<RouteAnswer>;
   readonly lookup: (address: IpAddress) => Promise<KernelRouteAnswer>;
   readonly pods: () => Promise<readonly PodRow[]>;
+  readonly check: (request: PodCheckRequest) => Promise<PodCheck>;
   readonly reset: (peer: string, how: 'hard' | 'soft') => Promise<boolean>;
   /** Every peer when none is named. */
   readonly drain: (peers: readonly string[], wait: Duration) => void;
@@ -129,6 +130,7 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
     }),
     ListRoutes: unary((request) => listRoutes(request, modules)),
     ListPods: unary(async () => ({ pods: (await modules.pods()).map(podAnswer) })),
+    CheckPods: unary((request) => checkPods(request, modules)),
     ListBlocks: unary(() => ({ blocks: blockAnswers(snapshot()) })),
     ListConditions: unary(() => ({ conditions: snapshot().conditions })),
     GetDrift: unary(() => driftAnswer(snapshot())),
@@ -175,6 +177,20 @@ function unknownPeer(name: string, { bgpIntent }: Snapshot): Refusal {
   const names = (bgpIntent?.peers ?? []).map((peer) => peer.name);
   const known = names.length === 0 ? 'this node has no peers' : `there are ${names.slice(0, 20).join(', ')}`;
   return new Refusal(grpc.status.NOT_FOUND, `no peer is called ${name}; ${known}`);
+}
+
+async function checkPods(request: Fields, modules: AdminModules): Promise<PodCheck> {
+  const { olderThanSeconds } = request;
+  const repair = request['repair'] === '' ? 'no' : request['repair'];
+  if (repair !== 'no' && repair !== 'plan' && repair !== 'apply')
+    throw invalid(`repair ${JSON.stringify(repair)}: no, plan or apply`);
+  if (typeof olderThanSeconds !== 'number' || !(olderThanSeconds >= 0))
+    throw invalid(`olderThanSeconds ${String(olderThanSeconds)}: 0 or more`);
+  const answer = await modules.check({ repair, olderThanSeconds });
+  if (repair === 'apply')
+    for (const { code, subject, pod, outcome, reason } of answer.findings)
+      modules.log('info', 'ipam.repair', { code, subject, pod, outcome, reason });
+  return answer;
 }
 
 async function listRoutes(request: Fields, modules: AdminModules): Promise<unknown> {

@@ -56,6 +56,7 @@ function makePods(host: ThreadHost<'pods'>): ThreadWork<'pods'> {
         return undefined;
       },
       rows: () => service.rows(),
+      check: (request) => service.check(request),
       stop: async () => {
         await service.stop();
         send();

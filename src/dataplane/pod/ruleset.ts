@@ -14,7 +14,7 @@ import { LINK_GROUP, NFT_TABLE } from '../kernel-names.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-const PODS_CHAIN = 'pods';
+export const PODS_CHAIN = 'pods';
 export const OUTGOING_CHAIN = 'outgoing';
 /** NF_IP_PRI_RAW and NF_IP_PRI_NAT_SRC. */
 const RAW_PRIORITY = -300;
@@ -54,6 +54,12 @@ export function podRules(): Json {
     ),
   };
 }
+
+/** Rules of the chain of `podRules`. */
+export const podRuleCount = (): number =>
+  (podRules()['nftables'] as readonly { readonly add?: object }[]).filter(
+    ({ add }) => add !== undefined && 'rule' in add,
+  ).length;
 
 /** nft refuses a set whose intervals overlap. */
 function prefixSet(prefixes: readonly Prefix[]): Json {

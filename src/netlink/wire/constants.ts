@@ -35,6 +35,8 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  NEWNSID: 88,
+  GETNSID: 90,
   NEWNEXTHOP: 104,
   DELNEXTHOP: 105,
   GETNEXTHOP: 106,
@@ -73,6 +75,7 @@ export const IFLA = {
   NUM_RX_QUEUES: 32,
   CARRIER: 33,
   LINK_NETNSID: 37,
+  TARGET_NETNSID: 46,
 } as const;
 export const IFLA_INFO = { KIND: 1, DATA: 2 } as const;
 export const VETH_INFO_PEER = 1;
@@ -83,6 +86,8 @@ export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const IN6_ADDR_GEN_MODE = { EUI64: 0, NONE: 1 } as const;
 /** In a dump of links: leave out the statistics, which are most of its bytes. */
 export const RTEXT_FILTER_SKIP_STATS = 1 << 3;
+
+export const NETNSA = { NSID: 1, FD: 3 } as const;
 
 export const IFA = { ADDRESS: 1, LOCAL: 2, LABEL: 3, CACHEINFO: 6, FLAGS: 8, PROTO: 11 } as const;
 export const IFA_F = {

@@ -167,13 +167,16 @@ export function appendDelLink(batch: MessageBatch, selector: LinkSelector): numb
   return index;
 }
 
+/** `namespace`: the number of another namespace in which the interface is (`linkNamespace` of its peer); Linux 4.17 and later. */
 export function appendGetLink(
   batch: MessageBatch,
   selector: { readonly index: number } | { readonly name: string },
+  namespace?: number,
 ): number {
   const index = batch.begin(RTM.GETLINK, 0);
   appendInfoHeader(batch, 'index' in selector ? selector.index : 0, undefined);
   if ('name' in selector) batch.attributeString(IFLA.IFNAME, selector.name);
+  if (namespace !== undefined) batch.attributeU32(IFLA.TARGET_NETNSID, namespace);
   batch.end();
   return index;
 }

@@ -30,6 +30,8 @@ const path = join(directory, 'admin.sock');
 const queries: RouteQuery[] = [];
 const resets: string[] = [];
 const drains: string[] = [];
+const checked = (repair: string): { outcome?: 'left'; reason?: string } =>
+  repair === 'no' ? {} : { outcome: 'left', reason: repair };
 const listeners = new Set<(event: EventAnswer) => void>();
 let later = false;
 let answers = 0;
@@ -65,6 +67,16 @@ before(async () => {
     },
     lookup: (address) => Promise.resolve({ destination: address, type: 'blackhole', metric: 0, hops: [] }),
     pods: () => Promise.reject(new AppError('AGENT_THREAD_ENDED', 'thread pods is not running')),
+    check: ({ repair }) =>
+      Promise.resolve({
+        findings: [
+          { code: 'PodGone', subject: 'fr0', pod: 'ns/p', text: 't', action: 'a', ...checked(repair) },
+          { code: 'AddressHeld', subject: '10.0.0.1', pod: '', text: 't', action: 'a' },
+        ],
+        pods: 3,
+        addresses: 6,
+        unseen: ['u'],
+      }),
     reset: (peer, how) => {
       resets.push(`${peer} ${how}`);
       return Promise.resolve(peer === 'tor-a');
@@ -104,6 +116,14 @@ test('answers arrive as they were made, what is not known is not there', async (
     problems: [],
     foreignLinks: [],
   });
+});
+
+test('a check of pods says what it found, and with a repair what became of it', async () => {
+  const plain = await client.check('no', 5);
+  assert.deepEqual(plain.findings[0], { code: 'PodGone', subject: 'fr0', pod: 'ns/p', text: 't', action: 'a' });
+  assert.deepEqual({ ...plain, findings: [] }, { findings: [], pods: 3, addresses: 6, unseen: ['u'] });
+  assert.equal((await client.check('apply', 0)).findings[0]?.reason, 'apply');
+  await assert.rejects(client.check('no', -1), refused(/olderThanSeconds -1/));
 });
 
 test('a zero that is known is there', async () => {

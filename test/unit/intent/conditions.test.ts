@@ -39,6 +39,7 @@ const pods = (...blocks: PodFacts['blocks']): PodFacts => ({
   blocks,
   foreignLinks: [],
   outsideBlocks: { count: 0, first: [] },
+  repairs: {},
 });
 const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
   pool,

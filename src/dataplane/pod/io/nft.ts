@@ -14,7 +14,7 @@ import { MessageBatch } from '#netlink/wire/batch.ts';
 import { appendGetRulesetGeneration, decodeRulesetGeneration } from '#netlink/wire/ruleset.ts';
 import type { DataplaneIntent } from '../../intent.ts';
 import { NFT_TABLE } from '../../kernel-names.ts';
-import { OUTGOING_CHAIN, outgoingRules, podRules } from '../ruleset.ts';
+import { OUTGOING_CHAIN, outgoingRules, PODS_CHAIN, podRuleCount, podRules } from '../ruleset.ts';
 
 const NFT_TIMEOUT_MS = 10_000;
 const LONGEST_COMPLAINT = 2000;
@@ -77,11 +77,13 @@ export function rulesetGeneration(): number | undefined {
   }
 }
 
-/** The chain of natOutgoing as nft prints it; `undefined` when it is not there. Errors: AppError `OS_NFT_MISSING`. */
-export function readOutgoingRules(): Promise<string | undefined> {
+/** What nft lists, with the words after `list`; `undefined` when it is not there. Errors: AppError `OS_NFT_MISSING`. */
+function list(options: readonly string[], words: readonly string[]): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
-    const argv = ['list', 'chain', 'inet', NFT_TABLE, OUTGOING_CHAIN];
-    const child = spawn('nft', argv, { stdio: ['ignore', 'pipe', 'ignore'], timeout: NFT_TIMEOUT_MS });
+    const child = spawn('nft', [...options, 'list', ...words], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: NFT_TIMEOUT_MS,
+    });
     let text = '';
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (chunk: string) => {
@@ -92,6 +94,18 @@ export function readOutgoingRules(): Promise<string | undefined> {
     );
     child.once('close', (code) => resolve(code === 0 ? text : undefined));
   });
+}
+
+/** The chain of natOutgoing as nft prints it; `undefined` when it is not there. Errors: AppError `OS_NFT_MISSING`. */
+export const readOutgoingRules = (): Promise<string | undefined> =>
+  list([], ['chain', 'inet', NFT_TABLE, OUTGOING_CHAIN]);
+
+/** Whether the chain against spoofing is there with as many rules as it must have; false where nft cannot be run. */
+export async function podRulesStand(): Promise<boolean> {
+  const text = await list(['-j'], ['chain', 'inet', NFT_TABLE, PODS_CHAIN]).catch(() => undefined);
+  if (text === undefined) return false;
+  const { nftables } = JSON.parse(text) as { readonly nftables: readonly object[] };
+  return nftables.filter((one) => 'rule' in one).length === podRuleCount();
 }
 
 /** The rules against spoofing; needed before the first pod is live. */

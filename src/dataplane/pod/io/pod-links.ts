@@ -13,8 +13,8 @@ import { MessageBatch } from '#netlink/wire/batch.ts';
 import { IFF, RTM, RTN } from '#netlink/wire/constants.ts';
 import { appendDumpLinks, appendGetLink, appendSetLink, decodeLink, type Link } from '#netlink/wire/link.ts';
 import { appendLookUpRoute } from '#netlink/wire/lookup.ts';
-import { appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
-import { appendDumpRoutes, decodeRoute, type Route } from '#netlink/wire/route.ts';
+import { appendDelNeighbour, appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
+import { appendDelRoute, appendDumpRoutes, decodeRoute, type Route } from '#netlink/wire/route.ts';
 import { HOST_MAC, LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
 import {
   appendCreate,
@@ -217,6 +217,19 @@ export class PodLinks {
     this.#batch.clear();
     appendSetLink(this.#batch, { index: hostIndex }, { alias });
     return this.#executed('write the record of the pod again');
+  }
+
+  /** Takes away a host route or a neighbour entry that belongs to no pod. */
+  removeStray(index: number, address: IpAddress, isRoute: boolean): KernelRefusal | undefined {
+    this.#batch.clear();
+    if (isRoute)
+      appendDelRoute(this.#batch, {
+        prefix: hostPrefix(address),
+        protocol: ROUTE_PROTOCOL,
+        interfaceIndex: index,
+      });
+    else appendDelNeighbour(this.#batch, index, address);
+    return this.#executed('remove what belongs to no pod');
   }
 
   #executed(step: string): KernelRefusal | undefined {
