@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { runBgp } from './bgp/bgp.ts';
 import { runFib } from './fib/fib.ts';
+import { runPaths } from './paths/paths.ts';
 import { runPods } from './pods/pods.ts';
 
 interface Bench {
@@ -21,7 +22,11 @@ const script =
 const benches: Readonly<Record<string, Bench>> = {
   pods: {
     run: runPods,
-    what: '[--pods 1000] [--at 8,…] [--rounds 3] [--alone]   ADD and DEL of pods, beside ptp + host-local',
+    what: '[--pods 1000] [--at 1,2,8,32] [--rounds 3] [--peers ptp,…|--alone] [--cases burst,rest]   ADD and DEL of pods beside the reference plugins and C, and an agent at rest',
+  },
+  paths: {
+    run: runPaths,
+    what: '[--seconds 3] [--rounds 3]   pod to pod beside a bridge and a VXLAN overlay: throughput, packets, round trips',
   },
   bgp: {
     run: runBgp,
