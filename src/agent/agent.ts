@@ -82,6 +82,8 @@ class Agent {
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
   readonly #kernelApplied = Promise.withResolvers<void>();
   readonly #identity: string;
+  /** The kernel's links were read: which fixed addresses are in use. */
+  readonly #podsKnown = Promise.withResolvers<void>();
   readonly #restarted: boolean;
   /** Families with learned routes in the kernel: of the life before until the kernel was read back, then of this one. */
   #noted: readonly Family[] = [];
@@ -204,8 +206,8 @@ class Agent {
 
   async #startBgp(): Promise<void> {
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
-    // back, and an End-of-RIB without them would make the peer forget them.
-    await this.#kernelApplied.promise;
+    // back, before pods are known their fixed addresses are, and an End-of-RIB without them would make the peer forget them.
+    await Promise.all([this.#kernelApplied.promise, this.#podsKnown.promise]);
     const { learned, routes } = await this.#supervisor.background.ask('inheritance', undefined);
     // RFC 4724 §3: F is set only after the kernel was read back, and only when this boot had a speaker before.
     const restarted = this.#restarted || this.#spoke;
@@ -252,6 +254,7 @@ class Agent {
     if (name === 'background' && this.#readBack) this.#noteLearned((facts as ThreadFacts['background']).learnedRoutes);
     // Behind the decision that `learn` has put off to the same turn.
     if (name === 'background' && facts.generation > 0) setImmediate(() => this.#kernelApplied.resolve());
+    if (name === 'pods') setImmediate(() => this.#podsKnown.resolve());
     if (this.#firstSessionSeconds === undefined && name === 'bgp') {
       const { peers } = facts as ThreadFacts['bgp'];
       if (peers.some((peer) => peer.state === 'Established'))

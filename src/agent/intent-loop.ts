@@ -82,22 +82,20 @@ export class IntentLoop {
     clearImmediate(this.#pending);
     this.#pending = undefined;
     if (this.#compiled === undefined) return;
-    const intent = withDrains(gate(this.#compiled.intent, this.#facts), this.#drains);
+    const asked = { ...this.#compiled, intent: withDrains(this.#compiled.intent, this.#drains) };
+    const intent = gate(asked, this.#facts);
     if (!isDeepStrictEqual(intent, this.#intent)) {
       this.#intent = intent;
       this.#generation += 1;
       this.#modules.intent(intent, this.#generation);
     }
-    const podsGate = podsGateOf(this.#compiled.intent, this.#facts);
+    const podsGate = podsGateOf(asked.intent, this.#facts);
     if (!isDeepStrictEqual(podsGate, this.#podsGate)) {
       this.#podsGate = podsGate;
       this.#modules.podsGate(podsGate);
     }
     const before = this.#conditions;
-    this.#conditions = conditionAnswers(
-      conditions({ ...this.#compiled, intent }, this.#facts, this.#problems),
-      this.#problems,
-    );
+    this.#conditions = conditionAnswers(conditions(asked, this.#facts, this.#problems), this.#problems);
     this.#modules.conditions(before, this.#conditions);
   }
 }
@@ -105,10 +103,14 @@ export class IntentLoop {
 /** What an ADD waits for: its block was written to an established session. */
 export function podsGateOf(intent: NodeIntent, { bgp }: Facts): PodsGate {
   const blocks = new Set(intent.dataplane.blocks);
+  const meant = new Set(intent.bgp?.announcements.map(({ prefix }) => prefix) ?? blocks);
   return {
     anySession: (bgp?.peers ?? []).some((peer) => peer.state === 'Established'),
-    announcedBlocks: (bgp?.announced ?? [])
-      .filter(({ prefix, peers }) => peers.length > 0 && blocks.has(prefix))
-      .map(({ prefix }) => prefix),
+    announcedBlocks: [
+      ...(bgp?.announced ?? [])
+        .filter(({ prefix, peers }) => peers.length > 0 && blocks.has(prefix))
+        .map(({ prefix }) => prefix),
+      ...[...blocks].filter((block) => !meant.has(block)),
+    ],
   };
 }

@@ -122,7 +122,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
   let record: PodRecord | undefined;
   // Once there is a veth, the addresses wait behind its fence like those of any other pod.
   undo.push(() => {
-    if (record === undefined) for (const address of addresses.value) pods.allocator.free(address);
+    if (record === undefined) pods.giveBack(addresses.value);
     else pods.detach(record);
   });
   try {
@@ -222,18 +222,23 @@ async function createPair(
 
 /** When only fenced addresses are left, the reaper is hurried and waited for: full means full for good. */
 async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult<readonly IpAddress[]>> {
-  const wish = { pools: request.options.pools, addresses: request.options.addresses };
+  const { pools: names, addresses } = request.options;
+  const wish = { pools: names, addresses, namespace: request.namespace };
   let signal: AbortSignal | undefined;
   for (;;) {
     const taken = pods.allocator.assign(wish);
-    if (taken.ok) return taken;
+    if (taken.ok) {
+      pods.addressesTaken(taken.value);
+      return taken;
+    }
     const { error } = taken;
     const mayComeBack = (error.kind === 'full' && error.fenced > 0) || (error.kind === 'taken' && error.fenced);
-    if (!mayComeBack) return { ok: false, error: addressFailure(error) };
     signal ??= AbortSignal.any([request.gone, AbortSignal.timeout(request.deletionWaitMs)]);
-    const removal = pods.registry.removal(signal);
-    pods.hurryReaper();
-    if (!(await removal)) return { ok: false, error: addressFailure(error) };
+    const removal = mayComeBack && pods.registry.removal(signal);
+    if (mayComeBack) pods.hurryReaper();
+    if (await removal) continue;
+    if (error.kind === 'full') pods.refusedAsFull(error);
+    return { ok: false, error: addressFailure(error) };
   }
 }
 

@@ -2,7 +2,7 @@
  * PURE: the plugin's environment as the CNI specification has it (section 2, "Parameters"): which variables a verb
  * needs, what they may hold, and CNI_ARGS with its IgnoreUnknown.
  */
-import { type IpAddress, parseAddress } from '#lib/ip.ts';
+import { addressBits, familyOf, type IpAddress, parseAddress } from '#lib/ip.ts';
 import { ok } from '#lib/result.ts';
 import { parseMac } from '#dataplane/pod/attachment.ts';
 import { type CniResult, type Verb, cniCode, cniFailure, quote, verbs } from './spec.ts';
@@ -112,11 +112,18 @@ export function readPodArguments(args: ReadonlyMap<string, string>): CniResult<P
   });
 }
 
+function addressOf(text: string): IpAddress | undefined {
+  const [, bare = '', length] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const address = parseAddress(bare);
+  if (address === undefined || Number(length ?? 0) > addressBits(familyOf(address))) return undefined;
+  return address;
+}
+
 /** Addresses with or without a prefix length, which says nothing here: a pod's address is always a /32 or /128. */
 export function readAddresses(texts: readonly unknown[], where: string): CniResult<IpAddress[]> {
   const addresses: IpAddress[] = [];
   for (const text of texts) {
-    const address = typeof text === 'string' ? parseAddress(text.trim().replace(/\/\d{1,3}$/, '')) : undefined;
+    const address = typeof text === 'string' ? addressOf(text.trim()) : undefined;
     if (address === undefined) return cniFailure(cniCode.invalidConfig, `${where}: ${quote(text)} is no IP address`);
     if (!addresses.includes(address)) addresses.push(address);
   }

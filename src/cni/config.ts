@@ -7,7 +7,7 @@ import { type IpAddress, type Prefix, checkPrefix, parseAddress } from '#lib/ip.
 import { ok } from '#lib/result.ts';
 import { parseMac } from '#dataplane/pod/attachment.ts';
 import { GATEWAY_IPV4, GATEWAY_IPV6 } from '#dataplane/kernel-names.ts';
-import { readAddresses } from './arguments.ts';
+import { type PodArguments, readAddresses } from './arguments.ts';
 import {
   type CniResult,
   type SpecVersion,
@@ -37,6 +37,9 @@ const invalidConfig = (
 ): { readonly ok: false; readonly error: { code: number; msg: string; details: string } } =>
   cniFailure(cniCode.invalidConfig, msg, details);
 
+/** CNI specification 1.1.0, section 1, "name". */
+const networkNamePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
+
 export function readNetworkConfig(stdin: Buffer): CniResult<NetworkConfig> {
   let json: unknown;
   try {
@@ -59,6 +62,11 @@ export function readNetworkConfig(stdin: Buffer): CniResult<NetworkConfig> {
     );
   const name = json['name'];
   if (typeof name !== 'string' || name === '') return invalidConfig('name: the network has no name');
+  if (!networkNamePattern.test(name))
+    return invalidConfig(
+      `name: ${quote(name)} is no name of a network`,
+      'letters, digits, _ . - and a letter or digit first',
+    );
   // The string form is in the specification too.
   const disableGc = json['disableGC'] === true || json['disableGC'] === 'true';
   return ok({ version, name, disableGc, json });
@@ -118,8 +126,15 @@ const unsupported = (
 ): { readonly ok: false; readonly error: { code: number; msg: string; details: string } } =>
   cniFailure(cniCode.unsupportedField, `${key}: ${quote(value)} is not supported`, why);
 
-/** The options of an ADD; what the runtime says of this pod stands over the file, annotations stand between. */
-export function readAddOptions(config: NetworkConfig, interfaceName: string): CniResult<AddOptions> {
+/**
+ * The options of an ADD. What is said of this very pod (runtimeConfig, CNI_ARGS, its annotations) stands over the network
+ * configuration; where two of them say different things nobody can know which is meant.
+ */
+export function readAddOptions(
+  config: NetworkConfig,
+  interfaceName: string,
+  pod: Pick<PodArguments, 'addresses' | 'mac'> = { addresses: [], mac: undefined },
+): CniResult<AddOptions> {
   const { json } = config;
   for (const key of Object.keys(json)) {
     if (!specKeys.has(key) && !ownKeys.has(key) && !key.startsWith('cni.dev/'))
@@ -142,12 +157,10 @@ export function readAddOptions(config: NetworkConfig, interfaceName: string): Cn
 
   const pools = readPools(annotations, ipam);
   if (!pools.ok) return pools;
-  const addresses = readConfiguredAddresses(runtime, annotations, ipam);
+  const addresses = readWantedAddresses(runtime, annotations, ipam, pod.addresses);
   if (!addresses.ok) return addresses;
-  const macText = runtime['mac'] ?? annotations[MAC_ANNOTATION];
-  const mac = typeof macText === 'string' ? parseMac(macText) : undefined;
-  if (macText !== undefined && mac === undefined)
-    return invalidConfig(`mac: ${quote(macText)} is no unicast MAC address`);
+  const mac = readMac(runtime, annotations, pod.mac);
+  if (!mac.ok) return mac;
   const mtu = json['mtu'];
   if (
     mtu !== undefined &&
@@ -168,7 +181,7 @@ export function readAddOptions(config: NetworkConfig, interfaceName: string): Cn
     mtu,
     pools: pools.value,
     addresses: addresses.value,
-    mac,
+    mac: mac.value,
     routes: routes.value,
     sysctl: sysctl.value,
     requireAnnouncement,
@@ -177,40 +190,94 @@ export function readAddOptions(config: NetworkConfig, interfaceName: string): Cn
 }
 
 /** An annotation is a JSON list or words with commas between. */
-function annotationWords(value: unknown): readonly unknown[] {
-  if (typeof value !== 'string') return [value];
-  if (value.trimStart().startsWith('[')) {
-    try {
-      const list: unknown = JSON.parse(value);
-      if (Array.isArray(list)) return list;
-    } catch {
-      return [value];
-    }
+function annotationWords(key: string, value: unknown): CniResult<readonly unknown[]> {
+  if (typeof value !== 'string') return ok([value]);
+  if (!value.trimStart().startsWith('[')) return ok(value.split(',').map((word) => word.trim()));
+  try {
+    const list: unknown = JSON.parse(value);
+    if (Array.isArray(list)) return ok(list);
+  } catch {
+    // Said below.
   }
-  return value.split(',').map((word) => word.trim());
+  return invalidConfig(`annotation ${key}: ${quote(value)} is no JSON list`, 'write ["a","b"], or a,b');
 }
 
 function readPools(annotations: JsonObject, ipam: JsonObject): CniResult<string[] | undefined> {
-  const value = POOLS_ANNOTATION in annotations ? annotationWords(annotations[POOLS_ANNOTATION]) : ipam['pools'];
+  const annotated = POOLS_ANNOTATION in annotations;
+  const words = annotated ? annotationWords(POOLS_ANNOTATION, annotations[POOLS_ANNOTATION]) : ok(ipam['pools']);
+  if (!words.ok) return words;
+  const { value } = words;
   if (value === undefined) return ok(undefined);
   if (!Array.isArray(value) || value.length === 0 || !value.every((name) => typeof name === 'string' && name !== ''))
-    return invalidConfig(`ipam.pools: ${quote(value)} is no list of pool names`);
+    return invalidConfig(
+      `${annotated ? `annotation ${POOLS_ANNOTATION}` : 'ipam.pools'}: ${quote(value)} is no list of pool names`,
+    );
   return ok([...new Set(value as string[])]);
 }
 
-function readConfiguredAddresses(
+/** One of the places where something is said of this very pod. */
+interface Said<T> {
+  readonly where: string;
+  readonly value: T;
+}
+
+/** The first; they must all say the same. */
+function agreed<T>(what: string, said: readonly Said<T>[], text: (value: T) => string): CniResult<T | undefined> {
+  const [first, ...others] = said;
+  const other = others.find(({ value }) => first !== undefined && text(value) !== text(first.value));
+  if (first === undefined || other === undefined) return ok(first?.value);
+  return invalidConfig(
+    `${what}: ${first.where} says ${text(first.value)}, ${other.where} says ${text(other.value)}`,
+    'say it in one place',
+  );
+}
+
+function readWantedAddresses(
   runtime: JsonObject,
   annotations: JsonObject,
   ipam: JsonObject,
-): CniResult<IpAddress[]> {
-  const [where, value] =
-    runtime['ips'] !== undefined
-      ? ['runtimeConfig.ips', runtime['ips']]
-      : ADDRESSES_ANNOTATION in annotations
-        ? [`annotation ${ADDRESSES_ANNOTATION}`, annotationWords(annotations[ADDRESSES_ANNOTATION])]
-        : ['ipam.addresses', ipam['addresses'] ?? []];
-  if (!Array.isArray(value)) return invalidConfig(`${where}: a list of addresses is expected`);
+  fromArguments: readonly IpAddress[],
+): CniResult<readonly IpAddress[]> {
+  const said: Said<readonly IpAddress[]>[] = [];
+  const ips = readAddressList('runtimeConfig.ips', runtime['ips']);
+  if (!ips.ok) return ips;
+  if (ips.value.length > 0) said.push({ where: 'runtimeConfig.ips', value: ips.value });
+  if (fromArguments.length > 0) said.push({ where: 'CNI_ARGS IP', value: fromArguments });
+  if (ADDRESSES_ANNOTATION in annotations) {
+    const words = annotationWords(ADDRESSES_ANNOTATION, annotations[ADDRESSES_ANNOTATION]);
+    if (!words.ok) return words;
+    const where = `annotation ${ADDRESSES_ANNOTATION}`;
+    const read = readAddresses(words.value, where);
+    if (!read.ok) return read;
+    said.push({ where, value: read.value });
+  }
+  const one = agreed('addresses', said, (value) => [...value].sort().join(', '));
+  if (!one.ok) return one;
+  return one.value === undefined ? readAddressList('ipam.addresses', ipam['addresses']) : ok(one.value);
+}
+
+function readAddressList(where: string, value: unknown): CniResult<IpAddress[]> {
+  if (value === undefined) return ok([]);
+  if (!Array.isArray(value)) return invalidConfig(`${where}: ${quote(value)} is no list of addresses`);
   return readAddresses(value, where);
+}
+
+function readMac(
+  runtime: JsonObject,
+  annotations: JsonObject,
+  fromArguments: string | undefined,
+): CniResult<string | undefined> {
+  const said: Said<string>[] = fromArguments === undefined ? [] : [{ where: 'CNI_ARGS MAC', value: fromArguments }];
+  for (const [where, value] of [
+    ['runtimeConfig.mac', runtime['mac']],
+    [`annotation ${MAC_ANNOTATION}`, annotations[MAC_ANNOTATION]],
+  ] as const) {
+    if (value === undefined) continue;
+    const mac = typeof value === 'string' ? parseMac(value) : undefined;
+    if (mac === undefined) return invalidConfig(`${where}: ${quote(value)} is no unicast MAC address`);
+    said.push({ where, value: mac });
+  }
+  return agreed('mac', said, (value) => value);
 }
 
 function readRoutes(value: unknown): CniResult<PodRoute[] | undefined> {

@@ -2,8 +2,13 @@
 import type { KernelRefusal } from '#dataplane/pod/io/pod-links.ts';
 import type { NamespaceFailure } from '#dataplane/pod/io/peer-namespace.ts';
 import type { AddressFailure } from '#ipam/allocator.ts';
+import { familyOf } from '#lib/ip.ts';
 import { assertNever } from '#lib/result.ts';
-import { type CniFailure, cniCode } from './spec.ts';
+import { type CniFailure, cniCode, quote } from './spec.ts';
+
+const familyName = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
+/** Annotations may hold anything. */
+const quoteName = (name: string): string => (/^[a-z0-9.-]{1,63}$/.test(name) ? name : quote(name));
 
 const failure = (code: number, msg: string, details: string): CniFailure => ({ code, msg, details });
 
@@ -12,32 +17,69 @@ export function addressFailure(why: AddressFailure): CniFailure {
     case 'noPool':
       return failure(
         cniCode.tryAgain,
-        'this node has no block of addresses yet',
-        'no enabled pool with automatic assignment has a block here',
+        'this node has no addresses for this pod',
+        `no enabled pool with automatic assignment${why.namespace === '' ? '' : ` for namespace ${why.namespace}`} has a block here; give the node one`,
       );
     case 'unknownPool':
       return failure(
         cniCode.invalidConfig,
-        `there is no pool ${why.pool} on this node`,
-        why.known.length === 0 ? 'this node has no pools' : `it has ${why.known.join(', ')}`,
+        `there is no pool ${quoteName(why.pool)} with a block on this node`,
+        why.known.length === 0
+          ? 'this node has no pools'
+          : `it has ${why.known.join(', ')}; name one of these, or give the node a block of that pool`,
       );
     case 'disabledPool':
-      return failure(cniCode.invalidConfig, `the pool ${why.pool} is disabled`, 'it gives no new addresses');
-    case 'full': {
-      const fenced = why.fenced === 0 ? '' : `; ${why.fenced} are free when their pods are gone for good`;
       return failure(
-        cniCode.addressesExhausted,
-        `no free ${why.family} address in ${why.pools.join(', ')}`,
-        `every address of this node's blocks is in use${fenced}`,
+        cniCode.invalidConfig,
+        `the pool ${why.pool} gives no new addresses here`,
+        'spec.disabled, its nodeSelector or an overlap with another pool; flatroute conditions says which',
       );
+    case 'otherNamespace':
+      return failure(
+        cniCode.invalidConfig,
+        `the pool ${why.pool} is not for pods of ${why.namespace === '' ? 'no namespace' : `namespace ${why.namespace}`}`,
+        `its namespaceSelector is ${why.selector}; name another pool, or label the namespace`,
+      );
+    case 'unknownNamespace':
+      return failure(
+        cniCode.tryAgain,
+        `the labels of namespace ${why.namespace} are not known`,
+        `${why.pools.join(', ')} ${why.pools.length === 1 ? 'is' : 'are'} for namespaces with certain labels; add the Namespace to the resources`,
+      );
+    case 'full': {
+      const where = `${why.pools.join(', ')}: none of ${why.capacity} is free on this node`;
+      return why.fenced > 0
+        ? failure(
+            cniCode.tryAgain,
+            `no free ${familyName[why.family]} address in ${where}; try again`,
+            `${why.fenced} are being released: the veths of the pods that had them are not gone yet`,
+          )
+        : failure(
+            cniCode.addressesExhausted,
+            `no free ${familyName[why.family]} address in ${where}`,
+            'give the node another block of the pool, or move pods away; flatroute pools shows how full each is',
+          );
     }
-    case 'notAssignable': {
-      const details =
-        why.automaticPool === undefined
-          ? 'it is in no block of this node, or reserved'
-          : `pool ${why.automaticPool} assigns automatically; fixed addresses come from pools with assignmentMode Manual`;
-      return failure(cniCode.invalidConfig, `the address ${why.address} cannot be given`, details);
-    }
+    case 'noBlock':
+      return failure(
+        cniCode.invalidConfig,
+        `the address ${why.address} is not this node's to give`,
+        'fixed addresses are IPBlocks of this node in a pool with assignmentMode Manual; add the block, or ask for another address',
+      );
+    case 'automaticPool':
+      return failure(
+        cniCode.invalidConfig,
+        `the address ${why.address} cannot be chosen: pool ${why.pool} assigns automatically`,
+        'fixed addresses come from pools with assignmentMode Manual',
+      );
+    case 'reserved':
+      return failure(
+        cniCode.invalidConfig,
+        `the address ${why.address} is reserved`,
+        why.reservation
+          ? "by an IPReservation, or it is the node's own; ask for another one"
+          : `${why.block} has it as its ${familyOf(why.address) === 'ipv4' ? 'network or broadcast' : 'router anycast'} address; ask for another one`,
+      );
     case 'taken':
       return why.fenced
         ? failure(
@@ -45,7 +87,11 @@ export function addressFailure(why: AddressFailure): CniFailure {
             `the address ${why.address} is still being released; try again`,
             'the veth of the pod that had it is not gone yet',
           )
-        : failure(cniCode.invalidConfig, `the address ${why.address} is in use`, 'another pod of this node has it');
+        : failure(
+            cniCode.invalidConfig,
+            `the address ${why.address} is in use`,
+            'another pod of this node has it; ask for another one, or delete that pod',
+          );
     default:
       return assertNever(why, 'address failure');
   }

@@ -44,7 +44,7 @@ export class PodService implements PodServicePort {
       links: new PodLinks(),
       reap: modules.reap,
       event: modules.event,
-      changed: () => this.#changed(),
+      changed: (now) => this.#changed(now),
     });
     const waits = {
       announcementWaitMs: options.announcementWait ?? DEFAULT_ANNOUNCEMENT_WAIT_MS,
@@ -87,11 +87,13 @@ export class PodService implements PodServicePort {
     await this.#pods.putRules();
     this.#state = 'running';
     this.#pods.start();
+    // Whoever speaks BGP must know which fixed addresses are in use before it says its first word.
+    this.#sendFacts();
     await this.#spool.start();
     await this.#server.listen();
     this.#interval = setInterval(() => this.#lookAgainSoon(), LOOK_AGAIN_INTERVAL_MS);
     this.#interval.unref();
-    this.#changed();
+    this.#changed(false);
   }
 
   async stop(): Promise<void> {
@@ -154,11 +156,16 @@ export class PodService implements PodServicePort {
     }
   }
 
-  #changed(): void {
-    if (this.#state === 'stopped') return;
-    this.#factsTimer ??= setTimeout(() => {
-      this.#factsTimer = undefined;
-      this.#modules.facts(this.#pods.facts());
-    }, FACTS_DELAY_MS);
+  /** Before the kernel's links were read nobody knows which addresses are in use. */
+  #changed(now: boolean): void {
+    if (this.#state !== 'running') return;
+    if (now) this.#sendFacts();
+    else this.#factsTimer ??= setTimeout(() => this.#sendFacts(), FACTS_DELAY_MS);
+  }
+
+  #sendFacts(): void {
+    clearTimeout(this.#factsTimer);
+    this.#factsTimer = undefined;
+    this.#modules.facts(this.#pods.facts());
   }
 }

@@ -14,8 +14,8 @@ import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts'
 import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { Books } from '#dataplane/pod/audit.ts';
-import { Allocator } from '#ipam/allocator.ts';
-import type { PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
+import { type AddressFailure, Allocator } from '#ipam/allocator.ts';
+import type { PodFacts, PodRow, PodsGate, PodsIntent, Refusals } from '#ipam/intent.ts';
 import type { PodEvent } from './port.ts';
 import { type PodRepair, RepairCounts, repairText } from './repairs.ts';
 
@@ -23,8 +23,8 @@ export interface PodsModules {
   readonly links: PodLinks;
   readonly reap: (request: ReaperRequest) => void;
   readonly event: (event: PodEvent) => void;
-  /** Rows or facts may have changed. */
-  readonly changed: () => void;
+  /** Rows or facts may have changed; `now` when somebody waits for what others make of them. */
+  readonly changed: (now: boolean) => void;
 }
 
 const noGate: PodsGate = { anySession: false, announcedBlocks: [] };
@@ -45,6 +45,8 @@ export class Pods {
   readonly #foreign = new Map<number, ForeignLink>();
   /** Addresses that more than one link was found to claim: free when the last of them is gone. */
   readonly #contested = new Set<IpAddress>();
+  /** ADDs that found their pools full, by pool and family. */
+  readonly #refusals = new Map<string, Refusals>();
   #complained = new Set<string>();
   readonly #repairs = new RepairCounts();
   /** Of all rules of the namespace, after ours were written last and nobody wrote others meanwhile. */
@@ -73,7 +75,26 @@ export class Pods {
     this.#modules.event({ level, name, text, data });
   }
   changed(): void {
-    this.#modules.changed();
+    this.#modules.changed(false);
+  }
+
+  /** A fixed address is announced because a pod has it: its ADD waits for that. */
+  addressesTaken(addresses: readonly IpAddress[]): void {
+    this.#modules.changed(addresses.some((address) => this.allocator.isFixed(address)));
+  }
+
+  /** For a pod that was never made. */
+  giveBack(addresses: readonly IpAddress[]): void {
+    for (const address of addresses) this.allocator.free(address);
+    this.changed();
+  }
+
+  refusedAsFull({ pools, family }: Extract<AddressFailure, { readonly kind: 'full' }>): void {
+    for (const pool of pools) {
+      const key = `${pool} ${family}`;
+      this.#refusals.set(key, { pool, family, count: (this.#refusals.get(key)?.count ?? 0) + 1 });
+    }
+    this.changed();
   }
 
   nameNetwork(hash: string, name: string): void {
@@ -196,7 +217,8 @@ export class Pods {
 
   #fence(record: PodRecord): void {
     record.state = 'dying';
-    for (const address of record.attachment.addresses) this.allocator.fence(address);
+    // One that another link claims too is in use until that link is gone.
+    for (const address of record.attachment.addresses) if (!this.#contested.has(address)) this.allocator.fence(address);
   }
 
   /** Asks for everything that is fenced at once: somebody waits for an address. */
@@ -387,6 +409,8 @@ export class Pods {
       foreignLinks: [...this.#foreign.values()].map((link) => link.name),
       outsideBlocks: this.allocator.outsideBlocks(),
       repairs: this.#repairs.facts(),
+      fixedAddresses: this.allocator.fixedAddresses(),
+      refusals: [...this.#refusals.values()],
     };
   }
 }

@@ -126,24 +126,16 @@ export class Verbs {
   }
 
   async #add(call: CallArguments, config: NetworkConfig, caller: Caller, received: number): Promise<CniResult<Reply>> {
-    const options = readAddOptions(config, call.interfaceName);
-    if (!options.ok) return options;
     const pod = readPodArguments(call.args);
     if (!pod.ok) return pod;
+    const options = readAddOptions(config, call.interfaceName, pod.value);
+    if (!options.ok) return options;
     const key = keyOf(call, config);
-    const runtime = config.json['runtimeConfig'];
-    const hasRuntimeIps = typeof runtime === 'object' && runtime !== null && 'ips' in runtime;
-    const hasRuntimeMac = typeof runtime === 'object' && runtime !== null && 'mac' in runtime;
     const hostInterface = hostInterfaceName(key);
     const request: AddRequest = {
       key,
       hostInterface,
-      // CNI_ARGS stand over annotations and the file, capabilities over CNI_ARGS.
-      options: {
-        ...options.value,
-        addresses: pod.value.addresses.length > 0 && !hasRuntimeIps ? pod.value.addresses : options.value.addresses,
-        mac: pod.value.mac !== undefined && !hasRuntimeMac ? pod.value.mac : options.value.mac,
-      },
+      options: options.value,
       namespace: pod.value.namespace,
       pod: pod.value.pod,
       netns: call.netns,

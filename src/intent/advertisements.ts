@@ -10,8 +10,21 @@ import { parseCommunity } from '#resources/route-fields.ts';
 import type { Complaint } from './node.ts';
 import type { Settings } from './settings.ts';
 
+/** Communities of everything that lies in a prefix. */
+export interface Advertised {
+  readonly cidr: Prefix;
+  readonly communities: readonly Community[];
+}
+
+/** What a prefix carries: distinct communities of every entry that it lies in. */
+export function communitiesOf(prefix: Prefix, entries: readonly Advertised[]): Pick<Announcement, 'communities'> {
+  const found = entries.filter(({ cidr }) => contains(cidr, prefix)).flatMap(({ communities }) => communities);
+  const distinct = [...new Map(found.map((community) => [String(community), community])).values()];
+  return distinct.length === 0 ? {} : { communities: distinct };
+}
+
 export interface Advertisements {
-  communitiesOf(prefix: Prefix): Pick<Announcement, 'communities'>;
+  readonly entries: readonly Advertised[];
   /** About the BGPConfiguration of this name. */
   readonly of: string;
   readonly complaint: Complaint | undefined;
@@ -19,9 +32,9 @@ export interface Advertisements {
 
 export function advertisements(settings: Pick<Settings, 'communities' | 'prefixAdvertisements'>): Advertisements {
   const { communities: named } = settings;
-  const { of, entries } = settings.prefixAdvertisements;
+  const { of, entries: asked } = settings.prefixAdvertisements;
   const unknown = new Set<string>();
-  const resolved = entries.map(({ cidr, communities }) => ({
+  const entries = asked.map(({ cidr, communities }) => ({
     cidr,
     communities: communities.flatMap((text): Community[] => {
       const community = named.get(text) ?? parseCommunity(text);
@@ -30,11 +43,7 @@ export function advertisements(settings: Pick<Settings, 'communities' | 'prefixA
     }),
   }));
   return {
-    communitiesOf(prefix) {
-      const found = resolved.filter(({ cidr }) => contains(cidr, prefix)).flatMap(({ communities }) => communities);
-      const distinct = [...new Map(found.map((community) => [String(community), community])).values()];
-      return distinct.length === 0 ? {} : { communities: distinct };
-    },
+    entries,
     of,
     complaint:
       unknown.size === 0

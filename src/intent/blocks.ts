@@ -5,13 +5,14 @@
 import type { PoolIntent } from '#ipam/intent.ts';
 import { addressBytes, comparePrefixes, contains, familyOf, networkAddress, overlaps, prefixLength } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
-import { podCIDRs } from '#resources/core.ts';
+import { type Node, podCIDRs } from '#resources/core.ts';
 import { defaultBlockSize, isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import { matches } from '#resources/selector.ts';
 import type { Labels } from '#resources/selector.ts';
 import type { Condition } from './node-intent.ts';
+import { namespaceLimit } from './namespaces.ts';
 import type { Complaint } from './node.ts';
 
 interface Block {
@@ -22,7 +23,14 @@ interface Block {
   readonly natOutgoing: boolean;
 }
 
+/** A range that another node has. */
+export interface ForeignBlock {
+  readonly cidr: Prefix;
+  readonly node: string;
+}
+
 export interface Blocks {
+  readonly foreign: readonly ForeignBlock[];
   readonly blocks: readonly Block[];
   readonly pools: readonly PoolIntent[];
   readonly conditions: readonly Condition[];
@@ -32,7 +40,8 @@ export interface Blocks {
 interface Claim {
   readonly cidr: Prefix;
   readonly node: string;
-  readonly object: string;
+  /** `undefined`: a podCIDR of the Node. */
+  readonly ipBlock: string | undefined;
 }
 
 export function blocksOf(
@@ -46,51 +55,52 @@ export function blocksOf(
   const overlapping = overlappedPools(resources.ipPools);
   for (const pool of resources.ipPools) conditions.push(allocatable(pool, overlapping.get(pool)));
 
-  const claims: Claim[] =
-    source === 'NodePodCIDR'
-      ? resources.nodes.flatMap((it) =>
-          podCIDRs(it).map((cidr) => ({ cidr, node: it.metadata.name, object: it.metadata.name })),
-        )
-      : resources.ipBlocks.map((it) => ({ cidr: it.spec.cidr, node: it.spec.node, object: it.metadata.name }));
+  const claims: Claim[] = resources.ipBlocks.map((it) => ({
+    cidr: it.spec.cidr,
+    node: it.spec.node,
+    ipBlock: it.metadata.name,
+  }));
+  if (source === 'NodePodCIDR') {
+    const unused = new Set(claims.filter(({ cidr }) => !isManual(poolOf(cidr, resources.ipPools, overlapping))));
+    for (const claim of unused) if (claim.node === nodeName) conditions.push(notUsed(claim));
+    claims.splice(0, claims.length, ...claims.filter((claim) => !unused.has(claim)), ...podCIDRClaims(resources.nodes));
+  }
 
   const blocks: Block[] = [];
+  const foreign: ForeignBlock[] = [];
   const pools = new Map<string, { intent: PoolIntent; blocks: Prefix[] }>();
-  const accept = (object: string, status: 'True' | 'False', reason: Complaint['reason'], message: string): void => {
-    if (source === 'IPPools')
-      conditions.push({ kind: 'IPBlock', name: object, type: 'Accepted', status, reason, message });
-    else if (status === 'False') complaints.push({ reason, message });
-  };
   for (const { claim, lostTo } of decided(claims)) {
-    if (claim.node !== nodeName) continue;
-    const { cidr, object } = claim;
+    const { cidr, ipBlock } = claim;
+    if (claim.node !== nodeName) {
+      if (lostTo === undefined) foreign.push({ cidr, node: claim.node });
+      continue;
+    }
+    const accept = (status: 'True' | 'False', reason: Complaint['reason'], message: string): void => {
+      if (ipBlock !== undefined)
+        conditions.push({ kind: 'IPBlock', name: ipBlock, type: 'Accepted', status, reason, message });
+      else if (status === 'False') complaints.push({ reason, message });
+    };
     if (lostTo !== undefined) {
-      const other = source === 'IPPools' ? `IPBlock ${lostTo.object}` : `Node ${lostTo.node}`;
+      const other = lostTo.ipBlock === undefined ? `Node ${lostTo.node}` : `IPBlock ${lostTo.ipBlock}`;
       const message = `${cidr} overlaps ${lostTo.cidr} of ${other}, which comes first and keeps it. ${nodeName} does not use it; give it a range of its own.`;
-      accept(object, 'False', 'Conflict', message);
+      accept('False', 'Conflict', message);
       continue;
     }
     const pool = poolOf(cidr, resources.ipPools, overlapping);
-    if (source === 'IPPools' && pool === undefined) {
-      accept(
-        object,
-        'False',
-        'PoolMissing',
-        `${cidr} lies in no IPPool and is not used. Add the pool, or delete the block.`,
-      );
+    if (ipBlock !== undefined && pool === undefined) {
+      accept('False', 'PoolMissing', `${cidr} lies in no IPPool and is not used. Add the pool, or delete the block.`);
       continue;
     }
-    if (source === 'IPPools' && pool !== undefined && !fits(cidr, pool)) {
+    if (ipBlock !== undefined && pool !== undefined && !fits(cidr, pool)) {
       const size = pool.spec.blockSize ?? defaultBlockSize(pool.spec.cidr);
       const message = `${cidr} is no block of IPPool ${pool.metadata.name}, whose blocks are /${size}, and is not used. Cut it into such blocks.`;
-      accept(object, 'False', 'BlockSizeWrong', message);
+      accept('False', 'BlockSizeWrong', message);
       continue;
     }
-    const selected =
-      source === 'NodePodCIDR' || pool === undefined || matches(pool.spec.nodeSelector.expression, labels);
-    if (selected) accept(object, 'True', 'Accepted', `${cidr} is used by ${nodeName}.`);
+    const selected = ipBlock === undefined || pool === undefined || matches(pool.spec.nodeSelector.expression, labels);
+    if (selected) accept('True', 'Accepted', `${cidr} is used by ${nodeName}.`);
     else
       accept(
-        object,
         'False',
         'NodeNotSelected',
         `nodeSelector of IPPool ${pool?.metadata.name} leaves ${nodeName} out: pods that have an address of ${cidr} keep it, new ones get none. Change the selector, or move the pods and delete the block.`,
@@ -98,7 +108,9 @@ export function blocksOf(
     const assignmentMode = pool?.spec.assignmentMode ?? 'Automatic';
     const disabled = !selected || (pool !== undefined && (pool.spec.disabled || overlapping.has(pool)));
     const name = pool?.metadata.name ?? nodePoolName;
-    const entry = pools.get(name) ?? { intent: { name, blocks: [], assignmentMode, disabled }, blocks: [] };
+    const namespaces = pool === undefined ? undefined : namespaceLimit(pool, resources.namespaces);
+    const limit = namespaces === undefined ? {} : { namespaces };
+    const entry = pools.get(name) ?? { intent: { name, blocks: [], assignmentMode, disabled, ...limit }, blocks: [] };
     entry.blocks.push(cidr);
     pools.set(name, entry);
     blocks.push({
@@ -111,13 +123,23 @@ export function blocksOf(
   }
   const poolIntents = [...pools.values()].map((it) => ({ ...it.intent, blocks: it.blocks.sort(comparePrefixes) }));
   poolIntents.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { blocks, pools: poolIntents, conditions, complaints };
+  return { foreign, blocks, pools: poolIntents, conditions, complaints };
+}
+
+const isManual = (pool: IPPool | undefined): boolean => pool?.spec.assignmentMode === 'Manual';
+
+const podCIDRClaims = (nodes: readonly Node[]): Claim[] =>
+  nodes.flatMap((it) => podCIDRs(it).map((cidr) => ({ cidr, node: it.metadata.name, ipBlock: undefined })));
+
+function notUsed({ cidr, ipBlock = '' }: Claim): Condition {
+  const message = `${cidr} is not used: with addressSource NodePodCIDR addresses come from podCIDRs, and from blocks of pools with assignmentMode Manual. Set addressSource to IPPools in the BGPConfiguration, or delete the block.`;
+  return { kind: 'IPBlock', name: ipBlock, type: 'Accepted', status: 'False', reason: 'BlockNotUsed', message };
 }
 
 /** Sort key: what contains comes before what it contains, and equal ranges stand in order of their owner. */
 const orderKey = (claim: Claim): string => {
   const bytes = Buffer.from(addressBytes(networkAddress(claim.cidr))).toString('hex');
-  return `${familyOf(claim.cidr)} ${bytes} ${String(prefixLength(claim.cidr)).padStart(3, '0')} ${claim.node}`;
+  return `${familyOf(claim.cidr)} ${bytes} ${String(prefixLength(claim.cidr)).padStart(3, '0')} ${claim.ipBlock === undefined ? 0 : 1} ${claim.node}`;
 };
 
 /** Prefixes nest or are disjoint, so one pass in order finds every overlap. */

@@ -8,7 +8,7 @@ import { comparePrefixes, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import type { Advertisements } from './advertisements.ts';
-import { advertisements } from './advertisements.ts';
+import { advertisements, communitiesOf } from './advertisements.ts';
 import { blocksOf } from './blocks.ts';
 import type { Blocks } from './blocks.ts';
 import type { Compiled, Condition } from './node-intent.ts';
@@ -44,7 +44,13 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
         ...(settings.clusterId && { clusterId: settings.clusterId }),
       },
       pods: {
-        ipam: { pools: assigned.pools, reserved: reservedIn(blocks, resources, nodePrefixes) },
+        ipam: {
+          pools: assigned.pools,
+          reserved: reservedIn(blocks, resources, nodePrefixes),
+          ...(assigned.pools.some((it) => it.namespaces !== undefined)
+            ? { knownNamespaces: resources.namespaces.map((it) => it.metadata.name) }
+            : {}),
+        },
         nodeAddresses: node.addresses,
         mtu: undefined,
       },
@@ -62,6 +68,11 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
       ...peers.conditions,
     ],
     peers: peers.origins,
+    strays: {
+      foreign: assigned.foreign,
+      silent: resources.ipPools.filter((it) => it.spec.disableBGPExport).map((it) => it.spec.cidr),
+      advertised: advertised.entries,
+    },
   };
 }
 
@@ -78,7 +89,7 @@ function announcementsOf(
 ): Announcement[] {
   const found = new Map<Prefix, Announcement>();
   const add = (prefix: Prefix, source: Announcement['source']): void => {
-    if (!found.has(prefix)) found.set(prefix, { prefix, source, ...advertised.communitiesOf(prefix) });
+    if (!found.has(prefix)) found.set(prefix, { prefix, source, ...communitiesOf(prefix, advertised.entries) });
   };
   for (const block of assigned.blocks)
     if (block.announced) add(block.cidr, block.fixedAddress ? 'fixedAddress' : 'block');

@@ -2,8 +2,9 @@
 import type { BlockFacts } from '#ipam/intent.ts';
 import { familyOf } from '#lib/ip.ts';
 import { nodePoolName } from '#resources/ip-pool.ts';
-import { heldBack } from './gate.ts';
+import { heldBack, wanted as wantedNow } from './gate.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
+import { strayOf } from './strays.ts';
 
 /** Names listed in one message at most; the rest is a number. */
 const listed = 5;
@@ -61,15 +62,13 @@ export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] 
 
 function blocksAnnounced(compiled: Compiled, facts: Facts): Condition[] {
   const base = { kind: 'Node', name: compiled.nodeName, type: 'BlocksAnnounced' } as const;
-  const wanted = (compiled.intent.bgp?.announcements ?? []).filter(
-    (it) => it.source === 'block' || it.source === 'fixedAddress',
-  );
+  const wanted = wantedNow(compiled, facts).filter((it) => it.source === 'block' || it.source === 'fixedAddress');
   if (wanted.length === 0) return [];
   if (facts.kernel === undefined || facts.bgp === undefined)
     return [
       { ...base, status: 'Unknown', reason: 'Pending', message: 'The speaker or the kernel has not reported yet.' },
     ];
-  const held = heldBack(compiled.intent, facts).map((it) => it.prefix);
+  const held = heldBack(compiled, facts).map((it) => it.prefix);
   if (held.length > 0) {
     const message = `${some(held)}: held back until the blackhole route is in the kernel. If this lasts, look at condition RoutesInstalled and at the agent's log.`;
     return [{ ...base, status: 'False', reason: 'BlackholeMissing', message }];
@@ -111,12 +110,19 @@ export function podConditions(compiled: Compiled, facts: Facts): Condition[] {
   // Before the first intent no block is known.
   if (outside === undefined || facts.pods?.generation === 0) return [];
   const base = { kind: 'Node', name: compiled.nodeName, type: 'PodsAnnounced' } as const;
-  if (outside.count === 0)
+  if (outside.length === 0)
     return [
       { ...base, status: 'True', reason: 'PodsInBlocks', message: 'Every pod has addresses of a block of the node.' },
     ];
-  const more = outside.count > outside.first.length ? ` and ${outside.count - outside.first.length} more` : '';
-  const message = `${outside.first.join(', ')}${more}: in use by pods, but in no block of ${compiled.nodeName} any more, so nobody announces them. Give the block back, or make these pods again.`;
+  const taken = outside.flatMap((address) => {
+    const { owner } = strayOf(compiled.strays, address);
+    return owner === undefined ? [] : [`${address} (${owner})`];
+  });
+  if (taken.length > 0) {
+    const message = `${some(taken)}: in use by pods of ${compiled.nodeName}, but in a block that another node has now, so they are not announced from here and that node may give them to others. Delete these pods, or give the block back.`;
+    return [{ ...base, status: 'False', reason: 'PodsInForeignBlocks', message }];
+  }
+  const message = `${some(outside)}: in use by pods, but in no block of ${compiled.nodeName} any more. They are announced one by one until their pods are gone. Give the block back, or make these pods again.`;
   return [{ ...base, status: 'False', reason: 'PodsOutsideBlocks', message }];
 }
 

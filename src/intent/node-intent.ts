@@ -4,6 +4,7 @@ import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts, PodsIntent } from '#ipam/intent.ts';
 import type { Reason } from './reasons.ts';
+import type { Strays } from './strays.ts';
 
 export interface NodeIntent {
   /** `undefined`: this node speaks no BGP. */
@@ -70,4 +71,5 @@ export interface Compiled {
   readonly conditions: readonly Condition[];
   /** One for each peer of the intent, in the same order. */
   readonly peers: readonly PeerOrigin[];
+  readonly strays: Strays;
 }

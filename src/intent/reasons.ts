@@ -22,6 +22,7 @@ export const reasons = {
   NoBlocks: 'the node has no addresses for pods',
   BlocksAssigned: 'the node has addresses for pods',
   PoolMissing: 'the block lies in no IPPool',
+  BlockNotUsed: 'the node takes its addresses from podCIDRs, not from this block',
   BlockSizeWrong: 'the block has not the size that its pool says',
   NodeNotSelected: "the pool's nodeSelector leaves this node out",
   OK: 'addresses are given from the pool',
@@ -79,6 +80,7 @@ export const reasons = {
   AddressesExhausted: 'no address is free',
   PodsInBlocks: 'every pod has addresses of a block of the node',
   PodsOutsideBlocks: 'pods have addresses that no block of the node holds',
+  PodsInForeignBlocks: 'pods have addresses of blocks that another node has now',
 } as const;
 
 export type Reason = keyof typeof reasons;

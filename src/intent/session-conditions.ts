@@ -10,7 +10,7 @@ import type { Compiled, Condition, Facts, PeerOrigin } from './node-intent.ts';
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
 
 export function sessionConditions(compiled: Compiled, facts: Facts): Condition[] {
-  const announced = gate(compiled.intent, facts).bgp?.announcements ?? [];
+  const announced = gate(compiled, facts).bgp?.announcements ?? [];
   const announcedFamilies = new Set(announced.map((it) => familyOf(it.prefix)));
   const observed = new Map((facts.bgp?.peers ?? []).map((peer) => [peer.name, peer]));
   const suspects = suspectsOf(compiled, observed);

@@ -3,26 +3,32 @@
  * wishes of an ADD, and the life of an address afterwards: in use → fenced (DEL was answered, its veth still exists) →
  * free. Out: addresses, or the reason why there are none. Nothing is stored: the kernel's links are the record.
  */
-import { families, type Family, familyOf, type IpAddress } from '#lib/ip.ts';
+import { contains, families, type Family, familyOf, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { type Result, fail, ok } from '#lib/result.ts';
 import { Block } from './block.ts';
+import { type AddressWish as Wish, type Choosable, choosePools, type PoolFailure, whyNotPool } from './choice.ts';
 import type { BlockFacts, IpamIntent } from './intent.ts';
 
-export interface AddressWish {
-  /** Names of the pools to take from; `undefined`: every pool with automatic assignment. */
-  readonly pools: readonly string[] | undefined;
-  /** Fixed addresses; the families they do not cover are taken from the pools. */
-  readonly addresses: readonly IpAddress[];
-}
+export type AddressWish = Wish<IpAddress>;
 
 export type AddressFailure =
-  | { readonly kind: 'noPool' }
-  | { readonly kind: 'unknownPool'; readonly pool: string; readonly known: readonly string[] }
-  | { readonly kind: 'disabledPool'; readonly pool: string }
+  | PoolFailure
+  /** No enabled pool with automatic assignment that is for this pod has a block here. */
+  | { readonly kind: 'noPool'; readonly namespace: string }
   /** `fenced` addresses become free as soon as their veths are gone. */
-  | { readonly kind: 'full'; readonly family: Family; readonly pools: readonly string[]; readonly fenced: number }
-  /** Not in any block of a pool with `assignmentMode: Manual`, or reserved. */
-  | { readonly kind: 'notAssignable'; readonly address: IpAddress; readonly automaticPool: string | undefined }
+  | {
+      readonly kind: 'full';
+      readonly family: Family;
+      readonly pools: readonly string[];
+      readonly capacity: number;
+      readonly fenced: number;
+    }
+  /** In no block of this node. */
+  | { readonly kind: 'noBlock'; readonly address: IpAddress }
+  /** Fixed addresses come from pools with `assignmentMode: Manual`. */
+  | { readonly kind: 'automaticPool'; readonly address: IpAddress; readonly pool: string }
+  /** The network, broadcast or anycast address of its block, or one that is reserved. */
+  | { readonly kind: 'reserved'; readonly address: IpAddress; readonly block: Prefix; readonly reservation: boolean }
   | { readonly kind: 'taken'; readonly address: IpAddress; readonly fenced: boolean };
 
 interface Taken {
@@ -31,10 +37,7 @@ interface Taken {
   readonly block: Block | undefined;
 }
 
-interface Pool {
-  readonly name: string;
-  readonly manual: boolean;
-  readonly disabled: boolean;
+interface Pool extends Choosable {
   readonly blocks: readonly Block[];
 }
 
@@ -42,7 +45,9 @@ export class Allocator {
   readonly #random: () => number;
   readonly #taken = new Map<IpAddress, Taken>();
   #pools: readonly Pool[] = [];
-  #reservedText = '';
+  #reserved: readonly Prefix[] = [];
+  #knownNamespaces: ReadonlySet<string> = new Set();
+  #releases = 0;
 
   /** `random` answers numbers in [0, 1). */
   constructor(random: () => number) {
@@ -51,14 +56,16 @@ export class Allocator {
 
   /** Blocks that stay keep their order of release; addresses in use stay in use whatever happens to their block. */
   apply(intent: IpamIntent): void {
-    const reservedText = intent.reserved.join(' ');
+    const sameReserved = intent.reserved.join(' ') === this.#reserved.join(' ');
     const before = new Map(this.#pools.flatMap((pool) => pool.blocks.map((block) => [block.cidr, block])));
-    const keep = reservedText === this.#reservedText ? before : new Map<string, Block>();
-    this.#reservedText = reservedText;
+    const keep = sameReserved ? before : new Map<string, Block>();
+    this.#reserved = intent.reserved;
+    this.#knownNamespaces = new Set(intent.knownNamespaces);
     this.#pools = intent.pools.map((pool) => ({
       name: pool.name,
       manual: pool.assignmentMode === 'Manual',
       disabled: pool.disabled,
+      namespaces: pool.namespaces,
       blocks: pool.blocks.map((cidr) => keep.get(cidr) ?? new Block(cidr, intent.reserved, this.#random())),
     }));
     for (const [address, { state }] of this.#taken) this.adopt(address, state);
@@ -71,7 +78,7 @@ export class Allocator {
 
   /** Takes note of an address that a living or dying veth has, in a block of ours or not. */
   adopt(address: IpAddress, state: 'used' | 'fenced'): void {
-    const block = this.#blocks().find((candidate) => candidate.assignable(address));
+    const block = this.#blockOf(address)?.block;
     block?.claim(address);
     this.#taken.set(address, { state, block });
   }
@@ -87,33 +94,30 @@ export class Allocator {
 
   /** All or nothing: addresses of a failed wish are as free as before. */
   assign(wish: AddressWish): Result<readonly IpAddress[], AddressFailure> {
-    const pools = this.#eligible(wish.pools);
-    if (!pools.ok) return pools;
     for (const address of wish.addresses) {
-      const failure = this.#whyNot(address, wish.pools);
+      const failure = this.#whyNot(address, wish.namespace ?? '');
       if (failure !== undefined) return fail(failure);
     }
-    const addresses: IpAddress[] = [];
-    for (const family of families) {
-      const fixed = wish.addresses.filter((address) => familyOf(address) === family);
-      if (fixed.length > 0) {
-        addresses.push(...fixed);
-        continue;
+    const open = families.filter((family) => !wish.addresses.some((address) => familyOf(address) === family));
+    const chosen = open.length === 0 ? ok([]) : choosePools(wish, this.#pools, this.#knownNamespaces);
+    if (!chosen.ok) return chosen;
+    const taken = new Map<IpAddress, Block>();
+    for (const family of open) {
+      const having = (pool: Pool): boolean => pool.blocks.some((block) => familyOf(block.cidr) === family);
+      const pools = chosen.value.map((group) => group.filter(having)).find((group) => group.length > 0) ?? [];
+      if (pools.length === 0) continue;
+      const found = this.#takeFrom(pools, family);
+      if (found === undefined) {
+        for (const address of taken.keys()) this.free(address);
+        return fail(this.#full(pools, family));
       }
-      const blocks = pools.value.flatMap((pool) => pool.blocks.filter((block) => familyOf(block.cidr) === family));
-      if (blocks.length === 0) continue;
-      const address = this.#takeFrom(blocks);
-      if (address === undefined) {
-        for (const given of addresses) this.#giveBack(given, wish.addresses);
-        const names = pools.value.filter((pool) => pool.blocks.some((block) => blocks.includes(block)));
-        return fail({ kind: 'full', family, pools: names.map((pool) => pool.name), fenced: this.#fencedIn(blocks) });
-      }
-      addresses.push(address.value);
-      this.#taken.set(address.value, { state: 'used', block: address.block });
+      taken.set(found.address, found.block);
+      this.#taken.set(found.address, { state: 'used', block: found.block });
     }
-    if (addresses.length === 0) return fail({ kind: 'noPool' });
+    if (taken.size + wish.addresses.length === 0) return fail({ kind: 'noPool', namespace: wish.namespace ?? '' });
     for (const address of wish.addresses) this.adopt(address, 'used');
-    return ok(addresses);
+    const all = [...wish.addresses, ...taken.keys()];
+    return ok(families.flatMap((family) => all.filter((address) => familyOf(address) === family)));
   }
 
   /** The pod is gone but its veth is not: nobody may have the address yet. */
@@ -127,84 +131,111 @@ export class Allocator {
     const taken = this.#taken.get(address);
     if (taken === undefined) return;
     this.#taken.delete(address);
-    taken.block?.release(address);
+    taken.block?.release(address, this.#releases++);
   }
 
   facts(): BlockFacts[] {
-    const counts = new Map<Block, { used: number; fenced: number }>();
-    for (const { block, state } of this.#taken.values()) {
+    const counts = new Map<Block, { used: number; fenced: number; reserved: number }>();
+    for (const [address, { block, state }] of this.#taken) {
       if (block === undefined) continue;
-      const count = counts.get(block) ?? { used: 0, fenced: 0 };
+      const count = counts.get(block) ?? { used: 0, fenced: 0, reserved: 0 };
       count[state] += 1;
+      // Reserved after it was given: it counts as long as it is out.
+      if (!block.assignable(address)) count.reserved += 1;
       counts.set(block, count);
     }
     return this.#pools.flatMap((pool) =>
       pool.blocks.map((block) => ({
         pool: pool.name,
         cidr: block.cidr,
-        capacity: block.capacity,
+        capacity: block.capacity + (counts.get(block)?.reserved ?? 0),
         used: counts.get(block)?.used ?? 0,
         fenced: counts.get(block)?.fenced ?? 0,
       })),
     );
   }
 
+  /** Whether the address is a block of its own in a pool with manual assignment. */
+  isFixed(address: IpAddress): boolean {
+    const { pool, block } = this.#blockOf(address) ?? {};
+    return pool?.manual === true && block?.isSingleAddress === true;
+  }
+
+  fixedAddresses(): IpAddress[] {
+    return this.#inUse(({ block }, address) => block?.isSingleAddress === true && this.isFixed(address));
+  }
+
   /** Addresses of pods whose block was taken from the node. Those that wait for their veth to be gone do not count. */
-  outsideBlocks(): { readonly count: number; readonly first: readonly IpAddress[] } {
-    const first: IpAddress[] = [];
-    let count = 0;
-    for (const [address, { block, state }] of this.#taken) {
-      if (block !== undefined || state !== 'used') continue;
-      count += 1;
-      if (first.length < 4) first.push(address);
-    }
-    return { count, first };
+  outsideBlocks(): IpAddress[] {
+    return this.#inUse(({ block }) => block === undefined);
   }
 
-  #blocks(): Block[] {
-    return this.#pools.flatMap((pool) => [...pool.blocks]);
+  #inUse(which: (taken: Taken, address: IpAddress) => boolean): IpAddress[] {
+    const found = [...this.#taken].filter(([address, taken]) => taken.state === 'used' && which(taken, address));
+    return found.map(([address]) => address).sort();
   }
 
-  #eligible(names: readonly string[] | undefined): Result<readonly Pool[], AddressFailure> {
-    if (names === undefined) return ok(this.#pools.filter((pool) => !pool.disabled && !pool.manual));
-    const chosen: Pool[] = [];
-    for (const name of names) {
-      const pool = this.#pools.find((candidate) => candidate.name === name);
-      if (pool === undefined)
-        return fail({ kind: 'unknownPool', pool: name, known: this.#pools.map((known) => known.name) });
-      if (pool.disabled) return fail({ kind: 'disabledPool', pool: name });
-      chosen.push(pool);
-    }
-    return ok(chosen);
-  }
-
-  #whyNot(address: IpAddress, names: readonly string[] | undefined): AddressFailure | undefined {
-    const having = this.#pools.filter((pool) => pool.blocks.some((block) => block.assignable(address)));
-    const manual = having.find(
-      (pool) => pool.manual && !pool.disabled && (names === undefined || names.includes(pool.name)),
-    );
-    if (manual === undefined)
-      return { kind: 'notAssignable', address, automaticPool: having.find((pool) => !pool.manual)?.name };
-    const taken = this.#taken.get(address);
-    return taken === undefined ? undefined : { kind: 'taken', address, fenced: taken.state === 'fenced' };
-  }
-
-  #takeFrom(blocks: readonly Block[]): { readonly value: IpAddress; readonly block: Block } | undefined {
-    for (const block of blocks) {
-      const value = block.take((candidate) => this.#taken.has(candidate));
-      if (value !== undefined) return { value, block };
+  #blockOf(address: IpAddress): { readonly pool: Pool; readonly block: Block } | undefined {
+    for (const pool of this.#pools) {
+      const block = pool.blocks.find((candidate) => candidate.holds(address));
+      if (block !== undefined) return { pool, block };
     }
     return undefined;
   }
 
-  #giveBack(address: IpAddress, fixed: readonly IpAddress[]): void {
-    if (!fixed.includes(address)) this.free(address);
+  #whyNot(address: IpAddress, namespace: string): AddressFailure | undefined {
+    const found = this.#blockOf(address);
+    if (found === undefined) return { kind: 'noBlock', address };
+    const { pool, block } = found;
+    if (!pool.manual) return { kind: 'automaticPool', address, pool: pool.name };
+    const refused = whyNotPool(pool, namespace, this.#knownNamespaces);
+    if (refused !== undefined) return refused;
+    if (!block.assignable(address)) {
+      const reservation = this.#reserved.some((prefix) => contains(prefix, address));
+      return { kind: 'reserved', address, block: block.cidr, reservation };
+    }
+    const taken = this.#taken.get(address);
+    return taken === undefined ? undefined : { kind: 'taken', address, fenced: taken.state === 'fenced' };
   }
 
-  #fencedIn(blocks: readonly Block[]): number {
+  /** Pools in their order; in a pool first what nobody has had, then what was released longest ago. */
+  #takeFrom(
+    pools: readonly Pool[],
+    family: Family,
+  ): { readonly address: IpAddress; readonly block: Block } | undefined {
+    const isTaken = (candidate: IpAddress): boolean => this.#taken.has(candidate);
+    for (const pool of pools) {
+      const blocks = pool.blocks.filter((block) => familyOf(block.cidr) === family);
+      for (const block of blocks) {
+        const address = block.takeFresh(isTaken);
+        if (address !== undefined) return { address, block };
+      }
+      for (;;) {
+        const block = oldestOf(blocks);
+        if (block === undefined) break;
+        const address = block.takeReleased(isTaken);
+        if (address !== undefined) return { address, block };
+      }
+    }
+    return undefined;
+  }
+
+  #full(pools: readonly Pool[], family: Family): AddressFailure {
+    const blocks = new Set(pools.flatMap((pool) => pool.blocks.filter((block) => familyOf(block.cidr) === family)));
+    let capacity = 0;
+    for (const block of blocks) capacity += block.capacity;
     let fenced = 0;
     for (const { state, block } of this.#taken.values())
-      if (state === 'fenced' && block !== undefined && blocks.includes(block)) fenced += 1;
-    return fenced;
+      if (state === 'fenced' && block !== undefined && blocks.has(block)) fenced += 1;
+    return { kind: 'full', family, pools: pools.map((pool) => pool.name), capacity, fenced };
   }
+}
+
+function oldestOf(blocks: readonly Block[]): Block | undefined {
+  let oldest: Block | undefined;
+  for (const block of blocks) {
+    const at = block.oldestRelease;
+    if (at !== undefined && at < (oldest?.oldestRelease ?? Number.POSITIVE_INFINITY)) oldest = block;
+  }
+  return oldest;
 }

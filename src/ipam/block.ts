@@ -31,7 +31,8 @@ export class Block {
   readonly capacity: number;
   readonly #size: number;
   readonly #excluded: readonly Span[];
-  readonly #queue = new Set<IpAddress>();
+  /** Released addresses, oldest first, each with its place among the releases of all blocks. */
+  readonly #queue = new Map<IpAddress, number>();
   #cursor: number;
   #unwalked: number;
 
@@ -46,15 +47,24 @@ export class Block {
     this.#unwalked = this.#size;
   }
 
-  /** Whether the address is one of this block's and not reserved. */
+  /** A block of one address is a fixed address, which is announced only while a pod has it. */
+  get isSingleAddress(): boolean {
+    return this.#size === 1;
+  }
+
+  holds(address: IpAddress): boolean {
+    return contains(this.cidr, address);
+  }
+
+  /** Whether the address is one of this block's that may be given out. */
   assignable(address: IpAddress): boolean {
-    if (!contains(this.cidr, address)) return false;
+    if (!this.holds(address)) return false;
     const offset = addressToBigInt(address) - addressToBigInt(networkAddress(this.cidr));
     return offset < BigInt(this.#size) && spanAt(this.#excluded, Number(offset)) === undefined;
   }
 
-  /** The oldest free address, which is then taken; `isTaken` knows those that were given out by other ways. */
-  take(isTaken: (address: IpAddress) => boolean): IpAddress | undefined {
+  /** The next address that nobody has had since the start; `isTaken` knows those that were given out by other ways. */
+  takeFresh(isTaken: (address: IpAddress) => boolean): IpAddress | undefined {
     while (this.#unwalked > 0) {
       const offset = this.#cursor;
       const span = spanAt(this.#excluded, offset);
@@ -66,7 +76,17 @@ export class Block {
       // One that is in the queue was taken and released before the walk came by: its turn is in the queue.
       if (!this.#queue.has(address) && !isTaken(address)) return address;
     }
-    for (const address of this.#queue) {
+    return undefined;
+  }
+
+  /** When the address was released that takeReleased() would give; `undefined`: none was. */
+  get oldestRelease(): number | undefined {
+    for (const at of this.#queue.values()) return at;
+    return undefined;
+  }
+
+  takeReleased(isTaken: (address: IpAddress) => boolean): IpAddress | undefined {
+    for (const address of this.#queue.keys()) {
       this.#queue.delete(address);
       if (!isTaken(address)) return address;
     }
@@ -78,10 +98,10 @@ export class Block {
     this.#queue.delete(address);
   }
 
-  /** The address must be assignable. */
-  release(address: IpAddress): void {
+  /** `at` grows with every release of any block. One that was reserved meanwhile is not given again. */
+  release(address: IpAddress, at: number): void {
     this.#queue.delete(address);
-    this.#queue.add(address);
+    if (this.assignable(address)) this.#queue.set(address, at);
   }
 }
 

@@ -1,10 +1,20 @@
 /** What intent gives the allocator: the node's blocks by pool. */
-import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 
 export interface IpamIntent {
   /** In order of preference; a pod takes one address of each family that any of its pools has. */
   readonly pools: readonly PoolIntent[];
   readonly reserved: readonly Prefix[];
+  /** Namespaces whose labels are known; absent when no pool asks for them. */
+  readonly knownNamespaces?: readonly string[];
+}
+
+/** Whose pods may have addresses of a pool. */
+export interface NamespaceLimit {
+  /** As the pool has it, for people. */
+  readonly selector: string;
+  /** Known namespaces that it selects. */
+  readonly names: readonly string[];
 }
 
 export interface PoolIntent {
@@ -14,6 +24,8 @@ export interface PoolIntent {
   readonly assignmentMode: 'Automatic' | 'Manual';
   /** No new addresses from here; those in use stay. */
   readonly disabled: boolean;
+  /** Absent: pods of every namespace. */
+  readonly namespaces?: NamespaceLimit;
 }
 
 /** What the pods thread works by. */
@@ -28,7 +40,7 @@ export interface PodsIntent {
 export interface PodsGate {
   /** Some BGP session is established. */
   readonly anySession: boolean;
-  /** Blocks that were written to at least one established session. */
+  /** Blocks that were written to at least one established session, and those that are to be announced to nobody. */
   readonly announcedBlocks: readonly Prefix[];
 }
 
@@ -39,10 +51,20 @@ export interface PodFacts {
   readonly blocks: readonly BlockFacts[];
   /** Veths found with an alias that could not be read, and left alone. */
   readonly foreignLinks: readonly string[];
-  /** Addresses in use that no block of the node holds any more, and the first of them: nobody announces them. */
-  readonly outsideBlocks: { readonly count: number; readonly first: readonly IpAddress[] };
+  /** Addresses in use that no block of the node holds any more. */
+  readonly outsideBlocks: readonly IpAddress[];
+  /** Addresses in use that are blocks of their own in a pool with manual assignment: announced while they are. */
+  readonly fixedAddresses: readonly IpAddress[];
+  /** ADDs that found their pools full, since the start. */
+  readonly refusals: readonly Refusals[];
   /** Repairs of pods since the start, by what was repaired. */
   readonly repairs: Readonly<Record<string, number>>;
+}
+
+export interface Refusals {
+  readonly pool: string;
+  readonly family: Family;
+  readonly count: number;
 }
 
 export interface BlockFacts {

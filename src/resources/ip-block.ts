@@ -20,7 +20,7 @@ export const ipBlock = ownKind(
   {
     shortNames: ['frblock'],
     description:
-      'A block of addresses and its owner. The name is made of the block, `ipv4-0a3c0100-26` for 10.60.1.0/26, so that creating the object is the claim. In directory mode they are static files, read with `addressSource: IPPools`.',
+      'A block of addresses and its owner. The name is made of the block, `ipv4-0a3c0100-26` for 10.60.1.0/26, so that creating the object is the claim. In directory mode they are static files. With `addressSource: NodePodCIDR` only those of pools with `assignmentMode: Manual` are used, beside the podCIDRs.',
   },
   spec,
   [

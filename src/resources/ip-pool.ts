@@ -21,6 +21,10 @@ const spec = object(
     nodeSelector: defaulted(selectorWithoutGlobal, 'all()', {
       description: 'The nodes that may own blocks of this pool, as a selector expression over their labels.',
     }),
+    namespaceSelector: defaulted(selectorWithoutGlobal, '', {
+      description:
+        'The namespaces whose pods may have addresses of this pool, as a selector expression over their labels; empty: all. A namespace that a pool selects gets addresses of such pools only ([how an address is chosen](addresses.md)).',
+    }),
     natOutgoing: defaulted(boolean, false, {
       description: "Translate to the node's address what pods of this pool send to anything outside every pool.",
     }),
@@ -31,7 +35,8 @@ const spec = object(
       description: 'Blocks of this pool are not announced.',
     }),
     assignmentMode: defaulted(oneOf('Automatic', 'Manual'), 'Automatic', {
-      description: '`Manual`: only pods that ask for this pool get an address from it.',
+      description:
+        '`Manual`: only pods that ask for this pool, or for one of its addresses, get one from it. Its /32 and /128 IPBlocks are fixed addresses, announced from where their pod runs.',
     }),
   },
   {

@@ -27,6 +27,8 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'AddressesLow',
   'NotAnnounced',
   'NoBlocks',
+  'BlockNotUsed',
+  'PodsOutsideBlocks',
   'KernelProblem',
   'NoNextHop',
   'NeighbourAmbiguous',

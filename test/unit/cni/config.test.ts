@@ -28,6 +28,7 @@ describe('the network configuration', () => {
     { name: 'a version of the future', stdin: '{"cniVersion":"2.0.0","name":"a"}', code: 1, says: /2\.0\.0/ },
     { name: 'a version that is a number', stdin: '{"cniVersion":1,"name":"a"}', code: 1, says: /1 is not/ },
     { name: 'no name', stdin: '{"cniVersion":"1.0.0"}', code: 7, says: /name/ },
+    { name: 'a name with a slash', stdin: '{"cniVersion":"1.0.0","name":"a/b"}', code: 7, says: /a\/b/ },
   ];
   for (const { name, stdin, code, says } of refused) {
     test(`refused: ${name}`, () => {
@@ -100,7 +101,7 @@ describe('options of ADD', () => {
     'flatroute.io/ip-addresses': '["10.0.0.7"]',
     'flatroute.io/mac': '02:00:00:00:00:01',
   };
-  test('annotations stand over the file, capabilities over annotations', () => {
+  test('annotations stand over the file; what contradicts them is refused', () => {
     const file = { ipam: { pools: ['c'], addresses: ['10.0.0.1'] } };
     const read = options({ ...file, runtimeConfig: { 'io.kubernetes.cri.pod-annotations': annotations } });
     assert.ok(read.ok);
@@ -108,16 +109,27 @@ describe('options of ADD', () => {
       [read.value.pools, read.value.addresses, read.value.mac],
       [['a', 'b'], ['10.0.0.7'], '02:00:00:00:00:01'],
     );
-    const more = options({
-      ...file,
-      runtimeConfig: {
-        'io.kubernetes.cri.pod-annotations': annotations,
-        ips: ['10.0.0.9/24'],
-        mac: '02-00-00-00-00-FF',
-      },
-    });
-    assert.ok(more.ok);
-    assert.deepEqual([more.value.addresses, more.value.mac], [['10.0.0.9'], '02:00:00:00:00:ff']);
+    const more = (runtime: object, pod: object = {}): ReturnType<typeof readAddOptions> => {
+      const { value } = config({
+        ...file,
+        runtimeConfig: { 'io.kubernetes.cri.pod-annotations': annotations, ...runtime },
+      }) as Extract<ReturnType<typeof config>, { ok: true }>;
+      return readAddOptions(value, 'eth0', { addresses: [], mac: undefined, ...pod });
+    };
+    assert.deepEqual(more({ ips: ['10.0.0.7/24'], mac: '02-00-00-00-00-01' }), read);
+    assert.deepEqual(more({}, { addresses: ['10.0.0.7'], mac: '02:00:00:00:00:01' }), read);
+    for (const [outcome, says] of [
+      [
+        more({ ips: ['10.0.0.9/24'] }),
+        /^addresses: runtimeConfig.ips says 10\.0\.0\.9, annotation .* says 10\.0\.0\.7$/,
+      ],
+      [more({}, { addresses: ['10.0.0.9'] }), /^addresses: CNI_ARGS IP says 10\.0\.0\.9, annotation/],
+      [more({ mac: '02-00-00-00-00-FF' }), /^mac: runtimeConfig.mac says 02:00:00:00:00:ff, annotation/],
+    ] as const) {
+      assert.ok(!outcome.ok);
+      assert.equal(outcome.error.code, 7);
+      assert.match(outcome.error.msg, says);
+    }
   });
   test('annotations speak of the first interface only', () => {
     const read = options({ runtimeConfig: { 'io.kubernetes.cri.pod-annotations': annotations } }, 'net1');

@@ -577,6 +577,37 @@ describe('pools and blocks', () => {
     assert.deepEqual(result.intent.dataplane.blocks, []);
   });
 
+  test('with podCIDRs, blocks of Manual pools are used beside them, others are not and say so', () => {
+    const manual = pool('m', 'cidr: 10.62.0.0/24, assignmentMode: Manual');
+    const fixed = block('ipv4-0a3e0007-32', '10.62.0.7/32');
+    const others = block('ipv4-0a3e0008-32', '10.62.0.8/32', 'node-2');
+    const result = compiled(node1, pool('p', 'cidr: 10.61.0.0/16'), manual, own26, fixed, others);
+    assert.deepEqual(result.intent.dataplane.blocks, ['10.60.1.0/26', '10.62.0.7/32', 'fd60:1::/64']);
+    assert.equal(reasonOf(result, 'IPBlock ipv4-0a3d0000-26'), 'False BlockNotUsed');
+    assert.equal(reasonOf(result, 'IPBlock ipv4-0a3e0007-32'), 'True Accepted');
+    assert.deepEqual(result.strays.foreign, [{ cidr: '10.62.0.8/32', node: 'node-2' }]);
+  });
+
+  test('a namespaceSelector becomes the names of the known namespaces that it selects', () => {
+    const namespaced = (selector: string): string => pool('p', `cidr: 10.61.0.0/16, namespaceSelector: "${selector}"`);
+    const named = (name: string, labels: string): string =>
+      `{apiVersion: v1, kind: Namespace, metadata: {name: ${name}, labels: {${labels}}}}\n---\n`;
+    const namespaces = named('shop', 'team: a') + named('bank', 'team: b') + named('bare', '');
+    const limits = (selector: string): unknown => {
+      const { ipam } = compiled(node1, ipPools, namespaced(selector), own26, namespaces).intent.pods;
+      return [ipam.pools[0]?.namespaces, ipam.knownNamespaces];
+    };
+    const known = ['bank', 'bare', 'shop'];
+    for (const [selector, names] of [
+      ["team == 'a'", ['shop']],
+      ["team != 'a'", ['bank', 'bare']],
+      ["kubernetes.io/metadata.name in {'bare', 'bank'}", ['bank', 'bare']],
+      ['has(nothing)', []],
+    ] as const)
+      assert.deepEqual(limits(selector), [{ selector, names }, known], selector);
+    for (const selector of ['', 'all()']) assert.deepEqual(limits(selector), [undefined, undefined]);
+  });
+
   test('reservations and the node’s own addresses inside its blocks are kept from pods', () => {
     const inside = nodeYaml('node-1', '10.60.1.1', '10.60.1.0/26');
     const result = compiled(inside, own('IPReservation', 'r', 'reservedCIDRs: [10.60.1.8/29, 10.60.9.0/24]'));

@@ -38,7 +38,9 @@ const pods = (...blocks: PodFacts['blocks']): PodFacts => ({
   pods: 1,
   blocks,
   foreignLinks: [],
-  outsideBlocks: { count: 0, first: [] },
+  outsideBlocks: [],
+  fixedAddresses: [],
+  refusals: [],
   repairs: {},
 });
 const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
@@ -470,10 +472,10 @@ describe('the node', () => {
     ['pods in blocks', { pods: pods(block(1)) }, 'PodsAnnounced', 'True PodsInBlocks', /Every pod/],
     [
       'pods whose block is gone',
-      { pods: { ...pods(block(1)), outsideBlocks: { count: 5, first: ['10.60.9.1', '10.60.9.2'] as IpAddress[] } } },
+      { pods: { ...pods(block(1)), outsideBlocks: ['10.60.9.1', '10.60.9.2'] as IpAddress[] } },
       'PodsAnnounced',
       'False PodsOutsideBlocks',
-      /^10\.60\.9\.1, 10\.60\.9\.2 and 3 more: .*nobody announces them/,
+      /^10\.60\.9\.1, 10\.60\.9\.2: .*announced one by one/,
     ],
     ['less than a tenth free', { pods: pods(block(91, 100)) }, 'AddressesAvailable', 'False AddressesLow', /9 of 100/],
     [
@@ -550,13 +552,13 @@ describe('problems of the source', () => {
 });
 
 describe('the gate', () => {
-  const { intent } = compile(
+  const compiled = compile(
     resources(
       node + torA + own('BGPConfiguration', 'default', 'advertise: {nodeAddresses: true, prefixes: [198.51.100.0/24]}'),
     ),
     'node-1',
   );
-  const announced = (facts: Facts): string[] => (gate(intent, facts).bgp?.announcements ?? []).map((it) => it.prefix);
+  const announced = (facts: Facts): string[] => (gate(compiled, facts).bgp?.announcements ?? []).map((it) => it.prefix);
 
   test('holds a block back until its blackhole is in the kernel, and nothing else', () => {
     assert.deepEqual(announced({}), ['192.0.2.11/32', '198.51.100.0/24']);
@@ -566,13 +568,54 @@ describe('the gate', () => {
     ]);
     assert.deepEqual(announced({ kernel: kernel() }), ['10.60.1.0/26', '192.0.2.11/32', '198.51.100.0/24']);
     assert.deepEqual(
-      heldBack(intent, {}).map((it) => it.prefix),
+      heldBack(compiled, {}).map((it) => it.prefix),
       ['10.60.1.0/26'],
     );
   });
 
+  const fixed = compile(
+    resources(
+      node + torA,
+      own('IPPool', 'm', 'cidr: 10.62.0.0/24, assignmentMode: Manual'),
+      own('IPPool', 'quiet', 'cidr: 10.63.0.0/24, disableBGPExport: true'),
+      own('IPBlock', 'ipv4-0a3e0007-32', 'cidr: 10.62.0.7/32, node: node-1'),
+      own('IPBlock', 'ipv4-0a3e0008-32', 'cidr: 10.62.0.8/32, node: node-2'),
+    ),
+    'node-1',
+  );
+  const withPods = (
+    changes: Partial<PodFacts>,
+    blackholes: readonly string[],
+  ): { readonly announced: string[]; readonly blackholes: string[] } => {
+    const facts = { kernel: kernel({ blackholes: blackholes.map(prefix) }), pods: { ...pods(), ...changes } };
+    const { bgp, dataplane } = gate(fixed, facts);
+    return { announced: (bgp?.announcements ?? []).map((it) => it.prefix), blackholes: [...dataplane.blocks] };
+  };
+  const own2 = ['10.60.1.0/26', '10.62.0.7/32'];
+
+  test('a fixed address is announced only while a pod has it; its blackhole stays', () => {
+    assert.deepEqual(withPods({}, own2), { announced: ['10.60.1.0/26'], blackholes: own2 });
+    const fixedAddresses = ['10.62.0.7'] as IpAddress[];
+    assert.deepEqual(withPods({ fixedAddresses }, own2), { announced: own2, blackholes: own2 });
+    assert.deepEqual(withPods({ fixedAddresses }, ['10.60.1.0/26']).announced, ['10.60.1.0/26']);
+  });
+
+  test('a pod without a block is announced by its address, behind a blackhole', () => {
+    const outsideBlocks = ['10.61.0.5', '10.63.0.5', '10.62.0.8'] as IpAddress[];
+    const blackholes = ['10.60.1.0/26', '10.61.0.5/32', '10.62.0.7/32'];
+    assert.deepEqual(withPods({ outsideBlocks }, own2), { announced: ['10.60.1.0/26'], blackholes });
+    assert.deepEqual(withPods({ outsideBlocks }, blackholes).announced, ['10.60.1.0/26', '10.61.0.5/32']);
+  });
+
+  test('an address that another node has now is an error that names the node', () => {
+    const facts = { kernel: kernel(), pods: { ...pods(block(1)), outsideBlocks: ['10.62.0.8'] as IpAddress[] } };
+    const condition = found(conditions(fixed, facts), 'Node node-1', 'PodsAnnounced');
+    assert.equal(condition?.reason, 'PodsInForeignBlocks');
+    assert.match(condition?.message ?? '', /^10\.62\.0\.8 \(node-2\): .*not announced from here/);
+  });
+
   test('leaves the intent as it is when nothing waits', () => {
-    assert.equal(gate(intent, { kernel: kernel() }), intent);
+    assert.equal(gate(compiled, { kernel: kernel() }), compiled.intent);
   });
 });
 

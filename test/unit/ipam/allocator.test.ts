@@ -107,7 +107,7 @@ test('a fenced address is not given, counts as fenced, and is told of when the p
   const all = drain(one).map(address);
   for (const each of all) one.fence(each);
   assert.deepEqual(one.facts(), [{ pool: 'p', cidr: '10.0.0.0/30', capacity: 2, used: 0, fenced: 2 }]);
-  assert.deepEqual(refusal(one), { kind: 'full', family: 'ipv4', pools: ['p'], fenced: 2 });
+  assert.deepEqual(refusal(one), { kind: 'full', family: 'ipv4', pools: ['p'], capacity: 2, fenced: 2 });
   one.free(address('10.0.0.1'));
   assert.deepEqual(take(one), ['10.0.0.1']);
 });
@@ -152,22 +152,17 @@ describe('wishes', () => {
     {
       name: 'a fixed address of an automatic pool',
       wish: { pools: undefined, addresses: [address('10.0.0.9')] },
-      kind: 'notAssignable',
+      kind: 'automaticPool',
     },
     {
       name: 'a fixed address of no block',
       wish: { pools: undefined, addresses: [address('192.0.2.1')] },
-      kind: 'notAssignable',
-    },
-    {
-      name: 'a fixed address of a manual pool other than the one named',
-      wish: { pools: ['auto'], addresses: [address('10.1.0.7')] },
-      kind: 'notAssignable',
+      kind: 'noBlock',
     },
     {
       name: "a fixed address that is a block's network address",
       wish: { pools: undefined, addresses: [address('10.1.1.0')] },
-      kind: 'notAssignable',
+      kind: 'reserved',
     },
   ];
   for (const { name, wish, kind } of refused) {
@@ -189,21 +184,102 @@ describe('wishes', () => {
   });
 });
 
+test('in a pool of several blocks the oldest released address comes first, whatever its block', () => {
+  const one = allocator(intent([pool('p', ['10.0.0.0/31', '10.0.1.0/31'])]));
+  for (const text of drain(one).reverse()) one.free(address(text));
+  assert.deepEqual(drain(one), ['10.0.1.1', '10.0.1.0', '10.0.0.1', '10.0.0.0']);
+});
+
+describe('pools and namespaces', () => {
+  const limited = (selector: string, ...names: string[]): Partial<PoolIntent> => ({ namespaces: { selector, names } });
+  const pools = [
+    pool('all', ['10.0.0.0/24', '2001:db8::/120']),
+    pool('shop', ['10.1.0.0/31'], limited("team == 'shop'", 'shop', 'both')),
+    pool('more', ['10.2.0.0/24'], limited('has(more)', 'both')),
+    pool('vip', ['10.3.0.7/32', '10.3.0.0/30'], { assignmentMode: 'Manual', ...limited('has(vip)', 'shop') }),
+  ];
+  const known = { ...intent(pools), knownNamespaces: ['shop', 'both', 'other'] };
+  const wish = (namespace: string, more: object = {}): Parameters<Allocator['assign']>[0] => ({
+    pools: undefined,
+    addresses: [],
+    namespace,
+    ...more,
+  });
+  const rows: readonly (readonly [string, Parameters<Allocator['assign']>[0], readonly string[] | string])[] = [
+    [
+      'a namespace that a pool selects gets that family from it, the other from the rest',
+      wish('shop'),
+      ['10.1.0.0', '2001:db8::1'],
+    ],
+    ['a namespace that no pool selects gets both from the rest', wish('other'), ['10.0.0.1', '2001:db8::1']],
+    ['outside Kubernetes there is no namespace to select', wish(''), ['10.0.0.1', '2001:db8::1']],
+    ['a namespace whose labels are not known may be anybody', wish('new'), 'unknownNamespace'],
+    ['naming a pool for everybody needs no labels', wish('new', { pools: ['all'] }), ['10.0.0.1', '2001:db8::1']],
+    ['a pool of other namespaces is not had by naming it', wish('other', { pools: ['shop'] }), 'otherNamespace'],
+    ['nor one of its addresses', wish('other', { addresses: [address('10.3.0.7')] }), 'otherNamespace'],
+    ['nor without a namespace', wish('', { pools: ['vip'] }), 'otherNamespace'],
+    ['who may name it gets it', wish('shop', { addresses: [address('10.3.0.7')] }), ['10.3.0.7', '2001:db8::1']],
+    [
+      'an unknown namespace gets no address of it',
+      wish('new', { addresses: [address('10.3.0.7')] }),
+      'unknownNamespace',
+    ],
+    ['fixed addresses of both families ask for no pool', wish('new', { addresses: [address('10.9.0.1')] }), 'noBlock'],
+  ];
+  for (const [name, asked, expected] of rows) {
+    test(name, () => {
+      const outcome = allocator(known).assign(asked);
+      assert.deepEqual(outcome.ok ? outcome.value : outcome.error.kind, expected);
+    });
+  }
+  test('full is full: a namespace that has pools of its own does not go on to the others', () => {
+    const one = allocator(known);
+    for (const expected of ['10.1.0.0', '10.1.0.1']) assert.equal(take(one, wish('shop'))[0], expected);
+    assert.deepEqual(refusal(one, wish('shop')), {
+      kind: 'full',
+      family: 'ipv4',
+      pools: ['shop'],
+      capacity: 2,
+      fenced: 0,
+    });
+    assert.equal(take(one, wish('both'))[0], '10.2.0.1');
+  });
+  test('single addresses of manual pools are fixed addresses while they are in use', () => {
+    const one = allocator(known);
+    assert.deepEqual(one.fixedAddresses(), []);
+    take(one, wish('shop', { addresses: [address('10.3.0.7'), address('10.3.0.1')] }));
+    assert.deepEqual(one.fixedAddresses(), ['10.3.0.7']);
+    assert.deepEqual([one.isFixed(address('10.3.0.7')), one.isFixed(address('10.3.0.1'))], [true, false]);
+    one.fence(address('10.3.0.7'));
+    assert.deepEqual(one.fixedAddresses(), []);
+  });
+});
+
+test('an address that is reserved while a pod has it stays in its block, and is not given again', () => {
+  const one = allocator(intent([pool('p', ['10.0.0.0/30'])]));
+  take(one);
+  one.apply(intent([pool('p', ['10.0.0.0/30'])], ['10.0.0.1/32']));
+  assert.deepEqual(one.outsideBlocks(), []);
+  assert.deepEqual(one.facts()[0], { pool: 'p', cidr: '10.0.0.0/30', capacity: 2, used: 1, fenced: 0 });
+  one.free(address('10.0.0.1'));
+  assert.deepEqual(drain(one), ['10.0.0.2']);
+});
+
 describe('a change of the intent', () => {
   test('keeps addresses in use and the order of release in blocks that stay', () => {
     const one = allocator(intent([pool('p', ['10.0.0.0/30'])]));
     one.free(take(one)[0] ?? address('0.0.0.0'));
     one.apply(intent([pool('p', ['10.0.0.0/30', '10.0.1.0/30'])]));
-    assert.deepEqual(drain(one), ['10.0.0.2', '10.0.0.1', '10.0.1.1', '10.0.1.2']);
+    assert.deepEqual(drain(one), ['10.0.0.2', '10.0.1.1', '10.0.1.2', '10.0.0.1']);
   });
   test('addresses whose block went stay in use, and count again when it comes back', () => {
     const one = allocator(intent([pool('p', ['10.0.0.0/30'])]));
     take(one);
     one.apply(intent([]));
     assert.ok(one.isTaken(address('10.0.0.1')));
-    assert.deepEqual(one.outsideBlocks(), { count: 1, first: ['10.0.0.1'] });
+    assert.deepEqual(one.outsideBlocks(), ['10.0.0.1']);
     one.apply(intent([pool('p', ['10.0.0.0/30'])]));
-    assert.deepEqual(one.outsideBlocks(), { count: 0, first: [] });
+    assert.deepEqual(one.outsideBlocks(), []);
     assert.equal(one.facts()[0]?.used, 1);
     assert.deepEqual(drain(one), ['10.0.0.2']);
   });
