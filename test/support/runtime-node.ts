@@ -110,7 +110,8 @@ export class RuntimeNode implements AsyncDisposable {
   ): Promise<RuntimeNode> {
     const lab = await Lab.create('runtime');
     try {
-      const host = await lab.addHost('node', { forwarding: true });
+      const loopback = how === 'alone' ? families.map(nodeAddress) : [];
+      const host = await lab.addHost('node', { forwarding: true, loopback });
       let router: LabRouter | undefined;
       if (how === 'with a router') {
         const other = await lab.addHost('router', { forwarding: true });
@@ -136,7 +137,7 @@ export class RuntimeNode implements AsyncDisposable {
       'pools.yaml': poolManifests(),
       'node.yaml': node({
         name: 'node',
-        addresses: this.router === undefined ? [] : families.map(nodeAddress),
+        addresses: families.map(nodeAddress),
         podCIDRs: [],
       }),
       'peer.yaml':

@@ -16,6 +16,8 @@ export interface SandboxDescription {
   readonly name: string;
   /** `default` if not given. */
   readonly namespace?: string;
+  /** How often the pod had a sandbox before; 0 if not given. */
+  readonly attempt?: number;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ports?: readonly PortMapping[];
   /** The node's network: no CNI call at all. */
@@ -159,7 +161,7 @@ function sandboxConfig(it: SandboxDescription): object {
   const namespace = it.namespace ?? 'default';
   return {
     // A uid of Kubernetes is random; one that follows from the name makes a repeated run the same pod.
-    metadata: { name: it.name, namespace, uid: `uid-${namespace}-${it.name}`, attempt: 0 },
+    metadata: { name: it.name, namespace, uid: `uid-${namespace}-${it.name}`, attempt: it.attempt ?? 0 },
     // The CRI allows an empty one only there, and containerd insists on it.
     hostname: it.hostNetwork === true ? '' : it.name,
     annotations: it.annotations ?? {},

@@ -1,0 +1,136 @@
+// containerd and the agent go and come back in every order while pods run: no pod loses a packet, none is lost or leaked.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { LabProcess } from '#lab/process.ts';
+import { CNI_CONFIGURATION, cannotRunContainerd } from '#lab/runtime/containerd.ts';
+import type { Sandbox } from '#lab/runtime/sandbox.ts';
+import { RuntimeNode } from '../support/runtime-node.ts';
+
+const ends = ['agent', 'containerd'] as const;
+type End = (typeof ends)[number];
+const other = (end: End): End => (end === 'agent' ? 'containerd' : 'agent');
+
+describe('restarts of containerd and the agent', {
+  skip: cannotRunContainerd(),
+  concurrency: false,
+  timeout: 240_000,
+}, () => {
+  let node: RuntimeNode;
+  const pods: Sandbox[] = [];
+  before(async () => {
+    node = await RuntimeNode.create('with a router');
+    await node.install();
+    await node.untilNetwork(true);
+    for (const name of ['one', 'two']) pods.push(await node.containerd.runPod({ name }));
+  });
+  after(async () => await node[Symbol.asyncDispose]());
+
+  const stop = async (end: End, signal: NodeJS.Signals): Promise<void> => await node[end].stop(signal);
+  const start = async (end: End): Promise<void> => await node[end].start();
+
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const)
+    for (const firstGone of ends)
+      for (const firstBack of ends)
+        test(`${signal} of ${firstGone}, then of ${other(firstGone)}; ${firstBack} is back first: no packet is lost`, async () => {
+          const flows = await Promise.all(pods.flatMap((pod) => pod.addresses.map(async (it) => await ping(node, it))));
+          await stop(firstGone, signal);
+          await stop(other(firstGone), signal);
+          await start(firstBack);
+          // One that is asked for while the agent is away comes up when it is back.
+          const early = firstBack === 'containerd' ? node.containerd.runPod({ name: 'early' }) : undefined;
+          await start(other(firstBack));
+          const pod = await (early ?? node.containerd.runPod({ name: 'late' }));
+          await node.answersAtOnce(pod);
+          assert.equal((await node.agreed()).length, 6);
+          await node.containerd.removePod(pod.id);
+          for (const flow of flows) await lost(flow);
+          assert.equal((await node.agreed()).length, 4);
+        });
+
+  test('without a conflist a sandbox cannot even be stopped; with it again it can', async () => {
+    const pod = await node.containerd.runPod({ name: 'stuck' });
+    await node.host.run(['rm', `${CNI_CONFIGURATION}/05-flatroute.conflist`]);
+    await node.untilNetwork(false);
+    await assert.rejects(node.containerd.cri.stopPodSandbox(pod.id), /cni plugin not initialized/);
+    await node.install();
+    await node.untilNetwork(true);
+    await node.containerd.removePod(pod.id);
+    assert.equal((await node.agreed()).length, 4);
+  });
+
+  test('while the agent is away longer than the plugin waits, ADD fails with error 11 and DEL is kept for the agent', async () => {
+    const stopped = await node.containerd.runPod({ name: 'stopped' });
+    await node.calls();
+    await stop('agent', 'SIGKILL');
+    const failed = assert.rejects(
+      node.containerd.runPod({ name: 'late' }),
+      /plugin type="flatroute" failed \(add\): .*the flatroute agent does not answer .* try again/,
+    );
+    await node.containerd.removePod(stopped.id);
+    await failed;
+    const left = await node.calls();
+    assert.deepEqual(left.map(({ verb, containerId }) => [verb, containerId === stopped.id]).slice(0, 2), [
+      ['ADD', false],
+      ['DEL', true],
+    ]);
+    const spooled = (await node.host.run(['ls', '/run/flatroute/spool'])).trim().split('\n');
+    assert.equal(spooled.length, left.filter(({ verb }) => verb === 'DEL').length, 'each DEL was written down');
+    await start('agent');
+    assert.equal((await node.agreed()).length, 4);
+    assert.equal((await node.host.run(['ls', '/run/flatroute/spool'])).trim(), '');
+    const late = await node.containerd.runPod({ name: 'late' });
+    await node.answersAtOnce(late);
+    await node.containerd.removePod(late.id);
+  });
+
+  test('nothing is left when the last pod is removed', async () => {
+    for (const pod of pods) await node.containerd.removePod(pod.id);
+    await node.nothingLeft();
+  });
+});
+
+test('after a loss of power containerd remembers pods that the kernel does not: they are removed, and new ones get addresses', {
+  skip: cannotRunContainerd(),
+  timeout: 120_000,
+}, async () => {
+  await using before = await RuntimeNode.create('alone');
+  await before.install();
+  await before.untilNetwork(true);
+  const old = await Promise.all(['a', 'b', 'c'].map(async (name) => await before.containerd.runPod({ name })));
+  for (const end of [before.containerd, before.agent]) await end.stop('SIGKILL');
+  await using node = await before.reboot();
+  await node.install();
+  await node.untilNetwork(true);
+  const remembered = await node.containerd.cri.listPodSandbox();
+  assert.deepEqual(remembered.map(({ id }) => id).sort(), old.map(({ id }) => id).sort());
+  assert.ok(remembered.every(({ ready }) => !ready));
+  assert.deepEqual(await node.agreed(), []);
+  // kubelet starts the pods anew before it has removed what was.
+  const pods = await Promise.all(
+    ['a', 'b', 'c'].map(async (name) => await node.containerd.runPod({ name, attempt: 1 })),
+  );
+  for (const pod of pods) await node.answersAtOnce(pod);
+  for (const { id } of old) await node.containerd.removePod(id);
+  assert.equal((await node.agreed()).length, 6);
+  for (const pod of pods) await node.answersAtOnce(pod);
+  for (const { id } of pods) await node.containerd.removePod(id);
+  await node.nothingLeft();
+});
+
+async function ping(node: RuntimeNode, address: string): Promise<LabProcess> {
+  const { router } = node;
+  assert.ok(router !== undefined);
+  return await router.host.spawn(['ping', '-i', '0.05', address], {
+    log: `ping-${address.replaceAll(':', '-')}-${Date.now()}`,
+  });
+}
+
+/** Ends it; the last one may still have been on its way. */
+async function lost(flow: LabProcess): Promise<void> {
+  flow.kill('SIGINT');
+  await flow.exited;
+  const text = await flow.log();
+  const [, sent = '0', received = '0'] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
+  assert.ok(Number(sent) > 10, text);
+  assert.ok(Number(received) >= Number(sent) - 1, text.split('\n').slice(-6).join('\n'));
+}
