@@ -149,6 +149,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       addresses: addresses.value,
       routes: destinations(options, key.interfaceName, addresses.value),
       further: key.interfaceName !== FIRST_INTERFACE,
+      answersForGateway: options.mac !== undefined,
     };
     const made = await createPair(pods, request, wiring, namespaceFd);
     if (!made.ok) return made;

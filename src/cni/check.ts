@@ -5,7 +5,8 @@ import { ok } from '#lib/result.ts';
 import { closeNamespace } from '#linux/namespace.ts';
 import { type AttachmentKey, hostInterfaceName } from '#dataplane/pod/attachment.ts';
 import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
-import { linkIsAdministrativelyUp, PodLinks, podSideProblems } from '#dataplane/pod/io/pod-links.ts';
+import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import { linkIsAdministrativelyUp, podSideProblems } from '#dataplane/pod/pod-side.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
 import { destinations, FIRST_INTERFACE } from './add.ts';
 import { type NetworkConfig, readAddOptions } from './config.ts';
@@ -43,8 +44,12 @@ export function checkPod(pods: Pods, request: CheckRequest): CniResult<undefined
       interfaceName: key.interfaceName,
       mac: record.mac,
       addresses,
-      routes: options.ok ? destinations(options.value, key.interfaceName, addresses) : [],
+      // Who called us may have given the default route to another interface, and have said so in the result (Multus does).
+      routes: (options.ok ? destinations(options.value, key.interfaceName, addresses) : []).filter((destination) =>
+        previous.value.routes.includes(destination),
+      ),
       further: key.interfaceName !== FIRST_INTERFACE,
+      answersForGateway: record.attachment.mac !== undefined,
     };
     const problems = [...hostSideProblems(pods, record), ...podSideProblems(wiring, record.hostIndex, side)];
     for (const address of previous.value.addresses)

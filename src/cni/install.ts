@@ -35,7 +35,8 @@ export const PLUGIN_NAME = 'flatroute';
 export function conflist(options: Pick<InstallOptions, 'networkName' | 'mtu' | 'portmap'>): object {
   const plugin = {
     type: PLUGIN_NAME,
-    capabilities: { [ANNOTATIONS_CAPABILITY]: true },
+    // Addresses and a MAC come from runtimes and from what delegates, such as Multus.
+    capabilities: { [ANNOTATIONS_CAPABILITY]: true, ips: true, mac: true },
     ...(options.mtu === undefined ? {} : { mtu: options.mtu }),
   };
   const portmap = { type: 'portmap', capabilities: { portMappings: true }, snat: true };

@@ -6,7 +6,8 @@
 import { contains, type IpAddress } from '#lib/ip.ts';
 import { AppError, type Result, ok } from '#lib/result.ts';
 import { bootMilliseconds } from '#linux/boot-clock.ts';
-import { type KernelRefusal, linkIsAdministrativelyUp, PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import { type KernelRefusal, PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import { linkIsAdministrativelyUp } from '#dataplane/pod/pod-side.ts';
 import { applyPodRules, rulesetGeneration } from '#dataplane/pod/io/nft.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
 import { type ForeignLink, rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
@@ -305,7 +306,7 @@ export class Pods {
         ...wrongNeighbours.map(() => 'podNeighbour' as const),
       ];
       const missing = { down, routes: wrongRoutes, neighbours: wrongNeighbours };
-      this.#report(record, what, this.links.repair(record.hostIndex, missing, record.mac, this.#node));
+      this.#report(record, what, this.links.repair(record.hostIndex, missing, record, this.#node));
     }
   }
 

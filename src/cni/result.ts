@@ -2,7 +2,7 @@
  * PURE: the result of an ADD in the version that was asked for (CNI specification, "ADD Success"), and what CHECK needs
  * of a previous one. 0.3.1 and 0.4.0 name the family of each address; 1.1.0 adds the interface's MTU.
  */
-import { type IpAddress, type Prefix, addressBits, familyOf, parseAddress } from '#lib/ip.ts';
+import { type IpAddress, type Prefix, addressBits, familyOf, parseAddress, parsePrefix } from '#lib/ip.ts';
 import { ok } from '#lib/result.ts';
 import { GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from '#dataplane/kernel-names.ts';
 import { isObject } from './config.ts';
@@ -48,6 +48,8 @@ export interface PreviousResult {
   readonly hostInterface: string | undefined;
   /** Of the pod's interface, or of none in particular. */
   readonly addresses: readonly IpAddress[];
+  /** Destinations, whichever way. */
+  readonly routes: readonly Prefix[];
 }
 
 /** The result that came out of the whole list, so later plugins may have changed it: only what is ours is looked at. */
@@ -67,11 +69,16 @@ export function readPreviousResult(value: unknown, interfaceName: string): CniRe
     if (address === undefined) return cniFailure(cniCode.invalidConfig, `prevResult: ${quote(text)} is no address`);
     addresses.push(address);
   }
+  const routes = (Array.isArray(value['routes']) ? (value['routes'] as readonly unknown[]) : []).flatMap((entry) => {
+    const destination = isObject(entry) && typeof entry['dst'] === 'string' ? parsePrefix(entry['dst']) : undefined;
+    return destination === undefined ? [] : [destination];
+  });
   const mac = named[podAt]?.['mac'];
   const host = named.find((entry) => entry['sandbox'] === undefined || entry['sandbox'] === '')?.['name'];
   return ok({
     mac: typeof mac === 'string' ? mac.toLowerCase() : undefined,
     hostInterface: typeof host === 'string' ? host : undefined,
     addresses,
+    routes,
   });
 }

@@ -95,8 +95,8 @@ export class ConflistRunner {
     for (const plugin of this.conflist.plugins) {
       const answer = await this.#call('ADD', plugin, attachment, result);
       if (answer.code !== 0) {
-        // A plugin that refuses its configuration may refuse DEL too; what ADD said is what counts.
-        await this.del(attachment, result).catch(() => undefined);
+        // No result was kept, and a plugin that refuses its configuration may refuse DEL too; what ADD said is what counts.
+        await this.del(attachment, undefined).catch(() => undefined);
         throw refused('ADD', plugin, attachment, answer);
       }
       result = JSON.parse(answer.stdout) as CniResult;

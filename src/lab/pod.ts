@@ -16,6 +16,7 @@ export interface PortMapping {
   readonly hostPort: number;
   readonly containerPort: number;
   readonly protocol: 'tcp' | 'udp';
+  readonly hostIP?: string;
 }
 
 export class Pod implements Endpoint {
@@ -46,11 +47,14 @@ export class Pod implements Endpoint {
       .filter((address) => address !== undefined);
   }
 
-  /** Makes the namespace and runs ADD. Throws CNI_LAB_ADD; the namespace is taken away again then. */
+  /**
+   * Makes the namespace and runs ADD, with what the runtime says of the pod by capability (`portMappings`, `bandwidth`,
+   * ...). Throws CNI_LAB_ADD; the namespace is taken away again then.
+   */
   static async attach(
     runner: HostConflistRunner,
     name: string,
-    portMappings: readonly PortMapping[] = [],
+    runtimeConfig: Attachment['runtimeConfig'] = {},
   ): Promise<Pod> {
     const { host } = runner;
     const containerId = createHash('sha256').update(`${host.name}/${name}`).digest('hex');
@@ -65,7 +69,7 @@ export class Pod implements Endpoint {
         K8S_POD_NAME: name,
         K8S_POD_INFRA_CONTAINER_ID: containerId,
       },
-      runtimeConfig: portMappings.length === 0 ? {} : { portMappings },
+      runtimeConfig,
     };
     const started = performance.now();
     try {

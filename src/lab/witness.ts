@@ -2,8 +2,9 @@
  * A program that runs in pods and on the VMs of a lab and says what it sees: it answers each TCP connection and each
  * UDP datagram with the address that it came from, so that nobody can claim a source address that was translated.
  *
- *   witness.ts listen PORT NAME             TCP and UDP; TCP answers "NAME PEER-ADDRESS\n", UDP echoes the datagram
- *   witness.ts ask PORT ADDRESS...          connects to each address, prints one line each: ADDRESS TAB answer
+ *   witness.ts listen PORT NAME             TCP and UDP; both answer "NAME PEER-ADDRESS\n"
+ *   witness.ts ask PORT TARGET...           asks each target, prints one line each: TARGET TAB answer; a target is an
+ *                                           address, or `udp:` and an address: that from one source port, always the same
  *   witness.ts flows PORT MS SECONDS ADDRESS...   UDP probes, one flow (source port) for each address, one probe every MS;
  *                                           ends at SIGINT, which stands for "enough", or after SECONDS; prints FlowReport
  */
@@ -33,7 +34,7 @@ function listen(port: number, name: string): void {
     socket.end(`${name} ${plain(socket.remoteAddress ?? '?')}\n`);
   }).listen(port, '::', () => console.log('listening'));
   const udp = createSocket('udp6');
-  udp.on('message', (message, from) => udp.send(message, from.port, from.address));
+  udp.on('message', (_, from) => udp.send(`${name} ${plain(from.address)}\n`, from.port, from.address));
   udp.bind(port);
 }
 
@@ -46,6 +47,26 @@ function askOne(port: number, address: string): Promise<string> {
     socket.on('data', (text: string) => (answer += text));
     socket.on('error', (error) => resolve(`! ${error.message}`));
     socket.on('close', () => resolve(answer.trim() === '' ? '! closed without an answer' : answer.trim()));
+  });
+}
+
+/** So that a translation which outlived its pod would show. */
+const UDP_SOURCE_PORT = 40_053;
+
+function askByUdp(port: number, address: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    const finish = (answer: string): void => {
+      clearInterval(again);
+      clearTimeout(end);
+      socket.close(() => resolve(answer));
+    };
+    // A datagram may be lost, and what nobody listens for is refused: neither is an answer.
+    const again = setInterval(() => socket.send('?', port, address), 200);
+    const end = setTimeout(() => finish('! no answer within 3 s'), 3000);
+    socket.on('error', () => undefined);
+    socket.once('message', (message) => finish(message.toString().trim()));
+    socket.bind(UDP_SOURCE_PORT, () => socket.send('?', port, address));
   });
 }
 
@@ -122,10 +143,15 @@ const [verb, port = '', ...rest] = process.argv.slice(2);
 if (verb === 'listen') {
   listen(Number(port), rest[0] ?? '');
 } else if (verb === 'ask') {
-  for (const address of rest) console.log(`${address}\t${await askOne(Number(port), address)}`);
+  // Connections at the same time; datagrams share a port.
+  const streams = new Map(rest.filter((it) => !it.startsWith('udp:')).map((it) => [it, askOne(Number(port), it)]));
+  for (const target of rest) {
+    const answer = streams.get(target) ?? askByUdp(Number(port), target.slice('udp:'.length));
+    console.log(`${target}\t${await answer}`);
+  }
 } else if (verb === 'flows') {
   await flows(Number(port), Number(rest[0]), Number(rest[1]), rest.slice(2));
 } else {
-  console.error('usage: witness.ts listen PORT NAME | ask PORT ADDRESS... | flows PORT MS SECONDS ADDRESS...');
+  console.error('usage: witness.ts listen PORT NAME | ask PORT TARGET... | flows PORT MS SECONDS ADDRESS...');
   process.exit(2);
 }

@@ -1,126 +1,286 @@
-// flatroute at the head of a list with the reference plugins behind it, run as a container runtime runs a list.
+// The reference plugins behind flatroute, each doing its work in both families: real agent, real plugins run as a container
+// runtime runs a list, and a machine outside. A witness says which address everybody is seen with.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { conflist, install, uninstall } from '#cni/install.ts';
-import { type Attachment, type Conflist, ConflistRunner } from '#lab/conflist.ts';
-import { createNamespace, eventually, type TestNamespace } from '../support/netns.ts';
-import { pluginPath, PodNode } from '../support/pod-node.ts';
+import { after, before, describe, test } from 'node:test';
+import type { PluginConfiguration } from '#lab/conflist.ts';
+import { Pod, type PortMapping } from '#lab/pod.ts';
+import { ChainLab, node, vm, WITNESS_PORT } from '../support/chain-lab.ts';
 
-let node: PodNode;
-let pod: TestNamespace;
+let lab: ChainLab;
 before(async () => {
-  for (const plugin of ['portmap', 'bandwidth'])
-    assert.ok(existsSync(`/usr/lib/cni/${plugin}`), `${plugin} is missing: install containernetworking-plugins`);
-  node = await PodNode.create();
-  await node.startAgent();
-  pod = await createNamespace('frt-pods');
+  lab = await ChainLab.create('chains');
+  await lab.witness(lab.vm);
 });
 after(async () => {
-  await pod.dispose();
-  await node.dispose();
+  await lab[Symbol.asyncDispose]();
 });
 
-const attachment = (): Attachment => ({
-  containerId: 'chained',
-  interface: 'eth0',
-  networkNamespace: pod.path,
-  arguments: { IgnoreUnknown: '1', K8S_POD_NAMESPACE: 'default', K8S_POD_NAME: 'web' },
-  runtimeConfig: {
-    portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
-    bandwidth: { ingressRate: 8_000_000, ingressBurst: 8_000_000, egressRate: 8_000_000, egressBurst: 8_000_000 },
-    'io.kubernetes.cri.pod-annotations': { 'flatroute.io/ip-pools': 'node' },
-  },
+const flatroute: PluginConfiguration = { type: 'flatroute', capabilities: { mac: true } };
+const portmap: PluginConfiguration = { type: 'portmap', capabilities: { portMappings: true }, snat: true };
+const bandwidth: PluginConfiguration = { type: 'bandwidth', capabilities: { bandwidth: true } };
+const tuning: PluginConfiguration = {
+  type: 'tuning',
+  capabilities: { mac: true },
+  sysctl: { 'net.core.somaxconn': '517' },
+  promisc: true,
+  mtu: 1400,
+};
+const firewall: PluginConfiguration = { type: 'firewall', backend: 'iptables' };
+
+const families = ['ipv4', 'ipv6'] as const;
+const mac = '02:aa:bb:cc:dd:01';
+/** Bits and bits a second, as the plugin counts them. */
+const RATE = 8_000_000;
+const BURST = 800_000;
+const limits = { ingressRate: RATE, ingressBurst: BURST, egressRate: RATE, egressBurst: BURST };
+
+const mapping = (hostPort: number, protocol: 'tcp' | 'udp', hostIP?: string): PortMapping => ({
+  hostPort,
+  containerPort: WITNESS_PORT,
+  protocol,
+  ...(hostIP === undefined ? {} : { hostIP }),
 });
 
-const runnerOf = (list: Conflist): ConflistRunner => new ConflistRunner(list, (call) => node.plugin(call));
+describe('portmap', () => {
+  const nodeAddresses = [node.routed.ipv4, node.routed.ipv6, node.link.ipv4, node.link.ipv6];
+  /** TCP and UDP to every address of the node. */
+  const targets = nodeAddresses.flatMap((address) => [address, `udp:${address}`]);
+  const seenAs = (name: string, ipv4: string, ipv6: string): Record<string, string> =>
+    Object.fromEntries(targets.map((target) => [target, `${name} ${/\./.test(target) ? ipv4 : ipv6}`]));
+  const refused = (address: string, port: number): string => `! connect ECONNREFUSED ${address}:${port}`;
+  const mappings = [
+    mapping(18080, 'tcp'),
+    mapping(18080, 'udp'),
+    mapping(18081, 'tcp', node.routed.ipv4),
+    mapping(18082, 'tcp', node.routed.ipv6),
+  ];
 
-async function reachesPort(): Promise<boolean> {
-  // From inside the pod's own server to the node's port: portmap's rule for local traffic is enough to see it work.
-  const script =
-    "require('node:http').get('http://192.0.2.1:8080', (r) => { r.resume(); process.exit(r.statusCode === 200 ? 0 : 1); }).on('error', () => process.exit(1))";
-  return (await node.exec([process.execPath, '-e', script])).code === 0;
-}
+  let web: Pod;
+  let other: Pod;
+  before(async () => {
+    const runner = lab.run(lab.installed);
+    [web, other] = await Promise.all([
+      Pod.attach(runner, 'web', { portMappings: mappings }),
+      Pod.attach(runner, 'other'),
+    ]);
+    await Promise.all([lab.witness(web), lab.witness(other)]);
+  });
 
-test('flatroute + portmap: ADD, CHECK, traffic through the mapped port, DEL twice, nothing left', async () => {
-  const list = conflist({}) as Conflist;
-  const runner = runnerOf(list);
-  const result = await runner.add(attachment());
-  // The portmap of containernetworking-plugins 1.1.1 looks for the rules of both families in each family's table, so its
-  // own CHECK fails behind every plugin; ours gets the final result that portmap returned.
-  await runnerOf({ ...list, plugins: list.plugins.slice(0, 1) }).check(attachment(), result);
-  const serve = "require('node:http').createServer((q, s) => s.end('hi')).listen(80, '0.0.0.0')";
-  const server = spawn('ip', ['netns', 'exec', pod.name, process.execPath, '-e', serve], { stdio: 'ignore' });
-  const ended = new Promise((resolve) => server.once('exit', resolve));
-  try {
-    await eventually('the mapped port answers', reachesPort);
-  } finally {
-    server.kill();
-    await ended;
-  }
-  await runner.del(attachment(), result);
-  await runner.del({ ...attachment(), networkNamespace: '' }, undefined);
-  await node.nothingLeft();
-});
-
-test('flatroute + bandwidth: the host end is found and shaped', async () => {
-  const list: Conflist = {
-    cniVersion: '1.0.0',
-    name: 'shaped',
-    plugins: [{ type: 'flatroute' }, { type: 'bandwidth', capabilities: { bandwidth: true } }],
-  };
-  const runner = runnerOf(list);
-  const result = await runner.add(attachment());
-  assert.match(await node.run(['tc', 'qdisc', 'show', 'dev', result.interfaces?.[0]?.name ?? '']), /tbf/);
-  await runner.del(attachment(), result);
-  await node.nothingLeft();
-});
-
-test("a list whose later plugin fails is undone by the runtime's DEL", async () => {
-  const list: Conflist = {
-    cniVersion: '1.0.0',
-    name: 'broken',
-    plugins: [{ type: 'flatroute' }, { type: 'bandwidth', ingressRate: 8, ingressBurst: 0 }],
-  };
-  await assert.rejects(runnerOf(list).add(attachment()), /^AppError: bandwidth ADD of chained: /);
-  await node.nothingLeft();
-});
-
-test('install() writes plugin and list by a rename in the same directory, again over a running one, and uninstall() takes them away', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'frt-pods-install-'));
-  try {
-    const options = {
-      pluginSource: pluginPath,
-      binaryDirectory: join(directory, 'bin'),
-      configDirectory: join(directory, 'net.d'),
-    };
-    const first = install(options);
-    const inode = statSync(first.binary).ino;
-    install({ ...options, mtu: 9000 });
-    assert.notEqual(statSync(first.binary).ino, inode);
-    assert.equal(statSync(first.binary).mode & 0o777, 0o755);
-    assert.deepEqual(readFileSync(first.binary), readFileSync(pluginPath));
-    assert.deepEqual(readdirSync(options.configDirectory), ['05-flatroute.conflist']);
-    const list = JSON.parse(readFileSync(first.config ?? '', 'utf8')) as {
-      cniVersion: string;
-      plugins: { type: string; mtu?: number }[];
-    };
-    assert.equal(list.cniVersion, '1.0.0');
+  test('the result that comes out of the list is the one that flatroute gave', () => {
+    const [host, inside] = web.result.interfaces ?? [];
+    assert.match(host?.name ?? '', /^fr[0-9a-f]{12}$/);
+    assert.deepEqual([host?.sandbox, inside?.name, inside?.sandbox], [undefined, 'eth0', '/run/netns/web']);
     assert.deepEqual(
-      list.plugins.map((plugin) => [plugin.type, plugin.mtu]),
+      web.result.ips?.map((ip) => [ip.address, ip.gateway, ip.interface]),
       [
-        ['flatroute', 9000],
-        ['portmap', undefined],
+        [`${web.address('ipv4')}/32`, '169.254.1.1', 1],
+        [`${web.address('ipv6')}/128`, 'fe80::ecee:eeff:feee:eeee', 1],
       ],
     );
-    uninstall(options);
-    uninstall(options);
-    assert.deepEqual([readdirSync(options.binaryDirectory), readdirSync(options.configDirectory)], [[], []]);
-    assert.throws(() => install({ ...options, pluginSource: join(directory, 'none') }), { code: 'CNI_INSTALL' });
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
+    assert.deepEqual(web.result.routes, [
+      { dst: '0.0.0.0/0', gw: '169.254.1.1' },
+      { dst: '::/0', gw: 'fe80::ecee:eeff:feee:eeee' },
+    ]);
+  });
+
+  test('a mapped port answers the machine outside, which the pod sees as itself, over TCP and UDP', async () => {
+    assert.deepEqual(await lab.ask(lab.vm, 18080, ...targets), seenAs('web', vm.link.ipv4, vm.link.ipv6));
+  });
+
+  test('a mapping with a hostIP is there at that address alone', async () => {
+    const [ipv4, ipv6] = [node.routed.ipv4, node.routed.ipv6];
+    assert.deepEqual(await lab.ask(lab.vm, 18081, ipv4, ipv6, node.link.ipv4), {
+      [ipv4]: `web ${vm.link.ipv4}`,
+      [ipv6]: refused(ipv6, 18081),
+      [node.link.ipv4]: refused(node.link.ipv4, 18081),
+    });
+    assert.deepEqual(await lab.ask(lab.vm, 18082, ipv4, ipv6, node.link.ipv6), {
+      [ipv4]: refused(ipv4, 18082),
+      [ipv6]: `web ${vm.link.ipv6}`,
+      [node.link.ipv6]: refused(node.link.ipv6, 18082),
+    });
+  });
+
+  test('another pod is seen by its own address, and the pod that comes back to itself by the address of the node', async () => {
+    assert.deepEqual(
+      await lab.ask(other, 18080, ...targets),
+      seenAs('web', other.address('ipv4'), other.address('ipv6')),
+    );
+    assert.deepEqual(await lab.ask(web, 18080, ...targets), seenAs('web', node.routed.ipv4, node.routed.ipv6));
+  });
+
+  test('the node itself reaches it, also by 127.0.0.1', async () => {
+    const own = Object.fromEntries(nodeAddresses.map((address) => [address, `web ${address}`]));
+    assert.deepEqual(await lab.ask(lab.node, 18080, '127.0.0.1', ...nodeAddresses), {
+      '127.0.0.1': `web ${node.routed.ipv4}`,
+      ...own,
+    });
+  });
+
+  test('DEL takes the mappings away, any number of times, and the port goes to the next pod with no memory of the last', async () => {
+    const { attachment } = web;
+    await web.detach();
+    const { ipv4, ipv6 } = node.routed;
+    assert.deepEqual(await lab.ask(lab.vm, 18080, ipv4, ipv6), {
+      [ipv4]: refused(ipv4, 18080),
+      [ipv6]: refused(ipv6, 18080),
+    });
+    const runner = lab.run(lab.installed);
+    await runner.del({ ...attachment, networkNamespace: '' }, undefined);
+    const next = await Pod.attach(runner, 'next', { portMappings: mappings });
+    await lab.witness(next);
+    // The datagrams come from the port that the first pod was asked from.
+    assert.deepEqual(await lab.ask(lab.vm, 18080, ...targets), seenAs('next', vm.link.ipv4, vm.link.ipv6));
+    await next.detach();
+    await other.detach();
+    await lab.nothingLeft();
+  });
+});
+
+describe('bandwidth', () => {
+  test('the rate is limited in both directions and families, and a pod beside has all there is', async () => {
+    const runner = lab.runner('shaped', [flatroute, bandwidth]);
+    const [shaped, free] = await Promise.all([
+      Pod.attach(runner, 'shaped', { bandwidth: limits }),
+      Pod.attach(runner, 'free'),
+    ]);
+    await Promise.all([shaped, free, lab.vm].map((where) => lab.pour(where)));
+    await shaped.check();
+    const most = (seconds: number): number => (1.5 * (RATE * seconds + BURST)) / 8;
+    for (const family of families) {
+      for (const [from, to] of [
+        [lab.vm, shaped.address(family)],
+        [shaped, vm.link[family]],
+      ] as const) {
+        const { bytes, seconds } = await lab.draw(from, to, 400);
+        assert.ok(bytes < most(seconds), `${from.name} drew ${bytes} bytes from ${to} in ${seconds} s`);
+      }
+    }
+    for (const [from, to] of [
+      [lab.vm, free.address('ipv4')],
+      [free, vm.link.ipv6],
+    ] as const) {
+      const { bytes, seconds } = await lab.draw(from, to, 200);
+      assert.ok(bytes > 3 * most(seconds), `${from.name} drew only ${bytes} bytes from ${to} in ${seconds} s`);
+    }
+    await shaped.detach();
+    await free.detach();
+    await lab.nothingLeft();
+  });
+});
+
+describe('tuning', () => {
+  const inside = async (pod: Pod): Promise<string> => await pod.run(['ip', '-d', 'link', 'show', 'dev', 'eth0']);
+
+  test('sets sysctls, promiscuous mode, MTU and MAC inside the pod, which goes on talking', async () => {
+    const pod = await Pod.attach(lab.runner('tuned', [flatroute, tuning]), 'tuned', { mac });
+    const link = await inside(pod);
+    for (const what of [/\bPROMISC\b/, / mtu 1400 /, new RegExp(`link/ether ${mac} `)]) assert.match(link, what);
+    assert.equal(pod.result.interfaces?.[1]?.mac, mac);
+    assert.equal(await pod.run(['sysctl', '-n', 'net.core.somaxconn']), '517\n');
+    assert.notEqual(await lab.node.run(['sysctl', '-n', 'net.core.somaxconn']), '517\n');
+    await lab.witness(pod);
+    await pod.check();
+    assert.deepEqual(await lab.ask(lab.vm, WITNESS_PORT, ...pod.addresses), {
+      [pod.address('ipv4')]: `tuned ${vm.link.ipv4}`,
+      [pod.address('ipv6')]: `tuned ${vm.link.ipv6}`,
+    });
+    // From a neighbour table that the change has emptied.
+    await pod.run(['ip', 'neigh', 'flush', 'all', 'nud', 'permanent']);
+    assert.deepEqual(await lab.ask(pod, WITNESS_PORT, vm.link.ipv4, vm.link.ipv6), {
+      [vm.link.ipv4]: `vm ${node.routed.ipv4}`,
+      [vm.link.ipv6]: `vm ${node.routed.ipv6}`,
+    });
+    await pod.detach();
+    await lab.nothingLeft();
+  });
+
+  test('a MAC that flatroute was not told of is what CHECK names', async () => {
+    const untold = { ...flatroute, capabilities: {} };
+    const pod = await Pod.attach(lab.runner('untold', [untold, tuning]), 'untold', { mac });
+    assert.match(await inside(pod), new RegExp(`link/ether ${mac} `));
+    await assert.rejects(pod.check(), new RegExp(`flatroute CHECK .*eth0 has the MAC address ${mac} instead of`));
+    await pod.detach();
+    await lab.nothingLeft();
+  });
+});
+
+describe('firewall with the iptables backend', () => {
+  const forwardPolicy = async (policy: 'DROP' | 'ACCEPT'): Promise<void> => {
+    for (const command of ['iptables', 'ip6tables']) await lab.node.run([command, '-P', 'FORWARD', policy]);
+  };
+  const pings = async (from: Pod, to: string): Promise<boolean> =>
+    (await from.exec(['ping', '-c', '1', '-W', '1', to])).code === 0;
+
+  test('a FORWARD policy of DROP lets pods behind it out, and nobody else', async () => {
+    await forwardPolicy('DROP');
+    const [walled, plain] = await Promise.all([
+      Pod.attach(lab.runner('walled', [flatroute, firewall]), 'walled'),
+      Pod.attach(lab.runner('plain', [flatroute]), 'plain'),
+    ]);
+    await walled.check();
+    assert.deepEqual(await lab.ask(walled, WITNESS_PORT, vm.link.ipv4, vm.link.ipv6), {
+      [vm.link.ipv4]: `vm ${node.routed.ipv4}`,
+      [vm.link.ipv6]: `vm ${node.routed.ipv6}`,
+    });
+    assert.deepEqual(await Promise.all(families.map((family) => pings(plain, vm.link[family]))), [false, false]);
+    assert.deepEqual(await Promise.all(families.map((family) => pings(plain, walled.address(family)))), [false, false]);
+    await forwardPolicy('ACCEPT');
+    assert.deepEqual(await Promise.all(families.map((family) => pings(plain, walled.address(family)))), [true, true]);
+    await walled.detach();
+    await plain.detach();
+    await lab.nothingLeft();
+  });
+});
+
+describe('all of them in one list', () => {
+  const all = [flatroute, portmap, bandwidth, tuning, firewall];
+  const wishes = { portMappings: [mapping(18080, 'tcp')], bandwidth: limits, mac };
+
+  for (const version of ['0.4.0', '1.0.0']) {
+    test(`ADD, CHECK, traffic and DEL in version ${version}`, async () => {
+      const runner = lab.runner('whole', all, version);
+      const pod = await Pod.attach(runner, 'whole', wishes);
+      assert.equal(pod.result.cniVersion, version);
+      assert.deepEqual(
+        pod.result.ips?.map((ip) => ip.interface),
+        [1, 1],
+      );
+      // portmap 1.1.1 looks for the rules of each family in the tables of both, so its own CHECK fails behind every plugin.
+      const told = await pod.check().then(
+        () => '',
+        (error: unknown) => String(error),
+      );
+      assert.match(told, /^$|portmap CHECK .*could not check ipv6 dnat/s);
+      const others = all.filter((plugin) => plugin !== portmap);
+      await lab.runner('whole', others, version).check(pod.attachment, pod.result);
+      await lab.witness(pod);
+      assert.deepEqual(await lab.ask(lab.vm, 18080, node.routed.ipv4, node.routed.ipv6), {
+        [node.routed.ipv4]: `whole ${vm.link.ipv4}`,
+        [node.routed.ipv6]: `whole ${vm.link.ipv6}`,
+      });
+      await runner.del(pod.attachment, pod.result);
+      await pod.detach();
+      await runner.del({ ...pod.attachment, networkNamespace: '' }, undefined);
+      await lab.nothingLeft();
+    });
   }
+
+  test("when a later plugin fails, the runtime's DEL leaves nothing of the earlier ones", async () => {
+    const unlimited = { type: 'bandwidth', ingressRate: 8, ingressBurst: 0 };
+    // Without the firewall plugin, which removes its rules only where DEL brings the result of an ADD.
+    const runner = lab.runner('broken', [flatroute, portmap, tuning, unlimited]);
+    await assert.rejects(Pod.attach(runner, 'broken', wishes), /^AppError: bandwidth ADD of /);
+    await lab.nothingLeft();
+  });
+
+  test('behind a plugin that has made the interface flatroute says that it must be the first, and nothing is left', async () => {
+    const ipam = { type: 'host-local', ranges: [[{ subnet: '10.63.0.0/24' }]] };
+    const runner = lab.runner('second', [{ type: 'ptp', ipam }, flatroute, portmap]);
+    await assert.rejects(
+      Pod.attach(runner, 'second'),
+      /^AppError: flatroute ADD of .*prevResult: flatroute makes the interface and must be the first plugin of its list/,
+    );
+    await lab.nothingLeft();
+  });
 });

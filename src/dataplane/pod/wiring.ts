@@ -5,12 +5,12 @@
  */
 import { addressBits, type Family, familyOf, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import type { MessageBatch } from '#netlink/wire/batch.ts';
-import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F } from '#netlink/wire/constants.ts';
+import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F, RT_SCOPE } from '#netlink/wire/constants.ts';
 import { appendNewAddress } from '#netlink/wire/address.ts';
 import { appendNewVeth, appendSetLink, hardwareAddressBytes } from '#netlink/wire/link.ts';
 import { appendNewNeighbour } from '#netlink/wire/neighbour.ts';
 import { appendDelRoute, appendNewRoute } from '#netlink/wire/route.ts';
-import { appendNewSourceRule } from '#netlink/wire/rule.ts';
+import { appendNewSourceRule, type SourceRule } from '#netlink/wire/rule.ts';
 import {
   GATEWAY_IPV4,
   GATEWAY_IPV6,
@@ -38,6 +38,11 @@ export interface Wiring {
   readonly routes: readonly Prefix[];
   /** Not the pod's first interface: its routes must not stand in the way of the first one's. */
   readonly further: boolean;
+  /**
+   * The host's end answers ARP and neighbour discovery for the gateway. Whoever sets the pod's MAC address, even to what it
+   * is (the tuning plugin does), empties its neighbour table, permanent entries included.
+   */
+  readonly answersForGateway: boolean;
 }
 
 const hostMac = hardwareAddressBytes(HOST_MAC);
@@ -121,10 +126,23 @@ function appendFurtherRoutes(
   for (const prefix of routes) appendNewRoute(batch, flags, { ...common, prefix, gateway, metric });
   appendNewRoute(batch, flags, { ...common, prefix: everything, gateway, table });
   for (const source of wiring.addresses) {
-    if (familyOf(source) === family)
-      appendNewSourceRule(batch, { source, table, priority: POD_RULE_PRIORITY, protocol: ROUTE_PROTOCOL });
+    if (familyOf(source) === family) appendNewSourceRule(batch, sourceRule(source, interfaceIndex));
   }
 }
+
+/** What sends an address's packets out by the further interface that has it. */
+export const sourceRule = (source: IpAddress, interfaceIndex: number): SourceRule => ({
+  source,
+  table: POD_FURTHER_TABLE + interfaceIndex,
+  priority: POD_RULE_PRIORITY,
+  protocol: ROUTE_PROTOCOL,
+});
+
+/** The index of the interface that a rule of ours is for; `undefined` for others' rules. */
+export const interfaceOfRule = (rule: SourceRule): number | undefined =>
+  rule.protocol === ROUTE_PROTOCOL && rule.priority === POD_RULE_PRIORITY && rule.table > POD_FURTHER_TABLE
+    ? rule.table - POD_FURTHER_TABLE
+    : undefined;
 
 /** Answers the index of the message that asks for no link-local address, which a node without IPv6 refuses. */
 export function appendHostRecord(batch: MessageBatch, hostIndex: number, alias: string): number {
@@ -139,9 +157,20 @@ export function appendHostRecord(batch: MessageBatch, hostIndex: number, alias: 
 export function appendHostLive(batch: MessageBatch, wiring: Wiring, hostIndex: number, node: NodeAddresses): void {
   appendGroup(batch, hostIndex, LINK_GROUP.live);
   appendSetLink(batch, { index: hostIndex }, { up: true });
+  if (wiring.answersForGateway) appendGatewayAddresses(batch, hostIndex, wiring.addresses);
   for (const address of wiring.addresses) {
     appendHostNeighbour(batch, hostIndex, address, wiring.mac);
     appendHostRoute(batch, hostIndex, address, node);
+  }
+}
+
+/** Of scope host, so that nothing of the node's is ever sent from it; fe80::/64, so that the pod's own link-local address has a way back. */
+export function appendGatewayAddresses(batch: MessageBatch, hostIndex: number, addresses: readonly IpAddress[]): void {
+  for (const family of new Set(addresses.map(familyOf))) {
+    const address = gateways[family];
+    const common = { interfaceIndex: hostIndex, address };
+    if (family === 'ipv4') appendNewAddress(batch, { ...common, prefixLength: 32, scope: RT_SCOPE.HOST });
+    else appendNewAddress(batch, { ...common, prefixLength: 64, flags: IFA_F.NODAD });
   }
 }
 

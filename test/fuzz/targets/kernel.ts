@@ -10,6 +10,7 @@ import { decodeNeighbour } from '#netlink/wire/neighbour.ts';
 import { decodeNexthop } from '#netlink/wire/nexthop.ts';
 import { WireReader, decodeDone, decodeError, eachMessage } from '#netlink/wire/reader.ts';
 import { decodePackedRoute, decodeRoute, emptyPackedRoute } from '#netlink/wire/route.ts';
+import { decodeSourceRule } from '#netlink/wire/rule.ts';
 import { bytesOfText, textOf } from '../target.ts';
 import type { Target } from '../target.ts';
 
@@ -19,6 +20,7 @@ const decoders = [
   decodeNeighbour,
   decodeNexthop,
   decodeRoute,
+  decodeSourceRule,
   decodeError,
   decodeDone,
 ] as const;

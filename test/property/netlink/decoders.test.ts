@@ -8,6 +8,7 @@ import { decodeNeighbour } from '#netlink/wire/neighbour.ts';
 import { decodeNexthop } from '#netlink/wire/nexthop.ts';
 import { decodeDone, decodeError, eachMessage, type MessageHeader, WireReader } from '#netlink/wire/reader.ts';
 import { decodePackedRoute, decodeRoute, emptyPackedRoute } from '#netlink/wire/route.ts';
+import { decodeSourceRule } from '#netlink/wire/rule.ts';
 
 /** Attributes that look right often enough to reach the insides of the decoders. */
 const attribute = fc
@@ -49,6 +50,7 @@ test('no decoder throws on any payload', () => {
         decodeNeighbour,
         decodeNexthop,
         decodeRoute,
+        decodeSourceRule,
         decodeError,
         decodeDone,
       ])

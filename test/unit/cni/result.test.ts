@@ -46,7 +46,12 @@ describe('the result of ADD', () => {
       const previous = readPreviousResult(JSON.parse(formatAddResult(version, result)), 'eth0');
       assert.deepEqual(previous, {
         ok: true,
-        value: { mac: '02:00:00:00:00:01', hostInterface: 'fr0123456789ab', addresses: ['10.0.0.1', '2001:db8::1'] },
+        value: {
+          mac: '02:00:00:00:00:01',
+          hostInterface: 'fr0123456789ab',
+          addresses: ['10.0.0.1', '2001:db8::1'],
+          routes: ['0.0.0.0/0', '::/0'],
+        },
       });
     });
   }

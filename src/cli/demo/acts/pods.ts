@@ -1,7 +1,7 @@
 /** Second act: pods come through the real conflist, and a witness runs in each. */
 import { seconds } from '#lib/time.ts';
 import { referencePlugins } from '#lab/program.ts';
-import { Pod } from '#lab/pod.ts';
+import { Pod, type PortMapping } from '#lab/pod.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { Unexpected } from '../checks.ts';
 import { CONFLIST_FOLDER } from '../network.ts';
@@ -38,8 +38,8 @@ export async function attachPods({ network, checks, screen }: Stage): Promise<vo
 async function attachTo(network: DemoNetwork, plan: NodePlan): Promise<void> {
   for (const name of plan.pods) {
     const mapped = name === HOST_PORT_POD && referencePlugins() !== undefined;
-    const mapping = { hostPort: HOST_PORT, containerPort: WITNESS_PORT, protocol: 'tcp' as const };
-    network.pods.push(await Pod.attach(network.runner(plan.name), name, mapped ? [mapping] : []));
+    const mapping: PortMapping = { hostPort: HOST_PORT, containerPort: WITNESS_PORT, protocol: 'tcp' };
+    network.pods.push(await Pod.attach(network.runner(plan.name), name, mapped ? { portMappings: [mapping] } : {}));
   }
 }
 

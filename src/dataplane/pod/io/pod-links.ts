@@ -3,21 +3,25 @@
  * one, observe and repair. It decides nothing: what it is told it does, and what the kernel says it answers. Every request is synchronous, so nothing can come between two of them.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { addressBits, familyOf, hostPrefix, type IpAddress } from '#lib/ip.ts';
+import { familyOf, hostPrefix, type IpAddress } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import { inNamespace } from '#linux/namespace.ts';
 import { EACCES, EEXIST, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
 import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
-import { IFF, RTM, RTN } from '#netlink/wire/constants.ts';
+import { RTM, RTN } from '#netlink/wire/constants.ts';
 import { appendDumpLinks, appendGetLink, appendSetLink, decodeLink, type Link } from '#netlink/wire/link.ts';
 import { appendLookUpRoute } from '#netlink/wire/lookup.ts';
 import { appendDelNeighbour, appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
 import { appendDelRoute, appendDumpRoutes, decodeRoute, type Route } from '#netlink/wire/route.ts';
-import { HOST_MAC, LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
+import { appendDelSourceRule, appendDumpRules, decodeSourceRule } from '#netlink/wire/rule.ts';
+import { LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
+import type { PodSide } from '../pod-side.ts';
+import type { PodRecord } from '../registry.ts';
 import {
   appendCreate,
+  appendGatewayAddresses,
   appendGroup,
   appendHostLive,
   appendHostNeighbour,
@@ -25,7 +29,7 @@ import {
   appendHostRoute,
   appendPart,
   appendPodSide,
-  gatewayOf,
+  interfaceOfRule,
   type NodeAddresses,
   type Wiring,
 } from '../wiring.ts';
@@ -40,14 +44,6 @@ export interface KernelRefusal {
 
 /** Where requests inside one pod's namespace go during an ADD. */
 export type PodSocket = NetlinkSocket;
-
-/** The pod's side as CHECK and a repeated ADD look at it. */
-export interface PodSide {
-  readonly link: Link | undefined;
-  readonly addresses: readonly InterfaceAddress[];
-  readonly routes: readonly Route[];
-  readonly neighbours: readonly Neighbour[];
-}
 
 /** The loopback interface is the first of every namespace. */
 const LOOPBACK_INDEX = 1;
@@ -134,6 +130,7 @@ export class PodLinks {
     namespaceFd: number,
     sysctl: readonly { readonly path: string; readonly value: string }[],
   ): KernelRefusal | undefined {
+    if (wiring.further) this.#dropRulesOfTheGone(namespaceFd);
     let failure = this.#podBatch(pod, wiring, podIndex);
     if (
       failure !== undefined &&
@@ -160,6 +157,21 @@ export class PodLinks {
         };
     }
     return undefined;
+  }
+
+  /** A link takes its routes with it when it goes, but not its rules, and DEL opens no namespace: the next ADD sweeps. */
+  #dropRulesOfTheGone(namespaceFd: number): void {
+    const pod = NetlinkSocket.open({ namespace: namespaceFd });
+    try {
+      this.#batch.clear();
+      for (const rule of dumped(pod.dumpList(appendDumpRules, decodeSourceRule), 'rules')) {
+        const index = interfaceOfRule(rule);
+        if (index !== undefined && getLink(pod, { index }) === undefined) appendDelSourceRule(this.#batch, rule);
+      }
+      pod.execute(this.#batch);
+    } finally {
+      pod.close();
+    }
   }
 
   /** A batch that is sent a second time finds what the first one did: EEXIST is no failure then. */
@@ -233,7 +245,7 @@ export class PodLinks {
   }
 
   #executed(step: string): KernelRefusal | undefined {
-    const failure = this.#host.execute(this.#batch).failures[0];
+    const failure = this.#host.execute(this.#batch).failures.find(({ errno }) => errno !== EEXIST);
     return failure === undefined ? undefined : { step, errno: failure.errno, text: describe(failure) };
   }
 
@@ -279,11 +291,14 @@ export class PodLinks {
       readonly routes: readonly IpAddress[];
       readonly neighbours: readonly IpAddress[];
     },
-    mac: string,
+    { mac, attachment }: PodRecord,
     node: NodeAddresses,
   ): KernelRefusal | undefined {
     this.#batch.clear();
     if (missing.down) appendSetLink(this.#batch, { index: hostIndex }, { up: true });
+    // What takes IPv6 addresses away, a link that goes down, takes the routes too.
+    const gateways = attachment.mac === undefined ? [] : attachment.addresses;
+    appendGatewayAddresses(this.#batch, hostIndex, gateways);
     for (const address of missing.neighbours) appendHostNeighbour(this.#batch, hostIndex, address, mac);
     for (const address of missing.routes) appendHostRoute(this.#batch, hostIndex, address, node);
     return this.#executed('repair routes and neighbours');
@@ -294,7 +309,7 @@ export class PodLinks {
     const pod = NetlinkSocket.open({ namespace: namespaceFd });
     try {
       const link = getLink(pod, { name: interfaceName });
-      if (link === undefined) return { link, addresses: [], routes: [], neighbours: [] };
+      if (link === undefined) return { link, addresses: [], routes: [], neighbours: [], rules: [] };
       const here = <T extends { readonly interfaceIndex: number | undefined }>(all: readonly T[]): T[] =>
         all.filter((one) => one.interfaceIndex === link.index);
       const routes = (['ipv4', 'ipv6'] as const).flatMap((family) => {
@@ -307,6 +322,7 @@ export class PodLinks {
         addresses: here(dumped(pod.dumpList(appendDumpAddresses, decodeAddress), 'addresses')),
         routes: here(routes),
         neighbours: here(dumped(pod.dumpList(appendDumpNeighbours, decodeNeighbour), 'neighbours')),
+        rules: dumped(pod.dumpList(appendDumpRules, decodeSourceRule), 'rules'),
       };
     } finally {
       pod.close();
@@ -315,39 +331,6 @@ export class PodLinks {
 }
 
 const isIpv6 = (address: IpAddress): boolean => familyOf(address) === 'ipv6';
-export const linkIsAdministrativelyUp = (link: Link): boolean => (link.flags & IFF.UP) !== 0;
-
-/** What is wrong inside the pod, as sentences; empty when all is as ADD left it. */
-export function podSideProblems(wiring: Omit<Wiring, 'mtu'>, hostIndex: number, side: PodSide): string[] {
-  const { link } = side;
-  const name = wiring.interfaceName;
-  if (link === undefined) return [`there is no ${name} inside the pod`];
-  if (link.kind !== 'veth' || link.link !== hostIndex)
-    return [`${name} inside the pod is not the other end of ${wiring.hostInterface}`];
-  const problems: string[] = [];
-  if (!linkIsAdministrativelyUp(link)) problems.push(`${name} is down`);
-  if (link.address !== wiring.mac)
-    problems.push(`${name} has the MAC address ${link.address} instead of ${wiring.mac}`);
-  for (const address of wiring.addresses) {
-    const found = side.addresses.some(
-      (one) => one.address === address && one.prefixLength === addressBits(familyOf(address)),
-    );
-    if (!found) problems.push(`${name} has lost the address ${address}`);
-  }
-  const families = new Set(wiring.addresses.map(familyOf));
-  for (const destination of wiring.routes) {
-    if (!families.has(familyOf(destination))) continue;
-    const gateway = gatewayOf(destination);
-    if (!side.routes.some((route) => route.prefix === destination && route.gateway === gateway))
-      problems.push(`the route to ${destination} by ${gateway} is missing`);
-  }
-  for (const address of wiring.addresses) {
-    const gateway = gatewayOf(address);
-    if (!side.neighbours.some((one) => one.address === gateway && one.hardwareAddress === HOST_MAC))
-      problems.push(`the neighbour entry of ${gateway} is missing or another`);
-  }
-  return [...new Set(problems)];
-}
 
 function getLink(
   socket: NetlinkSocket,
