@@ -94,6 +94,7 @@ export function flatrouteConfiguration(
       name: peer.name,
       address: peer.address,
       ...(peer.interface === undefined ? {} : { interface: peer.interface }),
+      ...(peer.listenRange === undefined ? {} : { listenRange: { cidr: peer.listenRange, limit: 4 } }),
       asn: peer.asn,
       families: peer.families,
       holdTimeSeconds: router.holdTimeSeconds,

@@ -42,7 +42,10 @@ const roleWords: Readonly<Record<PeeringRole, string>> = {
   RouteServerClient: 'rs-client',
 };
 
-/** FRR names an unnumbered neighbour by its interface, and sends it router advertisements without being asked to. */
+/**
+ * FRR names an unnumbered neighbour by its interface, and sends it router advertisements without being asked to. Without
+ * `v6only` it takes the other address of the link's IPv4 /30 or /31 for the neighbour's, where there is one.
+ */
 const peerName = (peer: RouterPeer): string => peer.interface ?? peer.address;
 
 /** Words after `neighbor ADDRESS`. */
@@ -50,7 +53,7 @@ function neighbourWords(peer: RouterPeer, holdTimeSeconds: number): string[] {
   const keepalive = holdTimeSeconds === 0 ? 0 : Math.max(1, Math.floor(holdTimeSeconds / 3));
   const { role } = peer;
   return [
-    `${peer.interface === undefined ? '' : 'interface '}remote-as ${peer.asn}`,
+    `${peer.interface === undefined ? '' : 'interface v6only '}remote-as ${peer.asn}`,
     `description ${peer.name}`,
     `timers ${keepalive} ${holdTimeSeconds}`,
     'timers connect 1',

@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly bfd?: BfdOptions;
   /** The OPEN has the extended form of its optional parameters, however short they are. */
   readonly extendedParameters?: true;
+  /** Whoever connects from this prefix is the peer, whose address is not named. flatroute's alone. */
+  readonly listenRange?: Prefix;
   /** Prefixes of a family that are announced to the peer at most. */
   readonly maxAnnounced?: number;
 }

@@ -1,4 +1,5 @@
 /** Every scenario. */
+import { neighbourScenarios } from './neighbours.ts';
 import { pathScenarios } from './paths.ts';
 import { restartScenarios } from './restart.ts';
 import type { Scenario } from './scenario.ts';
@@ -16,4 +17,5 @@ export const scenarios: readonly Scenario[] = [
   ...limitScenarios,
   ...restartScenarios,
   ...extensionScenarios,
+  ...neighbourScenarios,
 ];

@@ -20,19 +20,30 @@ export interface Lack {
 
 export const lacks: Readonly<Record<DaemonKind, Partial<Readonly<Record<Standard, Lack>>>>> = {
   bird: {
+    'RFC 9072': { why: 'nothing makes it use them for a short OPEN' },
     'RFC 8538': {
       why: 'it does not offer the N bit, and has no word for it',
       refuses: 'graceful restart notification on;',
     },
   },
-  frr: {},
+  frr: {
+    'RFC 7606': { why: 'nothing makes it send a malformed attribute' },
+  },
   gobgp: {
+    'RFC 9072': { why: 'nothing makes it use them for a short OPEN' },
+    'RFC 5880': { why: 'it has no BFD', refuses: 'bfd = true' },
+    'RFC 4861': { why: 'it neither sends nor asks for router advertisements' },
     'RFC 6793': { why: 'it has four octets always, and nothing that makes it an old speaker' },
     'RFC 7313': { why: 'not offered', offersNo: 'enhanced-route-refresh' },
     'RFC 9234': { why: 'not offered', refuses: 'role = "customer"' },
     'RFC 8654': { why: 'not offered', offersNo: 'extended-message' },
   },
   openbgpd: {
+    'RFC 9072': { why: 'nothing makes it use them for a short OPEN' },
+    'RFC 7606': { why: 'nothing makes it send a malformed attribute' },
+    'RFC 9494': { why: 'not offered', offersNo: 'long-lived-graceful-restart' },
+    'RFC 5880': { why: 'it has no BFD', refuses: 'bfd on' },
+    'RFC 4861': { why: 'it names neighbours by address' },
     'RFC 8538': {
       why: 'it does not offer the N bit, and has no word for it',
       refuses: 'announce graceful notification yes',

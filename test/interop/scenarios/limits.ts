@@ -1,5 +1,6 @@
 /** Limits and locks: prefixes, passwords, time-to-live. */
 import { expectTable, linkAddress, prefixes } from '../two-routers.ts';
+import { expectPaths } from './rack.ts';
 import type { Scenario } from './scenario.ts';
 
 export const limitScenarios: readonly Scenario[] = [
@@ -33,6 +34,22 @@ export const limitScenarios: readonly Scenario[] = [
     play: async (rack) => {
       await rack.setup({ both: { password: 'same' } });
       await rack.expectPlainTables();
+    },
+  },
+  {
+    name: 'another MD5 password keeps the session down, and is told from a daemon that does not answer',
+    judges: ['RFC 2385'],
+    play: async (rack) => {
+      await rack.setup({ toJudge: { password: 'one' }, toNode: { password: 'other' }, up: false });
+      await rack.sessionIs('the mismatch', ({ lastError }) => lastError?.code === 'SESSION_PASSWORD_MISMATCH');
+    },
+  },
+  {
+    name: 'a neighbour that may be a router further away is heard',
+    judges: ['RFC 5082'],
+    play: async (rack) => {
+      await rack.setup({ both: { ttlSecurity: 2, families: ['ipv4'] } });
+      await expectPaths(rack.judge, '10.1.0.0/24', [{ path: '65001' }]);
     },
   },
   {

@@ -1,4 +1,5 @@
 /** Which paths are used: several at once, and none that leads through a router that is going away. */
+import assert from 'node:assert/strict';
 import { expectKernel, prefixes } from '../two-routers.ts';
 import { expectPaths, judgeAddress } from './rack.ts';
 import type { Scenario } from './scenario.ts';
@@ -22,6 +23,34 @@ export const pathScenarios: readonly Scenario[] = [
         { nextHop: judgeAddress, localPref: 0, best: false },
         { nextHop: farAddress, localPref: 100, best: true },
       ]);
+    },
+  },
+  {
+    name: 'a path with AS 0 in it is malformed: its routes go, the session and all others stay',
+    judges: ['RFC 7606'],
+    play: async (rack) => {
+      await rack.setup({ judge: { announce: both, attributes: { path: [0] } } });
+      const { flaps } = await rack.session();
+      await rack.nodeLogs('it contains AS 0');
+      await expectPaths(rack.node, '10.9.0.0/24', []);
+      await expectPaths(rack.judge, '10.3.0.0/24', [{ path: '65001 65003' }]);
+      assert.equal((await rack.session()).flaps, flaps);
+    },
+  },
+  {
+    name: 'a drain moves traffic away, then takes the routes, then ends the session; undrain brings all back',
+    judges: ['RFC 8326', 'RFC 4486'],
+    play: async (rack) => {
+      await rack.setup();
+      const drained = rack.node.agent.text(['drain', 'judge', '--wait', '0.5']);
+      await expectPaths(rack.judge, '10.1.0.0/24', [{ path: '65001', communities: ['65535:0'] }]);
+      await drained;
+      await rack.sessionIs('the drain', ({ state, drain }) => state === 'Idle' && drain === 'down');
+      await expectPaths(rack.judge, '10.1.0.0/24', []);
+      await expectKernel(rack.node, 'ipv4', { '10.2.0.0/24': [judgeAddress], '10.3.0.0/24': [farAddress] });
+      await rack.node.agent.text(['undrain', 'judge']);
+      await rack.up();
+      await rack.expectPlainTables();
     },
   },
 ];

@@ -8,6 +8,8 @@ import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
+import { parseLine } from '#bgp/session/record.ts';
+import type { Capability } from '#bgp/wire/messages.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
 import { Lab } from '#lab/lab.ts';
 import type { PeerView } from '#lab/node-agent.ts';
@@ -139,9 +141,30 @@ export class Rack {
     }
   }
 
-  /** Starts the agent; the log says everything. */
+  /** Starts the agent; the log says everything, and the sessions are recorded. */
   async startNode(): Promise<void> {
-    await this.node.start('--log-level', 'debug');
+    await this.node.start('--log-level', 'debug', '--record', '/run/record');
+  }
+
+  /** Waits for the next OPEN that comes from the judge, and answers what it offers. */
+  async nextOpen(): Promise<readonly Capability[]> {
+    const opens = async (): Promise<readonly (readonly Capability[])[]> => {
+      const text = await this.node.host.readFile('/run/record/judge.jsonl');
+      return text.split('\n').flatMap((row) => {
+        const line = parseLine(row);
+        if (!line.ok || line.value.kind !== 'step' || line.value.event.kind !== 'openReceived') return [];
+        return [line.value.event.open.capabilities];
+      });
+    };
+    const before = (await opens()).length;
+    return await waitFor(
+      `an OPEN of ${this.judge.kind}`,
+      async () => {
+        const now = await opens();
+        return now.length > before ? found(now.at(-1) ?? []) : notYet(`${now.length} of them`);
+      },
+      { deadline: seconds(15) },
+    );
   }
 
   async dispose(): Promise<void> {
@@ -159,7 +182,8 @@ export class Rack {
     if (another) await this.judge.stop('SIGTERM');
     await Promise.all([this.node.reconfigure(node), this.#reconfigureFar(far)]);
     if (another) {
-      await this.#beginAnew();
+      // A session whose neighbour is still to be found has nothing behind it.
+      if (setup.toJudge?.interface === undefined && setup.toJudge?.listenRange === undefined) await this.#beginAnew();
       await this.judge.restart(judge);
     }
     if (!isDeepStrictEqual(judge, this.judge.description)) await this.judge.reconfigure(judge);
@@ -208,6 +232,18 @@ export class Rack {
       async () => {
         const peer = await this.session();
         return fits(peer) ? found(peer) : notYet(JSON.stringify(peer));
+      },
+      { deadline: seconds(15) },
+    );
+  }
+
+  /** Waits until the peers that flatroute shows fit. */
+  async peersAre(what: string, fits: (peers: readonly PeerView[]) => boolean): Promise<void> {
+    await waitFor(
+      `flatroute to show ${what} beside ${this.judge.kind}`,
+      async () => {
+        const peers = await this.node.agent.questions.peers();
+        return fits(peers) ? found(undefined) : notYet(JSON.stringify(peers));
       },
       { deadline: seconds(15) },
     );

@@ -2,9 +2,15 @@
 import assert from 'node:assert/strict';
 import { expectKernel, expectTable, linkAddress, prefixes, sessionDown } from '../two-routers.ts';
 import type { Rack } from './rack.ts';
-import { judgeAddress, nodeAddress } from './rack.ts';
+import { expectPaths, judgeAddress, nodeAddress } from './rack.ts';
 import type { Scenario } from './scenario.ts';
 
+const longLived = {
+  gracefulRestart: { restartTimeSeconds: 1 },
+  longLivedGracefulRestart: { staleTimeSeconds: 60 },
+};
+/** LLGR_STALE. */
+const stale = '65535:6';
 const restart = { gracefulRestart: { restartTimeSeconds: 20 } };
 
 /** Of the judge; the link to the far router is not what is tried. */
@@ -48,6 +54,25 @@ export const restartScenarios: readonly Scenario[] = [
       await rack.up();
       await expectKernel(rack.node, 'ipv6', { 'fd03::/64': [linkAddress(2, 2, 'ipv6')] });
       await expectKernel(rack.node, 'ipv4', judgesRoutes);
+    },
+  },
+  {
+    name: 'beyond the restart time routes stay as the last choice, here and at the daemon, and are as before with their owner',
+    judges: ['RFC 9494'],
+    play: async (rack) => {
+      await rack.setup({ both: longLived });
+      await rack.expectPlainTables();
+      await rack.judge.stop('SIGKILL');
+      await expectPaths(rack.node, '10.2.0.0/24', [{ nextHop: judgeAddress, communities: [stale] }]);
+      await expectKernel(rack.node, 'ipv4', judgesRoutes);
+      await rack.judge.restart(rack.judge.description);
+      await rack.up();
+      await expectPaths(rack.node, '10.2.0.0/24', [{ nextHop: judgeAddress, communities: [] }]);
+      await rack.node.stop('SIGKILL');
+      await expectPaths(rack.judge, '10.1.0.0/24', [{ nextHop: nodeAddress, communities: [stale] }]);
+      await rack.startNode();
+      await rack.up();
+      await expectPaths(rack.judge, '10.1.0.0/24', [{ nextHop: nodeAddress, communities: [] }]);
     },
   },
 ];

@@ -58,6 +58,28 @@ export const sessionScenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'without a hold time nobody watches the other, and the session is up all the same',
+    judges: ['RFC 4271'],
+    except: { gobgp: 'its writes have the hold time as their deadline, so its first one ends the session' },
+    play: async (rack) => {
+      // What the daemon offers is more than 0; the smaller one counts.
+      await rack.setup({ node: { holdTimeSeconds: 0 }, judge: { holdTimeSeconds: 8 } });
+      await rack.expectPlainTables();
+      assert.equal((await rack.session()).holdTimeSeconds, 0);
+    },
+  },
+  {
+    name: 'an OPEN in the long form is read, by a node whose own one is short',
+    judges: ['RFC 9072'],
+    play: async (rack) => {
+      // FRR that sends the long form takes no other, so there is no session.
+      await rack.setup({ toNode: { extendedParameters: true }, up: false });
+      await rack.judgeSays(/"extendedOptionalParametersLength":true/);
+      const offered = (await rack.nextOpen()).map(({ kind }) => kind);
+      assert.deepEqual(offered.filter((kind) => kind === 'multiprotocol').length, 2, offered.join());
+    },
+  },
+  {
     name: 'a shutdown says why, to the node and to the daemon',
     judges: ['RFC 9003', 'RFC 4486'],
     play: async (rack) => {
