@@ -8,6 +8,7 @@ import { noBfd } from '#bgp/bfd/facts.ts';
 import type { RouteAnswer } from '#bgp/engine.ts';
 import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
+import { Growth } from '#ipam/growth.ts';
 import { families, type Family } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
@@ -74,6 +75,7 @@ class Agent {
   readonly #supervisor: Supervisor;
   readonly #loop: IntentLoop;
   readonly #source: DirectorySource;
+  readonly #growth = new Growth();
   readonly #drain: Drain;
   readonly #bfd: BfdPeers;
   readonly #bfdLink: BfdLink;
@@ -254,7 +256,10 @@ class Agent {
     if (name === 'background' && this.#readBack) this.#noteLearned((facts as ThreadFacts['background']).learnedRoutes);
     // Behind the decision that `learn` has put off to the same turn.
     if (name === 'background' && facts.generation > 0) setImmediate(() => this.#kernelApplied.resolve());
-    if (name === 'pods') setImmediate(() => this.#podsKnown.resolve());
+    if (name === 'pods') {
+      this.#growth.learn((facts as ThreadFacts['pods']).blocks, systemClock.now());
+      setImmediate(() => this.#podsKnown.resolve());
+    }
     if (this.#firstSessionSeconds === undefined && name === 'bgp') {
       const { peers } = facts as ThreadFacts['bgp'];
       if (peers.some((peer) => peer.state === 'Established'))
@@ -300,6 +305,8 @@ class Agent {
       bgp: facts.bgp,
       kernel: facts.kernel,
       pods: facts.pods,
+      pools: intent?.pods.ipam.pools ?? [],
+      growth: this.#growth.growth(systemClock.now()),
       bfd: facts.bfd ?? noBfd,
       threads: this.#supervisor.states(),
       conditions,

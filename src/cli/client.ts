@@ -16,6 +16,7 @@ import type {
   EventAnswer,
   PeerAnswer,
   PodAnswer,
+  PoolAnswer,
   RoutesAnswer,
   StatusAnswer,
 } from '#status/answers.ts';
@@ -36,6 +37,7 @@ export interface AgentClient {
   routes(request: RoutesRequest): Promise<RoutesAnswer>;
   pods(): Promise<readonly PodAnswer[]>;
   check(repair: 'no' | 'plan' | 'apply', olderThanSeconds: number): Promise<CheckAnswer>;
+  pools(): Promise<readonly PoolAnswer[]>;
   blocks(): Promise<readonly BlockAnswer[]>;
   conditions(): Promise<readonly ConditionAnswer[]>;
   drift(): Promise<DriftAnswer>;
@@ -91,6 +93,7 @@ export async function connectAgent(socketPath: string): Promise<AgentClient> {
     routes: (request) => ask<RoutesAnswer>('ListRoutes', request),
     pods: async () => (await ask<{ pods: readonly PodAnswer[] }>('ListPods', {})).pods,
     check: (repair, olderThanSeconds) => ask<CheckAnswer>('CheckPods', { repair, olderThanSeconds }),
+    pools: async () => (await ask<{ pools: readonly PoolAnswer[] }>('ListPools', {})).pools,
     blocks: async () => (await ask<{ blocks: readonly BlockAnswer[] }>('ListBlocks', {})).blocks,
     conditions: async () => (await ask<{ conditions: readonly ConditionAnswer[] }>('ListConditions', {})).conditions,
     drift: () => ask<DriftAnswer>('GetDrift', {}),

@@ -8,6 +8,7 @@ import type { CliIo } from './io.ts';
 import { connect, queryOptions, runQuery, socketOption } from './query.ts';
 import { driftIsFine, showBlocks, showConditions, showDrift, showPods } from './show/node.ts';
 import { peersAreFine, showPeers } from './show/peers.ts';
+import { poolIsFine, showPools } from './show/pools.ts';
 import { destinationIsFine, explainRoute, showRoutes } from './show/routes.ts';
 import { showStatus, statusIsFine } from './show/status.ts';
 
@@ -129,6 +130,23 @@ const pods: Command = {
     ),
 };
 
+const pools: Command = {
+  name: 'pools',
+  summary: 'How full the pools of this node are, and when they will be.',
+  arguments: [],
+  options: queryOptions,
+  run: (parsed, io) =>
+    runQuery(
+      {
+        fetch: async (c) => ({ pools: await c.pools() }),
+        show: (a, _now, o) => showPools(a.pools, o),
+        fine: (a) => a.pools.every(poolIsFine),
+      },
+      parsed,
+      io,
+    ),
+};
+
 const blocks: Command = {
   name: 'blocks',
   summary: 'Address blocks of this node, how full they are and to whom they are announced.',
@@ -209,4 +227,15 @@ const reset: Command = {
   },
 };
 
-export const questions: readonly Command[] = [status, peers, routes, pods, blocks, conditions, drift, events, reset];
+export const questions: readonly Command[] = [
+  status,
+  peers,
+  routes,
+  pods,
+  pools,
+  blocks,
+  conditions,
+  drift,
+  events,
+  reset,
+];

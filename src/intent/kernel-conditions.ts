@@ -1,7 +1,7 @@
 /** Conditions of the node's kernel and of its addresses. */
 import type { BlockFacts } from '#ipam/intent.ts';
-import { familyOf } from '#lib/ip.ts';
-import { nodePoolName } from '#resources/ip-pool.ts';
+import { families, familyOf } from '#lib/ip.ts';
+import { isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
 import { heldBack, wanted as wantedNow } from './gate.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 import { strayOf } from './strays.ts';
@@ -91,11 +91,13 @@ export function addressConditions(compiled: Compiled, facts: Facts): Condition[]
   const blocks = facts.pods?.blocks ?? [];
   const found: Condition[] = [];
   for (const pool of compiled.intent.pods.ipam.pools) {
-    // Fixed addresses are all in use by design, and a closed pool is reported as such.
-    if (pool.assignmentMode === 'Manual' || pool.disabled) continue;
-    const levels = (['ipv4', 'ipv6'] as const).flatMap((family) =>
-      level(blocks.filter((it) => it.pool === pool.name && familyOf(it.cidr) === family)),
+    // A closed pool is reported as such.
+    if (pool.disabled) continue;
+    // Fixed addresses are all in use by design.
+    const countable = blocks.filter(
+      (it) => it.pool === pool.name && !(pool.assignmentMode === 'Manual' && isSingleAddress(it.cidr)),
     );
+    const levels = families.flatMap((family) => level(countable.filter((it) => familyOf(it.cidr) === family)));
     const worst = levels.sort((a, b) => a.free / a.capacity - b.free / b.capacity)[0];
     if (worst === undefined) continue;
     const object =

@@ -75,6 +75,14 @@ export interface BlockFacts {
   readonly fenced: number;
 }
 
+/** What was taken less what was given back. */
+export interface PoolGrowth {
+  readonly pool: string;
+  readonly family: Family;
+  /** Addresses; negative while more are given back. */
+  readonly perHour: number;
+}
+
 /** One attachment, as `flatroute pods` shows it. */
 export interface PodRow {
   readonly namespace: string;

@@ -185,6 +185,29 @@ export interface PodAnswer {
 
 export type { PodCheck as CheckAnswer } from '#ipam/intent.ts';
 
+/** One family of a pool on this node. */
+export interface PoolAnswer {
+  readonly pool: string;
+  readonly family: Family;
+  readonly assignmentMode: 'Automatic' | 'Manual';
+  /** No new addresses come from it. */
+  readonly disabled: boolean;
+  /** Absent: pods of every namespace. */
+  readonly namespaceSelector?: string;
+  readonly blocks: number;
+  readonly capacity: number;
+  readonly used: number;
+  /** Waiting for the old veth to be gone. */
+  readonly fenced: number;
+  readonly free: number;
+  /** ADDs that found it full, since the agent started. */
+  readonly refused: number;
+  /** Net, over the last hour; absent while the agent has not run for ten minutes. */
+  readonly growthPerHour?: number;
+  /** When it is full if it goes on growing like that; absent when it does not grow, or not within a year. */
+  readonly fullInSeconds?: number;
+}
+
 export interface BlockAnswer {
   readonly pool: string;
   readonly cidr: string;

@@ -5,6 +5,7 @@
 import { dynamicPeers } from '#bgp/engine.ts';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { families } from '#lib/ip.ts';
+import { poolAnswers } from './pools.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface Metrics {
@@ -166,19 +167,24 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     'Addresses of the blocks of this node: used, fenced (waiting for the old veth to be gone) or free.',
     ['pool', 'state', 'family'],
     (set, now) => {
-      const sums = new Map<string, { pool: string; family: string; used: number; fenced: number; free: number }>();
-      for (const block of now.pods?.blocks ?? []) {
-        const family = block.cidr.includes(':') ? 'ipv6' : 'ipv4';
-        const key = `${block.pool} ${family}`;
-        const sum = sums.get(key) ?? { pool: block.pool, family, used: 0, fenced: 0, free: 0 };
-        sum.used += block.used;
-        sum.fenced += block.fenced;
-        sum.free += Math.max(0, block.capacity - block.used - block.fenced);
-        sums.set(key, sum);
+      for (const { pool, family, ...counts } of poolAnswers(now)) {
+        for (const state of ['used', 'fenced', 'free'] as const) set({ pool, state, family }, counts[state]);
       }
-      for (const { pool, family, ...states } of sums.values()) {
-        for (const state of ['used', 'fenced', 'free'] as const) set({ pool, state, family }, states[state]);
-      }
+    },
+  );
+  gauge('flatroute_ipam_blocks', 'Blocks of this node.', ['pool', 'family'], (set, now) => {
+    for (const { pool, family, blocks } of poolAnswers(now)) set({ pool, family }, blocks);
+  });
+  counter('flatroute_ipam_refusals_total', 'ADDs that found their pools full.', ['pool', 'family'], (set, now) => {
+    for (const { pool, family, refused } of poolAnswers(now)) set({ pool, family }, refused);
+  });
+  gauge(
+    'flatroute_ipam_time_to_full_seconds',
+    'When a pool is full on this node if it goes on growing as in the last hour; absent when it does not grow.',
+    ['pool', 'family'],
+    (set, now) => {
+      for (const { pool, family, fullInSeconds } of poolAnswers(now))
+        if (fullInSeconds !== undefined) set({ pool, family }, fullInSeconds);
     },
   );
 

@@ -2,7 +2,7 @@
 import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
-import type { PodFacts } from '#ipam/intent.ts';
+import type { PodFacts, PoolGrowth, PoolIntent } from '#ipam/intent.ts';
 import type { ConditionAnswer } from './answers.ts';
 
 interface ThreadStatus {
@@ -33,6 +33,10 @@ export interface Snapshot {
   readonly bgp: BgpFacts | undefined;
   readonly kernel: KernelFacts | undefined;
   readonly pods: PodFacts | undefined;
+  /** Pools with a block here. */
+  readonly pools: readonly PoolIntent[];
+  /** Of the pools that were looked at long enough. */
+  readonly growth: readonly PoolGrowth[];
   readonly bfd: BfdFacts;
   readonly threads: readonly ThreadStatus[];
   /** Worst first. */

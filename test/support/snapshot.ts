@@ -142,6 +142,8 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     refusals: [],
     repairs: {},
   },
+  pools: [{ name: 'node', blocks: ['10.60.1.0/26' as Prefix], assignmentMode: 'Automatic', disabled: false }],
+  growth: [{ pool: 'node', family: 'ipv4', perHour: 30 }],
   bfd: noBfd,
   threads: ['bgp', 'background', 'pods'].map((name) => ({
     name,

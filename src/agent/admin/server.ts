@@ -15,6 +15,7 @@ import type { PodCheck, PodCheckRequest, PodRow } from '#ipam/intent.ts';
 import type { EventAnswer, KernelRouteAnswer } from '#status/answers.ts';
 import { blockAnswers, driftAnswer, podAnswer, routeAnswerRow, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
+import { poolAnswers } from '#status/pools.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 import { protoFolder } from '../entries.ts';
 import type { LogFunction } from '../log.ts';
@@ -131,6 +132,7 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
     ListRoutes: unary((request) => listRoutes(request, modules)),
     ListPods: unary(async () => ({ pods: (await modules.pods()).map(podAnswer) })),
     CheckPods: unary((request) => checkPods(request, modules)),
+    ListPools: unary(() => ({ pools: poolAnswers(snapshot()) })),
     ListBlocks: unary(() => ({ blocks: blockAnswers(snapshot()) })),
     ListConditions: unary(() => ({ conditions: snapshot().conditions })),
     GetDrift: unary(() => driftAnswer(snapshot())),

@@ -12,6 +12,7 @@ import { AppError } from '#lib/result.ts';
 import type { EventAnswer } from '#status/answers.ts';
 import { blockAnswers, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
+import { poolAnswers } from '#status/pools.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 import { eventually } from '../../support/netns.ts';
 import { bfdIntent, bfdRuns, bfdSession, peerIntent, snapshot as plainSnapshot } from '../../support/snapshot.ts';
@@ -108,6 +109,7 @@ test('answers arrive as they were made, what is not known is not there', async (
   assert.equal(uptimeSeconds, wanted);
   assert.deepEqual(await client.peers(undefined), JSON.parse(JSON.stringify(peerAnswers(snapshot()))));
   assert.equal((await client.peers('tor-a'))[0]?.bfd?.detectionTimeMilliseconds, 150);
+  assert.deepEqual(await client.pools(), JSON.parse(JSON.stringify(poolAnswers(snapshot()))));
   assert.deepEqual(await client.blocks(), JSON.parse(JSON.stringify(blockAnswers(snapshot()))));
   assert.deepEqual(await client.conditions(), []);
   assert.deepEqual(await client.drift(), {

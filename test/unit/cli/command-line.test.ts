@@ -38,6 +38,7 @@ test('no words: what can be asked, each subcommand once', async () => {
     'peers',
     'routes',
     'pods',
+    'pools',
     'blocks',
     'conditions',
     'version',

@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { showBlocks, showConditions, showDrift, showPods } from '#cli/show/node.ts';
 import { peersAreFine, showPeers } from '#cli/show/peers.ts';
+import { showPools } from '#cli/show/pools.ts';
 import { destinationIsFine, explainRoute, kernelSentence, showRoutes } from '#cli/show/routes.ts';
 import { showStatus, statusIsFine } from '#cli/show/status.ts';
 import { textWidth } from '#cli/output/text.ts';
 import type { RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
 import { blockAnswers, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
+import { poolAnswers } from '#status/pools.ts';
 import { bfdIntent, bfdSession, bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
 
 const plain = { width: undefined, colour: false };
@@ -237,6 +239,37 @@ test('pods, blocks, conditions and drift say so when there are none', () => {
     showDrift({ repairs: {}, routeConflicts: [], problems: [], foreignLinks: [] }, plain).join(),
     /as it should be/,
   );
+});
+
+test('a pool is shown with how full it is and when it will be', () => {
+  const [title, row] = showPools(poolAnswers(snapshot()), plain);
+  assert.deepEqual(title?.split(/ {2,}/).filter(Boolean), [
+    'POOL',
+    'FAMILY',
+    'FOR',
+    'BLOCKS',
+    'SIZE',
+    'USED',
+    'FENCED',
+    'FREE',
+    'REFUSED',
+    'AN HOUR',
+    'FULL IN',
+  ]);
+  assert.deepEqual(row?.split(/ {2,}/).filter(Boolean), [
+    'node',
+    'ipv4',
+    'every namespace',
+    '1',
+    '62',
+    '2',
+    '1',
+    '59',
+    '0',
+    '+30',
+    '2h',
+  ]);
+  assert.match(showPools([], plain).join(), /no blocks/);
 });
 
 test('a pod is shown with its addresses, a block with what is free', () => {

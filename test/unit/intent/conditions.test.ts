@@ -507,6 +507,16 @@ describe('the node', () => {
     assert.equal(found(list, 'Node node-1', 'AddressesAvailable'), undefined);
   });
 
+  test('a Manual pool runs out of addresses of whole blocks, never of fixed ones', () => {
+    const list = (cidr: string): Condition | undefined => {
+      const facts = { pods: pods({ ...block(1, 1, 0, 'p'), cidr: prefix(cidr) }) };
+      const yaml = node + own('IPPool', 'p', 'cidr: 10.60.0.0/16, assignmentMode: Manual');
+      return found(decide(yaml, facts), 'IPPool p', 'AddressesAvailable');
+    };
+    assert.equal(list('10.60.1.0/26')?.reason, 'AddressesExhausted');
+    assert.equal(list('10.60.1.7/32'), undefined);
+  });
+
   test('a pool that gives no new addresses does not run out', () => {
     const list = decide(node + own('IPPool', 'p', 'cidr: 10.60.0.0/16, disabled: true'), {
       pods: pods(block(62, 62, 0, 'p')),
