@@ -8,7 +8,6 @@ import { AppError } from '#lib/result.ts';
 import { bootMilliseconds } from '#linux/boot-clock.ts';
 import { auditKernel, auditRuntime, type Disagreement, keepsResults } from '#dataplane/pod/audit.ts';
 import { decodeAlias } from '#dataplane/pod/alias.ts';
-import { podRulesStand } from '#dataplane/pod/io/nft.ts';
 import { observeRuntime, type RuntimeView } from '#dataplane/pod/io/runtime-view.ts';
 import { type PodSurvey, surveyPods } from '#dataplane/pod/io/survey.ts';
 import type { PodCheck, PodCheckRequest } from '#ipam/intent.ts';
@@ -83,7 +82,7 @@ export class PodChecker {
 
   async #look(request: PodCheckRequest): Promise<Look> {
     const { pods, processesVisible, resultDirectories } = this.#modules;
-    const [runtime, rules] = await Promise.all([observeRuntime(resultDirectories), podRulesStand()]);
+    const runtime = await observeRuntime(resultDirectories);
     // From here on nothing waits: books and kernel are of one moment.
     const books = pods.books();
     const survey = surveyPods();
@@ -92,7 +91,7 @@ export class PodChecker {
       processesVisible: processesVisible(),
     };
     const found = [
-      ...(rules ? [] : [rulesMissing]),
+      ...(pods.rulesStand ? [] : [rulesMissing]),
       ...auditKernel(books, survey),
       ...auditRuntime(books, survey, runtime, judgement),
     ];

@@ -23,7 +23,7 @@ const DEFAULT_CONNECTIONS = 256;
 const FACTS_DELAY_MS = 200;
 /** Changes in the kernel come in bursts. */
 const LOOK_AGAIN_DELAY_MS = 100;
-/** A safety net under lost notifications, and for rules that somebody flushed, which nobody tells. */
+/** A safety net under lost notifications. */
 const LOOK_AGAIN_INTERVAL_MS = 60_000;
 
 export class PodService implements PodServicePort {
@@ -107,7 +107,7 @@ export class PodService implements PodServicePort {
       await this.#server.close();
       await this.#spool.stop();
     }
-    this.#pods.links.close();
+    this.#pods.stop();
   }
 
   apply(intent: PodsIntent, generation: number): void {
@@ -133,7 +133,17 @@ export class PodService implements PodServicePort {
   kernelChanged(change: PodKernelChange): void {
     if (this.#state !== 'running') return;
     if (change.kind === 'linksGone') this.#pods.linksGone(change.indexes);
+    else if (change.kind === 'rulesChanged') void this.#putRules(change.by);
     else this.#lookAgainSoon();
+  }
+
+  async #putRules(changedBy: string): Promise<void> {
+    try {
+      await this.#pods.putRules(changedBy);
+    } catch (error) {
+      // Said by whoever failed, and tried again.
+      if (!(error instanceof AppError)) throw error;
+    }
   }
 
   #lookAgainSoon(): void {

@@ -4,11 +4,10 @@
  * reaper, events, rows and facts. One thread, and no step that changes anything waits in the middle.
  */
 import { contains, type IpAddress } from '#lib/ip.ts';
-import { AppError, type Result, ok } from '#lib/result.ts';
+import { type Result, ok } from '#lib/result.ts';
 import { bootMilliseconds } from '#linux/boot-clock.ts';
 import { type KernelRefusal, PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { linkIsAdministrativelyUp } from '#dataplane/pod/pod-side.ts';
-import { applyPodRules, rulesetGeneration } from '#dataplane/pod/io/nft.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
 import { type ForeignLink, rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
@@ -17,6 +16,7 @@ import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { Books } from '#dataplane/pod/audit.ts';
 import { type AddressFailure, Allocator } from '#ipam/allocator.ts';
 import type { PodFacts, PodRow, PodsGate, PodsIntent, Refusals } from '#ipam/intent.ts';
+import { PodRules } from './pod-rules.ts';
 import type { PodEvent } from './port.ts';
 import { type PodRepair, RepairCounts, repairText } from './repairs.ts';
 
@@ -50,11 +50,28 @@ export class Pods {
   readonly #refusals = new Map<string, Refusals>();
   #complained = new Set<string>();
   readonly #repairs = new RepairCounts();
-  /** Of all rules of the namespace, after ours were written last and nobody wrote others meanwhile. */
-  #rulesGeneration: number | undefined;
+  /** Who changed rules of this node last. */
+  #rulesChangedBy = '?';
+  readonly #rules: PodRules;
 
   constructor(modules: PodsModules) {
     this.#modules = modules;
+    this.#rules = new PodRules({
+      restored: () => {
+        const by = this.#rulesChangedBy;
+        this.event(
+          'warn',
+          'pod_rules_restored',
+          `the rules against forged sources were gone and are back (changed by ${by})`,
+          { by },
+        );
+        this.repaired('podRules');
+      },
+      failed: (error) => {
+        this.event('error', 'pod_rules_failed', error.message, { code: error.code });
+        this.changed();
+      },
+    });
     this.links = modules.links;
   }
 
@@ -366,19 +383,20 @@ export class Pods {
     this.#node = { ipv4: usable(wanted.ipv4), ipv6: usable(wanted.ipv6) };
   }
 
-  /** The rules against spoofing, as they must be; written only when somebody has changed any rules since we did. */
-  async putRules(): Promise<void> {
-    const before = rulesetGeneration();
-    if (before !== undefined && before === this.#rulesGeneration) return;
-    try {
-      await applyPodRules();
-      const now = rulesetGeneration();
-      this.#rulesGeneration = before !== undefined && now === before + 1 ? now : undefined;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.event('error', 'pod_rules_failed', error.message, { code: error.code });
-      throw error;
-    }
+  /** The rules against spoofing are there as they were written. */
+  get rulesStand(): boolean {
+    return this.#rules.stand;
+  }
+
+  /** The rules against spoofing, as they must be; `changedBy`: a program that changed any rules. Errors: AppError `OS_*`. */
+  async putRules(changedBy?: string): Promise<void> {
+    this.#rulesChangedBy = changedBy ?? '?';
+    await this.#rules.put();
+  }
+
+  stop(): void {
+    this.#rules.stop();
+    this.links.close();
   }
 
   rows(): PodRow[] {
@@ -412,6 +430,7 @@ export class Pods {
       repairs: this.#repairs.facts(),
       fixedAddresses: this.allocator.fixedAddresses(),
       refusals: [...this.#refusals.values()],
+      problems: this.#rules.problems,
     };
   }
 }

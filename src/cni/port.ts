@@ -47,7 +47,9 @@ export type PodKernelChange =
   /** Host ends that are gone. */
   | { readonly kind: 'linksGone'; readonly indexes: readonly number[] }
   /** A host end changed, or routes, neighbours or notifications were lost: look at everything again. */
-  | { readonly kind: 'lookAgain' };
+  | { readonly kind: 'lookAgain' }
+  /** Somebody changed nftables rules; `by` is a program that did. */
+  | { readonly kind: 'rulesChanged'; readonly by: string };
 
 export interface PodServicePort {
   /** Notifications of what the service itself changed in the node's namespace carry this port. */

@@ -10,6 +10,7 @@ const words = {
   podBook: 'place in the books',
   podStray: 'strays',
   podLeftover: 'leftovers',
+  podRules: 'rules',
 } as const;
 
 export type PodRepair = keyof typeof words;

@@ -2,8 +2,15 @@
  * What a node must have so that pods are reachable: PURE. In: what was observed; out: settings to make, in order, and
  * what is wrong and cannot be set by us, a sentence each.
  */
+import type { ForwardChain } from './forward-policy.ts';
+import { INTERFACE_PREFIX, LINK_GROUP } from './kernel-names.ts';
+
 export interface UplinkState {
   readonly name: string;
+  /** Not a pod's and not loopback; false where it is down or has no address, and only what is lost later counts. */
+  readonly inUse: boolean;
+  /** Of IPv4; `undefined`: it has none. */
+  readonly forwarding: boolean | undefined;
   /** Own value; the kernel uses the larger of it and that of `all`. `undefined`: no IPv4. */
   readonly rpFilter: number | undefined;
   /** `undefined`: no IPv6. */
@@ -17,12 +24,14 @@ export interface NodeState {
   readonly kernelRelease: string;
   readonly nexthopObjects: boolean;
   readonly ipv4Forwarding: boolean;
+  /** What an interface that comes gets: pods' are such. */
+  readonly ipv4ForwardingOfNew: boolean;
   /** `undefined`: the kernel has no IPv6. */
   readonly ipv6Forwarding: boolean | undefined;
   readonly rpFilterAll: number;
   readonly uplinks: readonly UplinkState[];
-  /** Chains at the forward hook whose policy is drop, as `family table chain`; `undefined`: could not be read. */
-  readonly droppingForwardChains: readonly string[] | undefined;
+  /** Chains at the forward hook that drop by default and have no rule that lets pods pass. */
+  readonly droppingForwardChains: readonly ForwardChain[];
   /** systemd-networkd runs and would delete routes and nexthops that it did not make. */
   readonly networkdManagesForeign: boolean;
 }
@@ -49,24 +58,53 @@ const minimumKernel = { major: 5, minor: 15 };
 const strict = 1;
 const loose = '2';
 /** Router advertisements count although the node forwards. */
-const acceptRaWhileForwarding = 2;
+const acceptRaWhileForwarding = '2';
+const acceptRaUnlessForwarding = 1;
+
+/** What every node needs, whatever its interfaces are. */
+export const FORWARDING = {
+  ipv4: {
+    name: 'net/ipv4/ip_forward',
+    value: '1',
+    consequence: 'the node forwards no IPv4 packet to or from its pods',
+  },
+  ipv4OfNew: {
+    name: 'net/ipv4/conf/default/forwarding',
+    value: '1',
+    consequence: 'the node forwards no IPv4 packet of new pods',
+  },
+  ipv6: {
+    name: 'net/ipv6/conf/all/forwarding',
+    value: '1',
+    consequence: 'the node forwards no IPv6 packet to or from its pods',
+  },
+} as const satisfies Readonly<Record<string, Setting>>;
 
 export function planNode(state: NodeState): NodePlan {
   const settings: Setting[] = [];
-  if (!state.ipv4Forwarding) {
-    settings.push({
-      name: 'net/ipv4/ip_forward',
-      value: '1',
-      consequence: 'the node forwards no IPv4 packet to or from its pods',
-    });
-  }
+  if (!state.ipv4Forwarding) settings.push(FORWARDING.ipv4);
+  // The one above sets it too.
+  else if (!state.ipv4ForwardingOfNew) settings.push(FORWARDING.ipv4OfNew);
   for (const uplink of state.uplinks) {
-    // In this order: switching forwarding on throws away every default that was learned while accept_ra is below 2.
-    if (uplink.defaultByAdvertisement && uplink.acceptRa !== undefined && uplink.acceptRa < acceptRaWhileForwarding) {
+    // In this order: switching forwarding on throws away every default that was learned while accept_ra is below 2. One that
+    // is not learned yet, as at boot, must come as it would have come without us. 0 is left alone: then the kernel is not who
+    // reads advertisements (systemd-networkd and NetworkManager do it themselves).
+    if (
+      uplink.acceptRa === acceptRaUnlessForwarding &&
+      (uplink.defaultByAdvertisement || state.ipv6Forwarding === false)
+    ) {
       settings.push({
         name: `net/ipv6/conf/${uplink.name}/accept_ra`,
-        value: String(acceptRaWhileForwarding),
-        consequence: `the node loses the IPv6 default route that it learned on ${uplink.name}`,
+        value: acceptRaWhileForwarding,
+        consequence: `the node loses the IPv6 default route that it learns on ${uplink.name}`,
+      });
+    }
+    if (!uplink.inUse) continue;
+    if (uplink.forwarding === false && state.ipv4Forwarding) {
+      settings.push({
+        name: `net/ipv4/conf/${uplink.name}/forwarding`,
+        value: '1',
+        consequence: `nothing that arrives on ${uplink.name} reaches a pod over IPv4`,
       });
     }
     if (uplink.rpFilter !== undefined && Math.max(uplink.rpFilter, state.rpFilterAll) === strict) {
@@ -77,13 +115,7 @@ export function planNode(state: NodeState): NodePlan {
       });
     }
   }
-  if (state.ipv6Forwarding === false) {
-    settings.push({
-      name: 'net/ipv6/conf/all/forwarding',
-      value: '1',
-      consequence: 'the node forwards no IPv6 packet to or from its pods',
-    });
-  }
+  if (state.ipv6Forwarding === false) settings.push(FORWARDING.ipv6);
   return { settings, problems: problemsOf(state) };
 }
 
@@ -101,10 +133,10 @@ function problemsOf(state: NodeState): readonly Problem[] {
       text: 'The kernel has no nexthop objects, so learned routes cannot be installed; upgrade the kernel',
     });
   }
-  for (const chain of state.droppingForwardChains ?? []) {
+  for (const chain of state.droppingForwardChains) {
     problems.push({
       code: 'ForwardPolicyDrop',
-      text: `The nftables chain ${chain} drops forwarded packets by default; allow the pod blocks there or set its policy to accept`,
+      text: `The chain ${chain.family} ${chain.table} ${chain.name} drops forwarded packets by default, and no rule of it lets pods pass; run ${letPass(chain)}, and have whoever makes this chain do the same, or set its policy to accept`,
     });
   }
   if (state.networkdManagesForeign) {
@@ -114,6 +146,17 @@ function problemsOf(state: NodeState): readonly Problem[] {
     });
   }
   return problems;
+}
+
+/** A rule on link groups would make a table of iptables unreadable for iptables. */
+function letPass({ family, table, name }: ForwardChain): string {
+  const isIptables = table === 'filter' && name === 'FORWARD' && family !== 'inet';
+  const commands = isIptables
+    ? ['-i', '-o'].map((side) => `${family}tables -I FORWARD ${side} ${INTERFACE_PREFIX}+ -j ACCEPT`)
+    : ['iifgroup', 'oifgroup'].map(
+        (side) => `nft insert rule ${family} ${table} ${name} ${side} ${LINK_GROUP.live} accept`,
+      );
+  return commands.map((command) => `\`${command}\``).join(' and ');
 }
 
 /** The problem of a setting that could not be made. */
@@ -130,42 +173,4 @@ function isOlder(release: string): boolean {
   const major = Number(match[1]);
   const minor = Number(match[2]);
   return major < minimumKernel.major || (major === minimumKernel.major && minor < minimumKernel.minor);
-}
-
-/** Chains at the forward hook with policy drop, from `nft -j list chains`; `undefined` when that is not what it is. */
-export function droppingForwardChains(json: string): readonly string[] | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-  const list = field(parsed, 'nftables');
-  if (!Array.isArray(list)) return undefined;
-  return list.flatMap((item: unknown) => {
-    const chain = field(item, 'chain');
-    if (field(chain, 'hook') !== 'forward' || field(chain, 'policy') !== 'drop') return [];
-    return [`${String(field(chain, 'family'))} ${String(field(chain, 'table'))} ${String(field(chain, 'name'))}`];
-  });
-}
-
-function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
-}
-
-/** Whether systemd-networkd with these configuration texts, the strongest last, deletes what it did not make. */
-export function networkdManagesForeign(configurations: readonly string[]): boolean {
-  const settings = new Map([
-    ['ManageForeignRoutes', true],
-    ['ManageForeignNextHops', true],
-  ]);
-  for (const text of configurations) {
-    for (const line of text.split('\n')) {
-      const match = /^\s*(ManageForeignRoutes|ManageForeignNextHops)\s*=\s*(\S+)/.exec(line);
-      const [, name, value] = match ?? [];
-      if (name !== undefined && value !== undefined)
-        settings.set(name, !['no', 'false', '0', 'off', 'n', 'f'].includes(value.toLowerCase()));
-    }
-  }
-  return [...settings.values()].some(Boolean);
 }

@@ -23,10 +23,11 @@ export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] 
       ...blocksAnnounced(compiled, facts),
     ];
   }
+  const problems = [...kernel.problems, ...(facts.pods?.problems ?? [])];
   const conflicts = kernel.routeConflicts.map((it) => `${it.prefix} (protocol ${it.protocol})`);
   const { ipv4, ipv6 } = kernel.learnedRoutes;
   return [
-    kernel.problems.length === 0
+    problems.length === 0
       ? {
           ...base,
           type: 'KernelReady',
@@ -39,7 +40,7 @@ export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] 
           type: 'KernelReady',
           status: 'False',
           reason: 'KernelProblem',
-          message: kernel.problems.map((it) => `${it.text.replace(/\.$/, '')} (${it.code}).`).join(' '),
+          message: problems.map((it) => `${it.text.replace(/\.$/, '')} (${it.code}).`).join(' '),
         },
     conflicts.length === 0
       ? {

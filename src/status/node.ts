@@ -96,7 +96,7 @@ export function driftAnswer({ kernel, pods }: Snapshot): DriftAnswer {
   return {
     repairs: { ...kernel?.repairs, ...pods?.repairs },
     routeConflicts: kernel?.routeConflicts ?? [],
-    problems: kernel?.problems ?? [],
+    problems: [...(kernel?.problems ?? []), ...(pods?.problems ?? [])],
     foreignLinks: pods?.foreignLinks ?? [],
   };
 }

@@ -141,6 +141,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     fixedAddresses: [],
     refusals: [],
     repairs: {},
+    problems: [],
   },
   pools: [{ name: 'node', blocks: ['10.60.1.0/26' as Prefix], assignmentMode: 'Automatic', disabled: false }],
   growth: [{ pool: 'node', family: 'ipv4', perHour: 30 }],

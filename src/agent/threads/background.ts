@@ -9,9 +9,10 @@ import { FibWriter } from '#dataplane/fib/fib-writer.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import { NodeChecks } from '#dataplane/io/node-checks.ts';
 import { KernelObserver } from '#dataplane/io/kernel-observer.ts';
+import { RulesetMonitor } from '#dataplane/io/ruleset-monitor.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { Reaper } from '#dataplane/pod/io/reaper.ts';
-import { families } from '#lib/ip.ts';
+import { families, type Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import { NetlinkSocket } from '#netlink/io/socket.ts';
@@ -29,7 +30,7 @@ import { OutgoingRules } from './outgoing-rules.ts';
 import { PodLinkWatch } from './pod-link-watch.ts';
 import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
 
-/** A foreign route that stood in the way of a blackhole may be gone, or somebody flushed the rules. */
+/** A foreign route that stood in the way of a blackhole may be gone. */
 const BLOCKS_AGAIN_MILLISECONDS = 30_000;
 /** Facts change with every batch of routes; main needs them ten times a second at most. */
 const FACTS_MILLISECONDS = 100;
@@ -47,6 +48,7 @@ class Background {
   readonly #fib: FibWriter;
   readonly #blocks: BlockRoutes;
   readonly #observer: KernelObserver;
+  readonly #rulesets: RulesetMonitor | undefined;
   readonly #reaper: Reaper;
   readonly #outgoing: OutgoingRules;
   readonly #node: NodeWatch;
@@ -54,6 +56,7 @@ class Background {
   /** `undefined` until the kernel was read: nobody may take that for a kernel without links. */
   #view: KernelView | undefined;
   #generation = 0;
+  #blockPrefixes: readonly Prefix[] = [];
   #factsTimer: NodeJS.Timeout | undefined;
   #blocksTimer: NodeJS.Timeout | undefined;
   #bgp: MessagePort | undefined;
@@ -75,7 +78,12 @@ class Background {
     this.#reaper = new Reaper({}, { report: (report) => this.#toPods({ kind: 'reaped', report }) });
     this.#outgoing = new OutgoingRules({ changed });
     const checks = new NodeChecks({}, { socket: this.#dumpSocket });
-    this.#node = new NodeWatch({ check: (view) => checks.check(view), changed, log: (...line) => host.log(...line) });
+    this.#node = new NodeWatch({
+      check: (view) => checks.check(view, this.#blockPrefixes),
+      changed,
+      log: (...line) => host.log(...line),
+      clock: systemClock,
+    });
     this.#observer = new KernelObserver(
       { ignorePorts: [this.#fibSocket.portId, this.#blockSocket.portId] },
       { socket: this.#dumpSocket, clock: systemClock },
@@ -93,13 +101,26 @@ class Background {
           if (blocks) this.#blocks.observeAgain();
           if (pods) this.#toPods({ kind: 'kernel', change: { kind: 'lookAgain' } });
         },
+        settingsChanged: () => this.#node.settingsChanged(),
         failed,
       },
     );
+    this.#rulesets = RulesetMonitor.open(
+      {},
+      { clock: systemClock },
+      { changed: (by) => this.#rulesChanged(by), failed },
+    );
+  }
+
+  #rulesChanged(by: string): void {
+    this.#outgoing.lookAgain();
+    this.#node.rulesChanged();
+    this.#toPods({ kind: 'kernel', change: { kind: 'rulesChanged', by } });
   }
 
   start(): void {
     this.#observer.start();
+    this.#rulesets?.start();
     this.#fib.start();
     this.#node.start();
     this.#blocksTimer = setInterval(() => {
@@ -117,6 +138,9 @@ class Background {
   apply(intent: DataplaneIntent, generation: number): void {
     this.#generation = generation;
     this.#blocks.set(intent.blocks);
+    this.#blockPrefixes = intent.blocks;
+    // A packet filter counts when there are pods that it could drop.
+    this.#node.rulesChanged();
     this.#fib.setPreferredSource(intent.nodeAddresses);
     this.#outgoing.set(intent);
     // Announcements wait for the blackholes.
@@ -158,13 +182,14 @@ class Background {
     this.#fib.close();
     this.#bgp?.close();
     this.#pods?.close();
-    await Promise.all([this.#node.stop(), this.#reaper.stop(), this.#observer.close()]);
+    await Promise.all([this.#node.stop(), this.#reaper.stop(), this.#observer.close(), this.#rulesets?.close()]);
     for (const socket of [this.#fibSocket, this.#blockSocket, this.#dumpSocket]) socket.close();
   }
 
-  /** Wakes the parked read of notifications; the thread could not end otherwise. */
+  /** Wakes the parked reads of notifications; the thread could not end otherwise. */
   release(): void {
     void this.#observer.close();
+    void this.#rulesets?.close();
   }
 
   #toBgp(message: BackgroundToBgp): void {
@@ -193,7 +218,7 @@ class Background {
       blackholes: blocks.blackholes,
       learnedRoutes: fib.learnedRoutes,
       routeConflicts: [...fib.routeConflicts, ...blocks.routeConflicts],
-      repairs: { ...fib.repairs, ...blocks.repairs },
+      repairs: { ...fib.repairs, ...blocks.repairs, natRules: this.#outgoing.repairs, setting: this.#node.repairs },
       nexthops: fib.nexthops,
       problems: [...fib.problems, ...blocks.problems, ...this.#outgoing.problems, ...this.#node.problems],
     };

@@ -1,33 +1,47 @@
 /**
- * Looks whether the node is set up as it must be: at the start, when uplinks change, and now and then, because others
- * write sysctls too. In: the kernel's view; out: problems for the facts, and a log line for each setting that was made.
+ * Looks whether the node is set up as it must be: at the start, when uplinks, sysctls or packet filters change, and now and
+ * then, because the kernel does not tell everything. In: the kernel's view and what was told; out: problems for the facts,
+ * and a log line for each setting that was made.
  */
 import type { NodeReport } from '#dataplane/io/node-checks.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
+import { FORWARDING, type Problem, type Setting } from '#dataplane/node-plan.ts';
 import { AppError } from '#lib/result.ts';
+import { after, type Clock, type Duration, type Instant, milliseconds, seconds } from '#lib/time.ts';
 import type { LogFunction } from '../log.ts';
 
 /** Interfaces come in bursts. */
-const SETTLE_MILLISECONDS = 300;
-const AGAIN_MILLISECONDS = 30_000;
+const SETTLE = milliseconds(300);
+/** Rules of others may change all the time, and looking at them can take a process. */
+const RULES_SETTLE = milliseconds(1500);
+/** For what nobody tells: accept_ra, and the configuration of systemd-networkd. */
+const AGAIN = seconds(60);
+/** A setting that somebody else undid is a problem for so long. */
+const CONTESTED = seconds(600);
 
-interface NodeProblem {
-  readonly code: string;
-  readonly text: string;
+interface Contested {
+  readonly setting: Setting;
+  readonly times: number;
+  readonly until: Instant;
 }
 
 export class NodeWatch {
   readonly #check: (view: KernelView) => Promise<NodeReport>;
   readonly #changed: () => void;
   readonly #log: LogFunction;
+  readonly #clock: Clock;
   #view: KernelView | undefined;
   /** What of the view matters here, to leave out what pods do. */
   #seen = '';
-  #problems: readonly NodeProblem[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #found: readonly Problem[] = [];
+  #problems: readonly Problem[] = [];
+  readonly #made = new Set<string>();
+  readonly #contested = new Map<string, Contested>();
+  #repairs = 0;
+  #dueAt: Instant | undefined;
+  #cancelTimer: (() => void) | undefined;
   #running: Promise<void> | undefined;
-  /** Something changed while a check ran. */
-  #again = false;
+  #checked = false;
   #started = false;
   #stopped = false;
 
@@ -35,20 +49,27 @@ export class NodeWatch {
     readonly check: (view: KernelView) => Promise<NodeReport>;
     readonly changed: () => void;
     readonly log: LogFunction;
+    readonly clock: Clock;
   }) {
     this.#check = modules.check;
     this.#changed = modules.changed;
     this.#log = modules.log;
+    this.#clock = modules.clock;
   }
 
-  get problems(): readonly NodeProblem[] {
+  get problems(): readonly Problem[] {
     return this.#problems;
+  }
+
+  /** How often a setting was made again that somebody else had undone. */
+  get repairs(): number {
+    return this.#repairs;
   }
 
   /** The first check; the answer comes by `changed`. */
   start(): void {
     this.#started = true;
-    this.#arm(0);
+    this.#due(milliseconds(0));
   }
 
   view(view: KernelView): void {
@@ -59,24 +80,42 @@ export class NodeWatch {
     const seen = JSON.stringify([uplinks, view.routes.filter((route) => route.prefix === '::/0')]);
     if (seen === this.#seen) return;
     this.#seen = seen;
-    if (this.#started) this.#arm(SETTLE_MILLISECONDS);
+    this.#due(SETTLE);
+  }
+
+  /** A sysctl was written, by us or by somebody else: what pods need is missing until it is written again. */
+  settingsChanged(): void {
+    this.#due(milliseconds(0));
+  }
+
+  rulesChanged(): void {
+    this.#due(RULES_SETTLE);
   }
 
   /** Resolves when no check runs any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimer?.();
     await this.#running;
   }
 
-  #arm(milliseconds: number): void {
-    clearTimeout(this.#timer);
-    if (this.#running !== undefined) this.#again = true;
-    else if (!this.#stopped) this.#timer = setTimeout(() => this.#begin(), milliseconds);
+  /** A check after `wait`, or earlier when one is due earlier. */
+  #due(wait: Duration): void {
+    if (this.#stopped || !this.#started) return;
+    const at = after(this.#clock.now(), wait);
+    if (this.#dueAt !== undefined && this.#dueAt <= at) return;
+    this.#dueAt = at;
+    this.#arm();
   }
 
-  #begin(): void {
-    this.#running = this.#run();
+  #arm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (this.#running !== undefined || this.#stopped || this.#dueAt === undefined) return;
+    this.#cancelTimer = this.#clock.at(this.#dueAt, () => {
+      this.#dueAt = undefined;
+      this.#running = this.#run();
+    });
   }
 
   async #run(): Promise<void> {
@@ -84,24 +123,51 @@ export class NodeWatch {
     await Promise.resolve();
     if (this.#view !== undefined) await this.#look(this.#view);
     this.#running = undefined;
-    this.#arm(this.#again ? SETTLE_MILLISECONDS : AGAIN_MILLISECONDS);
-    this.#again = false;
+    this.#due(AGAIN);
+    this.#arm();
   }
 
   async #look(view: KernelView): Promise<void> {
-    let problems: readonly NodeProblem[];
     try {
       const report = await this.#check(view);
-      for (const { name, value, consequence } of report.made) {
-        this.#log('info', 'node.setting', { name, value, without: consequence });
-      }
-      problems = report.problems;
+      for (const setting of report.made) this.#note(setting);
+      this.#checked = true;
+      this.#found = report.problems;
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      problems = [{ code: 'NodeCheckFailed', text: `The node could not be checked: ${error.message}` }];
+      this.#found = [{ code: 'NodeCheckFailed', text: `The node could not be checked: ${error.message}` }];
     }
-    if (this.#stopped || JSON.stringify(problems) === JSON.stringify(this.#problems)) return;
+    if (this.#stopped) return;
+    const problems = [...this.#found, ...this.#contestedNow()];
+    if (JSON.stringify(problems) === JSON.stringify(this.#problems)) return;
     this.#problems = problems;
     this.#changed();
+  }
+
+  /** What the first check set nobody undid, nor what an interface needs that is new. */
+  #note(setting: Setting): void {
+    const { name, value, consequence } = setting;
+    const undone =
+      this.#made.has(name) || (this.#checked && Object.values(FORWARDING).some((one) => one.name === name));
+    this.#made.add(name);
+    this.#log(undone ? 'warn' : 'info', undone ? 'node.setting_undone' : 'node.setting', {
+      name,
+      value,
+      without: consequence,
+    });
+    if (!undone) return;
+    this.#repairs += 1;
+    const times = (this.#contested.get(name)?.times ?? 0) + 1;
+    this.#contested.set(name, { setting, times, until: after(this.#clock.now(), CONTESTED) });
+    this.#changed();
+  }
+
+  #contestedNow(): readonly Problem[] {
+    const now = this.#clock.now();
+    for (const [name, { until }] of this.#contested) if (until <= now) this.#contested.delete(name);
+    return [...this.#contested.values()].map(({ setting: { name, value, consequence }, times }) => ({
+      code: 'SettingUndone',
+      text: `${name.replaceAll('/', '.')} was changed by somebody else${times === 1 ? '' : ` (${times} times)`} and set to ${value} again: without it ${consequence}; find who writes it, in /etc/sysctl.d for instance`,
+    }));
   }
 }

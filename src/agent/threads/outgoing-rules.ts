@@ -1,43 +1,43 @@
 /**
- * natOutgoing in nftables, kept as the intent wants it. In: the intent; out: rules through the nft program, one run at a
- * time; what fails is tried again and is a problem meanwhile. Others flush rulesets too (a reload of nftables.service
- * begins with it), and nobody tells: so it looks now and then, and writes what is not as it was left.
+ * natOutgoing in nftables, kept as the intent wants it. In: the intent, and that somebody changed rules; out: rules through
+ * the nft program, one run at a time. What fails is tried again and is a problem meanwhile.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { DataplaneIntent } from '#dataplane/intent.ts';
-import { applyOutgoingRules, readOutgoingRules, rulesetGeneration } from '#dataplane/pod/io/nft.ts';
+import { KeptChain } from '#dataplane/pod/io/kept-chain.ts';
+import { outgoingRules } from '#dataplane/pod/ruleset.ts';
 import { AppError } from '#lib/result.ts';
 
 const AGAIN_MILLISECONDS = 5000;
 
-/** What nft is asked; a test has its own. */
+/** What the kernel is asked; a test has its own. */
 export interface OutgoingDriver {
   readonly apply: (intent: DataplaneIntent) => Promise<void>;
-  /** The rules as the kernel has them; `undefined` when there are none of ours. */
-  readonly read: () => Promise<string | undefined>;
-  /** Grows with every change of any rules; `undefined` when the kernel does not tell. */
-  readonly generation: () => number | undefined;
+  /** The rules are as they were written last. Throws AppError. */
+  readonly isAsWritten: () => boolean;
 }
 
-const nft: OutgoingDriver = { apply: applyOutgoingRules, read: readOutgoingRules, generation: rulesetGeneration };
-
 type Part = Pick<DataplaneIntent, 'natOutgoing' | 'poolPrefixes' | 'nodeAddresses'>;
+
+function nftables(): OutgoingDriver {
+  const chain = new KeptChain();
+  return { apply: (intent) => chain.write(outgoingRules(intent)), isAsWritten: () => chain.isAsWritten() };
+}
 
 export class OutgoingRules {
   readonly #changed: () => void;
   readonly #driver: OutgoingDriver;
   #wanted: DataplaneIntent | undefined;
   #inForce: Part | undefined;
-  /** As the kernel showed them after they were written. */
-  #shown: string | undefined;
-  /** When they were last as shown. */
-  #generation: number | undefined;
   #running = false;
+  /** Somebody changed rules while ours were written. */
+  #lookAfterwards = false;
   #timer: NodeJS.Timeout | undefined;
   #problem: string | undefined;
+  #repairs = 0;
   #stopped = false;
 
-  constructor(callbacks: { readonly changed: () => void }, driver = nft) {
+  constructor(callbacks: { readonly changed: () => void }, driver = nftables()) {
     this.#changed = callbacks.changed;
     this.#driver = driver;
   }
@@ -46,35 +46,34 @@ export class OutgoingRules {
     return this.#problem === undefined ? [] : [{ code: 'NatRulesFailed', text: this.#problem }];
   }
 
+  /** How often somebody else changed them. */
+  get repairs(): number {
+    return this.#repairs;
+  }
+
   set(intent: DataplaneIntent): void {
     this.#wanted = intent;
     if (!this.#running) void this.#run();
   }
 
-  /** Whether somebody changed the rules meanwhile; then they are written again. */
+  /** Somebody changed rules of this node; if it was ours they are written again. */
   lookAgain(): void {
+    this.#lookAfterwards = this.#running;
     if (this.#running || this.#stopped || this.#inForce === undefined) return;
-    void this.#look();
+    try {
+      if (this.#driver.isAsWritten()) return;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+    }
+    this.#inForce = undefined;
+    this.#repairs += 1;
+    this.#changed();
+    void this.#run();
   }
 
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-  }
-
-  async #look(): Promise<void> {
-    const generation = this.#driver.generation();
-    if (generation !== undefined && generation === this.#generation) return;
-    this.#running = true;
-    try {
-      const shown = await this.#driver.read();
-      if (shown !== undefined && shown === this.#shown) this.#generation = generation;
-      else this.#inForce = undefined;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.#inForce = undefined;
-    }
-    await this.#run();
   }
 
   async #run(): Promise<void> {
@@ -84,8 +83,6 @@ export class OutgoingRules {
       const intent = this.#wanted;
       try {
         await this.#driver.apply(intent);
-        this.#generation = this.#driver.generation();
-        this.#shown = await this.#driver.read();
         this.#inForce = partOf(intent);
         this.#say(undefined);
       } catch (error) {
@@ -96,6 +93,7 @@ export class OutgoingRules {
       }
     }
     this.#running = false;
+    if (this.#lookAfterwards) this.lookAgain();
   }
 
   #say(problem: string | undefined): void {

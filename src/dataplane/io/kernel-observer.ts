@@ -14,6 +14,13 @@ import type { NetlinkSocket } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
 import { IFA_F, RT_TABLE, RTM, RTN, RTNLGRP } from '#netlink/wire/constants.ts';
 import { appendDumpLinks, decodeLink, type Link, linkIsUp } from '#netlink/wire/link.ts';
+import {
+  decodeNetconfInterface,
+  NETCONF_ONE_BYTES,
+  RTM_DELNETCONF,
+  RTM_NEWNETCONF,
+  RTNLGRP_NETCONF,
+} from '#netlink/wire/netconf.ts';
 import { decodeNexthop } from '#netlink/wire/nexthop.ts';
 import type { MessageHeader, WireReader } from '#netlink/wire/reader.ts';
 import { appendDumpRoutes, decodePackedRoute, decodeRoute, emptyPackedRoute, type Route } from '#netlink/wire/route.ts';
@@ -64,6 +71,8 @@ export interface KernelObserverCallbacks {
    */
   podLinks(changes: readonly PodLinkChange[]): void;
   ourRoutesChanged(change: OwnRouteChange): void;
+  /** Somebody wrote a sysctl of forwarding or of the reverse path, of all interfaces or of one that is no pod's. */
+  settingsChanged(): void;
   /** The monitor is broken and has stopped. */
   failed(error: AppError): void;
 }
@@ -96,6 +105,7 @@ export class KernelObserver {
   #routes: readonly KernelRoute[] = [];
   #podChanges: PodLinkChange[] = [];
   #ownChange: OwnRouteChange = nothing;
+  #settingsChanged = false;
   #viewChanged = false;
   #podsOfViewChanged = false;
   #podViewNotBefore: Instant;
@@ -122,7 +132,14 @@ export class KernelObserver {
           RTNLGRP.IPV4_ROUTE,
           RTNLGRP.IPV6_ROUTE,
           RTNLGRP.NEXTHOP,
+          RTNLGRP_NETCONF.ipv4,
+          RTNLGRP_NETCONF.ipv6,
         ],
+        // What an interface comes with, or had when it goes, is no news.
+        exactBytes: new Map([
+          [RTM_NEWNETCONF, NETCONF_ONE_BYTES],
+          [RTM_DELNETCONF, 0],
+        ]),
         namespace: options.namespace,
         ignorePorts: options.ignorePorts,
       },
@@ -189,6 +206,15 @@ export class KernelObserver {
         const nexthop = decodeNexthop(reader, message);
         if (nexthop !== undefined && nexthop.id >= NEXTHOP_ID_FIRST && nexthop.id < NEXTHOP_ID_FIRST + 2 ** 24)
           this.#own({ learned: true, blocks: false, pods: false });
+        break;
+      }
+      case RTM_NEWNETCONF: {
+        const index = decodeNetconfInterface(reader, message);
+        if (index === undefined) break;
+        // Those of no interface are negative; one that is not known yet will be told as a whole.
+        const link = this.#links.get(index);
+        if (index < 0 || (link !== undefined && !isPodLink(link))) this.#settingsChanged = true;
+        if (this.#settingsChanged) this.#due(this.#settle);
         break;
       }
       default:
@@ -284,6 +310,8 @@ export class KernelObserver {
     this.#ownChange = nothing;
     if (podChanges.length > 0) this.#callbacks.podLinks(podChanges);
     if (ownChange.learned || ownChange.blocks || ownChange.pods) this.#callbacks.ourRoutesChanged(ownChange);
+    if (this.#settingsChanged) this.#callbacks.settingsChanged();
+    this.#settingsChanged = false;
     const now = this.#modules.clock.now();
     if (!this.#viewChanged) {
       if (!this.#podsOfViewChanged) return;
@@ -330,6 +358,7 @@ export class KernelObserver {
     }
     this.#observeRoutes();
     this.#viewChanged = true;
+    this.#settingsChanged = true;
     this.#own(everything);
   }
 

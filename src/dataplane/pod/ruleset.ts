@@ -16,6 +16,13 @@ type Json = Readonly<Record<string, unknown>>;
 
 export const PODS_CHAIN = 'pods';
 export const OUTGOING_CHAIN = 'outgoing';
+
+/** What nft is given, with what the kernel must show afterwards. */
+export interface Ruleset {
+  readonly chain: string;
+  readonly rules: number;
+  readonly json: Json;
+}
 /** NF_IP_PRI_RAW and NF_IP_PRI_NAT_SRC. */
 const RAW_PRIORITY = -300;
 const SRCNAT_PRIORITY = 100;
@@ -29,37 +36,31 @@ const addRule = (chain: string, expr: readonly Json[]): Json => ({
   add: { rule: { family: 'inet', table: NFT_TABLE, chain, expr } },
 });
 
-/** A chain as it must be, whatever it was. */
-function replaceChain(chain: Json & { readonly name: string }, rules: readonly (readonly Json[])[]): Json[] {
-  const named = { family: 'inet', table: NFT_TABLE, ...chain };
-  return [
-    { add: { table } },
-    { add: { chain: named } },
-    { flush: { chain: { family: 'inet', table: NFT_TABLE, name: chain.name } } },
-    ...rules.map((expr) => addRule(chain.name, expr)),
-  ];
-}
-
-export function podRules(): Json {
-  const fromLive = fromGroup(LINK_GROUP.live);
-  return {
-    nftables: replaceChain(
-      { name: PODS_CHAIN, type: 'filter', hook: 'prerouting', prio: RAW_PRIORITY, policy: 'accept' },
-      [
-        [fromGroup({ set: [LINK_GROUP.building, LINK_GROUP.dying, LINK_GROUP.reaping] }), drop],
-        [fromLive, match({ fib: { result: 'oif', flags: ['saddr', 'iif'] } }, '==', false), drop],
-        [fromLive, match(payload('icmpv6', 'type'), '==', { set: ['nd-router-advert', 'nd-redirect'] }), drop],
-        [fromLive, match(payload('icmp', 'type'), '==', 'redirect'), drop],
-      ],
-    ),
+/** A chain as it must be, whatever it was: one of another hook would refuse to change, so it is made anew. */
+function chainOf(chain: Json & { readonly name: string }, rules: readonly (readonly Json[])[]): Ruleset {
+  const bare = { family: 'inet', table: NFT_TABLE, name: chain.name };
+  const json = {
+    nftables: [
+      { add: { table } },
+      { add: { chain: bare } },
+      { flush: { chain: bare } },
+      { delete: { chain: bare } },
+      { add: { chain: { ...bare, ...chain } } },
+      ...rules.map((expr) => addRule(chain.name, expr)),
+    ],
   };
+  return { chain: chain.name, rules: rules.length, json };
 }
 
-/** Rules of the chain of `podRules`. */
-export const podRuleCount = (): number =>
-  (podRules()['nftables'] as readonly { readonly add?: object }[]).filter(
-    ({ add }) => add !== undefined && 'rule' in add,
-  ).length;
+export function podRules(): Ruleset {
+  const fromLive = fromGroup(LINK_GROUP.live);
+  return chainOf({ name: PODS_CHAIN, type: 'filter', hook: 'prerouting', prio: RAW_PRIORITY, policy: 'accept' }, [
+    [fromGroup({ set: [LINK_GROUP.building, LINK_GROUP.dying, LINK_GROUP.reaping] }), drop],
+    [fromLive, match({ fib: { result: 'oif', flags: ['saddr', 'iif'] } }, '==', false), drop],
+    [fromLive, match(payload('icmpv6', 'type'), '==', { set: ['nd-router-advert', 'nd-redirect'] }), drop],
+    [fromLive, match(payload('icmp', 'type'), '==', 'redirect'), drop],
+  ]);
+}
 
 /** nft refuses a set whose intervals overlap. */
 function prefixSet(prefixes: readonly Prefix[]): Json {
@@ -70,7 +71,7 @@ function prefixSet(prefixes: readonly Prefix[]): Json {
 }
 
 /** Sources without a node address of their family are left as they are: there is nothing to translate to. */
-export function outgoingRules(intent: DataplaneIntent): Json {
+export function outgoingRules(intent: DataplaneIntent): Ruleset {
   const rules: (readonly Json[])[] = [];
   const translate = (family: Family, protocol: 'ip' | 'ip6', nodeAddress: string | undefined): void => {
     const sources = intent.natOutgoing.filter((prefix) => familyOf(prefix) === family);
@@ -86,10 +87,6 @@ export function outgoingRules(intent: DataplaneIntent): Json {
   };
   translate('ipv4', 'ip', intent.nodeAddresses.ipv4);
   translate('ipv6', 'ip6', intent.nodeAddresses.ipv6);
-  return {
-    nftables: replaceChain(
-      { name: OUTGOING_CHAIN, type: 'nat', hook: 'postrouting', prio: SRCNAT_PRIORITY, policy: 'accept' },
-      rules,
-    ),
-  };
+  const chain = { name: OUTGOING_CHAIN, type: 'nat', hook: 'postrouting', prio: SRCNAT_PRIORITY, policy: 'accept' };
+  return chainOf(chain, rules);
 }

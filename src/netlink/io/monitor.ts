@@ -28,11 +28,17 @@ import { eachMessage, type MessageHeader, WireReader } from '../wire/reader.ts';
 import type { NamespaceTarget } from './datagram-port.ts';
 
 export interface MonitorOptions {
-  /** RTNLGRP_*. */
+  /** NETLINK_ROUTE by default. */
+  readonly protocol?: number;
+  /** RTNLGRP_* or the like of the protocol. */
   readonly groups: readonly number[];
   readonly namespace?: NamespaceTarget;
   /** Netlink ports whose own changes are not to be told; the kernel drops them before they are queued. */
   readonly ignorePorts?: readonly number[];
+  /** Datagrams that begin with a message of another type are dropped by the kernel; `ignorePorts` counts for nothing then. */
+  readonly onlyType?: number;
+  /** Messages of these types pass only when they have just this length; 0 lets none pass. */
+  readonly exactBytes?: ReadonlyMap<number, number>;
   readonly receiveBufferBytes?: number;
 }
 
@@ -68,19 +74,41 @@ const restMilliseconds = 10;
 const burst = 2000;
 
 const BPF_LD_W_ABS = 0x20;
+const BPF_LD_H_ABS = 0x28;
 const BPF_JMP_JEQ_K = 0x15;
 const BPF_RET_K = 0x06;
+const nlmsgLengthOffset = 0;
+const nlmsgTypeOffset = 4;
 const nlmsgPidOffset = 12;
 
-/** Drops what carries one of these ports in nlmsg_pid. BPF loads in network order what the kernel wrote in its own. */
-function dropPorts(ports: readonly number[]): readonly FilterInstruction[] {
-  const swapped = ports.map((port) => {
-    const bytes = new Uint8Array(new Uint32Array([port]).buffer);
-    return new DataView(bytes.buffer).getUint32(0, false);
-  });
+/** BPF loads in network order what the kernel wrote in its own. */
+const swapped32 = (value: number): number => new DataView(new Uint32Array([value]).buffer).getUint32(0, false);
+const swapped16 = (value: number): number => new DataView(new Uint16Array([value]).buffer).getUint16(0, false);
+
+/** Drops what has not the length that its type asks for, and what carries one of these ports in nlmsg_pid. */
+function dropSome(exactBytes: ReadonlyMap<number, number>, ports: readonly number[]): readonly FilterInstruction[] {
+  const lengths = [...exactBytes].flatMap(([type, bytes]): FilterInstruction[] => [
+    [BPF_LD_H_ABS, 0, 0, nlmsgTypeOffset],
+    [BPF_JMP_JEQ_K, 0, 3, swapped16(type)],
+    [BPF_LD_W_ABS, 0, 0, nlmsgLengthOffset],
+    [BPF_JMP_JEQ_K, 1, 0, swapped32(bytes)],
+    [BPF_RET_K, 0, 0, 0],
+  ]);
   return [
+    ...lengths,
     [BPF_LD_W_ABS, 0, 0, nlmsgPidOffset],
-    ...swapped.map((port, i): FilterInstruction => [BPF_JMP_JEQ_K, swapped.length - i, 0, port]),
+    ...ports.map((port, i): FilterInstruction => [BPF_JMP_JEQ_K, ports.length - i, 0, swapped32(port)]),
+    [BPF_RET_K, 0, 0, 0xffffffff],
+    [BPF_RET_K, 0, 0, 0],
+  ];
+}
+
+/** Lets pass what begins with a message of this type, and the message that wakes the reader. */
+function passType(type: number): readonly FilterInstruction[] {
+  return [
+    [BPF_LD_H_ABS, 0, 0, nlmsgTypeOffset],
+    [BPF_JMP_JEQ_K, 1, 0, swapped16(type)],
+    [BPF_JMP_JEQ_K, 0, 1, swapped16(NLMSG.NOOP)],
     [BPF_RET_K, 0, 0, 0xffffffff],
     [BPF_RET_K, 0, 0, 0],
   ];
@@ -88,12 +116,14 @@ function dropPorts(ports: readonly number[]): readonly FilterInstruction[] {
 
 /** Opens and subscribes. Errors: AppError `OS_*`. */
 export function openMonitorPort(options: MonitorOptions): MonitorPort {
-  const open = (): number => openNetlinkSocket(NETLINK_ROUTE);
+  const open = (): number => openNetlinkSocket(options.protocol ?? NETLINK_ROUTE);
   const fd = options.namespace === undefined ? open() : inNamespace(options.namespace, open);
   try {
     setSocketBuffers(fd, options.receiveBufferBytes ?? defaultReceiveBufferBytes, 65536);
     const ignored = options.ignorePorts ?? [];
-    if (ignored.length > 0) attachFilter(fd, dropPorts(ignored));
+    const exactBytes = options.exactBytes ?? new Map();
+    if (options.onlyType !== undefined) attachFilter(fd, passType(options.onlyType));
+    else if (ignored.length + exactBytes.size > 0) attachFilter(fd, dropSome(exactBytes, ignored));
     const portId = bindNetlink(fd);
     for (const group of options.groups) setNetlinkOption(fd, NETLINK_ADD_MEMBERSHIP, group);
     return {

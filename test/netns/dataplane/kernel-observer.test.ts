@@ -16,6 +16,7 @@ interface Told {
   readonly views: number[];
   readonly pods: PodLinkChange[];
   readonly own: OwnRouteChange[];
+  settings: number;
 }
 
 describe('KernelObserver', () => {
@@ -25,7 +26,7 @@ describe('KernelObserver', () => {
   let socket: NetlinkSocket;
   let onOwn: (change: OwnRouteChange) => void;
   const start = (ignorePorts: readonly number[] = [], podPorts: readonly number[] = []): void => {
-    told = { view: { interfaces: [], routes: [] }, views: [], pods: [], own: [] };
+    told = { view: { interfaces: [], routes: [] }, views: [], pods: [], own: [], settings: 0 };
     observer = new KernelObserver(
       { namespace: node.ns.path, ignorePorts, podPorts },
       { socket, clock: systemClock },
@@ -38,6 +39,9 @@ describe('KernelObserver', () => {
         ourRoutesChanged(change) {
           told.own.push(change);
           onOwn(change);
+        },
+        settingsChanged() {
+          told.settings += 1;
         },
         failed(error) {
           throw error;
@@ -192,5 +196,28 @@ describe('KernelObserver', () => {
     writer.close();
     await eventually('the last change', () => told.view.routes.some((route) => route.prefix === '51.0.0.0/8'));
     await eventually('everything is doubted', () => told.own.some((one) => one.blocks && one.pods && one.learned));
+  });
+
+  test('sysctls of forwarding and reverse path are told, in both families, and not those of pods or of what comes and goes', async () => {
+    start();
+    const settled = async (what: string, change: readonly (readonly string[])[], told_: boolean): Promise<void> => {
+      const before = told.settings;
+      for (const argv of change) await node.ns.run(argv);
+      // Whatever was told of it came before this one.
+      const mtu = (link('up0')?.mtu ?? 0) - 1;
+      await node.ns.run(['ip', 'link', 'set', 'up0', 'mtu', String(mtu)]);
+      await eventually(`${what}: the view after it`, () => link('up0')?.mtu === mtu);
+      assert.equal(told.settings > before, told_, what);
+    };
+    const toggle = (name: string): string[][] => ['0', '1'].map((value) => ['sysctl', '-qw', `${name}=${value}`]);
+    await node.ns.run(['ip', 'link', 'add', 'pod0', 'group', '2818', 'type', 'veth', 'peer', 'name', 'pod1']);
+    await eventually('the pod', () => link('pod0')?.pod);
+    await settled('IPv4 forwarding', toggle('net.ipv4.ip_forward'), true);
+    await settled('IPv6 forwarding', toggle('net.ipv6.conf.all.forwarding'), true);
+    await settled('an uplink', toggle('net.ipv4.conf.up0.rp_filter'), true);
+    await settled('new interfaces', toggle('net.ipv4.conf.default.forwarding'), true);
+    await settled('a pod', toggle('net.ipv4.conf.pod0.rp_filter'), false);
+    const veth = ['ip', 'link', 'add', 'pod2', 'group', '2818', 'type', 'veth', 'peer', 'name', 'pod3'];
+    await settled('a pod that comes and goes', [veth, ['ip', 'link', 'del', 'pod2']], false);
   });
 });

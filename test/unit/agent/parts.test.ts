@@ -11,6 +11,8 @@ import type { DataplaneIntent } from '#dataplane/intent.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
+import { milliseconds, systemClock } from '#lib/time.ts';
+import { manualClock } from '../../support/manual-clock.ts';
 import { eventually } from '../../support/netns.ts';
 import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
 
@@ -25,8 +27,7 @@ const dataplane = (changes: Partial<DataplaneIntent> = {}): DataplaneIntent => (
 
 const kernel = (apply: (intent: DataplaneIntent) => Promise<void>): OutgoingDriver => ({
   apply,
-  read: () => Promise.resolve('rules'),
-  generation: () => 1,
+  isAsWritten: () => true,
 });
 
 describe('the gate of pods', () => {
@@ -133,25 +134,22 @@ describe('rules of natOutgoing', () => {
     assert.deepEqual(applied, [dataplane(), second]);
     rules.stop();
   });
-  test('rules that somebody flushed are written again at the next look; what others change besides is only read', async () => {
+  test('rules that somebody flushed are written again and counted; what others change besides is only looked at', async () => {
     let written = 0;
-    let read = 0;
-    let generation: number | undefined = 7;
-    let inKernel: string | undefined;
+    let looked = 0;
+    let inKernel = false;
     const rules = new OutgoingRules(
       { changed: () => undefined },
       {
         apply: () => {
           written += 1;
-          generation = (generation ?? 0) + 1;
-          inKernel = 'ours';
+          inKernel = true;
           return Promise.resolve();
         },
-        read: () => {
-          read += 1;
-          return Promise.resolve(inKernel);
+        isAsWritten: () => {
+          looked += 1;
+          return inKernel;
         },
-        generation: () => generation,
       },
     );
     const turns = async (): Promise<void> => {
@@ -161,21 +159,37 @@ describe('rules of natOutgoing', () => {
     assert.equal(written, 0, 'nothing is written before there is an intent');
     rules.set(dataplane());
     await turns();
-    assert.deepEqual([written, read], [1, 1]);
     rules.lookAgain();
     await turns();
-    assert.deepEqual([written, read], [1, 1], 'nobody changed anything');
-    generation += 1;
+    assert.deepEqual([written, looked, rules.repairs], [1, 1, 0], 'somebody changed rules of his own');
+    inKernel = false;
     rules.lookAgain();
     await turns();
+    assert.deepEqual([written, inKernel, rules.repairs], [2, true, 1]);
+    rules.stop();
+  });
+  test('a flush while the rules are written is seen when that is done', async () => {
+    let finish: (() => void) | undefined;
+    let written = 0;
+    let inKernel = false;
+    const rules = new OutgoingRules(
+      { changed: () => undefined },
+      {
+        apply: async () => {
+          written += 1;
+          inKernel = written > 1;
+          await new Promise<void>((resolve) => {
+            finish = resolve;
+          });
+        },
+        isAsWritten: () => inKernel,
+      },
+    );
+    rules.set(dataplane());
     rules.lookAgain();
-    await turns();
-    assert.deepEqual([written, read], [1, 2], 'somebody changed rules of his own');
-    generation += 1;
-    inKernel = undefined;
-    rules.lookAgain();
-    await turns();
-    assert.deepEqual([written, inKernel], [2, 'ours']);
+    finish?.();
+    await eventually('the second run', () => written === 2);
+    finish?.();
     rules.stop();
   });
   test('a failure is a problem until a run succeeds', async () => {
@@ -215,6 +229,7 @@ test('the node is checked at the start and when an uplink changes, not when pods
     },
     changed: () => undefined,
     log: () => undefined,
+    clock: systemClock,
   });
   const face = (name: string, pod: boolean) => ({ index: 1, name, up: true, mtu: 1500, pod, addresses: [] });
   watch.view({ interfaces: [face('eth0', false)], routes: [] });
@@ -233,4 +248,41 @@ test('the node is checked at the start and when an uplink changes, not when pods
     ['check 1'],
     'what comes after the stop is not told',
   );
+});
+
+test('a setting that somebody undoes is made again at once, counted, and a problem for ten minutes', async () => {
+  const clock = manualClock();
+  const words: string[] = [];
+  let broken = true;
+  const setting = { name: 'net/ipv4/ip_forward', value: '1', consequence: 'nothing is forwarded' };
+  let checks = 0;
+  const watch = new NodeWatch({
+    check: () => {
+      checks += 1;
+      const made = broken ? [setting] : [];
+      broken = false;
+      return Promise.resolve({ made, problems: [] });
+    },
+    changed: () => undefined,
+    log: (level, event) => words.push(`${level} ${event}`),
+    clock,
+  });
+  const turn = async (by: number): Promise<void> => {
+    const before = checks;
+    clock.advance(milliseconds(by));
+    await eventually('a check', () => checks > before);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  watch.view({ interfaces: [], routes: [] });
+  watch.start();
+  await turn(0);
+  assert.deepEqual([words, watch.problems, watch.repairs], [['info node.setting'], [], 0]);
+  broken = true;
+  watch.settingsChanged();
+  await turn(0);
+  assert.deepEqual([words.at(-1), watch.repairs], ['warn node.setting_undone', 1]);
+  assert.match(watch.problems[0]?.text ?? '', /^net\.ipv4\.ip_forward was changed by somebody else and set to 1 again/);
+  for (let minute = 0; minute < 10; minute++) await turn(60_000);
+  assert.deepEqual(watch.problems, []);
+  await watch.stop();
 });

@@ -42,6 +42,7 @@ const pods = (...blocks: PodFacts['blocks']): PodFacts => ({
   fixedAddresses: [],
   refusals: [],
   repairs: {},
+  problems: [],
 });
 const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
   pool,
