@@ -334,10 +334,13 @@ export interface ValidAttachment {
   readonly interfaceName: string;
 }
 
-/** CNI specification 1.1.0, GC: the attachments that are still in use. Absent is an error: nothing may be taken for "none". */
+/**
+ * CNI specification 1.1.0, GC: the attachments that are still in use. Absent is an error: nothing may be taken for "none".
+ * A runtime in Go writes null for none, which CRI-O does when it starts on a node without a pod.
+ */
 export function readValidAttachments(config: NetworkConfig): CniResult<ValidAttachment[]> {
   const key = 'cni.dev/valid-attachments';
-  const list = config.json[key];
+  const list = config.json[key] === null ? [] : config.json[key];
   if (!Array.isArray(list)) return invalidConfig(`${key}: a list is expected`);
   const valid: ValidAttachment[] = [];
   for (const entry of list) {

@@ -216,6 +216,9 @@ test('GC takes nothing for unused without a list it can read', () => {
     const read = config(more);
     assert.ok(read.ok && !readValidAttachments(read.value).ok);
   }
+  // A list without an entry as Go writes it.
+  const none = config({ 'cni.dev/valid-attachments': null });
+  assert.deepEqual(none.ok && readValidAttachments(none.value), { ok: true, value: [] });
   const read = config({ 'cni.dev/valid-attachments': [{ containerID: 'a', ifname: 'eth0' }] });
   assert.ok(read.ok);
   assert.deepEqual(readValidAttachments(read.value), {
