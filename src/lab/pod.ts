@@ -28,6 +28,8 @@ export class Pod implements Endpoint {
   /** How long the whole ADD took, from the first plugin's start to the last one's end. */
   readonly attachMilliseconds: number;
   readonly #runner: HostConflistRunner;
+  /** In the order in which they came. */
+  #further: { readonly runner: HostConflistRunner; readonly attachment: Attachment; readonly result: CniResult }[] = [];
 
   private constructor(
     name: string,
@@ -103,13 +105,37 @@ export class Pod implements Endpoint {
 
   async check(): Promise<void> {
     await this.#runner.check(this.attachment, this.result);
+    for (const { runner, attachment, result } of this.#further) await runner.check(attachment, result);
   }
 
-  /** Ends what runs in it, runs DEL, takes the namespace away: a runtime's order. */
+  /**
+   * Another interface by a list of its own, as a meta-plugin such as Multus delegates it: the same container, no previous
+   * result. Throws CNI_LAB_ADD; what was there stays.
+   */
+  async attachFurther(
+    runner: HostConflistRunner,
+    interfaceName: string,
+    runtimeConfig: Attachment['runtimeConfig'] = {},
+  ): Promise<CniResult> {
+    const attachment = { ...this.attachment, interface: interfaceName, runtimeConfig };
+    const result = await runner.add(attachment);
+    this.#further.push({ runner, attachment, result });
+    return result;
+  }
+
+  /** DEL of one further interface alone. */
+  async detachFurther(interfaceName: string): Promise<void> {
+    for (const one of this.#further.filter(({ attachment }) => attachment.interface === interfaceName))
+      await one.runner.del(one.attachment, one.result);
+    this.#further = this.#further.filter(({ attachment }) => attachment.interface !== interfaceName);
+  }
+
+  /** Ends what runs in it, runs DEL, of the last interface first, takes the namespace away: a runtime's order. */
   async detach(): Promise<void> {
     const pids = (await this.host.run(['ip', 'netns', 'pids', this.name])).split('\n').filter((pid) => pid !== '');
     // One that ended meanwhile is no failure.
     if (pids.length > 0) await this.host.exec(['kill', '-9', ...pids]);
+    for (const { attachment } of this.#further.toReversed()) await this.detachFurther(attachment.interface);
     await this.#runner.del(this.attachment, this.result);
     await this.host.run(['ip', 'netns', 'delete', this.name]);
   }

@@ -100,7 +100,10 @@ export class ChainLab implements AsyncDisposable {
           [`${node.link.ipv6}/64`, `${vm.link.ipv6}/64`],
         ],
       });
-      await outside.ip([`route add default via ${node.link.ipv4}`, `route add ::/0 via ${node.link.ipv6}`]);
+      await outside.ip([
+        `route add default via ${node.link.ipv4} src ${vm.link.ipv4}`,
+        `route add ::/0 via ${node.link.ipv6} src ${vm.link.ipv6}`,
+      ]);
       await host.ip([
         `route add ${vm.further.ipv4} via ${vm.link.ipv4}`,
         `route add ${vm.further.ipv6} via ${vm.link.ipv6}`,
@@ -124,6 +127,11 @@ export class ChainLab implements AsyncDisposable {
 
   run(list: Conflist): HostConflistRunner {
     return new HostConflistRunner(this.node, list, [BINARIES, referencePlugins() ?? '']);
+  }
+
+  /** Runs a list whose plugins lie in these folders instead. */
+  runFrom(folders: readonly string[], list: Conflist): HostConflistRunner {
+    return new HostConflistRunner(this.node, list, folders);
   }
 
   /** Starts a witness that answers with its name and the address that it is spoken to from. */
