@@ -32,10 +32,21 @@ export interface BgpIntent {
   /** Never imported: this node's own blocks and addresses, Service ranges. Equal to or inside is refused. */
   readonly ownPrefixes: readonly Prefix[];
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
+  /** Choices that RFC 4271 §9.1.2.2 leaves open. A field that is absent is off. */
+  readonly bestPath?: BestPathIntent | undefined;
   /** `false`: learned routes stay out of the kernel, for a node that only reflects them. */
   readonly installRoutes?: boolean | undefined;
   /** CLUSTER_ID of this node as a route reflector, written as an IPv4 address; `undefined`: the router id. */
   readonly clusterId?: IpAddress | undefined;
+}
+
+export interface BestPathIntent {
+  /** MED counts between paths of different neighbour ASes too. */
+  readonly alwaysCompareMed: boolean;
+  /** A path without MED is the worst, not the best. */
+  readonly missingMedAsWorst: boolean;
+  /** An external path that is the best stays it against equal ones (RFC 5004). */
+  readonly preferOlder: boolean;
 }
 
 /** A field that is absent is off. */

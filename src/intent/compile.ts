@@ -40,6 +40,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
         announcements: announcementsOf(assigned, settings, nodePrefixes, advertised),
         ownPrefixes: distinct([...blocks, ...nodePrefixes]),
         multipath: settings.multipath,
+        bestPath: settings.bestPath,
         ...(settings.installRoutes ? {} : { installRoutes: false }),
         ...(settings.clusterId && { clusterId: settings.clusterId }),
       },

@@ -1,5 +1,5 @@
 /** BGPConfiguration as it holds on one node: `node.<name>` field by field over `default`, and both over the defaults. */
-import type { Community, ImportPolicy } from '#bgp/engine.ts';
+import type { BestPathIntent, Community, ImportPolicy } from '#bgp/engine.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
@@ -23,6 +23,7 @@ export interface Settings {
   };
   readonly advertise: { readonly nodeAddresses: boolean; readonly prefixes: readonly Prefix[] };
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
+  readonly bestPath: BestPathIntent;
   readonly installRoutes: boolean;
   readonly addressSource: 'NodePodCIDR' | 'IPPools';
   readonly gracefulRestart: {
@@ -60,6 +61,11 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
     multipath: {
       maximumPaths: own?.multipath?.maximumPaths ?? all?.multipath?.maximumPaths ?? 16,
       relax: own?.multipath?.relax ?? all?.multipath?.relax ?? true,
+    },
+    bestPath: {
+      alwaysCompareMed: own?.bestPath?.alwaysCompareMED ?? all?.bestPath?.alwaysCompareMED ?? false,
+      missingMedAsWorst: own?.bestPath?.missingMEDAsWorst ?? all?.bestPath?.missingMEDAsWorst ?? false,
+      preferOlder: own?.bestPath?.preferOlder ?? all?.bestPath?.preferOlder ?? false,
     },
     installRoutes: own?.installRoutes ?? all?.installRoutes ?? true,
     addressSource: own?.addressSource ?? all?.addressSource ?? 'NodePodCIDR',

@@ -101,6 +101,29 @@ const spec = object({
     }),
     { description: 'Several paths to one prefix at the same time (ECMP).' },
   ),
+  bestPath: optional(
+    object({
+      alwaysCompareMED: optional(boolean, {
+        description:
+          'The lowest MED is preferred between paths of different neighbour ASes too, not only within one. `bgp always-compare-med` of FRR.',
+        defaultText: 'false',
+        reset: 'refresh',
+      }),
+      missingMEDAsWorst: optional(boolean, {
+        description:
+          'A path without MED counts as the worst, not as MED 0. `bgp bestpath med missing-as-worst` of FRR.',
+        defaultText: 'false',
+        reset: 'refresh',
+      }),
+      preferOlder: optional(boolean, {
+        description:
+          'An external path that is the best is not replaced by one that only has a lower router id (RFC 5004): fewer changes, but the order in which paths came decides. `prefer older` of BIRD; FRR does so unless told otherwise.',
+        defaultText: 'false',
+        reset: 'refresh',
+      }),
+    }),
+    { description: 'How the best of several paths is chosen, where the standard leaves a choice.' },
+  ),
   installRoutes: optional(boolean, {
     description:
       'Learned routes go into the kernel. `false` is for a machine that only passes them on, such as a route reflector: its own packets then follow whatever other routes it has.',

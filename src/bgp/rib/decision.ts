@@ -2,7 +2,7 @@
  * The decision process of RFC 4271 §9.1 over the paths of one prefix. In: candidates that policy accepted and whose next
  * hop is resolved; out: the best, the paths equal to it up to the IGP metric (ECMP), and the step that decided.
  * Steps eliminate, they do not compare in pairs: MED compares only within one neighbour AS, so no order of pairs is right.
- * The age of a path decides nothing: the same set of paths always gives the same answer.
+ * Unless it is asked for (`preferOlder`), the age of a path decides nothing: the same paths always give the same answer.
  */
 export interface Candidate {
   /** Carries LLGR_STALE: behind every path that does not (RFC 9494 §4.3). */
@@ -11,7 +11,7 @@ export interface Candidate {
   asPathLength: number;
   /** 0 IGP, 1 EGP, 2 INCOMPLETE. */
   origin: number;
-  /** A path without MED counts as 0. */
+  /** Of a path without one `missingMed` of the rules. */
   med: number;
   neighborAsn: number;
   external: boolean;
@@ -30,11 +30,21 @@ export interface Candidate {
   path: number;
 }
 
-export interface Multipath {
+export interface DecisionRules {
   readonly maximumPaths: number;
   /** Paths of other neighbour ASes count as equal too; otherwise the AS_PATH must be the same. */
   readonly relax: boolean;
+  /** MED is compared between paths of different neighbour ASes too. */
+  readonly alwaysCompareMed?: boolean | undefined;
+  /** A path without MED has the worst one; otherwise 0, the best. */
+  readonly missingMedAsWorst?: boolean | undefined;
+  /** RFC 5004 §3: a path that is the best stays it, where only the router id speaks for another. */
+  readonly preferOlder?: boolean | undefined;
 }
+
+/** What a path without MED counts as. */
+export const missingMed = ({ missingMedAsWorst }: DecisionRules): number =>
+  missingMedAsWorst === true ? 0xffffffff : 0;
 
 export type DecisionStep =
   | 'onlyPath'
@@ -45,6 +55,7 @@ export type DecisionStep =
   | 'med'
   | 'external'
   | 'igpMetric'
+  | 'older'
   | 'routerId'
   | 'clusterListLength'
   | 'peerAddress'
@@ -84,7 +95,7 @@ function lowestMed(candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter((candidate) => candidate.med === least.get(candidate.neighborAsn));
 }
 
-type Step = readonly [DecisionStep, (candidates: readonly Candidate[]) => readonly Candidate[]];
+type Step = readonly [DecisionStep, (candidates: readonly Candidate[], rules: DecisionRules) => readonly Candidate[]];
 
 /** Paths that are still together after these are equally good for the traffic. */
 const forwardingSteps: readonly Step[] = [
@@ -95,7 +106,7 @@ const forwardingSteps: readonly Step[] = [
   // RFC 4271 §9.1.2.2 a to e.
   ['asPathLength', (all) => lowest(all, (c) => c.asPathLength)],
   ['origin', (all) => lowest(all, (c) => c.origin)],
-  ['med', lowestMed],
+  ['med', (all, { alwaysCompareMed }) => (alwaysCompareMed === true ? lowest(all, (c) => c.med) : lowestMed(all))],
   ['external', (all) => lowest(all, (c) => (c.external ? 0 : 1))],
   ['igpMetric', (all) => lowest(all, (c) => c.igpMetric)],
 ];
@@ -114,44 +125,82 @@ const tieBreakerNames: readonly DecisionStep[] = ['routerId', 'clusterListLength
  * Candidates in the order in which each would be the best if those before it were not there. MED forbids a comparison of
  * pairs, so there is no other order that agrees with the decision process.
  */
-export function* ranked(candidates: readonly Candidate[]): Generator<Candidate> {
+export function* ranked(candidates: readonly Candidate[], rules: DecisionRules, current = 0): Generator<Candidate> {
   for (let rest = candidates; rest.length > 0; ) {
-    const best = rest.length === 1 ? rest[0] : decide(rest, onlyBest)?.best;
+    const best = rest.length === 1 ? rest[0] : decide(rest, rules, current)?.best;
     if (best === undefined) return;
     yield best;
     rest = rest.filter((candidate) => candidate !== best);
   }
 }
 
-const onlyBest: Multipath = { maximumPaths: 1, relax: true };
+const compareAll = (a: Candidate, b: Candidate): number => {
+  for (const compare of tieBreakers) {
+    const order = compare(a, b);
+    if (order !== 0) return order;
+  }
+  return a.path - b.path;
+};
 
-/** `undefined` for no candidates. */
-export function decide(candidates: readonly Candidate[], multipath: Multipath): Decision | undefined {
+/**
+ * RFC 5004 §3: between external paths the one that was the best before stays it, but for two sessions with one router, which
+ * are told apart by the peer's address.
+ */
+function olderFirst(ordered: Candidate[], current: number): boolean {
+  const [best] = ordered;
+  const at = ordered.findIndex(({ path }) => path === current);
+  const older = ordered[at];
+  if (best === undefined || older === undefined || at === 0) return false;
+  if (!best.external || !older.external || best.routerId === older.routerId) return false;
+  ordered.splice(at, 1);
+  ordered.unshift(older);
+  return true;
+}
+
+/** `undefined` for no candidates. `current`: the path that is the best now, if any; it counts with `preferOlder` alone. */
+export function decide(candidates: readonly Candidate[], rules: DecisionRules, current = 0): Decision | undefined {
   let rest: readonly Candidate[] = candidates;
   let decidedBy: DecisionStep = 'onlyPath';
   for (const [name, eliminate] of forwardingSteps) {
     if (rest.length < 2) break;
-    const left = eliminate(rest);
+    const left = eliminate(rest, rules);
     if (left.length < rest.length) decidedBy = name;
     rest = left;
   }
   const first = rest[0];
   if (first === undefined) return undefined;
   if (rest.length === 1) return { best: first, multipath: rest, decidedBy };
-  const ordered = [...rest].sort((a, b) => {
-    for (const compare of tieBreakers) {
-      const order = compare(a, b);
-      if (order !== 0) return order;
-    }
-    return a.path - b.path;
-  });
+  const ordered = [...rest].sort(compareAll);
+  const isOlder = rules.preferOlder === true && olderFirst(ordered, current);
   const best = ordered[0] ?? first;
   const second = ordered[1] ?? first;
   const step = tieBreakers.findIndex((compare) => compare(best, second) !== 0);
-  const equal = multipath.relax ? ordered : ordered.filter((candidate) => candidate.asPathKey === best.asPathKey);
+  const equal = rules.relax ? ordered : ordered.filter((candidate) => candidate.asPathKey === best.asPathKey);
   return {
     best,
-    multipath: equal.slice(0, Math.max(1, multipath.maximumPaths)),
-    decidedBy: tieBreakerNames[step] ?? 'pathId',
+    multipath: equal.slice(0, Math.max(1, rules.maximumPaths)),
+    decidedBy: isOlder ? 'older' : (tieBreakerNames[step] ?? 'pathId'),
   };
+}
+
+/** Why a candidate is not used: the step that put it out, or what keeps an equal one from being used beside the best. */
+export type LostBy = DecisionStep | 'otherAsPath' | 'maximumPaths';
+
+/** For people: what `decide` says of every candidate that it does not use. */
+export function lostBy(
+  candidates: readonly Candidate[],
+  rules: DecisionRules,
+  { best, multipath }: Decision,
+): ReadonlyMap<Candidate, LostBy> {
+  const lost = new Map<Candidate, LostBy>();
+  let rest: readonly Candidate[] = candidates;
+  for (const [name, eliminate] of forwardingSteps) {
+    const left = eliminate(rest, rules);
+    for (const candidate of rest) if (!left.includes(candidate)) lost.set(candidate, name);
+    rest = left;
+  }
+  for (const candidate of rest)
+    if (!multipath.includes(candidate))
+      lost.set(candidate, !rules.relax && candidate.asPathKey !== best.asPathKey ? 'otherAsPath' : 'maximumPaths');
+  return lost;
 }

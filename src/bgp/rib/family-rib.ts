@@ -14,8 +14,8 @@ import { longLivedRewrite } from '../policy/rewrite.ts';
 import type { NlriBlock } from '../wire/messages.ts';
 import type { Adjacencies, Adjacency } from './adjacency.ts';
 import type { AttributeStore, StoredAttributes } from './attribute-store.ts';
-import type { Candidate, DecisionStep, Multipath } from './decision.ts';
-import { decide, ranked } from './decision.ts';
+import type { Candidate, Decision, DecisionRules, LostBy } from './decision.ts';
+import { decide, lostBy, missingMed, ranked } from './decision.ts';
 import type { FibOutput } from './fib-output.ts';
 import { Inherited } from './inherited.ts';
 import type { NextHops, Resolution } from './next-hops.ts';
@@ -27,6 +27,8 @@ const UNDECIDED = 1;
 const LOCAL = 2;
 /** `best` is there for reflection alone: its next hop does not resolve here. */
 const UNRESOLVED = 4;
+/** The path that `best` names is gone, and its number may be another path's. */
+const BEST_GONE = 8;
 /** `best` of a prefix that this node announces itself. */
 export const LOCAL_PATH = -1;
 /** `fibGroup` of a prefix that the kernel has of an earlier life, and for which it was told nothing yet. */
@@ -51,6 +53,10 @@ export type Sweep =
   | { readonly kind: 'rejudge'; readonly adjacency: Adjacency }
   | { readonly kind: 'nextHops'; readonly changed: ReadonlySet<number> };
 
+export interface Explanation extends Decision {
+  readonly lost: ReadonlyMap<Candidate, LostBy>;
+}
+
 /** Lives are counted modulo 256, and those of an adjacency's paths are never far apart. */
 const isBefore = (life: number, other: number): boolean => life !== other && ((other - life) & 255) < 128;
 
@@ -58,7 +64,7 @@ export class FamilyRib {
   readonly family: Family;
   readonly table: PrefixTable;
   readonly paths = new Paths();
-  multipath: Multipath;
+  rules: DecisionRules;
   /** False: no decision asks for a kernel route. */
   installs = true;
   /** A reflector picks a path for its clients even where no next hop resolves for itself. */
@@ -79,10 +85,10 @@ export class FamilyRib {
   /** By prefix id. */
   readonly #localAttributes = new Map<number, number>();
 
-  constructor(family: Family, multipath: Multipath, modules: RibModules) {
+  constructor(family: Family, rules: DecisionRules, modules: RibModules) {
     this.family = family;
     this.table = new PrefixTable(family);
-    this.multipath = multipath;
+    this.rules = rules;
     this.#modules = modules;
   }
 
@@ -282,6 +288,7 @@ export class FamilyRib {
     adjacency.attributeOctets -= this.#octetsOf(path);
     if (paths.isAccepted(path)) {
       adjacency.accepted[this.family]--;
+      if (this.#best[prefix] === path) this.#state[prefix] = (this.#state[prefix] as number) | BEST_GONE;
       this.#mark(prefix);
     }
     paths.remove(path);
@@ -428,17 +435,17 @@ export class FamilyRib {
         best = only;
         hops = [this.#resolution(only)];
       } else if (count > 1) {
-        const decision = decide(this.#candidates(prefix), this.multipath);
+        const decision = decide(this.#candidates(prefix), this.rules, this.#current(prefix));
         best = decision?.best.path ?? 0;
         hops = (decision?.multipath ?? []).map((candidate) => this.#resolution(candidate.path));
       } else if (this.reflects) {
-        best = decide(this.#candidates(prefix, true), this.multipath)?.best.path ?? 0;
+        best = decide(this.#candidates(prefix, true), this.rules, this.#current(prefix))?.best.path ?? 0;
         if (best !== 0) unresolved = UNRESOLVED;
       }
     }
     this.#bestCount -= this.#isUsed(prefix);
     this.#best[prefix] = best;
-    this.#state[prefix] = ((this.#state[prefix] as number) & ~UNRESOLVED) | unresolved;
+    this.#state[prefix] = ((this.#state[prefix] as number) & ~(UNRESOLVED | BEST_GONE)) | unresolved;
     this.#bestCount += this.#isUsed(prefix);
     const group = this.installs ? this.#groupFor(prefix, hops) : 0;
     const observed = this.#fibGroup[prefix] as number;
@@ -449,6 +456,11 @@ export class FamilyRib {
     }
     this.#modules.decided(this, prefix);
     this.#freeIfUnused(prefix);
+  }
+
+  /** The path that was the best when the prefix was last decided, if it is still there. */
+  #current(prefix: number): number {
+    return ((this.#state[prefix] as number) & BEST_GONE) === 0 ? (this.#best[prefix] as number) : 0;
   }
 
   #isUsed(prefix: number): number {
@@ -470,6 +482,7 @@ export class FamilyRib {
   /** What the decision process compares; an unresolved next hop takes a path out (RFC 4271 §9.1.2.1). */
   #candidates(prefix: number, unresolved = false): Candidate[] {
     const { paths } = this;
+    const unsaid = missingMed(this.rules);
     const candidates: Candidate[] = [];
     for (let path = paths.head(prefix); path !== 0; path = paths.next[path] as number) {
       if (!(unresolved ? this.#eligible(path) : this.#usable(path))) continue;
@@ -481,7 +494,7 @@ export class FamilyRib {
         localPref: attributes.localPref,
         asPathLength: attributes.asPathLength,
         origin: attributes.value.origin,
-        med: attributes.value.med ?? 0,
+        med: attributes.value.med ?? unsaid,
         neighborAsn: attributes.neighborAsn,
         external: adjacency.external,
         igpMetric: resolution.ok ? resolution.metric : 0,
@@ -489,7 +502,7 @@ export class FamilyRib {
         clusterListLength: attributes.value.clusterList.length,
         peerAddressKey: adjacency.addressKey,
         pathId: paths.idOf(path),
-        asPathKey: this.multipath.relax ? '' : asPathText(attributes.value),
+        asPathKey: this.rules.relax ? '' : asPathText(attributes.value),
         path,
       });
     }
@@ -499,11 +512,11 @@ export class FamilyRib {
   /** What may be announced of a decided prefix, the best first: our own, then paths by the decision process. */
   *ranked(prefix: number): Generator<number> {
     if (this.isLocal(prefix)) yield LOCAL_PATH;
-    for (const { path } of ranked(this.#candidates(prefix))) yield path;
+    for (const { path } of ranked(this.#candidates(prefix), this.rules, this.#current(prefix))) yield path;
     if (!this.reflects) return;
     // Behind them what only others can reach.
     const unresolved = this.#candidates(prefix, true).filter(({ path }) => !this.isResolved(path));
-    for (const { path } of ranked(unresolved)) yield path;
+    for (const { path } of ranked(unresolved, this.rules)) yield path;
   }
 
   /** The adjacency that a path came from; 0 for LOCAL_PATH. */
@@ -515,12 +528,11 @@ export class FamilyRib {
     return this.#resolution(path).ok;
   }
 
-  /** Paths in use for the prefix, the best first, and what made it the best; for people. */
-  explain(prefix: number): { readonly paths: readonly number[]; readonly decidedBy: DecisionStep } | undefined {
-    const decision = decide(this.#candidates(prefix), this.multipath);
-    return decision === undefined
-      ? undefined
-      : { paths: decision.multipath.map((candidate) => candidate.path), decidedBy: decision.decidedBy };
+  /** The decision with what put each other candidate out; for people. */
+  explain(prefix: number): Explanation | undefined {
+    const candidates = this.#candidates(prefix);
+    const decision = decide(candidates, this.rules, this.#current(prefix));
+    return decision && { ...decision, lost: lostBy(candidates, this.rules, decision) };
   }
 
   /** The kernel has the row that update `sequence` carried for the prefix; true if no newer row is on its way. */

@@ -32,10 +32,10 @@ export class Core {
       fib: this.fib,
       decided: (rib: FamilyRib, prefix: number): void => this.groups.decided(rib, prefix),
     };
-    const multipath = { maximumPaths: 1, relax: true };
+    const rules = { maximumPaths: 1, relax: true };
     this.ribs = {
-      ipv4: new FamilyRib('ipv4', multipath, modules),
-      ipv6: new FamilyRib('ipv6', multipath, modules),
+      ipv4: new FamilyRib('ipv4', rules, modules),
+      ipv6: new FamilyRib('ipv6', rules, modules),
     };
     this.groups = new UpdateGroups({
       attributes: this.attributes,

@@ -24,6 +24,7 @@ import { exportNode, isClient } from '../policy/export.ts';
 import type { NeverImported } from '../policy/import.ts';
 import { compileImport, neverImported, sameImport } from '../policy/import.ts';
 import type { AdjRibOut } from '../rib/adj-rib-out.ts';
+import type { DecisionRules } from '../rib/decision.ts';
 import type { Sweep } from '../rib/family-rib.ts';
 import type { GroupRibOut } from '../rib/group-rib-out.ts';
 import { CEASE } from '../wire/codes.ts';
@@ -229,11 +230,10 @@ export class Speaker implements BgpEngine {
 
   #setForwarding(desired: BgpIntent): void {
     for (const rib of Object.values(this.#core.ribs)) {
-      const { maximumPaths, relax } = rib.multipath;
       const installs = desired.installRoutes !== false;
-      const same = maximumPaths === desired.multipath.maximumPaths && relax === desired.multipath.relax;
-      if (same && rib.installs === installs) continue;
-      rib.multipath = desired.multipath;
+      const rules: DecisionRules = { ...desired.multipath, ...desired.bestPath };
+      if (JSON.stringify(rules) === JSON.stringify(rib.rules) && rib.installs === installs) continue;
+      rib.rules = rules;
       rib.installs = installs;
       rib.markAll();
     }

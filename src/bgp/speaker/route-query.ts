@@ -6,8 +6,8 @@ import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { comparePrefixes, families, familyOf, hostPrefix, prefixLength } from '#lib/ip.ts';
 import type { RouteAnswer, RouteQuery, RouteRow } from '../engine.ts';
 import type { AdjRibOut } from '../rib/adj-rib-out.ts';
-import type { DecisionStep } from '../rib/decision.ts';
-import type { FamilyRib } from '../rib/family-rib.ts';
+import type { Candidate, DecisionStep, LostBy } from '../rib/decision.ts';
+import type { Explanation, FamilyRib } from '../rib/family-rib.ts';
 import { LOCAL_PATH } from '../rib/family-rib.ts';
 import { insideTest } from '../policy/matcher.ts';
 import { maskWord, prefixWords } from '../policy/words.ts';
@@ -27,14 +27,48 @@ const bestBecause: Readonly<Record<DecisionStep, string>> = {
   localPref: 'best: highest local preference',
   asPathLength: 'best: shortest AS path',
   origin: 'best: lowest origin',
-  med: 'best: lowest MED of its neighbour AS',
+  med: 'best: lowest MED',
   external: 'best: external before internal',
   igpMetric: 'best: nearest next hop',
+  older: 'best: it was so before an equal one came (preferOlder)',
   routerId: 'best: lowest router id',
   clusterListLength: 'best: shortest cluster list',
   peerAddress: 'best: lowest peer address',
   pathId: 'best: lowest path identifier',
 };
+
+/** The step that put a path out, and both values: `not used: AS path of 3, the best has 2`. */
+const lostBecause: Readonly<Record<LostBy, (its: Candidate, best: Candidate) => string>> = {
+  onlyPath: () => 'there is another',
+  longLivedStale: () => 'it is stale for long (LLGR_STALE)',
+  localPref: (its, best) => `local preference ${its.localPref}, the best has ${best.localPref}`,
+  asPathLength: (its, best) => `AS path of ${its.asPathLength}, the best has ${best.asPathLength}`,
+  origin: (its, best) => `origin ${origins[its.origin] ?? '?'}, the best has ${origins[best.origin] ?? '?'}`,
+  med: (its, best) => {
+    const own = its.med === 0xffffffff ? 'without MED, or with the highest' : `MED ${its.med}`;
+    return its.neighborAsn === best.neighborAsn
+      ? `${own}, the best has ${best.med}`
+      : `${own}, another path has a lower one`;
+  },
+  external: () => 'learned over an internal session, the best over an external one',
+  igpMetric: (its, best) => `its next hop has metric ${its.igpMetric}, that of the best ${best.igpMetric}`,
+  older: () => 'an equal one was there before (preferOlder)',
+  routerId: () => 'higher router id',
+  clusterListLength: () => 'longer cluster list',
+  peerAddress: () => 'higher peer address',
+  pathId: () => 'higher path identifier',
+  otherAsPath: () => 'as good as the best, but through other ASes (multipath.relax is off)',
+  maximumPaths: () => 'as good as the best, but no more are used together (multipath.maximumPaths)',
+};
+
+function explanationOf(explained: Explanation, path: number): string | undefined {
+  const { best, multipath, decidedBy, lost } = explained;
+  if (best.path === path) return lost.size === 0 && multipath.length === 1 ? undefined : bestBecause[decidedBy];
+  if (multipath.some((candidate) => candidate.path === path)) return 'used: as good as the best';
+  for (const [candidate, by] of lost)
+    if (candidate.path === path) return `not used: ${lostBecause[by](candidate, best)}`;
+  return undefined;
+}
 
 const communityTexts = (attributes: PathAttributes): string[] => [
   ...attributes.communities.map(formatCommunity),
@@ -143,7 +177,7 @@ function* pathRows(
   if (local && direction === 'best' && peer === undefined)
     yield localRow(table.prefix(id), core.attributes.accepted(rib.localAttributes(id)).value);
   let explained = false;
-  let decision: ReturnType<FamilyRib['explain']>;
+  let decision: Explanation | undefined;
   for (let path = paths.head(id); path !== 0; path = paths.next[path] as number) {
     const adjacency = core.adjacencies.at(paths.slot[path] as number);
     if (!adjacency.alive || (peer !== undefined && adjacency.name !== peer)) continue;
@@ -151,14 +185,14 @@ function* pathRows(
     if (!accepted && direction !== 'received') continue;
     if (!explained && !local) decision = rib.explain(id);
     explained = true;
-    const multipath = decision?.paths.includes(path) ?? false;
+    const multipath = decision?.multipath.some((candidate) => candidate.path === path) ?? false;
     if (direction === 'best' && !multipath) continue;
     const carried = paths.attributes[path] as number;
     const received = core.attributes.accepted(core.attributes.received(carried));
     // As the peer announced it, or as policy made it.
     const attributes = direction === 'received' ? received : core.attributes.accepted(carried);
     const nextHop = paths.nextHop[path] as number;
-    const best = decision?.paths[0] === path;
+    const best = decision?.best.path === path;
     const judgement =
       adjacency.rules.attributes(received) ??
       adjacency.rules.prefix(
@@ -178,6 +212,10 @@ function* pathRows(
       reason = best ? bestBecause[decision.decidedBy] : 'multipath: as good as the best';
     else if (judgement.accepted && local) reason += '; not installed: this node announces the prefix itself';
     else if (judgement.accepted && !resolution.ok) reason += `; not installed: ${resolution.reason}`;
+    else if (accepted && decision !== undefined) {
+      const why = explanationOf(decision, path);
+      if (why !== undefined) reason += `; ${why}`;
+    }
     yield {
       prefix: table.prefix(id),
       peer: adjacency.name,
@@ -189,7 +227,7 @@ function* pathRows(
       accepted,
       reason,
       best,
-      multipath: multipath && (decision?.paths.length ?? 0) > 1,
+      multipath: multipath && (decision?.multipath.length ?? 0) > 1,
       stale: paths.life[path] !== adjacency.life[family],
     };
   }

@@ -68,6 +68,7 @@ test('the whole intent of a node with one router', () => {
       ],
       ownPrefixes: ['10.60.1.0/26', '192.0.2.11/32', '2001:db8::11/128', 'fd60:1::/64'],
       multipath: { maximumPaths: 16, relax: true },
+      bestPath: { alwaysCompareMed: false, missingMedAsWorst: false, preferOlder: false },
     },
     pods: {
       ipam: {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Candidate, DecisionStep } from '#bgp/rib/decision.ts';
-import { decide } from '#bgp/rib/decision.ts';
+import type { Candidate, DecisionRules, DecisionStep, LostBy } from '#bgp/rib/decision.ts';
+import { decide, lostBy, missingMed } from '#bgp/rib/decision.ts';
 
 const candidate = (path: number, overrides: Partial<Candidate> = {}): Candidate => ({
   longLivedStale: false,
@@ -70,6 +70,70 @@ test('MED is compared within one neighbour AS only, in whatever order the paths 
       [3, 2],
     );
   }
+});
+
+test('MED is compared between neighbour ASes too where that is asked for', () => {
+  const paths = [
+    candidate(1, { neighborAsn: 65002, med: 50, routerId: 1 }),
+    candidate(2, { neighborAsn: 65003, med: 5, routerId: 2 }),
+  ];
+  assert.equal(decide(paths, all)?.best.path, 1);
+  const decision = decide(paths, { ...all, alwaysCompareMed: true });
+  assert.deepEqual([decision?.best.path, decision?.decidedBy, decision?.multipath.length], [2, 'med', 1]);
+});
+
+test('a path without MED is the best or the worst', () => {
+  assert.deepEqual([missingMed(all), missingMed({ ...all, missingMedAsWorst: true })], [0, 0xffffffff]);
+});
+
+/** RFC 5004 §3: `current` is 1 in each row, and 2 has the lower router id. */
+const olderRows: readonly (readonly [
+  string,
+  Partial<DecisionRules>,
+  Partial<Candidate>,
+  Partial<Candidate>,
+  number,
+])[] = [
+  ['not asked for', {}, {}, {}, 2],
+  ['of two external paths the older one stays', { preferOlder: true }, {}, {}, 1],
+  ['internal paths go by their router ids', { preferOlder: true }, { external: false }, { external: false }, 2],
+  ['two sessions with one router go by their addresses', { preferOlder: true }, { routerId: 5 }, { routerId: 5 }, 2],
+  ['a better path replaces it', { preferOlder: true }, {}, { localPref: 200 }, 2],
+];
+for (const [name, rules, older, newer, expected] of olderRows)
+  test(`older paths: ${name}`, () => {
+    const paths = [
+      candidate(1, { routerId: 9, peerAddressKey: 'b', ...older }),
+      candidate(2, { routerId: 5, peerAddressKey: 'a', ...newer }),
+    ];
+    const decision = decide(paths, { ...all, ...rules }, 1);
+    assert.equal(decision?.best.path, expected);
+    assert.equal(decision?.decidedBy === 'older', expected === 1);
+    if (newer.localPref === undefined) assert.equal(decision?.multipath.length, 2, 'both are used all the same');
+  });
+
+test('each path that is not used is told the step that put it out', () => {
+  const paths = [
+    candidate(1),
+    candidate(2, { routerId: 11 }),
+    candidate(3, { routerId: 12 }),
+    candidate(4, { localPref: 50 }),
+    candidate(5, { asPathLength: 3 }),
+    candidate(6, { igpMetric: 4 }),
+    candidate(7, { routerId: 13, asPathKey: 'x' }),
+  ];
+  const told = (rules: DecisionRules): readonly (readonly [number, LostBy])[] => {
+    const decision = decide(paths, rules);
+    assert.ok(decision !== undefined);
+    return [...lostBy(paths, rules, decision)].map(([{ path }, by]) => [path, by] as const).sort(([a], [b]) => a - b);
+  };
+  const steps = [
+    [4, 'localPref'],
+    [5, 'asPathLength'],
+    [6, 'igpMetric'],
+  ] as const;
+  assert.deepEqual(told(all), steps);
+  assert.deepEqual(told({ maximumPaths: 2, relax: false }), [[3, 'maximumPaths'], ...steps, [7, 'otherAsPath']]);
 });
 
 const multipathRows: readonly (readonly [
