@@ -1,7 +1,11 @@
 /** Calls of the real plugin as a runtime makes them, with the answers read as JSON. */
 import type { ChildProcess } from 'node:child_process';
-import type { TestNamespace } from './netns.ts';
-import type { PodNode } from './pod-node.ts';
+import type { PluginAnswer, PluginCall } from '#lab/conflist.ts';
+
+/** A node on which the plugin can be run. */
+export interface PluginNode {
+  plugin(call: PluginCall, onStart?: (child: ChildProcess) => void): Promise<PluginAnswer>;
+}
 
 export interface CallOptions {
   readonly containerId?: string;
@@ -54,9 +58,9 @@ const empty = {
 };
 
 export async function call(
-  node: PodNode,
+  node: PluginNode,
   verb: string,
-  pod: TestNamespace | undefined,
+  pod: { readonly path: string } | undefined,
   options: CallOptions = {},
 ): Promise<Answer> {
   const version = options.version ?? '1.1.0';
