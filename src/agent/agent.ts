@@ -23,6 +23,7 @@ import { type AdminServer, serveAdmin } from './admin/server.ts';
 import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
 import { bootIdentity, lastLife, prepareRunDirectory, preserved, rememberLife } from './boot-identity.ts';
+import { settleCompiler } from './compiler.ts';
 import { Drain } from './drain.ts';
 import { programVersion, type ThreadName } from './entries.ts';
 import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
@@ -52,6 +53,7 @@ export async function runAgent(options: AgentOptions, modules: { readonly stop: 
   prepareRunDirectory(options.runDirectory);
   if (options.record !== undefined) prepareRecordDirectory(options.record);
   const lock = await takeLock();
+  settleCompiler();
   await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));
   const agent = new Agent(options);
   try {

@@ -135,6 +135,7 @@ const session = createSession(
       writable: () => undefined,
       down: ({ code, keepRoutes }) => report.downs.push(keepRoutes ? `${code} keep` : code),
       changed: () => write(),
+      counted: () => write(),
     },
   },
 );

@@ -19,6 +19,8 @@ import type {
 } from '../messages.ts';
 
 const BEAT_MILLISECONDS = 1000;
+/** The delay is looked at so often: whoever looks oftener keeps an idle machine awake. */
+const LOOK_MILLISECONDS = 100;
 /** What nobody waits for is collected so long: a message of its own for each would cost more than what it tells. */
 const COLLECT_MILLISECONDS = 20;
 
@@ -99,12 +101,14 @@ export function runThread<N extends ThreadName>(_name: N, make: (host: ThreadHos
     host.log('warn', 'thread.priority', { thread: data.name, nice: data.nice, reason: priority.reason });
 
   const running = new Map<number, { readonly name: string; readonly since: number }>();
-  const delay = monitorEventLoopDelay({ resolution: 10 });
+  const delay = monitorEventLoopDelay({ resolution: LOOK_MILLISECONDS });
   delay.enable();
   const sendBeat = (): void => {
     let oldest: { readonly name: string; readonly since: number } | undefined;
     for (const call of running.values()) if (oldest === undefined || call.since < oldest.since) oldest = call;
-    const inSeconds = (nanoseconds: number): number => (Number.isFinite(nanoseconds) ? nanoseconds / 1e9 : 0);
+    // The histogram has the time from one look to the next.
+    const inSeconds = (nanoseconds: number): number =>
+      Number.isFinite(nanoseconds) ? Math.max(nanoseconds / 1e9 - LOOK_MILLISECONDS / 1000, 0) : 0;
     post({
       kind: 'beat',
       beat: {

@@ -39,8 +39,10 @@ export interface SessionHandlers {
   writable(): void;
   /** Only after `established`. */
   down(reason: SessionDown): void;
-  /** State, error or counters changed. */
+  /** State or error changed. */
   changed(): void;
+  /** Messages were counted, nothing else. */
+  counted(): void;
 }
 
 export interface SessionPort {

@@ -178,7 +178,7 @@ class SessionRunner implements Session {
         }),
       frame: (frame, first) => this.receive(id, frame, first),
       invalid: (reset) => this.dispatch({ kind: 'messageInvalid', connection: id, message: 'header', reset }),
-      chunkDone: () => this.modules.handlers.changed(),
+      chunkDone: () => this.modules.handlers.counted(),
       failed: (error) => this.dispatch({ kind: 'tcpFails', connection: id, error }),
       sendQueue: (now) => this.dispatch({ kind: 'sendQueue', connection: id, now }),
       writable: () => {

@@ -115,6 +115,7 @@ export class Speaker implements BgpEngine {
         this.#backPressure.review();
       },
       changed: () => this.#facts.changed(),
+      counted: () => this.#facts.counted(),
       reopen: (peer) => {
         this.#open(peer);
         this.#facts.changed();

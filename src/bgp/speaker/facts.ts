@@ -4,8 +4,8 @@
  */
 import type { Family } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
-import type { Clock, Instant } from '#lib/time.ts';
-import { after, milliseconds } from '#lib/time.ts';
+import type { Clock, Duration, Instant } from '#lib/time.ts';
+import { after, between, milliseconds } from '#lib/time.ts';
 import type { BgpFacts, BgpIntent, PeerFacts } from '../engine.ts';
 import type { Listener } from '../io/listener.ts';
 import type { DroppedSegments } from '../io/dropped-segments.ts';
@@ -16,13 +16,23 @@ import type { Core } from './core.ts';
 import type { Peer } from './peer.ts';
 import type { PeerOutput } from './peer-output.ts';
 
-const shortestInterval = milliseconds(100);
+/** How long facts wait after the last ones: soon when something happened, later when only messages were counted. */
+interface Pace {
+  readonly shortest: Duration;
+  readonly longest: Duration;
+  /** Times what the last facts took: with a thousand peers they are dear, and sessions wait meanwhile. */
+  readonly rest: number;
+}
+const soon: Pace = { shortest: milliseconds(100), longest: milliseconds(1000), rest: 20 };
+const later: Pace = { shortest: milliseconds(1000), longest: milliseconds(10_000), rest: 400 };
 
-/** Runs `publish` soon after `changed`, and not more often than the interval. */
+/** Runs `publish` after a change, and not more often than it may. */
 export class FactsPacer {
   readonly #clock: Clock;
   readonly #publish: () => void;
   #last: Instant | undefined;
+  #cost = milliseconds(0);
+  #due: Instant | undefined;
   #cancel: (() => void) | undefined;
   #stopped = false;
 
@@ -32,14 +42,31 @@ export class FactsPacer {
   }
 
   changed(): void {
-    if (this.#cancel !== undefined || this.#stopped) return;
+    this.#arm(soon);
+  }
+
+  /** Nothing that anybody acts on changed. */
+  counted(): void {
+    if (this.#due === undefined) this.#arm(later);
+  }
+
+  #arm({ shortest, longest, rest }: Pace): void {
+    if (this.#stopped) return;
+    const wait = milliseconds(Math.min(Math.max(shortest, rest * this.#cost), longest));
     const now = this.#clock.now();
-    const due = this.#last === undefined ? now : after(this.#last, shortestInterval);
-    this.#cancel = this.#clock.at(due > now ? due : now, () => {
-      this.#cancel = undefined;
-      this.#last = this.#clock.now();
-      this.#publish();
-    });
+    const at = this.#last === undefined ? now : after(this.#last, wait);
+    const due = at > now ? at : now;
+    if (this.#due !== undefined && this.#due <= due) return;
+    this.#cancel?.();
+    this.#due = due;
+    this.#cancel = this.#clock.at(due, () => this.#run());
+  }
+
+  #run(): void {
+    this.#due = undefined;
+    this.#last = this.#clock.now();
+    this.#publish();
+    this.#cost = between(this.#last, this.#clock.now());
   }
 
   stop(): void {

@@ -49,6 +49,8 @@ export interface PeerContext {
   /** There is work for the slices. */
   readonly wake: () => void;
   readonly changed: () => void;
+  /** Only numbers of messages changed. */
+  readonly counted: () => void;
   /** Nothing holds the peer down any more. */
   readonly reopen: (peer: Peer) => void;
   readonly sweep: (sweep: PeerSweep) => void;
@@ -151,6 +153,9 @@ export class Peer {
       },
       changed: () => {
         if (present()) this.#context.changed();
+      },
+      counted: () => {
+        if (present()) this.#context.counted();
       },
     };
     session = modules.createSession(

@@ -100,7 +100,14 @@ interface Plan {
   readonly load: Load;
 }
 
-function plans(words: { size: string; profile: string; fib: string; singles: string; cases: string }): Plan[] {
+function plans(words: {
+  size: string;
+  profile: string;
+  fib: string;
+  singles: string;
+  cases: string;
+  seconds: string;
+}): Plan[] {
   const made: Plan[] = [];
   const add = (size: number, load: Load): void => {
     made.push({ of: { scenario: load.scenario, size, profile: load.profile, fib: load.fib }, load });
@@ -112,7 +119,7 @@ function plans(words: { size: string; profile: string; fib: string; singles: str
         for (const fib of words.fib.split(','))
           add(size, tableLoad(size, profile, fib === 'on', Number(words.singles)));
   if (cases.includes('peers')) add(200_000, peersLoad(200, 1000));
-  if (cases.includes('idle')) add(1000, idleLoad(1000, 60));
+  if (cases.includes('idle')) add(1000, idleLoad(1000, Number(words.seconds)));
   if (cases.includes('slow')) add(100_000, slowLoad(100_000));
   return made;
 }
@@ -128,15 +135,19 @@ export async function runBgp(args: readonly string[]): Promise<number> {
       profile: { type: 'string', default: 'inet,k8s' },
       fib: { type: 'string', default: 'off,on' },
       singles: { type: 'string', default: '200' },
+      seconds: { type: 'string', default: '60' },
       cases: { type: 'string', default: 'table,peers,idle,slow' },
       bird: { type: 'string', multiple: true, default: [] },
+      flatroute: { type: 'string', multiple: true, default: [] },
       json: { type: 'string', default: 'build/bench-bgp.json' },
     },
   });
-  const others = values.bird.map((text): Subject => {
-    const [name = '', path = ''] = text.split('=');
-    return { name, kind: 'bird', program: resolve(path), writesKernel: true };
-  });
+  const others = (['bird', 'flatroute'] as const).flatMap((kind) =>
+    values[kind].map((text): Subject => {
+      const [name = '', path = ''] = text.split('=');
+      return { name, kind, program: resolve(path), writesKernel: true };
+    }),
+  );
   const known = [...subjects, ...others];
   const chosen = [...values.daemons.split(','), ...others.map(({ name }) => name)].map((name) => {
     const found = known.find((subject) => subject.name === name);

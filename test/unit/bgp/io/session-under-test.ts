@@ -97,6 +97,7 @@ export async function underTest(options: TestOptions = {}): Promise<UnderTest> {
         writable: () => told.writable++,
         down: (reason) => told.down.push(reason),
         changed: () => told.changed++,
+        counted: () => told.changed++,
       },
     },
   );
