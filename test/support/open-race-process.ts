@@ -94,6 +94,7 @@ async function play({ side, sessions, port, peerPort }: OpenRaceOptions): Promis
             errors[what] = (errors[what] ?? 0) + 1;
           },
           changed: () => undefined,
+          counted: () => undefined,
         },
       },
     ),

@@ -36,11 +36,23 @@ void prepare_session(struct session *session, const char *netns, const char *loc
   session->identifier = ntohl(session->local.sin_addr.s_addr);
 }
 
+/* Sessions that come up at the same time: BIRD's listening socket holds 8 connections, and a SYN that is dropped comes again seconds later. */
+#define AT_A_TIME 8
+
+static void begin_some(void) {
+  int coming = 0;
+  for (int i = 0; i < session_count; i++) coming += sessions[i].state == CONNECTING || sessions[i].state == OPENING;
+  for (int i = 0; i < session_count && coming < AT_A_TIME; i++)
+    if (sessions[i].state == CLOSED && sessions[i].retry_at <= now()) {
+      begin_session(sessions + i);
+      coming++;
+    }
+}
+
 bool connect_all(void) {
   double until = now() + number("patience", 60);
-  for (int i = 0; i < session_count; i++)
-    if (sessions[i].state == CLOSED) begin_session(sessions + i);
   while (!all_established()) {
+    begin_some();
     if (now() > until) {
       for (int i = 0; i < session_count; i++)
         if (sessions[i].state != ESTABLISHED) {

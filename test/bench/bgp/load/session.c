@@ -288,7 +288,6 @@ static void pull(struct session *session) {
 static void timers(double at) {
   for (int i = 0; i < session_count; i++) {
     struct session *session = sessions + i;
-    if (session->state == CLOSED && session->retry_at > 0 && at >= session->retry_at) begin_session(session);
     if (session->state != ESTABLISHED) continue;
     if (session->hold > 0 && at - session->last_said >= session->hold / 3) say(session, keepalive, sizeof keepalive);
     if (session->state == ESTABLISHED && !session->waits_for_input) {
