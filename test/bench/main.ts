@@ -52,6 +52,10 @@ const benches: Readonly<Record<string, Bench>> = {
     run: script('rib/mesh.ts', ['--expose-gc']),
     what: "[PEERS] [ROUTES]   peers that are told each other's routes, without sockets; bytes per prefix",
   },
+  fresh: {
+    run: script('rib/fresh.ts'),
+    what: "[PREFIXES] [ROUNDS] ['SWITCHES OF NODE']…   what a table costs a process that has just begun, compiler included",
+  },
   session: {
     run: script('rib/session.ts'),
     what: '[PREFIXES] [ROUNDS]   a table through two engines over one TCP session',
