@@ -126,7 +126,7 @@ const createListener: EngineModules['createListener'] = () => ({
   listening: 179,
   listenError: undefined,
   refused: { unknownAddress: 0, interface: 0, key: 0 },
-  register: () => fail({ code: 'BENCH', text: 'sessions of the bench do not register' }),
+  register: () => fail({ code: 'SESSION_DUPLICATE_ADDRESS', text: 'sessions of the bench do not register' }),
   registerRange: () => ({ problem: undefined, setPassword: () => undefined, close: () => undefined }),
   close: async () => undefined,
 });
