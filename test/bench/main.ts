@@ -5,6 +5,7 @@ import { runBgp } from './bgp/bgp.ts';
 import { runFib } from './fib/fib.ts';
 import { runPaths } from './paths/paths.ts';
 import { runPods } from './pods/pods.ts';
+import { runContainerd } from './runtime/containerd.ts';
 
 interface Bench {
   readonly run: (args: readonly string[]) => Promise<number>;
@@ -27,6 +28,10 @@ const benches: Readonly<Record<string, Bench>> = {
   paths: {
     run: runPaths,
     what: '[--seconds 3] [--rounds 3]   pod to pod beside a bridge and a VXLAN overlay: throughput, packets, round trips',
+  },
+  containerd: {
+    run: runContainerd,
+    what: '[--pods 40] [--at 1,8] [--rounds 3]   the share of a sandbox of containerd that is its network, beside ptp + host-local',
   },
   bgp: {
     run: runBgp,

@@ -1,9 +1,14 @@
-/** The C programs of the bench: the load generator, the floor under it, and the two ends of a ping-pong. */
+/** The C programs of the bench: the load generator, the floor under it, the two ends of a ping-pong, what times a plugin. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-const programs = { driver: 'driver.c', floor: 'floor.c', pingpong: '../paths/pingpong.c' } as const;
+const programs = {
+  driver: 'driver.c',
+  floor: 'floor.c',
+  pingpong: '../paths/pingpong.c',
+  timed: '../runtime/timed.c',
+} as const;
 
 /** The plugin as the build leaves it. */
 export const plugin = resolve('build/flatroute-cni');
