@@ -170,6 +170,7 @@ describe('pods of containerd', { skip: cannotRunContainerd(), concurrency: false
       node.router?.host.run(['sh', '-c', script, 'sh', ...some], { timeout: seconds(60) }),
     );
     assert.equal(silent.join(''), '');
+    assert.deepEqual(await node.disagreements(), []);
     await inParallel(pods, end);
     await node.nothingLeft();
   });

@@ -18,7 +18,7 @@ import { CNI_BINARIES, Containerd, installCni } from '#lab/runtime/containerd.ts
 import type { Sandbox } from '#lab/runtime/sandbox.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { blockName } from '#resources/ip-block.ts';
-import type { StatusAnswer } from '#status/answers.ts';
+import type { CheckAnswer, StatusAnswer } from '#status/answers.ts';
 import { asn, description, linkAddress, linkHosts, makeRouter, peerOf, prefixes } from '../interop/two-routers.ts';
 
 const nodeAsn = asn(65001);
@@ -215,6 +215,15 @@ export class RuntimeNode implements AsyncDisposable {
       },
       { deadline: seconds(20) },
     );
+  }
+
+  /** Codes of what `flatroute ipam check` finds, believing the runtime of pods of any age. */
+  async disagreements(): Promise<readonly string[]> {
+    const { stdout } = await this.host.exec(flatroute('ipam', 'check', '--older-than', '0', '-o', 'json'), {
+      timeout: seconds(60),
+    });
+    const { findings } = JSON.parse(stdout) as CheckAnswer;
+    return findings.map(({ code }) => code);
   }
 
   /** Waits until nothing is left of any pod, wherever something of one is ever kept. */
