@@ -2,7 +2,6 @@
  * ADD: joins a pod to its node. Each step leaves something that the next failure takes back; nothing is answered before
  * all of it stands. Readiness is looked at before an address is taken.
  */
-import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Family, familyOf, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { ok } from '#lib/result.ts';
 import { closeNamespace } from '#linux/namespace.ts';
@@ -12,7 +11,7 @@ import { type Attachment, type AttachmentKey, podMac } from '#dataplane/pod/atta
 import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
-import type { Wiring } from '#dataplane/pod/wiring.ts';
+import type { Pair, Wiring } from '#dataplane/pod/wiring.ts';
 import type { AddOptions } from './config.ts';
 import { addressFailure, kernelFailure, namespaceFailure } from './failures.ts';
 import { type Pods, rowData } from './pods.ts';
@@ -48,10 +47,6 @@ export interface Added {
 
 /** The interface that a runtime gives a pod first; further ones get no default route unless they ask for it. */
 export const FIRST_INTERFACE = 'eth0';
-/** Looks at the pod's IPv6 that cost a turn of the event loop each, before a millisecond is slept between two. */
-const EAGER_LOOKS = 10;
-/** The kernel's work queue waits for RTNL, which a group of deletions holds for 40 ms; longer is somebody else's trouble. */
-const LONGEST_IPV6_WAIT_MS = 2000;
 const everything = ['0.0.0.0/0', '::/0'] as Prefix[];
 
 const tryAgain = (
@@ -192,7 +187,7 @@ async function createPair(
   request: AddRequest,
   wiring: Wiring,
   namespaceFd: number,
-): Promise<CniResult<{ readonly hostIndex: number; readonly podIndex: number }>> {
+): Promise<CniResult<Pair>> {
   let signal: AbortSignal | undefined;
   for (;;) {
     const made = pods.links.create(wiring, namespaceFd);
@@ -245,35 +240,25 @@ async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult
 
 /**
  * The pod's side, then the host's: with the host's end down nothing can be sent or received before all else stands. What
- * is sent to the pod right after the answer must not be lost either, so its end is waited for; usually the kernel is ready
- * within a millisecond.
+ * is sent by the pod or to it right after the answer arrives.
  */
 async function join(
   pods: Pods,
   request: AddRequest,
   wiring: Wiring,
-  { hostIndex, podIndex }: { readonly hostIndex: number; readonly podIndex: number },
+  pair: Pair,
   namespaceFd: number,
 ): Promise<CniResult<undefined>> {
   const { links } = pods;
   const socket = PodLinks.openPod(namespaceFd);
   try {
-    const inside = links.configurePod(socket, wiring, podIndex, namespaceFd, request.options.sysctl);
+    const inside = links.configurePod(socket, wiring, pair.podIndex, namespaceFd, request.options.sysctl);
     if (inside !== undefined) return { ok: false, error: kernelFailure(inside) };
     const announced = await waitForAnnouncement(pods, request, wiring.addresses);
     if (!announced.ok) return announced;
     if (request.gone.aborted) return tryAgain('the caller is gone', '');
-    const live = links.makeLive(wiring, hostIndex, pods.node);
+    const live = links.makeLive(wiring, pair, pods.node);
     if (live !== undefined) return { ok: false, error: kernelFailure(live) };
-    const deadline = performance.now() + LONGEST_IPV6_WAIT_MS;
-    for (let looks = 0; !links.answers(socket, podIndex, wiring.addresses); looks++) {
-      if (request.gone.aborted) return tryAgain('the caller is gone', '');
-      if (performance.now() > deadline) break;
-      await (looks < EAGER_LOOKS ? setImmediate() : setTimeout(1));
-      // Its going was told while it was being built, when nobody listens.
-      if (links.link(hostIndex) === undefined)
-        return tryAgain(`${wiring.hostInterface} went away while its pod was being joined; try again`, '');
-    }
     return ok(undefined);
   } finally {
     socket.close();

@@ -5,9 +5,9 @@
  */
 import { addressBits, type Family, familyOf, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import type { MessageBatch } from '#netlink/wire/batch.ts';
-import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F, RT_SCOPE } from '#netlink/wire/constants.ts';
+import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F, RT_SCOPE, RT_TABLE, RTN } from '#netlink/wire/constants.ts';
 import { appendNewAddress } from '#netlink/wire/address.ts';
-import { appendNewVeth, appendSetLink, hardwareAddressBytes } from '#netlink/wire/link.ts';
+import { appendGetLink, appendNewVeth, appendSetLink, hardwareAddressBytes } from '#netlink/wire/link.ts';
 import { appendNewNeighbour } from '#netlink/wire/neighbour.ts';
 import { appendDelRoute, appendNewRoute } from '#netlink/wire/route.ts';
 import { appendNewSourceRule, type SourceRule } from '#netlink/wire/rule.ts';
@@ -45,6 +45,15 @@ export interface Wiring {
   readonly answersForGateway: boolean;
 }
 
+/** What the kernel called the two ends. */
+export interface Pair {
+  readonly hostIndex: number;
+  /** In the pod's namespace. */
+  readonly podIndex: number;
+  /** Number that the node's namespace knows the pod's by; `undefined` where the kernel gave none. */
+  readonly podNamespace: number | undefined;
+}
+
 const hostMac = hardwareAddressBytes(HOST_MAC);
 const gateways: Readonly<Record<Family, IpAddress>> = {
   ipv4: GATEWAY_IPV4 as IpAddress,
@@ -79,9 +88,10 @@ export function appendPodSide(batch: MessageBatch, wiring: Wiring, podIndex: num
       interfaceIndex: podIndex,
       address,
       prefixLength: addressBits(familyOf(address)),
-      // Without it an IPv6 address would be tentative for more than a second.
-      ...(familyOf(address) === 'ipv6' ? { flags: IFA_F.NODAD } : {}),
+      // Without NODAD an IPv6 address would be tentative for more than a second; a prefix of one address needs no route.
+      ...(familyOf(address) === 'ipv6' ? { flags: IFA_F.NODAD | IFA_F.NOPREFIXROUTE } : {}),
     });
+    if (familyOf(address) === 'ipv6') appendLocalRoute(batch, podIndex, address);
   }
   for (const family of new Set(wiring.addresses.map(familyOf))) {
     const gateway = gateways[family];
@@ -90,6 +100,20 @@ export function appendPodSide(batch: MessageBatch, wiring: Wiring, podIndex: num
     if (wiring.further) appendFurtherRoutes(batch, wiring, podIndex, gateway, routes);
     else appendFirstRoutes(batch, podIndex, gateway, routes);
   }
+}
+
+/**
+ * The kernel makes the local route of an IPv6 address in a work item that waits for RTNL, hence for everybody else's work,
+ * and until then what is sent to the address is lost. With one of ours, behind its own, the pod answers at once.
+ */
+function appendLocalRoute(batch: MessageBatch, interfaceIndex: number, address: IpAddress): void {
+  appendNewRoute(batch, NLM_F.CREATE | NLM_F.EXCL, {
+    prefix: hostPrefix(address),
+    table: RT_TABLE.LOCAL,
+    type: RTN.LOCAL,
+    protocol: ROUTE_PROTOCOL,
+    interfaceIndex,
+  });
 }
 
 function appendFirstRoutes(
@@ -152,9 +176,16 @@ export function appendHostRecord(batch: MessageBatch, hostIndex: number, alias: 
 
 /**
  * The group before the link comes up, in a message of its own: the kernel goes through its whole IPv6 table for every
- * setting of a link that is up.
+ * setting of a link that is up. The pod's end came up first, and such a one sends nothing before the kernel's link watch has
+ * run, which waits for RTNL; asking for the link makes it run at once (Linux 6.8 and later). Answers the index of that message.
  */
-export function appendHostLive(batch: MessageBatch, wiring: Wiring, hostIndex: number, node: NodeAddresses): void {
+export function appendHostLive(
+  batch: MessageBatch,
+  wiring: Wiring,
+  pair: Pair,
+  node: NodeAddresses,
+): number | undefined {
+  const { hostIndex, podIndex, podNamespace } = pair;
   appendGroup(batch, hostIndex, LINK_GROUP.live);
   appendSetLink(batch, { index: hostIndex }, { up: true });
   if (wiring.answersForGateway) appendGatewayAddresses(batch, hostIndex, wiring.addresses);
@@ -162,6 +193,7 @@ export function appendHostLive(batch: MessageBatch, wiring: Wiring, hostIndex: n
     appendHostNeighbour(batch, hostIndex, address, wiring.mac);
     appendHostRoute(batch, hostIndex, address, node);
   }
+  return podNamespace === undefined ? undefined : appendGetLink(batch, { index: podIndex }, podNamespace);
 }
 
 /** Of scope host, so that nothing of the node's is ever sent from it; fe80::/64, so that the pod's own link-local address has a way back. */

@@ -97,6 +97,7 @@ export const IFA_F = {
   DEPRECATED: 0x20,
   TENTATIVE: 0x40,
   PERMANENT: 0x80,
+  NOPREFIXROUTE: 0x200,
 } as const;
 
 export const RTA = {

@@ -7,6 +7,7 @@ import {
   IFLA_INFO,
   IPV4_DEVCONF,
   NLM_F,
+  RTEXT_FILTER_SKIP_STATS,
   RTM,
   VETH_INFO_PEER,
   AF,
@@ -176,6 +177,7 @@ export function appendGetLink(
   const index = batch.begin(RTM.GETLINK, 0);
   appendInfoHeader(batch, 'index' in selector ? selector.index : 0, undefined);
   if ('name' in selector) batch.attributeString(IFLA.IFNAME, selector.name);
+  batch.attributeU32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   if (namespace !== undefined) batch.attributeU32(IFLA.TARGET_NETNSID, namespace);
   batch.end();
   return index;
@@ -185,7 +187,7 @@ export function appendGetLink(
 export function appendDumpLinks(batch: MessageBatch): void {
   batch.begin(RTM.GETLINK, NLM_F.DUMP);
   appendInfoHeader(batch, 0, undefined);
-  batch.attributeU32(IFLA.EXT_MASK, 8);
+  batch.attributeU32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS);
   batch.end();
 }
 

@@ -10,7 +10,7 @@ import { EACCES, EEXIST, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
 import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
-import { RTM, RTN } from '#netlink/wire/constants.ts';
+import { RTM } from '#netlink/wire/constants.ts';
 import { appendDumpLinks, appendGetLink, appendSetLink, decodeLink, type Link } from '#netlink/wire/link.ts';
 import { appendLookUpRoute } from '#netlink/wire/lookup.ts';
 import { appendDelNeighbour, appendDumpNeighbours, decodeNeighbour, type Neighbour } from '#netlink/wire/neighbour.ts';
@@ -31,6 +31,7 @@ import {
   appendPodSide,
   interfaceOfRule,
   type NodeAddresses,
+  type Pair,
   type Wiring,
 } from '../wiring.ts';
 
@@ -94,10 +95,7 @@ export class PodLinks {
    * Makes the pair; the host's end is in group *building* and down. The answer has the index of the host's end and that
    * of the pod's end in its own namespace. EEXIST: one of the two names is taken; see `linkByName`.
    */
-  create(
-    wiring: Wiring,
-    namespaceFd: number,
-  ): Result<{ readonly hostIndex: number; readonly podIndex: number }, KernelRefusal> {
+  create(wiring: Wiring, namespaceFd: number): Result<Pair, KernelRefusal> {
     this.#batch.clear();
     appendCreate(this.#batch, wiring, namespaceFd);
     let made: Link | undefined;
@@ -110,7 +108,8 @@ export class PodLinks {
     const link = made?.link === undefined ? getLink(this.#host, { name: wiring.hostInterface }) : made;
     if (link?.link === undefined)
       return fail({ step: `find ${wiring.hostInterface} after it was made`, errno: ENODEV, text: 'ENODEV' });
-    return ok({ hostIndex: link.index, podIndex: link.link });
+    const known = link.linkNamespace !== undefined && link.linkNamespace >= 0;
+    return ok({ hostIndex: link.index, podIndex: link.link, podNamespace: known ? link.linkNamespace : undefined });
   }
 
   linkByName(name: string): Link | undefined {
@@ -181,24 +180,6 @@ export class PodLinks {
     return pod.execute(this.#batch).failures.find((failure) => failure.errno !== EEXIST);
   }
 
-  /**
-   * Whether the pod can talk, and answers for its IPv6 addresses already. Its end came up first, and such a one sends
-   * nothing before the kernel's link watch has run, which waits for RTNL and so for everybody else's work; asking for the
-   * link makes it run at once (Linux 6.8 and later). The kernel makes an address's local route in a work item that waits
-   * for RTNL too, duplicate address detection or not; until then what is sent to the address is lost.
-   */
-  answers(pod: PodSocket, podIndex: number, addresses: readonly IpAddress[]): boolean {
-    const wanted = addresses.filter(isIpv6);
-    this.#batch.clear();
-    appendGetLink(this.#batch, { index: podIndex });
-    for (const address of wanted) appendLookUpRoute(this.#batch, address);
-    let local = 0;
-    pod.execute(this.#batch, (_, reader, message) => {
-      if (message.type === RTM.NEWROUTE && decodeRoute(reader, message)?.type === RTN.LOCAL) local += 1;
-    });
-    return local === wanted.length;
-  }
-
   /** What the host's end is told while it is down; its alias is what a restarted agent knows of the pod. */
   recordHost(wiring: Wiring, hostIndex: number, alias: string): KernelRefusal | undefined {
     this.#batch.clear();
@@ -210,11 +191,14 @@ export class PodLinks {
       : { step: `record the pod in ${wiring.hostInterface}`, errno: failure.errno, text: describe(failure) };
   }
 
-  /** The last change: the host's end comes up, live, with neighbours and routes. */
-  makeLive(wiring: Wiring, hostIndex: number, node: NodeAddresses): KernelRefusal | undefined {
+  /** The last change: the host's end comes up, live, with neighbours and routes; then the pod can talk and answers. */
+  makeLive(wiring: Wiring, pair: Pair, node: NodeAddresses): KernelRefusal | undefined {
     this.#batch.clear();
-    appendHostLive(this.#batch, wiring, hostIndex, node);
-    return this.#executed('let the pod talk');
+    const look = appendHostLive(this.#batch, wiring, pair, node);
+    const failure = this.#host.execute(this.#batch).failures.find((one) => one.index !== look);
+    return failure === undefined
+      ? undefined
+      : { step: 'let the pod talk', errno: failure.errno, text: describe(failure) };
   }
 
   /** Puts a live pod's host end back into its group. */
