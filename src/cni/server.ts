@@ -1,28 +1,25 @@
 /**
  * The unix socket that plugins talk to: bytes in, one request per connection, bytes out. Only root may connect (0600). In
  * comes a caller; out goes whatever the handler answers, and the handler is told when the caller is gone before it has
- * read the answer: the kernel says ECONNRESET when a unix socket is closed with bytes unread, EOF when all were read.
+ * read the answer. Node tells of one connection for each turn of the event loop; those that came with it are taken by
+ * ourselves, one after the other, as soon as the one before was answered.
  */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
+import { closeDescriptor } from '#linux/socket.ts';
 import { peerCredentials } from '#linux/socket-options.ts';
+import { acceptConnection } from '#linux/stream.ts';
 import { AppError } from '#lib/result.ts';
-import {
-  decodeRequest,
-  encodeAnswer,
-  MAX_ENVIRONMENT_BYTES,
-  MAX_STDIN_BYTES,
-  type PluginRequest,
-  PROTOCOL_VERSION,
-} from './protocol.ts';
-import { cniCode, formatFailure } from './spec.ts';
+import { Connection } from './connection.ts';
+import { encodeAnswer, type PluginRequest, PROTOCOL_VERSION } from './protocol.ts';
+import { type CniFailure, cniCode, formatFailure } from './spec.ts';
 
-/** A plugin sends at once; one that does not is no plugin of ours. */
-const REQUEST_TIMEOUT_MS = 30_000;
-/** Every call ends with an abort; without a reason of ours each would make an exception with a stack. */
-const CALLER_GONE = 'the caller is gone';
-const LARGEST_REQUEST = MAX_ENVIRONMENT_BYTES + MAX_STDIN_BYTES + 64;
+/** Calls that are answered before other work of the thread gets its turn. */
+const CALLS_PER_TURN = 8;
+/** A plugin that was answered closes within a millisecond; one that is silent for longer than that is looked at less often. */
+const LOOK_MS = 1;
+const LOOK_AT_SILENT_MS = 20;
 
 export interface Caller {
   /** Process id as this pid namespace sees it; 0 when it does not. */
@@ -47,9 +44,11 @@ export class CniServer {
   readonly #limit: number;
   readonly #modules: CniServerModules;
   readonly #server: Server;
-  readonly #open = new Set<Socket>();
+  readonly #open = new Set<Connection>();
   readonly #calls = new Set<Promise<void>>();
   #serving = 0;
+  #listening: number | undefined;
+  #looking: NodeJS.Timeout | undefined;
 
   /** At most `limit` calls are served at one time; a further one is told to try again. */
   constructor(path: string, limit: number, modules: CniServerModules) {
@@ -57,8 +56,7 @@ export class CniServer {
     this.#limit = limit;
     this.#modules = modules;
     // The plugin waits for its answer on the other half.
-    this.#server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-    this.#server.maxConnections = 4 * limit;
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#connected(socket));
   }
 
   /** Takes the path over from a dead agent; the lock of the namespace says that there is no living one. */
@@ -80,105 +78,131 @@ export class CniServer {
       }
     });
     chmodSync(this.#path, 0o600);
+    this.#listening = descriptorOf(this.#server);
   }
 
   /** Stops accepting, lets running calls end, then closes what is left. */
   async close(): Promise<void> {
+    this.#listening = undefined;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     // One that had connected before may still send its request meanwhile.
     while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
-    for (const socket of this.#open) socket.destroy();
+    clearTimeout(this.#looking);
+    for (const connection of this.#open) connection.close();
     await closed;
   }
 
-  #accept(socket: Socket): void {
-    this.#open.add(socket);
-    const gone = new AbortController();
-    let received: Buffer = Buffer.alloc(0);
-    let started = false;
-    socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy());
-    socket.on('close', () => {
-      this.#open.delete(socket);
-      gone.abort(CALLER_GONE);
-    });
-    socket.on('error', () => gone.abort());
-    // Node closes our half too when both are done; a plugin that closes while we work is gone.
-    socket.on('end', () => {
-      gone.abort(CALLER_GONE);
-      if (!started) socket.end();
-    });
-    socket.on('data', (chunk: Buffer) => {
-      if (started) return;
-      received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-      const decoded = decodeRequest(received);
-      if (decoded.kind === 'incomplete' && received.length <= LARGEST_REQUEST) return;
-      started = true;
-      socket.setTimeout(0);
-      if (decoded.kind !== 'complete') {
-        const reason = decoded.kind === 'invalid' ? decoded.reason : 'request too large';
-        this.#refuse(socket, PROTOCOL_VERSION, cniCode.cannotDecode, 'the request cannot be read', reason);
-      } else if (this.#serving >= this.#limit) {
-        const details = `${this.#limit} calls are being served`;
-        this.#refuse(socket, decoded.value.version, cniCode.tryAgain, 'the agent is busy; try again', details);
-      } else {
-        const call = this.#serve(socket, decoded.value, gone).finally(() => this.#calls.delete(call));
-        this.#calls.add(call);
-      }
-    });
+  #connected(socket: Socket): void {
+    socket.on('error', () => undefined);
+    const fd = descriptorOf(socket);
+    if (fd === undefined) socket.destroy();
+    else
+      this.#follow(
+        this.#begin(fd, () => socket.destroy()),
+        CALLS_PER_TURN,
+      );
+    this.#lookSoon();
   }
 
-  #refuse(socket: Socket, version: number, code: number, msg: string, details: string): void {
-    const stdout = Buffer.from(formatFailure('1.0.0', { code, msg, details }));
-    // One that never reads its refusal (frozen, for instance) must not keep its place for ever.
-    socket.setTimeout(REQUEST_TIMEOUT_MS);
-    socket.end(encodeAnswer({ version, code: 1, stdout }));
+  /** Goes on with the next connection that waits once `answered` is, or in the next turn. */
+  #follow(answered: Promise<void> | undefined, budget: number): void {
+    if (budget === 0) setImmediate(() => this.#next(CALLS_PER_TURN));
+    else if (answered === undefined) this.#next(budget);
+    else void answered.then(() => this.#next(budget));
   }
 
-  async #serve(socket: Socket, request: PluginRequest, gone: AbortController): Promise<void> {
+  #next(budget: number): void {
+    const fd = this.#listening === undefined ? undefined : acceptConnection(this.#listening);
+    if (fd !== undefined)
+      this.#follow(
+        this.#begin(fd, () => closeDescriptor(fd)),
+        budget - 1,
+      );
+    else this.#lookAtAll();
+  }
+
+  /** `undefined`: there is no whole request yet. */
+  #begin(fd: number, release: () => void): Promise<void> | undefined {
+    const connection = new Connection(fd, release);
+    if (this.#open.size >= 4 * this.#limit) {
+      connection.close();
+      return undefined;
+    }
+    this.#open.add(connection);
+    return this.#look(connection);
+  }
+
+  #look(connection: Connection): Promise<void> | undefined {
+    const seen = connection.look();
+    if (seen.kind === 'over') this.#open.delete(connection);
+    if (seen.kind === 'over' || seen.kind === 'wait') return undefined;
+    if (seen.kind === 'unreadable') {
+      const failure = { code: cniCode.cannotDecode, msg: 'the request cannot be read', details: seen.reason };
+      return this.#refuse(connection, PROTOCOL_VERSION, failure);
+    }
+    if (this.#serving < this.#limit) return this.#serve(connection, seen.request);
+    const details = `${this.#limit} calls are being served`;
+    const failure = { code: cniCode.tryAgain, msg: 'the agent is busy; try again', details };
+    return this.#refuse(connection, seen.request.version, failure);
+  }
+
+  #refuse(connection: Connection, version: number, failure: CniFailure): undefined {
+    const stdout = Buffer.from(formatFailure('1.0.0', failure));
+    connection.answer(encodeAnswer({ version, code: 1, stdout }), () => undefined);
+  }
+
+  /** Resolves when the call is answered; it is over when the caller has taken the answer or is gone. */
+  async #serve(connection: Connection, request: PluginRequest): Promise<void> {
     this.#serving += 1;
-    try {
-      const caller = { pid: peerProcess(socket), gone: gone.signal };
-      const reply = await this.#modules.handle(request, caller);
-      const answer = encodeAnswer({ version: request.version, code: reply.code, stdout: Buffer.from(reply.stdout) });
-      reply.delivered(await deliver(socket, answer, gone.signal));
-    } catch (error) {
-      socket.destroy();
-      throw error;
-    } finally {
+    const over = Promise.withResolvers<void>();
+    this.#calls.add(over.promise);
+    const ended = (): void => {
       this.#serving -= 1;
+      this.#calls.delete(over.promise);
+      over.resolve();
+    };
+    try {
+      const caller = { pid: peerCredentials(connection.fd).pid, gone: connection.gone };
+      const reply = await this.#modules.handle(request, caller);
+      const answer = { version: request.version, code: reply.code, stdout: Buffer.from(reply.stdout) };
+      connection.answer(encodeAnswer(answer), (taken) => {
+        reply.delivered(taken);
+        ended();
+      });
+      this.#lookSoon();
+    } catch (error) {
+      connection.close();
+      ended();
+      throw error;
     }
   }
-}
 
-/**
- * Writes the answer and waits until the other side has closed, which a plugin does as soon as it has read all of it. An
- * error on the way, or a close before the answer was written, means that nobody has it.
- */
-function deliver(socket: Socket, answer: Buffer, gone: AbortSignal): Promise<boolean> {
-  if (gone.aborted || socket.destroyed) {
-    socket.destroy();
-    return Promise.resolve(false);
+  #lookAtAll(): void {
+    for (const connection of this.#open) void this.#look(connection);
+    this.#lookSoon();
   }
-  return new Promise((resolve) => {
-    let failed = false;
-    socket.once('error', () => {
-      failed = true;
-    });
-    socket.once('close', () => resolve(!failed));
-    socket.setTimeout(REQUEST_TIMEOUT_MS, () => {
-      failed = true;
-      socket.destroy();
-    });
-    socket.end(answer);
-  });
+
+  /** Nothing is looked at when nobody is connected. */
+  #lookSoon(): void {
+    if (this.#looking !== undefined || this.#open.size === 0) return;
+    const now = performance.now();
+    let silent = true;
+    for (const connection of this.#open) silent &&= connection.age(now) > LOOK_AT_SILENT_MS;
+    this.#looking = setTimeout(
+      () => {
+        this.#looking = undefined;
+        this.#lookAtAll();
+      },
+      silent ? LOOK_AT_SILENT_MS : LOOK_MS,
+    );
+  }
 }
 
-/** Node has no word for SO_PEERCRED; the descriptor is on the handle of every socket that it opened. */
-function peerProcess(socket: Socket): number {
+/** Node has no word for it: the descriptor is on the handle of every socket that it opened. */
+function descriptorOf(socket: Socket | Server): number | undefined {
   const handle: unknown = Reflect.get(socket, '_handle');
   const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
-  if (typeof fd !== 'number' || fd < 0) return 0;
-  return peerCredentials(fd).pid;
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
 
 /** process.umask() cannot be set from a worker thread; there the directory's 0700 keeps others out meanwhile. */

@@ -17,6 +17,7 @@ interface Libc {
   bind(fd: number, address: Memory, length: number): number;
   connect(fd: number, address: Memory, length: number): number;
   listen(fd: number, backlog: number): number;
+  accept4(fd: number, address: null, length: null, flags: number): number;
   getsockname(fd: number, address: Memory, length: Memory): number;
   setsockopt(fd: number, level: number, name: number, value: Memory, length: number): number;
   getsockopt(fd: number, level: number, name: number, value: Memory, length: Memory): number;
@@ -42,6 +43,7 @@ export const socket = foreign('socket', 'int', ['int', 'int', 'int']);
 export const bind = foreign('bind', 'int', ['int', 'void *', 'uint32']);
 export const connect = foreign('connect', 'int', ['int', 'void *', 'uint32']);
 export const listen = foreign('listen', 'int', ['int', 'int']);
+export const accept4 = foreign('accept4', 'int', ['int', 'void *', 'void *', 'int']);
 export const getsockname = foreign('getsockname', 'int', ['int', 'void *', 'void *']);
 export const setsockopt = foreign('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32']);
 export const getsockopt = foreign('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']);
