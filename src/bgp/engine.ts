@@ -58,6 +58,10 @@ export interface PeerIntent {
   readonly port: number;
   readonly peerAsn: PeerAsn;
   readonly localAsn: Asn;
+  /** The node's own AS number, said behind `localAsn` to an external peer (RFC 7705 §3.2 without Replace AS); absent: only `localAsn` is. */
+  readonly innerAsn?: Asn | undefined;
+  /** `localAsn` stands in front of what an external peer announces (RFC 7705 §3.1). */
+  readonly prependsReceived?: boolean | undefined;
   readonly families: readonly Family[];
   /** TCP MD5 key (RFC 2385), 1 to 80 bytes. Never logged, never in an answer. */
   readonly password: string | undefined;

@@ -4,7 +4,7 @@
  */
 import { type PeerAsn, type PeerIntent, isExternal } from '#bgp/engine.ts';
 import { contains, familyOf, overlaps, unspecifiedAddress } from '#lib/ip.ts';
-import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { defaultMaxPrefixes, defaultRestartAfter, defaultWarningPercent } from '#resources/bgp-peer.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
 import { parseDuration } from '#resources/formats.ts';
@@ -129,6 +129,14 @@ export function peersOf(
   return { intents: rows.map((row) => row.intent), origins: rows.map((row) => row.origin), conditions };
 }
 
+const localAsOptions = (
+  { localASOptions: options }: BGPPeer['spec'],
+  own: Asn,
+): Pick<PeerIntent, 'innerAsn' | 'prependsReceived'> => ({
+  ...(options?.replaceAS === false && { innerAsn: own }),
+  ...(options?.noPrepend === false && { prependsReceived: true }),
+});
+
 function sessionOf(
   peer: BGPPeer,
   node: ThisNode,
@@ -146,6 +154,7 @@ function sessionOf(
     port: port ?? 179,
     peerAsn,
     localAsn,
+    ...(localAsn !== node.asn && isExternal({ peerAsn, localAsn }) ? localAsOptions(spec, node.asn) : {}),
     families: spec.families,
     ...(spec.interface === undefined ? {} : { interface: spec.interface }),
     ...(spec.listenRange && { listenRange: { prefix: spec.listenRange.cidr, limit: spec.listenRange.limit } }),

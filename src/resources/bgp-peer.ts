@@ -154,6 +154,27 @@ const spec = object(
       defaultText: "the node's AS number",
       reset: 'reset',
     }),
+    localASOptions: optional(
+      object({
+        noPrepend: optional(boolean, {
+          description:
+            '`false`: localASNumber stands in front of the paths that the peer announces, as routers have it by default (RFC 7705).',
+          defaultText: 'true',
+          reset: 'reset',
+        }),
+        replaceAS: optional(boolean, {
+          description:
+            "`false`: the node's own AS number stands behind localASNumber in what the peer is told, as routers have it by default.",
+          defaultText: 'true',
+          reset: 'reset',
+        }),
+      }),
+      {
+        description:
+          'Which AS numbers are in the paths of a peer with localASNumber. `local-as N no-prepend replace-as` of FRR is the default here.',
+        reset: 'reset',
+      },
+    ),
     password: optional(
       object({
         secretKeyRef: required(secretKeyRef, { description: 'Where the password is.' }),
@@ -433,6 +454,12 @@ const spec = object(
         holds: (it) => it.listenRange === undefined || it.authentication === undefined,
         sentence: 'TCP-AO is not there for a listenRange; use password',
         path: ['authentication'],
+      },
+      {
+        cel: '!has(self.localASOptions) || has(self.localASNumber)',
+        holds: (it) => it.localASOptions === undefined || it.localASNumber !== undefined,
+        sentence: 'says what becomes of localASNumber in paths; set localASNumber too',
+        path: ['localASOptions'],
       },
       {
         cel: '!has(self.roleRequired) || has(self.role)',

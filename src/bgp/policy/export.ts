@@ -6,7 +6,7 @@
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
 import { addressBytes } from '#lib/ip.ts';
 import type { CopyRecipe } from '../wire/attribute-copy.ts';
-import type { AsPathSegment, PathAttributes } from '../wire/messages.ts';
+import type { PathAttributes } from '../wire/messages.ts';
 import { type BgpIntent, type Community, type DrainStep, type PeerIntent, isExternal } from '../engine.ts';
 import type { AcceptedAttributes } from './accepted-attributes.ts';
 import { defaultLocalPref } from './accepted-attributes.ts';
@@ -51,6 +51,8 @@ export interface PathSource {
 export interface ExportTarget {
   readonly external: boolean;
   readonly localAsn: Asn;
+  /** Behind `localAsn` in each path (RFC 7705 §3.2). */
+  readonly innerAsn?: Asn | undefined;
   /** Only to Customer of what leaves without it. */
   readonly onlyToCustomer?: number | undefined;
 }
@@ -97,12 +99,12 @@ const downOnly = (asn: number): Judgement => refused(`not announced: OTC ${asn},
 
 type ExportPeer = Pick<
   PeerIntent,
-  'filters' | 'transit' | 'routeReflectorClient' | 'localAsn' | 'peerAsn' | 'role' | 'drain'
+  'filters' | 'transit' | 'routeReflectorClient' | 'localAsn' | 'innerAsn' | 'peerAsn' | 'role' | 'drain'
 >;
 
 /** Equal where two peers of one kind are told the same. */
 export const exportKey = (
-  { filters, transit, routeReflectorClient, localAsn, role, drain }: ExportPeer,
+  { filters, transit, routeReflectorClient, localAsn, innerAsn, role, drain }: ExportPeer,
   node: ExportNode,
   takesLongLived: boolean,
 ): string =>
@@ -111,6 +113,7 @@ export const exportKey = (
     transit,
     routeReflectorClient ?? false,
     localAsn,
+    innerAsn,
     role,
     drain ?? false,
     node,
@@ -145,7 +148,12 @@ export function compileExport(
   };
   const rules: ExportRules = {
     // RFC 9234 §5, egress.
-    target: { external, localAsn: peer.localAsn, onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined },
+    target: {
+      external,
+      localAsn: peer.localAsn,
+      innerAsn: peer.innerAsn,
+      onlyToCustomer: role?.marksSent === true ? peer.localAsn : undefined,
+    },
     learnedToo: peer.transit || (node.reflects && !external),
     ignoresPrefix: peer.filters.length === 0,
     local: (attributes, family, w0, w1, w2, w3, length) =>
@@ -192,11 +200,6 @@ function drainedExport(rules: ExportRules, step: DrainStep): ExportRules {
   };
 }
 
-/** `localAsn` in front of the path (RFC 4271 §5.1.2 b); a segment holds at most 255. */
-export function prepend(asPath: readonly AsPathSegment[], localAsn: Asn): AsPathSegment[] {
-  return prependAll(asPath, [localAsn]);
-}
-
 /** Attributes of a route that begins here, as operations find them. */
 export const ownPath = (communities: readonly Community[]): PathAttributes =>
   communities.reduce(withCommunity, noAttributes);
@@ -233,7 +236,7 @@ export const exportRecipe = (
  */
 export function exportedAttributes(
   path: PathAttributes,
-  { external, localAsn, onlyToCustomer }: ExportTarget,
+  { external, localAsn, innerAsn, onlyToCustomer }: ExportTarget,
   nextHop: IpAddress | undefined,
   rewrite?: Rewrite,
   reflection?: Reflection,
@@ -241,11 +244,11 @@ export function exportedAttributes(
   const made = rewrite === undefined ? path : rewrite.apply(path);
   return {
     ...made,
-    // RFC 5065 §4.1: confederation segments stay in the AS.
+    // RFC 4271 §5.1.2 b: our AS in front. RFC 5065 §4.1: confederation segments stay in the AS.
     asPath: external
-      ? prepend(
+      ? prependAll(
           made.asPath.filter(({ type }) => type < 3),
-          localAsn,
+          innerAsn === undefined ? [localAsn] : [localAsn, innerAsn],
         )
       : made.asPath,
     nextHop,

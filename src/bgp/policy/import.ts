@@ -11,7 +11,7 @@ import type { Filters, Judgement } from './matcher.ts';
 import { PrefixSet, compileFilters } from './matcher.ts';
 import type { InterfaceOf } from './path-match.ts';
 import type { Rewrite } from './rewrite.ts';
-import { drained, externalRewrite } from './rewrite.ts';
+import { drained, externalRewrite, localAsRewrite } from './rewrite.ts';
 import { remoteAsn, roleRules } from './roles.ts';
 
 /** What stands in a table of routes for no host outside its own link or machine. */
@@ -74,7 +74,10 @@ export const identifierNumber = (routerId: IpAddress): number =>
   new DataView(addressBytes(routerId).buffer).getUint32(0);
 
 export function compileImport(
-  peer: Pick<PeerIntent, 'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'peerAsn' | 'role' | 'drain'>,
+  peer: Pick<
+    PeerIntent,
+    'filters' | 'importPolicy' | 'allowedLocalAsns' | 'localAsn' | 'prependsReceived' | 'peerAsn' | 'role' | 'drain'
+  >,
   local: { readonly asn: Asn; readonly routerId: IpAddress; readonly clusterId?: IpAddress | undefined },
   never: NeverImported,
   interfaceOf?: InterfaceOf,
@@ -82,6 +85,7 @@ export function compileImport(
   const external = isExternal(peer);
   const role = roleRules(peer);
   const always = external ? externalRewrite(peer) : undefined;
+  const withLocalAs = peer.prependsReceived === true && external ? localAsRewrite(peer.localAsn) : undefined;
   const filters: Record<Family, Filters> = {
     ipv4: compileFilters(peer.filters, 'import', 'ipv4', external, { last: always, interfaceOf }),
     ipv6: compileFilters(peer.filters, 'import', 'ipv6', external, { last: always, interfaceOf }),
@@ -141,7 +145,8 @@ export function compileImport(
     },
     rewrite(judgement, attributes) {
       const isMarked = role?.marksReceived === true && attributes.value.onlyToCustomer === undefined;
-      const rewrite = judgement.rewrite ?? (attributes.gracefulShutdown || isMarked ? always : undefined);
+      const byRule = judgement.rewrite ?? (attributes.gracefulShutdown || isMarked ? always : undefined);
+      const rewrite = withLocalAs === undefined ? byRule : withLocalAs(byRule);
       return peer.drain === undefined ? rewrite : drained.import(rewrite);
     },
   };

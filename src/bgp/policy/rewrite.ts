@@ -78,6 +78,10 @@ export function externalRewrite(peer: Pick<PeerIntent, 'role' | 'peerAsn' | 'loc
   };
 }
 
+/** RFC 7705 §3.1: `localAsn` in front of a path that came. */
+export const localAsRewrite = (localAsn: number): ((first: Rewrite | undefined) => Rewrite) =>
+  following(`local AS ${localAsn}`, (path) => ({ ...path, asPath: prependAll(path.asPath, [localAsn]) }));
+
 /** Each rewrite has one object for what it is with `then` behind it: caches know rewrites by identity. */
 function following(
   key: string,

@@ -281,6 +281,8 @@ export class UpdateGroup {
     reflection: Reflection | undefined,
   ): boolean {
     const { rules, context } = this.options;
+    // The recipe has one AS number.
+    if (rules.target.innerAsn !== undefined) return false;
     const whole = context.fourOctetAs ? this.#modules.attributes.wholeOctets(received) : undefined;
     if (whole === undefined) return false;
     const recipe =

@@ -14,6 +14,8 @@ export const fieldClass: Readonly<Record<keyof PeerIntent, ChangeClass>> = {
   port: 'reset',
   peerAsn: 'reset',
   localAsn: 'reset',
+  innerAsn: 'reset',
+  prependsReceived: 'reset',
   families: 'reset',
   // Another key goes onto the listener and the live connection; see `changeOf` for the first and the last one.
   password: 'none',

@@ -29,6 +29,22 @@ test('a reflector has clients and a cluster id; the id of the node stands before
   assert.equal(compiled(client, all, mine).intent.bgp?.clusterId, '10.0.0.2');
 });
 
+test('what becomes of the local AS in paths is the choice of a peer that has one', () => {
+  const options = 'localASNumber: 65010, localASOptions: { noPrepend: false, replaceAS: false }';
+  const result = compiled(
+    own('BGPPeer', 'plain', 'peerIP: 192.0.2.1, asNumber: 65100, localASNumber: 65010'),
+    own('BGPPeer', 'both', `peerIP: 192.0.2.2, asNumber: 65100, ${options}`),
+    own('BGPPeer', 'internal', `peerIP: 192.0.2.3, asNumber: 65010, ${options}`),
+  );
+  const of = (name: string): unknown => {
+    const { localAsn, innerAsn, prependsReceived } = peer(result, name);
+    return [localAsn, innerAsn, prependsReceived];
+  };
+  assert.deepEqual(of('plain'), [65010, undefined, undefined]);
+  assert.deepEqual(of('both'), [65010, 64512, true]);
+  assert.deepEqual(of('internal'), [65010, undefined, undefined]);
+});
+
 test('a role is of an external peer; an internal one is told that it does nothing', () => {
   const result = compiled(
     own('BGPPeer', 'tor', 'peerIP: 192.0.2.1, asNumber: 65100, role: Customer, roleRequired: true'),

@@ -137,6 +137,7 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
     transit: 'transit',
     maxPrefixes: 'maxPrefixes',
     maxAnnounced: 'maxAnnounced',
+    localASOptions: 'innerAsn',
     addPath: 'addPath',
     families: 'families',
     numAllowedLocalASNumbers: 'allowedLocalAsns',

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import type { Family, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { FilterIntent, FilterRule, ImportPolicy, PeerIntent } from '#bgp/engine.ts';
-import { compileExport, exportedAttributes, ownPath, prepend } from '#bgp/policy/export.ts';
+import { compileExport, exportedAttributes, ownPath } from '#bgp/policy/export.ts';
+import { prependAll } from '#bgp/policy/rewrite.ts';
 import { compileImport, neverImported } from '#bgp/policy/import.ts';
 import { compileFilters } from '#bgp/policy/matcher.ts';
 import { summarize } from '#bgp/policy/accepted-attributes.ts';
@@ -251,14 +252,14 @@ test('within the AS: path unchanged, LOCAL_PREF and MED stay', () => {
 test('a full or foreign first segment gets a new one in front', () => {
   const full = { type: 2 as const, asns: Array.from({ length: 255 }, () => 1) };
   assert.deepEqual(
-    prepend([full], asn(9)).map(({ asns }) => asns.length),
+    prependAll([full], [asn(9)]).map(({ asns }) => asns.length),
     [1, 255],
   );
-  assert.deepEqual(prepend([{ type: 1, asns: [1, 2] }], asn(9)), [
+  assert.deepEqual(prependAll([{ type: 1, asns: [1, 2] }], [asn(9)]), [
     { type: 2, asns: [9] },
     { type: 1, asns: [1, 2] },
   ]);
-  assert.deepEqual(prepend([], asn(9)), [{ type: 2, asns: [9] }]);
+  assert.deepEqual(prependAll([], [asn(9)]), [{ type: 2, asns: [9] }]);
 });
 
 test('confederation segments do not leave the AS', () => {

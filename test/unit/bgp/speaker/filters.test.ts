@@ -137,3 +137,30 @@ test('GRACEFUL_SHUTDOWN comes and goes without a new session, and the reason say
   assert.equal(pair.rows('accepted')[0]?.[1], 100);
   assert.equal(pair.node.sessions.length, 1);
 });
+
+test('a local AS stands alone in paths, or with the real one behind it, and in front of what came, as is asked for (RFC 7705)', async () => {
+  const real = asn(65001);
+  const seen = async (router: Partial<PeerIntent>): Promise<unknown> => {
+    const pair = await Pair.of(
+      { localAsn: asn(65010), peerAsn: asn(65002), ...router },
+      { peerAsn: asn(65010), importPolicy: 'All' },
+    );
+    pair.node.speaker.apply(
+      intent({
+        announcements: [{ prefix: prefix('10.60.1.0/26'), source: 'block' }],
+        peers: [
+          peerIntent({ name: 'router', localAsn: asn(65010), peerAsn: asn(65002), importPolicy: 'All', ...router }),
+        ],
+      }),
+      9,
+    );
+    await pair.network.settle();
+    return [
+      [...new Set(pair.router.rows('received').map(({ asPath }) => asPath))],
+      [...new Set(pair.node.rows('accepted').map(({ asPath }) => asPath))],
+    ];
+  };
+  assert.deepEqual(await seen({}), [['65010'], ['65002']]);
+  assert.deepEqual(await seen({ innerAsn: real }), [['65010 65001'], ['65002']]);
+  assert.deepEqual(await seen({ innerAsn: real, prependsReceived: true }), [['65010 65001'], ['65010 65002']]);
+});

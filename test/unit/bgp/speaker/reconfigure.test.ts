@@ -31,6 +31,8 @@ const rowsOfFields: { readonly [F in keyof PeerIntent]-?: Row<F> } = {
   port: { class: 'reset', to: 1179 },
   peerAsn: { class: 'reset', to: 'external' },
   localAsn: { class: 'reset', to: asn(65009) },
+  innerAsn: { class: 'reset', to: asn(65010) },
+  prependsReceived: { class: 'reset', to: true },
   families: { class: 'reset', to: ['ipv4'] },
   password: { class: 'none', from: { password: 'one' }, to: 'two' },
   sourceAddress: { class: 'reset', to: ip('192.0.2.4'), answer: { address: ip('192.0.2.4') } },
