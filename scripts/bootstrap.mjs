@@ -74,11 +74,19 @@ const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'co
 
 /**
  * What each command runs once all is installed. `debian`: what it needs of the machine; `namespaces`: it makes network
- * namespaces, so without root it goes on inside a user namespace; `plugin`: the CNI plugin must be built.
+ * namespaces, so without root it goes on inside a user namespace; `plugin`: the CNI plugin must be built; `multus`: Multus too,
+ * with the machine's Go, and where that cannot be the tests that need it say so.
  */
 const commands = {
   demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
   test: { run: ['scripts/test.mjs'], debian: [...lab, 'containerd', ...judges], namespaces: true, plugin: true },
+  'test:multus': {
+    run: ['scripts/test.mjs', 'test/multus/*.test.ts'],
+    debian: lab,
+    namespaces: true,
+    plugin: true,
+    multus: true,
+  },
   check: { run: ['scripts/check.mjs'], debian: [] },
   fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },
   bench: {
@@ -342,6 +350,11 @@ async function main() {
       }),
     );
     if (built.status !== 0) stop('flatroute: the CNI plugin could not be built; the reason is above.');
+  }
+  if (command.multus) {
+    const script = join(root, 'scripts', 'build-multus.mjs');
+    const built = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
+    env.FLATROUTE_MULTUS = built.status === 0 ? built.stdout.trim() : '';
   }
   const [entry, ...fixed] = command.run;
   const words = [node, '--disable-warning=ExperimentalWarning', join(root, entry), ...fixed, ...args];

@@ -22,8 +22,11 @@ import type { Drawn } from './pour.ts';
 export const WITNESS_PORT = 8080;
 const POUR_PORT = 9000;
 const pourScript = resolve('test/support/pour.ts');
-const BINARIES = '/run/cni/bin';
-const LISTS = '/etc/cni/net.d';
+export const BINARIES = '/run/cni/bin';
+export const LISTS = '/etc/cni/net.d';
+
+/** Where the reference plugins are. */
+export const REFERENCE = referencePlugins() ?? '';
 
 const address = (text: string): IpAddress => text as IpAddress;
 const prefix = (text: string): Prefix => text as Prefix;
@@ -84,7 +87,7 @@ export class ChainLab implements AsyncDisposable {
   }
 
   static async create(title: string): Promise<ChainLab> {
-    assert.ok(referencePlugins() !== undefined, 'containernetworking-plugins is not installed');
+    assert.notEqual(REFERENCE, '', 'containernetworking-plugins is not installed');
     const lab = await Lab.create(title);
     try {
       const [host, outside] = await Promise.all([
@@ -126,7 +129,7 @@ export class ChainLab implements AsyncDisposable {
   }
 
   run(list: Conflist): HostConflistRunner {
-    return new HostConflistRunner(this.node, list, [BINARIES, referencePlugins() ?? '']);
+    return new HostConflistRunner(this.node, list, [BINARIES, REFERENCE]);
   }
 
   /** Runs a list whose plugins lie in these folders instead. */
