@@ -9,6 +9,7 @@ import { EEXIST } from '#linux/errno.ts';
 import { encodeAlias } from '#dataplane/pod/alias.ts';
 import { type Attachment, type AttachmentKey, podMac } from '#dataplane/pod/attachment.ts';
 import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import { podMtu } from '#dataplane/pod/mtu.ts';
 import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
 import type { Pair, Wiring } from '#dataplane/pod/wiring.ts';
@@ -125,6 +126,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       ...key,
       addresses: addresses.value,
       bootMilliseconds: request.bootMilliseconds,
+      mtu: options.mtu,
       mac: options.mac,
       namespace: request.namespace,
       pod: request.pod,
@@ -140,7 +142,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       hostInterface: request.hostInterface,
       interfaceName: key.interfaceName,
       mac: options.mac ?? podMac(key),
-      mtu: options.mtu ?? pods.mtu,
+      mtu: options.mtu ?? podMtu(pods.mtu, addresses.value),
       addresses: addresses.value,
       routes: destinations(options, key.interfaceName, addresses.value),
       further: key.interfaceName !== FIRST_INTERFACE,

@@ -3,7 +3,7 @@
  * of nft at a time; what fails is tried again and is a problem meanwhile.
  */
 import { KeptChain } from '#dataplane/pod/io/kept-chain.ts';
-import { podRules } from '#dataplane/pod/ruleset.ts';
+import { arpRules, podRules } from '#dataplane/pod/ruleset.ts';
 import { AppError } from '#lib/result.ts';
 
 const AGAIN_MILLISECONDS = 5000;
@@ -22,8 +22,16 @@ export interface PodRulesDriver {
 }
 
 function nftables(): PodRulesDriver {
-  const chain = new KeptChain();
-  return { write: () => chain.write(podRules()), isAsWritten: () => chain.isAsWritten() };
+  const chains = [
+    { kept: new KeptChain(), rules: podRules() },
+    { kept: new KeptChain(), rules: arpRules() },
+  ];
+  return {
+    write: async () => {
+      for (const { kept, rules } of chains) if (!kept.isAsWritten()) await kept.write(rules);
+    },
+    isAsWritten: () => chains.every(({ kept }) => kept.isAsWritten()),
+  };
 }
 
 export class PodRules {

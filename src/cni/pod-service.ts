@@ -156,6 +156,7 @@ export class PodService implements PodServicePort {
   async #lookAgain(): Promise<void> {
     try {
       this.#pods.lookAgain();
+      await this.#pods.followMtu();
       await this.#pods.putRules();
       // What could not be done at its time, or lies in a directory that was made anew behind the watch.
       if (this.#state === 'running') await this.#spool.drain();

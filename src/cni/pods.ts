@@ -9,13 +9,16 @@ import { bootMilliseconds } from '#linux/boot-clock.ts';
 import { type KernelRefusal, PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { linkIsAdministrativelyUp } from '#dataplane/pod/pod-side.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
-import { type ForeignLink, rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
+import type { MtuTarget } from '#dataplane/pod/io/pod-mtu.ts';
+import { podMtu, uplinkMtu } from '#dataplane/pod/mtu.ts';
+import { type ForeignLink, rebuild } from '#dataplane/pod/rebuild.ts';
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
 import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { Books } from '#dataplane/pod/audit.ts';
 import { type AddressFailure, Allocator } from '#ipam/allocator.ts';
 import type { PodFacts, PodRow, PodsGate, PodsIntent, Refusals } from '#ipam/intent.ts';
+import { PodMtu } from './pod-mtu.ts';
 import { PodRules } from './pod-rules.ts';
 import type { PodEvent } from './port.ts';
 import { type PodRepair, RepairCounts, repairText } from './repairs.ts';
@@ -42,6 +45,9 @@ export class Pods {
   #gate = noGate;
   #node: NodeAddresses = { ipv4: undefined, ipv6: undefined };
   #uplinkMtu = 0;
+  /** Of the hosts' ends, by index, as last seen. */
+  #seenMtus: ReadonlyMap<number, number> = new Map();
+  readonly #mtu: PodMtu;
   /** By interface index. */
   readonly #foreign = new Map<number, ForeignLink>();
   /** Addresses that more than one link was found to claim: free when the last of them is gone. */
@@ -56,6 +62,11 @@ export class Pods {
 
   constructor(modules: PodsModules) {
     this.#modules = modules;
+    this.#mtu = new PodMtu({
+      strays: () => this.#mtuStrays(),
+      event: (...event) => this.event(...event),
+      changed: () => this.changed(),
+    });
     this.#rules = new PodRules({
       restored: () => {
         const by = this.#rulesChangedBy;
@@ -283,12 +294,27 @@ export class Pods {
     this.changed();
   }
 
+  #mtuStrays(): MtuTarget[] {
+    return this.registry.all().flatMap(({ state, attachment, hostIndex, hostInterface }) => {
+      const mtu = podMtu(this.mtu, attachment.addresses);
+      const seen = this.#seenMtus.get(hostIndex);
+      const follows = attachment.mtu === undefined && (state === 'live' || state === 'building');
+      return follows && seen !== undefined && seen !== mtu ? [{ hostIndex, hostInterface, mtu }] : [];
+    });
+  }
+
+  /** After a look: running pods get the MTU of the uplinks. Errors: AppError `OS_*`. */
+  followMtu(): Promise<void> {
+    return this.#mtu.follow();
+  }
+
   /** Looks at everything of ours in the kernel and puts back what is missing. Errors: AppError `OS_*`. */
   lookAgain(): void {
     const links = this.links.links();
     this.#takeOver(links);
     const byIndex = new Map(links.map((link) => [link.index, link]));
     this.#uplinkMtu = uplinkMtu(links, linkIsAdministrativelyUp);
+    this.#seenMtus = new Map(links.map((link) => [link.index, link.mtu]));
     this.#observeNodeAddresses();
     const records = this.registry.all();
     const indexes = [...records.map((record) => record.hostIndex), ...this.#foreign.keys()];
@@ -430,7 +456,8 @@ export class Pods {
       repairs: this.#repairs.facts(),
       fixedAddresses: this.allocator.fixedAddresses(),
       refusals: [...this.#refusals.values()],
-      problems: this.#rules.problems,
+      problems: [...this.#rules.problems, ...this.#mtu.problems],
+      mtu: this.mtu,
     };
   }
 }

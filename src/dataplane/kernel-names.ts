@@ -24,7 +24,7 @@ export const INTERFACE_PREFIX = 'fr';
 export const HOST_MAC = 'ee:ee:ee:ee:ee:ee';
 export const GATEWAY_IPV4 = '169.254.1.1';
 export const GATEWAY_IPV6 = 'fe80::ecee:eeff:feee:eeee';
-/** nftables table (family inet) that holds the spoofing and masquerading rules. */
+/** nftables tables (families inet and arp) that hold the spoofing and masquerading rules. */
 export const NFT_TABLE = 'flatroute';
 /** Abstract unix socket that is the lock: one agent per network namespace. */
 export const LOCK_SOCKET = '\0flatroute-agent';

@@ -59,6 +59,8 @@ export interface PodFacts {
   readonly refusals: readonly Refusals[];
   /** Repairs of pods since the start, by what was repaired. */
   readonly repairs: Readonly<Record<string, number>>;
+  /** MTU of new pods, which running ones follow; 0 before the first look. */
+  readonly mtu: number;
   /** What keeps pods from being as they should be; a sentence each. */
   readonly problems: readonly { readonly code: string; readonly text: string }[];
 }

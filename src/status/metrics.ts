@@ -162,6 +162,9 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     (set, now) => set({}, now.kernel?.routeConflicts.length ?? 0),
   );
   gauge('flatroute_pods', 'Pods attached on this node.', [], (set, now) => set({}, now.pods?.pods ?? 0));
+  gauge('flatroute_pod_mtu_bytes', 'MTU of new pods, which running ones follow.', [], (set, now) => {
+    if ((now.pods?.mtu ?? 0) > 0) set({}, now.pods?.mtu ?? 0);
+  });
   gauge(
     'flatroute_ipam_addresses',
     'Addresses of the blocks of this node: used, fenced (waiting for the old veth to be gone) or free.',

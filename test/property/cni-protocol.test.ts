@@ -86,6 +86,7 @@ const attachment = fc.record({
   interfaceName: fc.stringMatching(/^[!-~]{1,15}$/),
   addresses: fc.array(ip, { maxLength: 6 }),
   bootMilliseconds: fc.nat(2 ** 41),
+  mtu: fc.option(fc.integer({ min: 1280, max: 65535 }), { nil: undefined }),
   mac: fc.option(fc.constant('02:ab:cd:ef:01:23'), { nil: undefined }),
   namespace: fc.stringMatching(/^[a-z0-9-]{0,63}$/),
   pod: fc.stringMatching(/^[a-z0-9.-]{0,120}$/),

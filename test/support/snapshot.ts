@@ -142,6 +142,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     refusals: [],
     repairs: {},
     problems: [],
+    mtu: 1500,
   },
   pools: [{ name: 'node', blocks: ['10.60.1.0/26' as Prefix], assignmentMode: 'Automatic', disabled: false }],
   growth: [{ pool: 'node', family: 'ipv4', perHour: 30 }],

@@ -57,6 +57,7 @@ class Background {
   #view: KernelView | undefined;
   #generation = 0;
   #blockPrefixes: readonly Prefix[] = [];
+  #uplinkMtu: number | undefined;
   #factsTimer: NodeJS.Timeout | undefined;
   #blocksTimer: NodeJS.Timeout | undefined;
   #bgp: MessagePort | undefined;
@@ -92,6 +93,7 @@ class Background {
           this.#view = view;
           this.#toBgp({ kind: 'view', view });
           this.#node.view(view);
+          this.#mtuSeen();
         },
         podLinks: (changes) => {
           for (const change of this.#podLinks.learn(changes)) this.#toPods({ kind: 'kernel', change });
@@ -110,6 +112,14 @@ class Background {
       { clock: systemClock },
       { changed: (by) => this.#rulesChanged(by), failed },
     );
+  }
+
+  /** Pods follow their uplinks. */
+  #mtuSeen(): void {
+    const mtu = this.#observer.uplinkMtu();
+    if (this.#uplinkMtu !== undefined && mtu !== this.#uplinkMtu)
+      this.#toPods({ kind: 'kernel', change: { kind: 'lookAgain' } });
+    this.#uplinkMtu = mtu;
   }
 
   #rulesChanged(by: string): void {

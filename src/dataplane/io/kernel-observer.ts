@@ -12,7 +12,7 @@ import { NetlinkMonitor } from '#netlink/io/monitor.ts';
 import type { NamespaceTarget } from '#netlink/io/datagram-port.ts';
 import type { NetlinkSocket } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
-import { IFA_F, RT_TABLE, RTM, RTN, RTNLGRP } from '#netlink/wire/constants.ts';
+import { IFA_F, IFF, RT_TABLE, RTM, RTN, RTNLGRP } from '#netlink/wire/constants.ts';
 import { appendDumpLinks, decodeLink, type Link, linkIsUp } from '#netlink/wire/link.ts';
 import {
   decodeNetconfInterface,
@@ -31,6 +31,7 @@ import {
   NEXTHOP_ID_FIRST,
   ROUTE_PROTOCOL,
 } from '../kernel-names.ts';
+import { uplinkMtu } from '../pod/mtu.ts';
 import type { KernelInterface, KernelRoute, KernelView } from '../kernel-view.ts';
 
 export interface KernelObserverOptions {
@@ -181,6 +182,11 @@ export class KernelObserver {
   /** Interfaces whose link group says that they are pods, as last seen. */
   podLinks(): readonly Link[] {
     return [...this.#links.values()].filter(isPodLink);
+  }
+
+  /** What pods may send at once, as last seen. */
+  uplinkMtu(): number {
+    return uplinkMtu([...this.#links.values()], (link) => (link.flags & IFF.UP) !== 0);
   }
 
   #message(reader: WireReader, message: MessageHeader): void {

@@ -18,6 +18,8 @@ export interface Attachment extends AttachmentKey {
   readonly addresses: readonly IpAddress[];
   /** CLOCK_BOOTTIME when ADD came, milliseconds. */
   readonly bootMilliseconds: number;
+  /** Only when it was asked for: then it does not follow the uplinks. */
+  readonly mtu: number | undefined;
   /** Only when it was asked for; otherwise `podMac` of the key. */
   readonly mac: string | undefined;
   /** For people; cut to what the alias has room for. */

@@ -37,6 +37,7 @@ const nobody: Attachment = {
   interfaceName: '',
   addresses: [],
   bootMilliseconds: 0,
+  mtu: undefined,
   mac: undefined,
   namespace: '',
   pod: '',
@@ -71,30 +72,4 @@ export function rebuild(links: readonly Link[]): Rebuilt {
     else dying.push(record);
   }
   return { live, building, dying, foreign };
-}
-
-/** Interfaces that are no uplink although they are up: what others put on top of uplinks or beside them. */
-const innerKinds = new Set([
-  'bridge',
-  'dummy',
-  'ifb',
-  'tun',
-  'wireguard',
-  'vxlan',
-  'geneve',
-  'ipip',
-  'sit',
-  'gre',
-  'ip6tnl',
-]);
-const DEFAULT_MTU = 1500;
-const ARPHRD_LOOPBACK = 772;
-
-/** The smallest MTU of what may be an uplink: up, no loopback, no pod, no part of a bridge. */
-export function uplinkMtu(links: readonly Link[], isUp: (link: Link) => boolean): number {
-  const mtus = links
-    .filter((link) => isUp(link) && link.hardwareType !== ARPHRD_LOOPBACK && link.master === undefined)
-    .filter((link) => !innerKinds.has(link.kind) && !(link.kind === 'veth' && isHostInterfaceName(link.name)))
-    .map((link) => link.mtu);
-  return mtus.length === 0 ? DEFAULT_MTU : Math.min(...mtus);
 }

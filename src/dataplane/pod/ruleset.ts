@@ -1,10 +1,13 @@
 /**
- * PURE: our nftables table as the JSON that `nft -j -f -` reads (libnftables-json). Two chains, each replaced as a whole
+ * PURE: our nftables tables as the JSON that `nft -j -f -` reads (libnftables-json). Three chains, each replaced as a whole
  * in one transaction; nothing in them is per pod, because pod veths are told apart by their link group.
  *
  * - `pods`, raw prerouting, before connection tracking: from a veth that is not live yet or not any more, everything is
  *   dropped; from a live one, whatever has a source without a route back through that very interface (RFC 2827 at its
- *   narrowest; strict reverse path of the kernel is IPv4 only), and router advertisements and redirects of both families.
+ *   narrowest; strict reverse path of the kernel is IPv4 only), the unspecified address included, which a look at
+ *   routes lets pass; neighbour discovery, since both ends have permanent entries; and redirects of IPv4.
+ * - `pods` of family arp: no ARP of a pod is heard, for the same reason. Where the reverse path is loose (systemd makes it so for every
+ *   interface that comes) a pod could otherwise fill the neighbour table that the whole node shares.
  * - `outgoing`, srcnat: sources with natOutgoing towards anything outside the pools leave with the node's routed address
  *   (masquerade would take the uplink's and die with it).
  */
@@ -14,53 +17,66 @@ import { LINK_GROUP, NFT_TABLE } from '../kernel-names.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-export const PODS_CHAIN = 'pods';
-export const OUTGOING_CHAIN = 'outgoing';
+const PODS_CHAIN = 'pods';
+const OUTGOING_CHAIN = 'outgoing';
 
 /** What nft is given, with what the kernel must show afterwards. */
 export interface Ruleset {
+  readonly family: 'inet' | 'arp';
   readonly chain: string;
   readonly rules: number;
   readonly json: Json;
+  /** The same, and whatever else is in the table goes: for one that somebody made unlike ours. */
+  readonly anew: Json;
 }
 /** NF_IP_PRI_RAW and NF_IP_PRI_NAT_SRC. */
 const RAW_PRIORITY = -300;
 const SRCNAT_PRIORITY = 100;
 
-const table: Json = { family: 'inet', name: NFT_TABLE };
 const match = (left: unknown, op: string, right: unknown): Json => ({ match: { op, left, right } });
 const drop: Json = { drop: null };
 const fromGroup = (right: unknown): Json => match({ meta: { key: 'iifgroup' } }, '==', right);
 const payload = (protocol: string, field: string): Json => ({ payload: { protocol, field } });
-const addRule = (chain: string, expr: readonly Json[]): Json => ({
-  add: { rule: { family: 'inet', table: NFT_TABLE, chain, expr } },
-});
-
 /** A chain as it must be, whatever it was: one of another hook would refuse to change, so it is made anew. */
-function chainOf(chain: Json & { readonly name: string }, rules: readonly (readonly Json[])[]): Ruleset {
-  const bare = { family: 'inet', table: NFT_TABLE, name: chain.name };
-  const json = {
-    nftables: [
-      { add: { table } },
-      { add: { chain: bare } },
-      { flush: { chain: bare } },
-      { delete: { chain: bare } },
-      { add: { chain: { ...bare, ...chain } } },
-      ...rules.map((expr) => addRule(chain.name, expr)),
-    ],
-  };
-  return { chain: chain.name, rules: rules.length, json };
+function chainOf(
+  family: Ruleset['family'],
+  chain: Json & { readonly name: string },
+  rules: readonly (readonly Json[])[],
+): Ruleset {
+  const { name } = chain;
+  const bare = { family, table: NFT_TABLE, name };
+  const table = { table: { family, name: NFT_TABLE } };
+  const made = [
+    { add: table },
+    { add: { chain: bare } },
+    { flush: { chain: bare } },
+    { delete: { chain: bare } },
+    { add: { chain: { ...bare, policy: 'accept', ...chain } } },
+    ...rules.map((expr) => ({ add: { rule: { family, table: NFT_TABLE, chain: name, expr } } })),
+  ];
+  const anew = { nftables: [{ add: table }, { delete: table }, ...made] };
+  return { family, chain: name, rules: rules.length, json: { nftables: made }, anew };
 }
+
+const fenced = [LINK_GROUP.building, LINK_GROUP.dying, LINK_GROUP.reaping];
+const neighbourDiscovery = ['router-solicit', 'router-advert', 'neighbor-solicit', 'neighbor-advert', 'redirect'];
 
 export function podRules(): Ruleset {
   const fromLive = fromGroup(LINK_GROUP.live);
-  return chainOf({ name: PODS_CHAIN, type: 'filter', hook: 'prerouting', prio: RAW_PRIORITY, policy: 'accept' }, [
-    [fromGroup({ set: [LINK_GROUP.building, LINK_GROUP.dying, LINK_GROUP.reaping] }), drop],
+  return chainOf('inet', { name: PODS_CHAIN, type: 'filter', hook: 'prerouting', prio: RAW_PRIORITY }, [
+    [fromGroup({ set: fenced }), drop],
+    [fromLive, match(payload('ip', 'saddr'), '==', { prefix: { addr: '0.0.0.0', len: 8 } }), drop],
+    [fromLive, match(payload('ip6', 'saddr'), '==', '::'), drop],
     [fromLive, match({ fib: { result: 'oif', flags: ['saddr', 'iif'] } }, '==', false), drop],
-    [fromLive, match(payload('icmpv6', 'type'), '==', { set: ['nd-router-advert', 'nd-redirect'] }), drop],
+    [fromLive, match(payload('icmpv6', 'type'), '==', { set: neighbourDiscovery.map((it) => `nd-${it}`) }), drop],
     [fromLive, match(payload('icmp', 'type'), '==', 'redirect'), drop],
   ]);
 }
+
+export const arpRules = (): Ruleset =>
+  chainOf('arp', { name: PODS_CHAIN, type: 'filter', hook: 'input', prio: 0 }, [
+    [fromGroup({ set: [...fenced, LINK_GROUP.live] }), drop],
+  ]);
 
 /** nft refuses a set whose intervals overlap. */
 function prefixSet(prefixes: readonly Prefix[]): Json {
@@ -87,6 +103,5 @@ export function outgoingRules(intent: DataplaneIntent): Ruleset {
   };
   translate('ipv4', 'ip', intent.nodeAddresses.ipv4);
   translate('ipv6', 'ip6', intent.nodeAddresses.ipv6);
-  const chain = { name: OUTGOING_CHAIN, type: 'nat', hook: 'postrouting', prio: SRCNAT_PRIORITY, policy: 'accept' };
-  return chainOf(chain, rules);
+  return chainOf('inet', { name: OUTGOING_CHAIN, type: 'nat', hook: 'postrouting', prio: SRCNAT_PRIORITY }, rules);
 }

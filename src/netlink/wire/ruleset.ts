@@ -22,8 +22,8 @@ const NFT_MSG = {
 } as const;
 /** The one message that is told at the end of every transaction. */
 export const RULESET_CHANGED = NFT_MSG.NEWGEN;
-export const NFPROTO = { UNSPEC: 0, INET: 1, IPV4: 2, IPV6: 10 } as const;
-/** NF_INET_FORWARD, the same in all three families above. */
+export const NFPROTO = { UNSPEC: 0, INET: 1, IPV4: 2, ARP: 3, IPV6: 10 } as const;
+/** NF_INET_FORWARD, of INET, IPV4 and IPV6. */
 export const HOOK_FORWARD = 2;
 export const NF_DROP = 0;
 

@@ -43,6 +43,7 @@ const pods = (...blocks: PodFacts['blocks']): PodFacts => ({
   refusals: [],
   repairs: {},
   problems: [],
+  mtu: 1500,
 });
 const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
   pool,

@@ -29,12 +29,13 @@ interface ChainState {
 }
 
 /** `undefined` when the chain is not there or lets nothing through as it should. Errors: AppError `OS_*`. */
-function observe(chain: string): ChainState | undefined {
+function observe({ family: word, chain }: Ruleset): ChainState | undefined {
+  const family = word === 'arp' ? NFPROTO.ARP : NFPROTO.INET;
   const socket = NetlinkSocket.open({ protocol: NETLINK_NETFILTER });
   try {
     const batch = new MessageBatch(256);
-    appendGetTable(batch, NFPROTO.INET, NFT_TABLE);
-    appendGetChain(batch, NFPROTO.INET, NFT_TABLE, chain);
+    appendGetTable(batch, family, NFT_TABLE);
+    appendGetChain(batch, family, NFT_TABLE, chain);
     let table: RulesetTable | undefined;
     let found: RulesetChain | undefined;
     socket.execute(batch, (_, reader, message) => {
@@ -43,7 +44,7 @@ function observe(chain: string): ChainState | undefined {
     });
     if (table === undefined || table.flags !== 0 || found?.hook === undefined || found.policy === NF_DROP)
       return undefined;
-    const rules = socket.dumpList((dump) => appendDumpRules(dump, NFPROTO.INET, NFT_TABLE, chain), decodeRuleHandle);
+    const rules = socket.dumpList((dump) => appendDumpRules(dump, family, NFT_TABLE, chain), decodeRuleHandle);
     if (!rules.ok) return undefined;
     return { rules: rules.value.length, mark: [table.handle, found.handle, ...rules.value].join(' ') };
   } finally {
@@ -56,14 +57,20 @@ export class KeptChain {
 
   /** The chain is there as it was written last. Costs a few system calls. */
   isAsWritten(): boolean {
-    return this.#written !== undefined && observe(this.#written.ruleset.chain)?.mark === this.#written.mark;
+    return this.#written !== undefined && observe(this.#written.ruleset)?.mark === this.#written.mark;
   }
 
   /** Errors: AppError `OS_NFT_MISSING`, `OS_NFT_REFUSED`. */
   async write(ruleset: Ruleset): Promise<void> {
     this.#written = undefined;
-    await applyRuleset(ruleset.json);
-    const state = observe(ruleset.chain);
+    try {
+      await applyRuleset(ruleset.json);
+    } catch (error) {
+      if (!(error instanceof AppError) || error.code !== 'OS_NFT_REFUSED') throw error;
+      // A table that was put to sleep, for instance, takes no chain. The other chains in it are kept by whoever writes them.
+      await applyRuleset(ruleset.anew);
+    }
+    const state = observe(ruleset);
     // Somebody was quicker: what is there now is not what was written.
     if (state?.rules !== ruleset.rules)
       throw new AppError('OS_NFT_REFUSED', `the chain ${ruleset.chain} was changed while it was written`, {

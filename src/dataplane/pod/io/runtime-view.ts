@@ -15,6 +15,8 @@ import { networkHash } from '../attachment.ts';
 export interface SeenNamespace {
   /** Number by which the node's namespace knows it; see `linkNamespace` of a link. */
   readonly id: number;
+  /** Leads there. */
+  readonly path: string;
   /** Files that name it, such as /run/netns/cni-1234. */
   readonly names: readonly string[];
   readonly processes: number;
@@ -75,7 +77,7 @@ export async function observeRuntime(resultDirectories: readonly string[] = RESU
     const namespaces: SeenNamespace[] = [];
     for (const { path, names, processes: count } of seen.values()) {
       const id = namespaceId(socket, path);
-      if (id !== undefined) namespaces.push({ id, names, processes: count });
+      if (id !== undefined) namespaces.push({ id, path, names, processes: count });
     }
     return { namespaces, results: await readResults(resultDirectories, (path) => namespaceId(socket, path)) };
   } finally {

@@ -10,7 +10,8 @@ import {
   podMac,
 } from '#dataplane/pod/attachment.ts';
 import { planReaping } from '#dataplane/pod/reap-plan.ts';
-import { rebuild, uplinkMtu } from '#dataplane/pod/rebuild.ts';
+import { planMtu, podMtu, uplinkMtu } from '#dataplane/pod/mtu.ts';
+import { rebuild } from '#dataplane/pod/rebuild.ts';
 import { outgoingRules, podRules } from '#dataplane/pod/ruleset.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
@@ -22,6 +23,7 @@ const attachment: Attachment = {
   interfaceName: 'eth0',
   addresses: ['10.0.0.1', '2001:db8::1'] as IpAddress[],
   bootMilliseconds: 123_456_789,
+  mtu: undefined,
   mac: undefined,
   namespace: 'default',
   pod: 'web-0',
@@ -137,6 +139,20 @@ test('the MTU of pods is the smallest of what may be an uplink', () => {
   ];
   assert.equal(uplinkMtu(links, up), 8900);
   assert.equal(uplinkMtu(links.slice(0, 2), up), 1500);
+});
+
+test('a pod has the MTU of the uplinks, with IPv6 not less than IPv6 needs', () => {
+  assert.equal(podMtu(9000, attachment.addresses), 9000);
+  assert.equal(podMtu(1200, attachment.addresses), 1280);
+  assert.equal(podMtu(1200, attachment.addresses.slice(0, 1)), 1200);
+});
+
+test("both ends follow; a pod's end that somebody set is only cut", () => {
+  assert.deepEqual(planMtu(1400, 1500, 1500), { host: 1400, pod: 1400 });
+  assert.deepEqual(planMtu(9000, 1500, 1500), { host: 9000, pod: 9000 });
+  assert.deepEqual(planMtu(9000, 1500, 1300), { host: 9000, pod: 1300 });
+  assert.deepEqual(planMtu(1280, 1500, 1300), { host: 1280, pod: 1280 });
+  assert.deepEqual(planMtu(1400, 1500, 1400), { host: 1400, pod: 1400 }, 'half done before');
 });
 
 describe('what the reaper may delete', () => {
