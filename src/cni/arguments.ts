@@ -30,7 +30,7 @@ function interfaceNameProblem(name: string): string | undefined {
 
 const invalidEnvironment = (
   msg: string,
-  details = '',
+  details: string,
 ): { readonly ok: false; readonly error: { code: number; msg: string; details: string } } =>
   cniFailure(cniCode.invalidEnvironment, msg, details);
 
@@ -46,8 +46,10 @@ export function readCallArguments(environment: ReadonlyMap<string, string>): Cni
   if (!args.ok) return verb === 'ADD' ? args : ok({ verb, containerId, interfaceName, netns, args: new Map() });
   const call: CallArguments = { verb, containerId, interfaceName, netns, args: args.value };
   if (verb !== 'ADD' && verb !== 'DEL' && verb !== 'CHECK') return ok(call);
-  if (containerId === '') return invalidEnvironment('CNI_CONTAINERID is not set');
-  if (interfaceName === '') return invalidEnvironment('CNI_IFNAME is not set');
+  if (containerId === '')
+    return invalidEnvironment('CNI_CONTAINERID is not set', 'the runtime names the container with it');
+  if (interfaceName === '')
+    return invalidEnvironment('CNI_IFNAME is not set', 'the runtime names the interface in the pod with it');
   // A DEL of what can never have been added succeeds.
   if (verb === 'DEL') return ok(call);
   if (netns === '') return invalidEnvironment('CNI_NETNS is not set', `${verb} needs the pod's network namespace`);
@@ -57,7 +59,8 @@ export function readCallArguments(environment: ReadonlyMap<string, string>): Cni
       'letters, digits, _ . - and a letter or digit first',
     );
   const problem = interfaceNameProblem(interfaceName);
-  if (problem !== undefined) return invalidEnvironment(`CNI_IFNAME ${quote(interfaceName)} ${problem}`);
+  if (problem !== undefined)
+    return invalidEnvironment(`CNI_IFNAME ${quote(interfaceName)} ${problem}`, 'eth0 is usual');
   return ok(call);
 }
 
@@ -66,7 +69,7 @@ function readArgs(text: string): CniResult<Map<string, string>> {
   for (const pair of text.split(';')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
-    if (equals <= 0) return invalidEnvironment(`CNI_ARGS: ${quote(pair)} is no KEY=VALUE`);
+    if (equals <= 0) return invalidEnvironment(`CNI_ARGS: ${quote(pair)} is no KEY=VALUE`, 'write KEY=VALUE;KEY=VALUE');
     args.set(pair.slice(0, equals), pair.slice(equals + 1));
   }
   return ok(args);
@@ -79,6 +82,8 @@ export interface PodArguments {
   readonly addresses: readonly IpAddress[];
   readonly mac: string | undefined;
 }
+
+export const macHint = 'write 02:00:00:00:00:07; the first byte of a unicast address is even';
 
 const knownArgs = new Set([
   'IP',
@@ -98,12 +103,13 @@ export function readPodArguments(args: ReadonlyMap<string, string>): CniResult<P
   const addresses = readAddresses(
     (args.get('IP') ?? '').split(',').filter((text) => text !== ''),
     'CNI_ARGS IP',
+    cniCode.invalidEnvironment,
   );
   if (!addresses.ok) return addresses;
   const macText = args.get('MAC');
   const mac = macText === undefined ? undefined : parseMac(macText);
   if (macText !== undefined && mac === undefined)
-    return invalidEnvironment(`CNI_ARGS MAC ${quote(macText)} is no unicast MAC address`);
+    return invalidEnvironment(`CNI_ARGS MAC ${quote(macText)} is no unicast MAC address`, macHint);
   return ok({
     namespace: args.get('K8S_POD_NAMESPACE') ?? '',
     pod: args.get('K8S_POD_NAME') ?? '',
@@ -120,11 +126,16 @@ function addressOf(text: string): IpAddress | undefined {
 }
 
 /** Addresses with or without a prefix length, which says nothing here: a pod's address is always a /32 or /128. */
-export function readAddresses(texts: readonly unknown[], where: string): CniResult<IpAddress[]> {
+export function readAddresses(
+  texts: readonly unknown[],
+  where: string,
+  code: number = cniCode.invalidConfig,
+): CniResult<IpAddress[]> {
   const addresses: IpAddress[] = [];
   for (const text of texts) {
     const address = typeof text === 'string' ? addressOf(text.trim()) : undefined;
-    if (address === undefined) return cniFailure(cniCode.invalidConfig, `${where}: ${quote(text)} is no IP address`);
+    if (address === undefined)
+      return cniFailure(code, `${where}: ${quote(text)} is no IP address`, 'write 192.0.2.7 or 2001:db8::7');
     if (!addresses.includes(address)) addresses.push(address);
   }
   return ok(addresses);

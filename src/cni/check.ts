@@ -29,6 +29,7 @@ export function checkPod(pods: Pods, request: CheckRequest): CniResult<undefined
     return cniFailure(
       cniCode.containerUnknown,
       `container ${key.containerId} has no interface ${key.interfaceName} of network ${config.name}`,
+      'delete and make the pod again',
     );
   const previous = readPreviousResult(config.json['prevResult'], key.interfaceName);
   if (!previous.ok) return previous;

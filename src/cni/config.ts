@@ -7,7 +7,7 @@ import { type IpAddress, type Prefix, checkPrefix, parseAddress } from '#lib/ip.
 import { ok } from '#lib/result.ts';
 import { parseMac } from '#dataplane/pod/attachment.ts';
 import { GATEWAY_IPV4, GATEWAY_IPV6 } from '#dataplane/kernel-names.ts';
-import { type PodArguments, readAddresses } from './arguments.ts';
+import { macHint, type PodArguments, readAddresses } from './arguments.ts';
 import {
   type CniResult,
   type SpecVersion,
@@ -33,7 +33,7 @@ export const isObject = (value: unknown): value is JsonObject =>
 
 const invalidConfig = (
   msg: string,
-  details = '',
+  details: string,
 ): { readonly ok: false; readonly error: { code: number; msg: string; details: string } } =>
   cniFailure(cniCode.invalidConfig, msg, details);
 
@@ -51,17 +51,23 @@ export function readNetworkConfig(stdin: Buffer): CniResult<NetworkConfig> {
       error instanceof Error ? error.message : '',
     );
   }
-  if (!isObject(json)) return cniFailure(cniCode.cannotDecode, 'the network configuration is no JSON object');
+  if (!isObject(json))
+    return cniFailure(
+      cniCode.cannotDecode,
+      'the network configuration is no JSON object',
+      'a plugin of the conflist is expected, with cniVersion and name',
+    );
   // CNI specification: a configuration without cniVersion is of version 0.1.0.
   const version = json['cniVersion'] ?? '0.1.0';
   if (typeof version !== 'string' || !isSpecVersion(version))
     return cniFailure(
       cniCode.incompatibleVersion,
       `CNI version ${quote(version)} is not supported`,
-      `supported are ${specVersions.join(', ')}`,
+      `supported are ${specVersions.join(', ')}${json['cniVersion'] === undefined ? '; without cniVersion 0.1.0 is meant' : ''}`,
     );
   const name = json['name'];
-  if (typeof name !== 'string' || name === '') return invalidConfig('name: the network has no name');
+  if (typeof name !== 'string' || name === '')
+    return invalidConfig('name: the network has no name', 'every conflist has one');
   if (!networkNamePattern.test(name))
     return invalidConfig(
       `name: ${quote(name)} is no name of a network`,
@@ -142,18 +148,24 @@ export function readAddOptions(
   }
   if (json['ipMasq'] === true) return unsupported('ipMasq', true, 'natOutgoing of the IPPool does that');
   if (json['prevResult'] !== undefined)
-    return invalidConfig('prevResult: flatroute makes the interface and must be the first plugin of its list');
+    return invalidConfig(
+      'prevResult: flatroute makes the interface and must be the first plugin of its list',
+      'put it first in the conflist',
+    );
   const ipam = json['ipam'] ?? {};
-  if (!isObject(ipam)) return invalidConfig('ipam: an object is expected');
+  if (!isObject(ipam))
+    return invalidConfig('ipam: an object is expected', 'write {"pools": ["blue"]}, or leave it out');
   for (const key of Object.keys(ipam))
     if (!ipamKeys.has(key)) return unsupported(`ipam.${key}`, ipam[key], `options are ${[...ipamKeys].join(', ')}`);
   if (ipam['type'] !== undefined && ipam['type'] !== 'flatroute')
     return unsupported('ipam.type', ipam['type'], 'flatroute assigns addresses itself');
 
   const runtime = json['runtimeConfig'] ?? {};
-  if (!isObject(runtime)) return invalidConfig('runtimeConfig: an object is expected');
+  if (!isObject(runtime))
+    return invalidConfig('runtimeConfig: an object is expected', 'the runtime writes it, by the capabilities');
   const annotations = interfaceName === FIRST_INTERFACE ? (runtime[ANNOTATIONS_CAPABILITY] ?? {}) : {};
-  if (!isObject(annotations)) return invalidConfig(`runtimeConfig.${ANNOTATIONS_CAPABILITY}: an object is expected`);
+  if (!isObject(annotations))
+    return invalidConfig(`runtimeConfig.${ANNOTATIONS_CAPABILITY}: an object is expected`, 'the runtime writes it');
 
   const pools = readPools(annotations, ipam);
   if (!pools.ok) return pools;
@@ -166,13 +178,18 @@ export function readAddOptions(
     mtu !== undefined &&
     !(typeof mtu === 'number' && Number.isInteger(mtu) && mtu >= SMALLEST_MTU && mtu <= LARGEST_MTU)
   )
-    return invalidConfig(`mtu: ${quote(mtu)} is no whole number from ${SMALLEST_MTU} to ${LARGEST_MTU}`);
+    return invalidConfig(
+      `mtu: ${quote(mtu)} is no whole number from ${SMALLEST_MTU} to ${LARGEST_MTU}`,
+      'leave it out for the smallest MTU of the uplinks',
+    );
   const requireAnnouncement = json['requireAnnouncement'] ?? false;
-  if (typeof requireAnnouncement !== 'boolean') return invalidConfig('requireAnnouncement: true or false is expected');
+  if (typeof requireAnnouncement !== 'boolean')
+    return invalidConfig('requireAnnouncement: true or false is expected', 'write it without quotes');
   const dns = json['dns'] ?? {};
-  if (!isObject(dns)) return invalidConfig('dns: an object is expected');
+  if (!isObject(dns)) return invalidConfig('dns: an object is expected', 'write {"nameservers": ["192.0.2.53"]}');
   // It goes into the answer as it is.
-  if (jsonText(dns) === undefined) return invalidConfig('dns: nested too deeply');
+  if (jsonText(dns) === undefined)
+    return invalidConfig('dns: nested too deeply', 'nameservers, domain, search and options are enough');
   const routes = readRoutes(json['routes']);
   if (!routes.ok) return routes;
   const sysctl = readSysctl(json['sysctl'], interfaceName);
@@ -211,6 +228,7 @@ function readPools(annotations: JsonObject, ipam: JsonObject): CniResult<string[
   if (!Array.isArray(value) || value.length === 0 || !value.every((name) => typeof name === 'string' && name !== ''))
     return invalidConfig(
       `${annotated ? `annotation ${POOLS_ANNOTATION}` : 'ipam.pools'}: ${quote(value)} is no list of pool names`,
+      'write ["blue"], or leave it out for every Automatic pool',
     );
   return ok([...new Set(value as string[])]);
 }
@@ -258,7 +276,8 @@ function readWantedAddresses(
 
 function readAddressList(where: string, value: unknown): CniResult<IpAddress[]> {
   if (value === undefined) return ok([]);
-  if (!Array.isArray(value)) return invalidConfig(`${where}: ${quote(value)} is no list of addresses`);
+  if (!Array.isArray(value))
+    return invalidConfig(`${where}: ${quote(value)} is no list of addresses`, 'write ["192.0.2.7"]');
   return readAddresses(value, where);
 }
 
@@ -274,24 +293,26 @@ function readMac(
   ] as const) {
     if (value === undefined) continue;
     const mac = typeof value === 'string' ? parseMac(value) : undefined;
-    if (mac === undefined) return invalidConfig(`${where}: ${quote(value)} is no unicast MAC address`);
+    if (mac === undefined) return invalidConfig(`${where}: ${quote(value)} is no unicast MAC address`, macHint);
     said.push({ where, value: mac });
   }
   return agreed('mac', said, (value) => value);
 }
 
+const routeHint = 'write [{"dst": "10.0.0.0/8"}]';
+
 function readRoutes(value: unknown): CniResult<PodRoute[] | undefined> {
   if (value === undefined) return ok(undefined);
-  if (!Array.isArray(value)) return invalidConfig('routes: a list is expected');
+  if (!Array.isArray(value)) return invalidConfig('routes: a list is expected', routeHint);
   const routes: PodRoute[] = [];
   for (const [i, route] of value.entries()) {
-    if (!isObject(route)) return invalidConfig(`routes[${i}]: an object with dst is expected`);
+    if (!isObject(route)) return invalidConfig(`routes[${i}]: an object with dst is expected`, routeHint);
     const extra = Object.keys(route).find((key) => key !== 'dst' && key !== 'gw');
     if (extra !== undefined) return unsupported(`routes[${i}].${extra}`, route[extra], 'a route has dst and gw');
     const checked = checkPrefix(typeof route['dst'] === 'string' ? route['dst'] : '');
     if (!checked.ok) {
-      const meant = checked.error.kind === 'hostBits' ? `; ${checked.error.meant} is probably meant` : '';
-      return invalidConfig(`routes[${i}].dst: ${quote(route['dst'])} is no prefix${meant}`);
+      const hint = checked.error.kind === 'hostBits' ? `${checked.error.meant} is probably meant` : routeHint;
+      return invalidConfig(`routes[${i}].dst: ${quote(route['dst'])} is no prefix`, hint);
     }
     const gateway = route['gw'];
     if (gateway !== undefined) {
@@ -311,10 +332,12 @@ function readRoutes(value: unknown): CniResult<PodRoute[] | undefined> {
 /** Only what belongs to the pod's network namespace; IFNAME stands for the interface, as in the tuning plugin. */
 function readSysctl(value: unknown, interfaceName: string): CniResult<{ path: string; value: string }[]> {
   if (value === undefined) return ok([]);
-  if (!isObject(value)) return invalidConfig('sysctl: an object is expected');
+  if (!isObject(value))
+    return invalidConfig('sysctl: an object is expected', 'write {"net.ipv4.conf.IFNAME.rp_filter": "0"}');
   const settings: { path: string; value: string }[] = [];
   for (const [key, setting] of Object.entries(value)) {
-    if (typeof setting !== 'string') return invalidConfig(`sysctl.${key}: a string is expected`);
+    if (typeof setting !== 'string')
+      return invalidConfig(`sysctl.${key}: a string is expected`, 'write the value in quotes');
     // As in sysctl(8): the first separator decides, so that an interface called eth0.5 can be named with slashes.
     const separator = /[./]/.exec(key)?.[0] ?? '.';
     const parts = key.split(separator).map((part) => (part === 'IFNAME' ? interfaceName : part));
@@ -329,6 +352,8 @@ function readSysctl(value: unknown, interfaceName: string): CniResult<{ path: st
   return ok(settings);
 }
 
+const gcHint = 'the runtime writes it; without it nobody knows what is still in use';
+
 export interface ValidAttachment {
   readonly containerId: string;
   readonly interfaceName: string;
@@ -341,13 +366,13 @@ export interface ValidAttachment {
 export function readValidAttachments(config: NetworkConfig): CniResult<ValidAttachment[]> {
   const key = 'cni.dev/valid-attachments';
   const list = config.json[key] === null ? [] : config.json[key];
-  if (!Array.isArray(list)) return invalidConfig(`${key}: a list is expected`);
+  if (!Array.isArray(list)) return invalidConfig(`${key}: a list is expected`, gcHint);
   const valid: ValidAttachment[] = [];
   for (const entry of list) {
     const containerId: unknown = isObject(entry) ? entry['containerID'] : undefined;
     const interfaceName: unknown = isObject(entry) ? entry['ifname'] : undefined;
     if (typeof containerId !== 'string' || typeof interfaceName !== 'string')
-      return invalidConfig(`${key}: every entry needs containerID and ifname`);
+      return invalidConfig(`${key}: every entry needs containerID and ifname`, gcHint);
     valid.push({ containerId, interfaceName });
   }
   return ok(valid);

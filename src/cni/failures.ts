@@ -106,7 +106,11 @@ export function namespaceFailure(why: NamespaceFailure): CniFailure {
         `${why.reason}; the pod may be gone`,
       );
     case 'notANamespace':
-      return failure(cniCode.invalidEnvironment, `CNI_NETNS ${why.path} is no network namespace`, '');
+      return failure(
+        cniCode.invalidEnvironment,
+        `CNI_NETNS ${why.path} is no network namespace`,
+        'a path such as /run/netns/NAME or /proc/PID/ns/net is expected',
+      );
     case 'ourOwn':
       return failure(
         cniCode.invalidEnvironment,

@@ -52,21 +52,25 @@ export interface PreviousResult {
   readonly routes: readonly Prefix[];
 }
 
+const fromAdd = 'CHECK comes with the result of ADD, as the last plugin of the list gave it';
+
 /** The result that came out of the whole list, so later plugins may have changed it: only what is ours is looked at. */
 export function readPreviousResult(value: unknown, interfaceName: string): CniResult<PreviousResult> {
-  if (!isObject(value)) return cniFailure(cniCode.invalidConfig, 'prevResult: CHECK needs the result of ADD');
+  if (!isObject(value)) return cniFailure(cniCode.invalidConfig, 'prevResult: it is missing', fromAdd);
   const interfaces: readonly unknown[] = Array.isArray(value['interfaces']) ? value['interfaces'] : [];
   const named = interfaces.map((entry) => (isObject(entry) ? entry : {}));
   const podAt = named.findIndex(
     (entry) => entry['name'] === interfaceName && typeof entry['sandbox'] === 'string' && entry['sandbox'] !== '',
   );
-  if (podAt < 0) return cniFailure(cniCode.invalidConfig, `prevResult: no interface ${interfaceName} inside the pod`);
+  if (podAt < 0)
+    return cniFailure(cniCode.invalidConfig, `prevResult: no interface ${interfaceName} inside the pod`, fromAdd);
   const addresses: IpAddress[] = [];
   for (const entry of Array.isArray(value['ips']) ? (value['ips'] as readonly unknown[]) : []) {
     if (!isObject(entry) || (entry['interface'] !== undefined && entry['interface'] !== podAt)) continue;
     const text = entry['address'];
     const address = typeof text === 'string' ? parseAddress(text.replace(/\/\d{1,3}$/, '')) : undefined;
-    if (address === undefined) return cniFailure(cniCode.invalidConfig, `prevResult: ${quote(text)} is no address`);
+    if (address === undefined)
+      return cniFailure(cniCode.invalidConfig, `prevResult: ${quote(text)} is no address`, fromAdd);
     addresses.push(address);
   }
   const routes = (Array.isArray(value['routes']) ? (value['routes'] as readonly unknown[]) : []).flatMap((entry) => {

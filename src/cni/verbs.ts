@@ -236,7 +236,11 @@ export class Verbs {
     if (!this.#pods.hasIntent)
       return cniFailure(cniCode.unavailable, 'the agent does not know this node yet', 'no resources were read so far');
     if (!this.#pods.allocator.servable)
-      return cniFailure(cniCode.unavailable, 'this node has no block of addresses', 'no enabled pool has a block here');
+      return cniFailure(
+        cniCode.unavailable,
+        'this node has no block of addresses',
+        'no enabled pool has a block here; give the Node podCIDRs, or an IPBlock',
+      );
     return ok(succeeded(''));
   }
 

@@ -92,31 +92,56 @@ static uint32_t get32(const unsigned char *at) {
   return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* Reads stdin into `into`; answers its length, ends the program when there is none or too much of it. */
+/* A DEL goes on without what cannot be read or is too large: container and interface say what is meant. */
+static int is_del;
+
+/* Ends the program with an error of stdin, unless a DEL can go on without it. */
+static void bad_stdin(int code, const char *msg, const char *details) {
+  if (!is_del) fail(code, msg, details);
+}
+
+/* Reads stdin into `into`; answers its length, 0 for a DEL that must go on without it. */
 static size_t read_stdin(unsigned char *into) {
   int64_t deadline = now_ms() + STDIN_WAIT_MS;
   size_t length = 0;
   for (;;) {
     struct pollfd wait = {.fd = STDIN_FILENO, .events = POLLIN};
     int64_t left = deadline - now_ms();
-    if (left <= 0) fail(CODE_IO, "stdin was not closed within 30 s", "the network configuration is expected on stdin");
+    if (left <= 0) {
+      bad_stdin(CODE_IO, "stdin was not closed within 30 s", "the network configuration is expected on stdin");
+      return 0;
+    }
     int ready = poll(&wait, 1, (int)left);
-    if (ready < 0 && errno != EINTR) fail_errno(CODE_IO, "cannot read stdin", errno);
+    if (ready < 0 && errno != EINTR) {
+      bad_stdin(CODE_IO, "cannot read stdin", strerror(errno));
+      return 0;
+    }
     if (ready <= 0) continue;
-    if (wait.revents & POLLNVAL)
-      fail(CODE_DECODE, "no network configuration", "stdin is closed; the network configuration is expected there");
+    if (wait.revents & POLLNVAL) {
+      bad_stdin(CODE_DECODE, "no network configuration", "stdin is closed; the network configuration is expected there");
+      return 0;
+    }
     if (length == MAX_STDIN) {
       unsigned char more;
       ssize_t n = read(STDIN_FILENO, &more, 1);
       if (n == 0) return length;
-      if (n > 0) fail(CODE_DECODE, "network configuration too large", "stdin holds more than 1 MiB");
-      if (errno != EINTR && errno != EAGAIN) fail_errno(CODE_IO, "cannot read stdin", errno);
+      if (n > 0) {
+        bad_stdin(CODE_DECODE, "network configuration too large", "stdin holds more than 1 MiB");
+        return 0;
+      }
+      if (errno != EINTR && errno != EAGAIN) {
+        bad_stdin(CODE_IO, "cannot read stdin", strerror(errno));
+        return 0;
+      }
       continue;
     }
     ssize_t n = read(STDIN_FILENO, into + length, MAX_STDIN - length);
     if (n == 0) return length;
     if (n > 0) length += (size_t)n;
-    else if (errno != EINTR && errno != EAGAIN) fail_errno(CODE_IO, "cannot read stdin", errno);
+    else if (errno != EINTR && errno != EAGAIN) {
+      bad_stdin(CODE_IO, "cannot read stdin", strerror(errno));
+      return 0;
+    }
   }
 }
 
@@ -132,6 +157,7 @@ static void build_request(char **environment) {
   for (char **e = environment; *e != NULL; e++) {
     if (strncmp(*e, "CNI_", 4) != 0) continue;
     size_t n = strlen(*e) + 1;
+    if (used + n > MAX_ENVIRONMENT && is_del) continue;
     if (used + n > MAX_ENVIRONMENT)
       fail(CODE_ENVIRONMENT, "environment too large", "the CNI_* variables hold more than 64 KiB");
     memcpy(at + used, *e, n);
@@ -140,7 +166,8 @@ static void build_request(char **environment) {
   put32(length_at, (uint32_t)used);
   at += used;
   size_t config = read_stdin(at + 4);
-  if (config == 0) fail(CODE_DECODE, "no network configuration", "stdin is empty; the network configuration is expected there");
+  if (config == 0)
+    bad_stdin(CODE_DECODE, "no network configuration", "stdin is empty; the network configuration is expected there");
   put32(at, (uint32_t)config);
   request_length = (size_t)(at + 4 + config - request);
 }
@@ -294,8 +321,9 @@ int main(int argc, char **argv, char **environment) {
     static const char versions[] = "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}\n";
     return write_all(STDOUT_FILENO, versions, sizeof versions - 1) == 0 ? 0 : 1;
   }
+  is_del = strcmp(verb, "DEL") == 0;
   build_request(environment);
-  if (strcmp(verb, "DEL") == 0) return del();
+  if (is_del) return del();
   int fd = connect_agent(strcmp(verb, "GC") == 0 ? 0 : CONNECT_WAIT_MS, CONNECT_WAIT_MS);
   if (fd < 0)
     fail(strcmp(verb, "STATUS") == 0 ? CODE_UNAVAILABLE : CODE_TRY_AGAIN, "the flatroute agent does not answer at " SOCKET_PATH,
