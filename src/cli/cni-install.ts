@@ -45,6 +45,12 @@ export const cniInstall: Command = {
             'Copy the reference plugins there (Debian: containernetworking-plugins, in /usr/lib/cni), or install with --no-portmap.\n',
         );
       }
+      if (!existsSync(join(folder, 'loopback'))) {
+        io.err(
+          `flatroute: the plugin loopback is not in ${folder}, from where containerd runs it for every pod. ` +
+            'Copy it there, unless the runtime is CRI-O, or containerd with use_internal_loopback.\n',
+        );
+      }
     }
     return Promise.resolve(EXIT_FINE);
   },

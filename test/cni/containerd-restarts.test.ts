@@ -1,9 +1,11 @@
 // containerd and the agent go and come back in every order while pods run: no pod loses a packet, none is lost or leaked.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { seconds } from '#lib/time.ts';
 import type { LabProcess } from '#lab/process.ts';
-import { CNI_CONFIGURATION, cannotRunContainerd } from '#lab/runtime/containerd.ts';
+import { CNI_BINARIES, CNI_CONFIGURATION, cannotRunContainerd } from '#lab/runtime/containerd.ts';
 import type { Sandbox } from '#lab/runtime/sandbox.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
 import { RuntimeNode } from '../support/runtime-node.ts';
 
 const ends = ['agent', 'containerd'] as const;
@@ -27,6 +29,19 @@ describe('restarts of containerd and the agent', {
 
   const stop = async (end: End, signal: NodeJS.Signals): Promise<void> => await node[end].stop(signal);
   const start = async (end: End): Promise<void> => await node[end].start();
+
+  /** Only a pod shows which list containerd has read. */
+  const untilNetworkIs = async (name: string): Promise<void> =>
+    await waitFor(
+      `containerd to have read the list of the network ${name}`,
+      async () => {
+        await node.calls();
+        await node.containerd.removePod((await node.containerd.runPod({ name: 'probe' })).id);
+        const [call] = await node.calls();
+        return call?.configuration['name'] === name ? found(undefined) : notYet(JSON.stringify(call));
+      },
+      { deadline: seconds(20) },
+    );
 
   for (const signal of ['SIGTERM', 'SIGKILL'] as const)
     for (const firstGone of ends)
@@ -56,6 +71,34 @@ describe('restarts of containerd and the agent', {
     await node.untilNetwork(true);
     await node.containerd.removePod(pod.id);
     assert.equal((await node.agreed()).length, 4);
+  });
+
+  test('a pod fails without the loopback plugin that containerd runs beside ours; when that is back kubelet removes what was left', async () => {
+    const loopback = `${CNI_BINARIES}/loopback`;
+    await node.host.run(['mv', loopback, '/run/loopback']);
+    try {
+      await assert.rejects(node.containerd.runPod({ name: 'without' }), /failed to find plugin "loopback"/);
+    } finally {
+      await node.host.run(['mv', '/run/loopback', loopback]);
+    }
+    // Without it containerd cannot undo either, so it keeps the sandbox as one that is not ready.
+    for (const { id, ready } of await node.containerd.cri.listPodSandbox())
+      if (!ready) await node.containerd.removePod(id);
+    assert.equal((await node.agreed()).length, 4);
+  });
+
+  test('a network that is renamed under a pod: DEL speaks of the new name, and the pod is freed with its namespace', async () => {
+    const pod = await node.containerd.runPod({ name: 'of-the-old-name' });
+    const list = `${CNI_CONFIGURATION}/05-flatroute.conflist`;
+    const text = await node.host.readFile(list);
+    await node.host.writeFile(list, text.replace('"name": "flatroute"', '"name": "renamed"'));
+    await untilNetworkIs('renamed');
+    await node.containerd.removePod(pod.id);
+    assert.equal((await node.agreed()).length, 4);
+    await node.host.writeFile(list, text);
+    // What libcni keeps by the old name stays: it was never told that the pod is gone.
+    await node.host.run(['sh', '-c', `rm /var/lib/cni/results/*${pod.id}*`]);
+    await untilNetworkIs('flatroute');
   });
 
   test('while the agent is away longer than the plugin waits, ADD fails with error 11 and DEL is kept for the agent', async () => {

@@ -129,6 +129,12 @@ test('cni install writes plugin and conflist, and says where', async () => {
       '--conf-dir',
       join(directory, 'net.d'),
     ];
+    const bare = await run(...words, '--no-portmap');
+    assert.match(
+      bare.err,
+      /^flatroute: the plugin loopback is not in .*\/bin, from where containerd runs it for every pod/,
+    );
+    writeFileSync(join(directory, 'bin/loopback'), '');
     const { code, out, err } = await run(...words, '--no-portmap', '--mtu', '9000', '--network', 'blue');
     assert.deepEqual([code, err], [0, '']);
     assert.equal(out.split('\n').filter((line) => line.startsWith('installed ')).length, 2);
