@@ -1,6 +1,6 @@
 /** Conditions of BGP: is a session up, are its routes used, is the peer told what it should be. */
 import type { PeerFacts, PeerIntent, RangeFacts } from '#bgp/engine.ts';
-import { isNearLimit, peerAddressText } from '#bgp/engine.ts';
+import { dynamicPeers, isNearLimit, peerAddressText } from '#bgp/engine.ts';
 import { neighbourKnown } from './neighbour-conditions.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Family } from '#lib/ip.ts';
@@ -14,12 +14,13 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
   const announcedFamilies = new Set(announced.map((it) => familyOf(it.prefix)));
   const observed = new Map((facts.bgp?.peers ?? []).map((peer) => [peer.name, peer]));
   const suspects = suspectsOf(compiled, observed);
-  return (compiled.intent.bgp?.peers ?? []).flatMap((peer, i): Condition[] => {
+  const conditionsOf = (
+    peer: PeerIntent,
+    origin: PeerOrigin | undefined,
+    session: PeerFacts | undefined,
+  ): Condition[] => {
     const base = { kind: 'BGPPeer', name: peer.name };
-    const session = observed.get(peer.name);
-    const found: Condition[] = [
-      { ...base, type: 'Established', ...established(peer, compiled.peers[i], session, suspects) },
-    ];
+    const found: Condition[] = [{ ...base, type: 'Established', ...established(peer, origin, session, suspects) }];
     if (peer.enabled && session?.range !== undefined)
       found.push({ ...base, type: 'ListenRange', ...listenRange(session.range) });
     if (peer.enabled && session?.neighbour !== undefined)
@@ -32,6 +33,17 @@ export function sessionConditions(compiled: Compiled, facts: Facts): Condition[]
       found.push({ ...base, type: 'RoutesAnnounced', ...routesAnnounced(session, announcedFamilies) });
     }
     return found;
+  };
+  return (compiled.intent.bgp?.peers ?? []).flatMap((peer, i) => {
+    const { listenRange: range, ...session } = peer;
+    const children = range === undefined ? [] : dynamicPeers(peer.name, facts.bgp?.peers ?? []);
+    return [
+      ...conditionsOf(peer, compiled.peers[i], observed.get(peer.name)),
+      // Whoever came from a listen range is told of by its own name, `NAME/ADDRESS`.
+      ...children.flatMap((child) =>
+        conditionsOf({ ...session, name: child.name, address: child.address }, compiled.peers[i], child),
+      ),
+    ];
   });
 }
 

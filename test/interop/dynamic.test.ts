@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
 import { Lab } from '#lab/lab.ts';
+import type { PeerView } from '#lab/node-agent.ts';
 import { FlatrouteRouter } from '#lab/routers/flatroute.ts';
 import type { RouterKind } from '#lab/routers/router.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
@@ -13,6 +14,8 @@ import {
   asn,
   cannotRun,
   description,
+  expectKernel,
+  expectTable,
   left,
   linkAddress,
   linkHosts,
@@ -95,3 +98,80 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[])
         );
       });
   });
+
+describe('two routers with BFD that come from one range (bird)', { skip: cannotRun('bird') }, () => {
+  test('keep sessions, BFD and routes over the death of the agent; one that freezes goes alone; a drain takes all', async (t) => {
+    const lab = await Lab.create('interop-range');
+    t.after(async () => await lab.dispose());
+    const twin = { ...other, asn: right.asn };
+    const [a, b, c] = await Promise.all([
+      addRouterHost(lab, 'left', left),
+      addRouterHost(lab, 'right', right),
+      addRouterHost(lab, 'other', twin),
+    ]);
+    await linkHosts(lab, 1, a, b);
+    await linkHosts(lab, 2, a, c);
+    const session = { password: 'range-key', bfd: {} };
+    const [listenRange] = prefixes('172.16.0.0/16');
+    assert.ok(listenRange !== undefined);
+    const range = peerOf(9, 2, 'rack', right.asn, { ...session, listenRange });
+    const node = new FlatrouteRouter(a, description(left, [range]), askByAdminApi);
+    const first = makeRouter('bird', b, description(right, [peerOf(1, 1, 'node', left.asn, session)]));
+    const second = makeRouter('bird', c, description(twin, [peerOf(2, 1, 'node', left.asn, session)]));
+    await node.start();
+    await Promise.all([first.start(), second.start()]);
+
+    const names = [`rack/${linkAddress(1, 2)}`, `rack/${linkAddress(2, 2)}`];
+    const children = async (what: string, fits: (peers: readonly PeerView[]) => boolean): Promise<readonly PeerView[]> =>
+      await waitFor(
+        what,
+        async () => {
+          const peers = (await node.agent.questions.peers()).filter(({ name }) => name.startsWith('rack/'));
+          return fits(peers) ? found(peers) : notYet(JSON.stringify(peers));
+        },
+        { deadline: seconds(30) },
+      );
+    const up = ({ state, bfd }: PeerView): boolean => state === 'Established' && bfd?.state === 'Up';
+    const bothUp = async (what: string): Promise<readonly PeerView[]> =>
+      await children(what, (peers) => peers.filter(up).map(({ name }) => name).join() === names.join());
+    const kernel = {
+      '10.2.0.0/24': [linkAddress(1, 2)],
+      '10.3.0.0/24': [linkAddress(2, 2)],
+    };
+    const conditions = (await bothUp('both with BFD')).map((peer) => peer.conditions.map(({ reason }) => reason));
+    for (const reasons of conditions) assert.ok(reasons.includes('RoutesAccepted'), 'each has conditions of its own');
+    await expectKernel(node, 'ipv4', kernel);
+
+    const pid = await node.agent.bfdPid();
+    await node.stop('SIGKILL');
+    await expectKernel(node, 'ipv4', kernel);
+    const nodesRoutes = { '10.1.0.0/24': [linkAddress(1, 1)], '10.2.0.0/24': ['local'] };
+    await expectTable(first, 'ipv4', nodesRoutes);
+    await node.start();
+    const back = await bothUp('both again');
+    assert.deepEqual([await node.agent.bfdPid(), ...back.map(({ bfd }) => bfd?.failures)], [pid, 0, 0]);
+    await expectTable(first, 'ipv4', nodesRoutes);
+    await expectKernel(node, 'ipv4', kernel);
+
+    await second.signal('SIGSTOP');
+    await children('the frozen one to fail', (peers) => peers.filter(up).length === 1);
+    await expectKernel(node, 'ipv4', { '10.2.0.0/24': [linkAddress(1, 2)] });
+    await second.signal('SIGCONT');
+    await bothUp('the frozen one to be back');
+
+    await node.agent.text(['drain', 'rack', '--wait', '0.3']);
+    for (const router of [first, second])
+      await waitFor(
+        `${router.host.name} to have lost its session`,
+        async () => {
+          const [row] = await router.sessions();
+          return row?.established === false ? found(undefined) : notYet(JSON.stringify(row));
+        },
+        { deadline: seconds(10) },
+      );
+    await expectTable(first, 'ipv4', { '10.2.0.0/24': ['local'] });
+    await node.agent.text(['undrain', 'rack']);
+    await bothUp('both after the drain');
+    await expectTable(first, 'ipv4', nodesRoutes);
+  });
+});
