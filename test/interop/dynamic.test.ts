@@ -122,7 +122,10 @@ describe('two routers with BFD that come from one range (bird)', { skip: cannotR
     await Promise.all([first.start(), second.start()]);
 
     const names = [`rack/${linkAddress(1, 2)}`, `rack/${linkAddress(2, 2)}`];
-    const children = async (what: string, fits: (peers: readonly PeerView[]) => boolean): Promise<readonly PeerView[]> =>
+    const children = async (
+      what: string,
+      fits: (peers: readonly PeerView[]) => boolean,
+    ): Promise<readonly PeerView[]> =>
       await waitFor(
         what,
         async () => {
@@ -133,7 +136,14 @@ describe('two routers with BFD that come from one range (bird)', { skip: cannotR
       );
     const up = ({ state, bfd }: PeerView): boolean => state === 'Established' && bfd?.state === 'Up';
     const bothUp = async (what: string): Promise<readonly PeerView[]> =>
-      await children(what, (peers) => peers.filter(up).map(({ name }) => name).join() === names.join());
+      await children(
+        what,
+        (peers) =>
+          peers
+            .filter(up)
+            .map(({ name }) => name)
+            .join() === names.join(),
+      );
     const kernel = {
       '10.2.0.0/24': [linkAddress(1, 2)],
       '10.3.0.0/24': [linkAddress(2, 2)],
