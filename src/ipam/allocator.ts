@@ -3,7 +3,7 @@
  * wishes of an ADD, and the life of an address afterwards: in use → fenced (DEL was answered, its veth still exists) →
  * free. Out: addresses, or the reason why there are none. Nothing is stored: the kernel's links are the record.
  */
-import { contains, families, type Family, familyOf, type IpAddress, type Prefix } from '#lib/ip.ts';
+import { contains, families, type Family, familyOf, type IpAddress, networkAddress, type Prefix } from '#lib/ip.ts';
 import { type Result, fail, ok } from '#lib/result.ts';
 import { Block } from './block.ts';
 import { type AddressWish as Wish, type Choosable, choosePools, type PoolFailure, whyNotPool } from './choice.ts';
@@ -41,10 +41,17 @@ interface Pool extends Choosable {
   readonly blocks: readonly Block[];
 }
 
+interface Holder {
+  readonly pool: Pool;
+  readonly block: Block;
+}
+
 export class Allocator {
   readonly #random: () => number;
   readonly #taken = new Map<IpAddress, Taken>();
   #pools: readonly Pool[] = [];
+  /** Blocks of one address: there may be hundreds. */
+  #single: ReadonlyMap<IpAddress, Holder> = new Map();
   #reserved: readonly Prefix[] = [];
   #knownNamespaces: ReadonlySet<string> = new Set();
   #releases = 0;
@@ -68,6 +75,13 @@ export class Allocator {
       namespaces: pool.namespaces,
       blocks: pool.blocks.map((cidr) => keep.get(cidr) ?? new Block(cidr, intent.reserved, this.#random())),
     }));
+    this.#single = new Map(
+      this.#pools.flatMap((pool) =>
+        pool.blocks
+          .filter((block) => block.isSingleAddress)
+          .map((block) => [networkAddress(block.cidr), { pool, block }] as const),
+      ),
+    );
     for (const [address, { state }] of this.#taken) this.adopt(address, state);
   }
 
@@ -157,12 +171,11 @@ export class Allocator {
 
   /** Whether the address is a block of its own in a pool with manual assignment. */
   isFixed(address: IpAddress): boolean {
-    const { pool, block } = this.#blockOf(address) ?? {};
-    return pool?.manual === true && block?.isSingleAddress === true;
+    return this.#single.get(address)?.pool.manual === true;
   }
 
   fixedAddresses(): IpAddress[] {
-    return this.#inUse(({ block }, address) => block?.isSingleAddress === true && this.isFixed(address));
+    return this.#inUse((_, address) => this.isFixed(address));
   }
 
   /** Addresses of pods whose block was taken from the node. Those that wait for their veth to be gone do not count. */
@@ -175,9 +188,11 @@ export class Allocator {
     return found.map(([address]) => address).sort();
   }
 
-  #blockOf(address: IpAddress): { readonly pool: Pool; readonly block: Block } | undefined {
+  #blockOf(address: IpAddress): Holder | undefined {
+    const single = this.#single.get(address);
+    if (single !== undefined) return single;
     for (const pool of this.#pools) {
-      const block = pool.blocks.find((candidate) => candidate.holds(address));
+      const block = pool.blocks.find((candidate) => !candidate.isSingleAddress && candidate.holds(address));
       if (block !== undefined) return { pool, block };
     }
     return undefined;

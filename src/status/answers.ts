@@ -216,6 +216,8 @@ export interface BlockAnswer {
   /** Waiting for the old veth to be gone. */
   readonly fenced: number;
   readonly free: number;
+  /** Announced while a pod has it, and only then. */
+  readonly fixedAddress: boolean;
   /** The blackhole that covers the block is in the kernel. */
   readonly blackhole: boolean;
   /** Established peers to which the block was written. */

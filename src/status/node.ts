@@ -1,6 +1,7 @@
 /** What is answered about the node as a whole: status, blocks, pods, drift. PURE. */
 import { type RouteRow, dynamicPeers } from '#bgp/engine.ts';
 import type { PodRow } from '#ipam/intent.ts';
+import { isSingleAddress } from '#resources/ip-pool.ts';
 import type { BlockAnswer, DriftAnswer, PodAnswer, RouteAnswerRow, StatusAnswer } from './answers.ts';
 import { healthOf, readinessOf } from './health.ts';
 import { isoTime } from './peers.ts';
@@ -65,7 +66,7 @@ function appliedGeneration({ bgp, kernel, pods }: Snapshot, thread: string): num
   return facts?.generation ?? 0;
 }
 
-export function blockAnswers({ pods, kernel, bgp }: Snapshot): readonly BlockAnswer[] {
+export function blockAnswers({ pods, pools, kernel, bgp }: Snapshot): readonly BlockAnswer[] {
   const holes = new Set(kernel?.blackholes ?? []);
   const announced = new Map((bgp?.announced ?? []).map((entry) => [entry.prefix, entry.peers]));
   return (pods?.blocks ?? []).map((block) => ({
@@ -75,6 +76,8 @@ export function blockAnswers({ pods, kernel, bgp }: Snapshot): readonly BlockAns
     used: block.used,
     fenced: block.fenced,
     free: Math.max(0, block.capacity - block.used - block.fenced),
+    fixedAddress:
+      isSingleAddress(block.cidr) && pools.find((it) => it.name === block.pool)?.assignmentMode === 'Manual',
     blackhole: holes.has(block.cidr),
     announcedTo: announced.get(block.cidr) ?? [],
   }));

@@ -22,6 +22,9 @@ export function showPods(pods: readonly PodAnswer[], now: number, options: Table
   );
 }
 
+/** A fixed address is announced with its pod. */
+const isIdle = (block: BlockAnswer): boolean => block.fixedAddress && block.used === 0;
+
 export function showBlocks(blocks: readonly BlockAnswer[], options: TableOptions): readonly string[] {
   if (blocks.length === 0)
     return ['this node has no blocks: give its Node a spec.podCIDRs, or make an IPPool and an IPBlock'];
@@ -35,7 +38,7 @@ export function showBlocks(blocks: readonly BlockAnswer[], options: TableOptions
         title: 'FREE',
         value: (b) => (b.free >= 2 ** 32 ? 'plenty' : String(b.free)),
         align: 'right',
-        colour: (b) => (b.free === 0 ? 'red' : undefined),
+        colour: (b) => (b.free === 0 && !b.fixedAddress ? 'red' : undefined),
       },
       {
         title: 'BLACKHOLE',
@@ -45,8 +48,8 @@ export function showBlocks(blocks: readonly BlockAnswer[], options: TableOptions
       },
       {
         title: 'ANNOUNCED TO',
-        value: (b) => (b.announcedTo.length === 0 ? 'nobody' : b.announcedTo.join(', ')),
-        colour: (b) => (b.announcedTo.length === 0 ? 'yellow' : undefined),
+        value: (b) => (isIdle(b) ? 'not in use' : b.announcedTo.length === 0 ? 'nobody' : b.announcedTo.join(', ')),
+        colour: (b) => (isIdle(b) || b.announcedTo.length > 0 ? undefined : 'yellow'),
         shrinkTo: 12,
       },
     ],

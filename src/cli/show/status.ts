@@ -36,7 +36,7 @@ export function showStatus(status: StatusAnswer, options: TableOptions): readonl
     'routes',
     `${bgp.prefixes.ipv4} IPv4 and ${bgp.prefixes.ipv6} IPv6 prefixes known; learned and in the kernel: ${status.learnedRoutes.ipv4} and ${status.learnedRoutes.ipv6}`,
   );
-  row('pods', `${status.pods}${status.blocks.length === 0 ? '' : ' · '}${status.blocks.map(blockWords).join(' · ')}`);
+  row('pods', [String(status.pods), ...blocksWords(status.blocks)].join(' · '));
   const repairs = Object.values(status.repairs).reduce((sum, n) => sum + n, 0);
   row(
     'kernel',
@@ -56,6 +56,19 @@ export function showStatus(status: StatusAnswer, options: TableOptions): readonl
     lines.push(...noteLines({ text: problem.message }, options, 2));
   }
   return lines;
+}
+
+/** Blocks that fit into a line or two; beyond that how many there are. */
+const LISTED_BLOCKS = 6;
+
+function blocksWords(blocks: StatusAnswer['blocks']): readonly string[] {
+  const fixed = blocks.filter((it) => it.fixedAddress);
+  const whole = blocks.filter((it) => !it.fixedAddress);
+  const used = (of: StatusAnswer['blocks']): number => of.reduce((sum, it) => sum + it.used, 0);
+  const fixedWords = fixed.length === 0 ? [] : [`${used(fixed)} of ${fixed.length} fixed addresses used`];
+  return whole.length <= LISTED_BLOCKS
+    ? [...whole.map(blockWords), ...fixedWords]
+    : [`${used(whole)} addresses of ${whole.length} blocks used (flatroute pools)`, ...fixedWords];
 }
 
 const blockWords = (block: StatusAnswer['blocks'][number]): string =>

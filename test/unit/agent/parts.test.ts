@@ -14,7 +14,7 @@ import { AppError } from '#lib/result.ts';
 import { milliseconds, systemClock } from '#lib/time.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 import { eventually } from '../../support/netns.ts';
-import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
+import { bgpFacts, peerFacts, snapshot } from '../../support/snapshot.ts';
 
 const prefix = (text: string): Prefix => text as Prefix;
 const dataplane = (changes: Partial<DataplaneIntent> = {}): DataplaneIntent => ({
@@ -42,6 +42,16 @@ describe('the gate of pods', () => {
   test('a block that was written to a session is announced', () => {
     assert.deepEqual(podsGateOf(intent, { bgp: bgpFacts([peerFacts('a')]) }), {
       anySession: true,
+      announcedBlocks: ['10.60.1.0/26'],
+    });
+  });
+  test('nobody waits for a block that is to be announced to nobody', () => {
+    const meant = {
+      ...(snapshot().bgpIntent ?? assert.fail()),
+      announcements: [{ prefix: prefix('10.60.9.0/26'), source: 'block' as const }],
+    };
+    assert.deepEqual(podsGateOf({ ...intent, bgp: meant }, {}), {
+      anySession: false,
       announcedBlocks: ['10.60.1.0/26'],
     });
   });

@@ -286,4 +286,17 @@ test('a pod is shown with its addresses, a block with what is free', () => {
   } as const;
   assert.ok(showPods([pod], now, plain)[1]?.startsWith('default/web-1  10.60.1.5  fd60:1::5  fr3a91c0de71f'));
   assert.ok(showBlocks(blockAnswers(snapshot()), plain)[1]?.includes('59'));
+  const [block = assert.fail()] = blockAnswers(snapshot());
+  const fixed = { ...block, cidr: '10.62.0.7/32', capacity: 1, free: 1, used: 0, fixedAddress: true, announcedTo: [] };
+  assert.match(showBlocks([fixed], plain)[1] ?? '', /not in use$/);
+  assert.match(showBlocks([{ ...fixed, used: 1, free: 0 }], plain)[1] ?? '', /nobody$/);
+});
+
+test('a status lists a few blocks and counts many; fixed addresses are counted', () => {
+  const status = statusAnswer(snapshot());
+  const [block = assert.fail()] = status.blocks;
+  const pods = (...blocks: (typeof status.blocks)[number][]): string | undefined =>
+    showStatus({ ...status, blocks }, plain).find((line) => line.startsWith('  pods'));
+  assert.match(pods(block, { ...block, fixedAddress: true }) ?? '', /26 2 of 62 used · 2 of 1 fixed addresses used$/);
+  assert.match(pods(...Array.from({ length: 7 }, () => block)) ?? '', / · 14 addresses of 7 blocks used/);
 });

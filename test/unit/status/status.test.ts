@@ -196,6 +196,7 @@ describe('the node', () => {
         used: 2,
         fenced: 1,
         free: 59,
+        fixedAddress: false,
         blackhole: true,
         announcedTo: ['tor-a', 'tor-b'],
       },
