@@ -345,6 +345,8 @@ export interface BgpFacts {
   /** `undefined` while nothing listens; with `listenError` saying why. */
   readonly listening: number | undefined;
   readonly listenError: string | undefined;
+  /** Octets that a listener may hold for its options, TCP MD5 keys above all; absent: unknown. */
+  readonly optionMemory?: number | undefined;
   readonly peers: readonly PeerFacts[];
   /** For each announced prefix the names of established peers to which it was written. */
   readonly announced: readonly { readonly prefix: Prefix; readonly peers: readonly string[] }[];

@@ -6,6 +6,7 @@ import type { BgpEngine } from './engine.ts';
 import { createDiscovery } from './discovery/io/discovery.ts';
 import { createListener } from './io/listener.ts';
 import { readDroppedSegments } from './io/dropped-segments.ts';
+import { readOptionMemory } from './io/option-memory.ts';
 import { configOf } from './io/session-options.ts';
 import { createSession } from './io/session-runner.ts';
 import type { SpeakerModules, SpeakerOptions } from './speaker/modules.ts';
@@ -18,6 +19,7 @@ export function createSpeaker(options: SpeakerOptions, modules: SpeakerModules):
   const { recorder } = modules;
   return new Speaker(options, {
     droppedSegments: readDroppedSegments,
+    optionMemory: readOptionMemory,
     ...modules,
     createSession: (session, world) => {
       const { name, address } = session.peer;

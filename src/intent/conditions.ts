@@ -6,7 +6,7 @@ import type { ResourceProblem } from '#resources/resource-set.ts';
 import { bfdConditions } from './bfd-conditions.ts';
 import { addressConditions, kernelConditions, podConditions } from './kernel-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
-import { listeningConditions, sessionConditions } from './session-conditions.ts';
+import { listeningConditions, passwordConditions, sessionConditions } from './session-conditions.ts';
 
 export function conditions(
   compiled: Compiled,
@@ -19,6 +19,7 @@ export function conditions(
   for (const it of sessionConditions(compiled, facts)) put(it);
   for (const it of bfdConditions(compiled, facts)) put(it);
   for (const it of listeningConditions(compiled, facts)) put(it);
+  for (const it of passwordConditions(compiled, facts)) put(it);
   for (const it of kernelConditions(compiled, facts)) put(it);
   for (const it of addressConditions(compiled, facts)) put(it);
   for (const it of podConditions(compiled, facts)) put(it);

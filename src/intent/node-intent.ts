@@ -34,6 +34,7 @@ export type ConditionType =
   | 'BFDUp'
   | 'BFDReady'
   | 'Listening'
+  | 'PasswordsFit'
   | 'PeersConfigured'
   | 'BlocksAssigned'
   | 'BlocksAnnounced'

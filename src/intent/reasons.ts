@@ -64,6 +64,7 @@ export const reasons = {
   BFDPeerAdminDown: 'the peer has switched BFD off',
   BFDProfileMissing: 'a BFDProfile that is named does not exist',
   BFDUnavailable: 'BFD cannot work here: its process, a port or a source address is missing',
+  PasswordsNearLimit: 'the kernel keeps hardly more TCP MD5 passwords than there are, or fewer',
   BFDReady: 'the process for BFD runs',
   BFDNotRealTime: 'the process for BFD has no real-time priority',
   Listening: 'sessions are accepted',

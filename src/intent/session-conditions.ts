@@ -319,3 +319,29 @@ export function listeningConditions(compiled: Compiled, facts: Facts): Condition
         },
       ];
 }
+
+/** Octets of one TCP MD5 key with what the kernel keeps beside it: 963 of them fill 131072 octets (measured, Linux 6.18). */
+const keyOctets = 136;
+/** From this share of the room on it is said; each family has a listener of its own. */
+const nearlyFull = 0.8;
+
+/** The kernel refuses a key that does not fit, and the peer has no session then: said before that. */
+export function passwordConditions({ nodeName, intent }: Compiled, { bgp }: Facts): Condition[] {
+  if (bgp?.optionMemory === undefined) return [];
+  const room = Math.floor(bgp.optionMemory / keyOctets);
+  const keyed = (intent.bgp?.peers ?? []).filter((peer) => peer.enabled && peer.password !== undefined);
+  const places = new Set(keyed.map(({ address, listenRange }) => listenRange?.prefix ?? address));
+  const keys = Math.max(...families.map((family) => [...places].filter((it) => familyOf(it) === family).length));
+  if (keys <= room * nearlyFull) return [];
+  const fits = keys <= room ? `of at most ${room}` : `and room for ${room}: the others have no session`;
+  return [
+    {
+      kind: 'Node',
+      name: nodeName,
+      type: 'PasswordsFit',
+      status: 'False',
+      reason: 'PasswordsNearLimit',
+      message: `The kernel has ${keys} TCP MD5 passwords on one listener, ${fits}. Run sysctl -w net.core.optmem_max=${2 * keys * keyOctets}, for good by a file in /etc/sysctl.d, and restart the agent.`,
+    },
+  ];
+}

@@ -36,6 +36,7 @@ const worthALook: ReadonlySet<Reason> = new Set<Reason>([
   'BFDNotUp',
   'BFDPeerAdminDown',
   'BFDNotRealTime',
+  'PasswordsNearLimit',
 ]);
 
 export function severityOf({ status, reason }: Pick<Condition, 'status' | 'reason'>): Severity {

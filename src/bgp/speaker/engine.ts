@@ -571,8 +571,15 @@ export class Speaker implements BgpEngine {
     this.#ranges.reap();
     const dropped = this.#modules.droppedSegments?.() ?? nothingDropped;
     this.#modules.outputs.facts(
-      factsOf(this.#intent, this.#generation, this.#core, this.#peers, this.#listener, dropped, (peer) =>
-        this.#ranges.facts(peer),
+      factsOf(
+        this.#intent,
+        this.#generation,
+        this.#core,
+        this.#peers,
+        this.#listener,
+        dropped,
+        this.#modules.optionMemory?.(),
+        (peer) => this.#ranges.facts(peer),
       ),
     );
   }

@@ -158,6 +158,7 @@ export function factsOf(
   peers: ReadonlyMap<string, Peer>,
   listener: Listener | undefined,
   dropped: DroppedSegments,
+  optionMemory: number | undefined,
   range: (peer: Peer) => Pick<PeerFacts, 'range' | 'lastError'> | undefined,
 ): BgpFacts {
   const all = [...peers.values()];
@@ -180,6 +181,7 @@ export function factsOf(
     generation,
     listening: listener?.listening,
     listenError: listener?.listenError,
+    optionMemory,
     peers: all.map((peer) => ({ ...peerFacts(peer, core, dropped), ...range(peer) })),
     announced,
     routes: { ipv4: table('ipv4'), ipv6: table('ipv6') },

@@ -27,6 +27,8 @@ export interface SpeakerModules {
   readonly outputs: BgpEngineOutputs;
   /** What the kernel dropped in this namespace; default: what the kernel says. */
   readonly droppedSegments?: () => DroppedSegments;
+  /** Octets that a socket may hold for its options; default: what the kernel says. */
+  readonly optionMemory?: () => number | undefined;
   /** Writes the lives of sessions down. */
   readonly recorder?: Recorder | undefined;
   /** Lets the event loop look at sockets and timers between two slices of work; default `setImmediate`. */

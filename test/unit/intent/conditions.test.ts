@@ -636,3 +636,24 @@ test('conditions come in order, one for each type of an object', () => {
   const keys = list.map((it) => `${it.kind} ${it.name} ${it.type}`);
   assert.deepEqual(keys, [...new Set(keys)].sort());
 });
+
+describe('passwords on the listener', () => {
+  const peers = ['192.0.2.1', '192.0.2.2', '192.0.2.3', '2001:db8::1'].map((address, i) =>
+    own('BGPPeer', `p${i}`, `peerIP: "${address}", asNumber: 65100, password: {secretKeyRef: {name: bgp, key: tor-a}}`),
+  );
+  const yaml = `${node}${peers.join('---\n')}---\n${secret}`;
+  const told = (optionMemory: number | undefined): Condition | undefined =>
+    found(decide(yaml, { bgp: { ...bgpFacts([]), optionMemory } }), 'Node node-1', 'PasswordsFit');
+  test('are not spoken of while there is room, or nobody knows how much', () => {
+    assert.equal(told(131_072), undefined);
+    assert.equal(told(undefined), undefined);
+  });
+  test('that hardly fit, or do not, name the sysctl and a value', () => {
+    assert.equal(told(3 * 136)?.reason, 'PasswordsNearLimit');
+    assert.match(
+      told(3 * 136)?.message ?? '',
+      /has 3 TCP MD5 passwords on one listener, of at most 3\. .*optmem_max=816/,
+    );
+    assert.match(told(2 * 136)?.message ?? '', /and room for 2: the others have no session/);
+  });
+});
