@@ -72,6 +72,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
     strays: {
       foreign: assigned.foreign,
       silent: resources.ipPools.filter((it) => it.spec.disableBGPExport).map((it) => it.spec.cidr),
+      translated: resources.ipPools.filter((it) => it.spec.natOutgoing).map((it) => it.spec.cidr),
       advertised: advertised.entries,
     },
   };

@@ -5,7 +5,7 @@
  * own address.
  */
 import type { Announcement } from '#bgp/engine.ts';
-import { comparePrefixes, hostPrefix, type Prefix } from '#lib/ip.ts';
+import { comparePrefixes, contains, hostPrefix, type Prefix } from '#lib/ip.ts';
 import type { Compiled, Facts, NodeIntent } from './node-intent.ts';
 import { strayOf } from './strays.ts';
 
@@ -30,17 +30,28 @@ export function heldBack(compiled: Gated, facts: Facts): readonly Announcement[]
   return wanted(compiled, facts).filter((it) => needsBlackhole(it) && !inPlace.has(it.prefix));
 }
 
+/** Pods without a block that are translated as they were in it. */
+function translated({ strays }: Gated, { pods }: Facts): Prefix[] {
+  const outside = pods?.outsideBlocks ?? [];
+  return outside.filter((it) => strays.translated.some((cidr) => contains(cidr, it))).map(hostPrefix);
+}
+
 /** The intent without what must wait and with what pods need; the same object when that is what it says. */
 export function gate(compiled: Gated, facts: Facts): NodeIntent {
   const { intent } = compiled;
   if (intent.bgp === undefined) return intent;
   const all = wanted(compiled, facts);
   const held = new Set(heldBack(compiled, facts).map((it) => it.prefix));
-  if (all === intent.bgp.announcements && held.size === 0) return intent;
+  const natOutgoing = translated(compiled, facts);
+  if (all === intent.bgp.announcements && held.size + natOutgoing.length === 0) return intent;
   const blocks = new Set([...intent.dataplane.blocks, ...all.filter(needsBlackhole).map((it) => it.prefix)]);
   return {
     ...intent,
     bgp: { ...intent.bgp, announcements: all.filter((it) => !held.has(it.prefix)) },
-    dataplane: { ...intent.dataplane, blocks: [...blocks].sort(comparePrefixes) },
+    dataplane: {
+      ...intent.dataplane,
+      blocks: [...blocks].sort(comparePrefixes),
+      natOutgoing: [...intent.dataplane.natOutgoing, ...natOutgoing].sort(comparePrefixes),
+    },
   };
 }

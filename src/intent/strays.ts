@@ -9,6 +9,8 @@ export interface Strays {
   readonly foreign: readonly ForeignBlock[];
   /** Pools that are not announced. */
   readonly silent: readonly Prefix[];
+  /** Pools with natOutgoing. */
+  readonly translated: readonly Prefix[];
   readonly advertised: readonly Advertised[];
 }
 

@@ -248,8 +248,15 @@ describe('addresses', { timeout: 180_000 }, () => {
     assert.match(message, /^0 of 1 addresses on node-1 are free: new pods fail\. Give the node another block/);
     assert.equal(severity, 'error');
     assert.equal((await call(one, 'STATUS', undefined)).code, 0);
-    const [row] = (await one.ask((client) => client.pools())).filter((it) => it.pool === 'shop');
-    assert.deepEqual([row?.capacity, row?.used, row?.free, row?.refused], [1, 1, 0, 1]);
+    await waitFor(
+      'the pool to be shown as full, with its refusal',
+      async () => {
+        const row = (await one.ask((client) => client.pools())).find((it) => it.pool === 'shop');
+        const seen = [row?.capacity, row?.used, row?.free, row?.refused].join(' ');
+        return seen === '1 1 0 1' ? found(undefined) : notYet(seen);
+      },
+      { deadline: seconds(10) },
+    );
     await one.del({ name: 'shop-1', path: '/run/netns/shop-1' });
     assert.deepEqual((await added(one, next, 'shop'))[0], '10.64.0.2');
     await write({ 'reservation.yaml': undefined });

@@ -589,7 +589,7 @@ describe('the gate', () => {
     resources(
       node + torA,
       own('IPPool', 'm', 'cidr: 10.62.0.0/24, assignmentMode: Manual'),
-      own('IPPool', 'quiet', 'cidr: 10.63.0.0/24, disableBGPExport: true'),
+      own('IPPool', 'quiet', 'cidr: 10.63.0.0/24, disableBGPExport: true, natOutgoing: true'),
       own('IPBlock', 'ipv4-0a3e0007-32', 'cidr: 10.62.0.7/32, node: node-1'),
       own('IPBlock', 'ipv4-0a3e0008-32', 'cidr: 10.62.0.8/32, node: node-2'),
     ),
@@ -617,6 +617,12 @@ describe('the gate', () => {
     const blackholes = ['10.60.1.0/26', '10.61.0.5/32', '10.62.0.7/32'];
     assert.deepEqual(withPods({ outsideBlocks }, own2), { announced: ['10.60.1.0/26'], blackholes });
     assert.deepEqual(withPods({ outsideBlocks }, blackholes).announced, ['10.60.1.0/26', '10.61.0.5/32']);
+  });
+
+  test('a pod without a block is translated as in its block', () => {
+    const outsideBlocks = ['10.61.0.5', '10.63.0.5'] as IpAddress[];
+    const facts = { kernel: kernel(), pods: { ...pods(), outsideBlocks } };
+    assert.deepEqual(gate(fixed, facts).dataplane.natOutgoing, ['10.63.0.5/32']);
   });
 
   test('an address that another node has now is an error that names the node', () => {
