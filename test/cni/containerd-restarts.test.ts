@@ -1,7 +1,7 @@
 // containerd and the agent go and come back in every order while pods run: no pod loses a packet, none is lost or leaked.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { CNI_BINARIES, CNI_CONFIGURATION, cannotRunContainerd } from '#lab/runtime/containerd.ts';
 import type { Sandbox } from '#lab/runtime/sandbox.ts';
@@ -124,6 +124,44 @@ describe('restarts of containerd and the agent', {
     const late = await node.containerd.runPod({ name: 'late' });
     await node.answersAtOnce(late);
     await node.containerd.removePod(late.id);
+    assert.deepEqual(await node.disagreements(), []);
+  });
+
+  const names = Array.from({ length: 8 }, (_, i) => `burst-${i}`);
+  /** Some of the calls have been begun; none of the eight pods is up yet, or few are. */
+  const untilCalled = async (): Promise<void> =>
+    await waitFor(
+      'the plugin to be called',
+      async () => {
+        const called = await node.callsSoFar();
+        return called >= 3 ? found(undefined) : notYet(`${called} calls`);
+      },
+      { deadline: seconds(20), every: milliseconds(2) },
+    );
+
+  test('an agent that is killed while eight pods start: all come up when it is back, or at the second try', async () => {
+    await node.calls();
+    const asked = names.map(async (name) => await asKubelet(node, name));
+    await untilCalled();
+    await stop('agent', 'SIGKILL');
+    await start('agent');
+    const started = await Promise.all(asked);
+    assert.equal((await node.agreed()).length, 20);
+    for (const pod of started) await node.containerd.removePod(pod.id);
+    assert.equal((await node.agreed()).length, 4);
+    assert.deepEqual(await node.disagreements(), []);
+  });
+
+  test('containerd that is killed while eight pods start: what it remembers is removed, and that was all', async () => {
+    await node.calls();
+    const asked = Promise.allSettled(names.map(async (name) => await node.containerd.runPod({ name })));
+    await untilCalled();
+    await stop('containerd', 'SIGKILL');
+    await asked;
+    await start('containerd');
+    for (const { id, name } of await node.containerd.cri.listPodSandbox())
+      if (names.includes(name)) await node.containerd.removePod(id);
+    assert.equal((await node.agreed()).length, 4);
     assert.deepEqual(await node.disagreements(), []);
   });
 

@@ -4,6 +4,7 @@
  * those who ask.
  */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { askByAdminApi } from '#cli/demo/ask.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
@@ -171,6 +172,12 @@ export class RuntimeNode implements AsyncDisposable {
         const configuration = JSON.parse(input) as PluginCall['configuration'];
         return { verb, containerId, networkNamespace, arguments: args, configuration };
       });
+  }
+
+  /** How many there are that `calls` would answer. */
+  async callsSoFar(): Promise<number> {
+    const text = await readFile(this.host.path(CALLS), 'utf8').catch(() => '');
+    return text.split('\n').length - 1;
   }
 
   /** kubelet makes the node Ready or not of this. */
