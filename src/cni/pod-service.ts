@@ -87,6 +87,7 @@ export class PodService implements PodServicePort {
     await this.#pods.putRules();
     this.#state = 'running';
     this.#pods.start();
+    void this.#followMtu();
     // Whoever speaks BGP must know which fixed addresses are in use before it says its first word.
     this.#sendFacts();
     await this.#spool.start();
@@ -112,6 +113,7 @@ export class PodService implements PodServicePort {
 
   apply(intent: PodsIntent, generation: number): void {
     this.#pods.apply(intent, generation, this.#state === 'running');
+    void this.#followMtu();
   }
 
   gate(gate: PodsGate): void {
@@ -135,6 +137,16 @@ export class PodService implements PodServicePort {
     if (change.kind === 'linksGone') this.#pods.linksGone(change.indexes);
     else if (change.kind === 'rulesChanged') void this.#putRules(change.by);
     else this.#lookAgainSoon();
+  }
+
+  /** Uplinks may have changed while no agent was there. */
+  async #followMtu(): Promise<void> {
+    try {
+      if (this.#state === 'running') await this.#pods.followMtu();
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      this.#pods.event('error', 'pods_look_failed', error.message, { code: error.code });
+    }
   }
 
   async #putRules(changedBy: string): Promise<void> {

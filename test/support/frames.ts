@@ -104,3 +104,7 @@ export const redirect6 = (ends: Ends, target: string, destination: string): stri
     Buffer.concat([Buffer.from([137, 0, 0, 0, 0, 0, 0, 0]), ip(target), ip(destination)]),
     2,
   );
+
+/** RFC 3810 §5.2, without a record. */
+export const groupReport = (ends: Ends): string =>
+  packet(ends, PROTOCOL.icmpv6, Buffer.from([143, 0, 0, 0, 0, 0, 0, 0]), 2);

@@ -141,9 +141,12 @@ export class PodLab implements AsyncDisposable {
     const way = (family: Family, subnet: number, end: 1 | 2): string =>
       `nexthop via ${family === 'ipv4' ? `10.${subnet}.0.${end}` : `fd0${subnet}::${end}`}`;
     const everything = { ipv4: '0.0.0.0/0', ipv6: '::/0' } as const;
-    await one.ip(
-      families.map((f) => `route add ${everything[f]} metric 100 src ${a[f]} ${way(f, 1, 1)} ${way(f, 2, 1)}`),
-    );
+    // The first one while it is there, so that a test knows which one to take away.
+    for (const [subnet, metric] of [
+      [1, 100],
+      [2, 200],
+    ] as const)
+      await one.ip(families.map((f) => `route add ${everything[f]} metric ${metric} src ${a[f]} ${way(f, subnet, 1)}`));
     await two.ip(families.map((f) => `route add ${everything[f]} metric 100 src ${b[f]} ${way(f, 4, 1)}`));
     await this.vm.ip(families.map((f) => `route add ${everything[f]} ${way(f, 9, 1)}`));
     const behind = (f: Family, n: 0 | 1): string[] => {

@@ -4,6 +4,8 @@ import { after, before, describe, test } from 'node:test';
 import { Pod } from '#lab/pod.ts';
 import { routerAdvertisement } from '../../support/frames.ts';
 import { PodLab } from '../../support/pod-lab.ts';
+import { paths } from './paths.ts';
+import { settings } from './settings.ts';
 import { spoofing } from './spoofing.ts';
 import { untilSaid, type World } from './world.ts';
 
@@ -50,5 +52,7 @@ describe('a pod on its node', { timeout: 300_000 }, () => {
     await untilSaid('the second router', learned, /via fe80::78 |fe80::78/);
   });
 
+  paths(get);
   spoofing(get);
+  settings(get);
 });

@@ -5,6 +5,7 @@ import { GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from '#dataplane/kernel-names.ts
 import type { IpAddress } from '#lib/ip.ts';
 import {
   arp,
+  groupReport,
   type Ends,
   neighbourMessage,
   redirect,
@@ -93,6 +94,7 @@ function forgeries(
         [`a neighbour solicitation from ${from} to ${to}`, neighbourMessage(ends(from, to), 135, node.ipv6)] as const,
       ]),
     ),
+    ['a group report of nobody', groupReport(toAll('::', 'ff02::16'))],
     ['duplicate address detection', neighbourMessage(toAll('::', 'ff02::1'), 135, b6)],
   ];
 }
@@ -288,8 +290,11 @@ export function spoofing(get: GetWorld): void {
     const { lab } = get();
     const [host] = lab.nodes;
     // Chains come in the order in which they were made.
-    const rules = async (): Promise<string> =>
-      (await host.run(['nft', 'list', 'ruleset'])).split('\n').sort().join('\n').trim();
+    const rules = async (): Promise<string> => {
+      const tables = ['inet', 'arp'].map((family) => host.exec(['nft', 'list', 'table', family, 'flatroute']));
+      const lines = (await Promise.all(tables)).flatMap(({ stdout }) => stdout.split('\n'));
+      return lines.sort().join('\n').trim();
+    };
     const whole = await rules();
     for (const [what, argv] of losses) {
       const before = (await lab.drift(0)).repairs;
