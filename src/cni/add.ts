@@ -12,7 +12,7 @@ import { PodLinks } from '#dataplane/pod/io/pod-links.ts';
 import { podMtu } from '#dataplane/pod/mtu.ts';
 import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
-import type { Pair, Wiring } from '#dataplane/pod/wiring.ts';
+import { gatewayOf, type Pair, type Wiring } from '#dataplane/pod/wiring.ts';
 import type { AddOptions } from './config.ts';
 import { addressFailure, kernelFailure, namespaceFailure } from './failures.ts';
 import { type Pods, rowData } from './pods.ts';
@@ -91,7 +91,8 @@ async function settleEarlier(
     const host = pods.links.link(earlier.hostIndex);
     const side = host === undefined ? undefined : pods.links.observePod(namespaceFd, request.key.interfaceName);
     const { addresses } = earlier.attachment;
-    if (host !== undefined && side?.link?.link === earlier.hostIndex && side.link.kind === 'veth')
+    if (host !== undefined && side?.link?.link === earlier.hostIndex && side.link.kind === 'veth') {
+      keepGateway(pods, earlier, side.link.index, namespaceFd);
       return ok({
         record: earlier,
         mtu: host.mtu,
@@ -99,6 +100,7 @@ async function settleEarlier(
         routes: destinations(request.options, request.key.interfaceName, addresses),
         repeated: true,
       });
+    }
   }
   const detached = pods.detach(earlier, true);
   if (!detached.ok) return { ok: false, error: kernelFailure(detached.error) };
@@ -108,6 +110,13 @@ async function settleEarlier(
       return tryAgain('the earlier interface of this attachment is still being deleted; try again', name);
   }
   return ok(undefined);
+}
+
+/** A MAC that a runtime asks for is set once more by the tuning plugin behind us. */
+function keepGateway(pods: Pods, record: PodRecord, podIndex: number, namespaceFd: number): void {
+  if (record.attachment.mac === undefined) return;
+  const gateways = [...new Set(record.attachment.addresses.map(gatewayOf))];
+  pods.links.gateways.keep(PodLinks.openPod(namespaceFd), podIndex, gateways, () => record.state === 'live');
 }
 
 async function build(pods: Pods, request: AddRequest, namespaceFd: number): Promise<CniResult<Added>> {
@@ -146,7 +155,6 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
       addresses: addresses.value,
       routes: destinations(options, key.interfaceName, addresses.value),
       further: key.interfaceName !== FIRST_INTERFACE,
-      answersForGateway: options.mac !== undefined,
     };
     const made = await createPair(pods, request, wiring, namespaceFd);
     if (!made.ok) return made;
@@ -168,6 +176,7 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
     if (!joined.ok) return joined;
     record.state = 'live';
     undo.commit();
+    keepGateway(pods, record, made.value.podIndex, namespaceFd);
     pods.changed();
     pods.event('info', 'pod_attached', `${wiring.hostInterface} has ${addresses.value.join(', ')}`, rowData(record));
     return ok({ record, mtu: wiring.mtu, addresses: addresses.value, routes: wiring.routes, repeated: false });

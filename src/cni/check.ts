@@ -50,7 +50,6 @@ export function checkPod(pods: Pods, request: CheckRequest): CniResult<undefined
         previous.value.routes.includes(destination),
       ),
       further: key.interfaceName !== FIRST_INTERFACE,
-      answersForGateway: record.attachment.mac !== undefined,
     };
     const problems = [...hostSideProblems(pods, record), ...podSideProblems(wiring, record.hostIndex, side)];
     for (const address of previous.value.addresses)

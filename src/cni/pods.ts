@@ -349,7 +349,7 @@ export class Pods {
         ...wrongNeighbours.map(() => 'podNeighbour' as const),
       ];
       const missing = { down, routes: wrongRoutes, neighbours: wrongNeighbours };
-      this.#report(record, what, this.links.repair(record.hostIndex, missing, record, this.#node));
+      this.#report(record, what, this.links.repair(record.hostIndex, missing, record.mac, this.#node));
     }
   }
 

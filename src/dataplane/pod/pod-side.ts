@@ -48,9 +48,7 @@ export function podSideProblems(wiring: Omit<Wiring, 'mtu'>, hostIndex: number, 
   }
   for (const address of wiring.addresses) {
     const gateway = gatewayOf(address);
-    const entry = side.neighbours.find((one) => one.address === gateway && one.hardwareAddress !== '');
-    // Where the gateway is answered for, an entry may come and go.
-    if (entry === undefined ? !wiring.answersForGateway : entry.hardwareAddress !== HOST_MAC)
+    if (!side.neighbours.some((one) => one.address === gateway && one.hardwareAddress === HOST_MAC))
       problems.push(`the neighbour entry of ${gateway} is missing or another`);
     if (!wiring.further) continue;
     const rule = sourceRule(address, link.index);

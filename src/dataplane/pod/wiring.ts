@@ -5,7 +5,7 @@
  */
 import { addressBits, type Family, familyOf, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import type { MessageBatch } from '#netlink/wire/batch.ts';
-import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F, RT_SCOPE, RT_TABLE, RTN } from '#netlink/wire/constants.ts';
+import { IFA_F, IN6_ADDR_GEN_MODE, IPV4_DEVCONF, NLM_F, RT_TABLE, RTN } from '#netlink/wire/constants.ts';
 import { appendNewAddress } from '#netlink/wire/address.ts';
 import { appendGetLink, appendNewVeth, appendSetLink, hardwareAddressBytes } from '#netlink/wire/link.ts';
 import { appendNewNeighbour } from '#netlink/wire/neighbour.ts';
@@ -38,11 +38,6 @@ export interface Wiring {
   readonly routes: readonly Prefix[];
   /** Not the pod's first interface: its routes must not stand in the way of the first one's. */
   readonly further: boolean;
-  /**
-   * The host's end answers ARP and neighbour discovery for the gateway. Whoever sets the pod's MAC address, even to what it
-   * is (the tuning plugin does), empties its neighbour table, permanent entries included.
-   */
-  readonly answersForGateway: boolean;
 }
 
 /** What the kernel called the two ends. */
@@ -95,7 +90,7 @@ export function appendPodSide(batch: MessageBatch, wiring: Wiring, podIndex: num
   }
   for (const family of new Set(wiring.addresses.map(familyOf))) {
     const gateway = gateways[family];
-    appendNewNeighbour(batch, { interfaceIndex: podIndex, address: gateway, hardwareAddress: hostMac });
+    appendGatewayNeighbour(batch, podIndex, gateway);
     const routes = wiring.routes.filter((destination) => familyOf(destination) === family);
     if (wiring.further) appendFurtherRoutes(batch, wiring, podIndex, gateway, routes);
     else appendFirstRoutes(batch, podIndex, gateway, routes);
@@ -114,6 +109,11 @@ function appendLocalRoute(batch: MessageBatch, interfaceIndex: number, address: 
     protocol: ROUTE_PROTOCOL,
     interfaceIndex,
   });
+}
+
+/** Inside the pod: what it knows its node by. */
+export function appendGatewayNeighbour(batch: MessageBatch, podIndex: number, gateway: IpAddress): void {
+  appendNewNeighbour(batch, { interfaceIndex: podIndex, address: gateway, hardwareAddress: hostMac });
 }
 
 function appendFirstRoutes(
@@ -188,22 +188,11 @@ export function appendHostLive(
   const { hostIndex, podIndex, podNamespace } = pair;
   appendGroup(batch, hostIndex, LINK_GROUP.live);
   appendSetLink(batch, { index: hostIndex }, { up: true });
-  if (wiring.answersForGateway) appendGatewayAddresses(batch, hostIndex, wiring.addresses);
   for (const address of wiring.addresses) {
     appendHostNeighbour(batch, hostIndex, address, wiring.mac);
     appendHostRoute(batch, hostIndex, address, node);
   }
   return podNamespace === undefined ? undefined : appendGetLink(batch, { index: podIndex }, podNamespace);
-}
-
-/** Of scope host, so that nothing of the node's is ever sent from it; fe80::/64, so that the pod's own link-local address has a way back. */
-export function appendGatewayAddresses(batch: MessageBatch, hostIndex: number, addresses: readonly IpAddress[]): void {
-  for (const family of new Set(addresses.map(familyOf))) {
-    const address = gateways[family];
-    const common = { interfaceIndex: hostIndex, address };
-    if (family === 'ipv4') appendNewAddress(batch, { ...common, prefixLength: 32, scope: RT_SCOPE.HOST });
-    else appendNewAddress(batch, { ...common, prefixLength: 64, flags: IFA_F.NODAD });
-  }
 }
 
 export function appendHostNeighbour(batch: MessageBatch, hostIndex: number, address: IpAddress, mac: string): void {

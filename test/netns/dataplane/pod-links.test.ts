@@ -22,7 +22,6 @@ const wiringOf = (number: number): Wiring => ({
   addresses: [`10.60.0.${number}`, `fd60::${number.toString(16)}`] as IpAddress[],
   routes: ['0.0.0.0/0', '::/0'] as Prefix[],
   further: false,
-  answersForGateway: false,
 });
 
 interface Sockets {

@@ -18,10 +18,9 @@ import { appendDelRoute, appendDumpRoutes, decodeRoute, type Route } from '#netl
 import { appendDelSourceRule, appendDumpRules, decodeSourceRule } from '#netlink/wire/rule.ts';
 import { LINK_GROUP, ROUTE_PROTOCOL } from '../../kernel-names.ts';
 import type { PodSide } from '../pod-side.ts';
-import type { PodRecord } from '../registry.ts';
+import { KeptGateways } from './kept-gateways.ts';
 import {
   appendCreate,
-  appendGatewayAddresses,
   appendGroup,
   appendHostLive,
   appendHostNeighbour,
@@ -57,6 +56,7 @@ const refusal = (step: string, failure: RequestFailure): { readonly ok: false; r
   fail({ step, errno: failure.errno, text: describe(failure) });
 
 export class PodLinks {
+  readonly gateways = new KeptGateways();
   readonly #host: NetlinkSocket;
   readonly #batch = new MessageBatch(8192);
 
@@ -71,6 +71,7 @@ export class PodLinks {
   }
 
   close(): void {
+    this.gateways.close();
     this.#host.close();
   }
 
@@ -229,7 +230,7 @@ export class PodLinks {
   }
 
   #executed(step: string): KernelRefusal | undefined {
-    const failure = this.#host.execute(this.#batch).failures.find(({ errno }) => errno !== EEXIST);
+    const failure = this.#host.execute(this.#batch).failures[0];
     return failure === undefined ? undefined : { step, errno: failure.errno, text: describe(failure) };
   }
 
@@ -275,14 +276,11 @@ export class PodLinks {
       readonly routes: readonly IpAddress[];
       readonly neighbours: readonly IpAddress[];
     },
-    { mac, attachment }: PodRecord,
+    mac: string,
     node: NodeAddresses,
   ): KernelRefusal | undefined {
     this.#batch.clear();
     if (missing.down) appendSetLink(this.#batch, { index: hostIndex }, { up: true });
-    // What takes IPv6 addresses away, a link that goes down, takes the routes too.
-    const gateways = attachment.mac === undefined ? [] : attachment.addresses;
-    appendGatewayAddresses(this.#batch, hostIndex, gateways);
     for (const address of missing.neighbours) appendHostNeighbour(this.#batch, hostIndex, address, mac);
     for (const address of missing.routes) appendHostRoute(this.#batch, hostIndex, address, node);
     return this.#executed('repair routes and neighbours');
