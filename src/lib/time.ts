@@ -33,7 +33,8 @@ export const systemClock: Clock = {
     const longest = 2_147_000_000;
     let timer: NodeJS.Timeout;
     const arm = (): void => {
-      const wait = at - performance.now();
+      // A timer counts whole milliseconds; one that fires early is for nothing.
+      const wait = Math.ceil(at - performance.now());
       timer = setTimeout(() => (wait > longest ? arm() : callback()), Math.min(Math.max(wait, 0), longest));
     };
     arm();

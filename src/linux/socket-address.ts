@@ -54,6 +54,9 @@ export function writeNative32(out: Buffer, value: number, offset: number): void 
   else out.writeUInt32LE(value >>> 0, offset);
 }
 
+export const readNative16 = (bytes: Buffer, offset: number): number =>
+  bigEndian ? bytes.readUInt16BE(offset) : bytes.readUInt16LE(offset);
+
 export const readNative32 = (bytes: Buffer, offset: number): number =>
   bigEndian ? bytes.readUInt32BE(offset) : bytes.readUInt32LE(offset);
 

@@ -13,6 +13,7 @@ import {
   AF_UNIX,
   internetSocketAddress,
   netlinkSocketAddress,
+  readNative16,
   readNative32,
   unixSocketAddress,
   writeNative16,
@@ -143,24 +144,20 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 
-/** Waits for events on descriptors, at most `timeoutMs` (-1: without end); answers what happened, in their order. */
-export function pollDescriptors(
-  wanted: readonly { readonly fd: number; readonly events: number }[],
-  timeoutMs: number,
-): readonly number[] {
-  const bytes = Buffer.alloc(8 * wanted.length);
-  wanted.forEach(({ fd, events }, i) => {
-    writeNative32(bytes, fd, 8 * i);
-    writeNative16(bytes, events, 8 * i + 4);
-  });
-  if (libc.poll(bytes, wanted.length, timeoutMs) < 0) {
+/** struct pollfd; calls are synchronous, so one is enough for a thread. */
+const polled = Buffer.alloc(8);
+
+/** Waits for events on a descriptor, at most `timeoutMs` (-1: without end); answers what happened, 0 for nothing. */
+export function pollDescriptor(fd: number, events: number, timeoutMs: number): number {
+  writeNative32(polled, fd, 0);
+  writeNative16(polled, events, 4);
+  writeNative16(polled, 0, 6);
+  if (libc.poll(polled, 1, timeoutMs) < 0) {
     const errno = libc.lastErrno();
-    if (errno !== EINTR) throw libc.osError('poll', `${wanted.length} descriptors`, errno);
-    return wanted.map(() => 0);
+    if (errno !== EINTR) throw libc.osError('poll', `descriptor ${fd}`, errno);
+    return 0;
   }
-  return wanted.map(
-    (_, i) => new Uint16Array(Uint8Array.prototype.slice.call(bytes, 8 * i + 6, 8 * i + 8).buffer)[0] ?? 0,
-  );
+  return readNative16(polled, 6);
 }
 
 export function closeDescriptor(fd: number): void {

@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { type Clock, after, seconds } from '#lib/time.ts';
-import { POLLERR, POLLHUP, POLLIN, pollDescriptors } from '#linux/socket.ts';
+import { POLLERR, POLLHUP, POLLIN, pollDescriptor } from '#linux/socket.ts';
 import type { PendingInput } from '../session/events.ts';
 import type { SessionError } from '../session/errors.ts';
 import type { ConnectionId } from '../session/state.ts';
@@ -138,8 +138,7 @@ export class Connection {
   private polls(events: number): boolean {
     const fd = descriptorOf(this.socket);
     if (fd === undefined || !this.wasConnected) return false;
-    const [happened = 0] = pollDescriptors([{ fd, events }], 0);
-    return (happened & events) !== 0;
+    return (pollDescriptor(fd, events, 0) & events) !== 0;
   }
 
   private read(chunk: Buffer): void {

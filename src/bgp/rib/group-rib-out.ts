@@ -154,7 +154,10 @@ export class GroupRibOut {
   #concerned(prefix: number): boolean {
     const { rib } = this;
     if (rib.isLocal(prefix)) return true;
-    return this.policy.learnedToo && this.learned && rib.best(prefix) !== 0 && !this.#isOnlyForSource(prefix);
+    if (!this.policy.learnedToo || !this.learned || rib.best(prefix) === 0) return false;
+    // What nobody was told waits for the kernel's word, which comes here again.
+    if (this.policy.awaitsKernel && rib.awaitsKernel(prefix)) return false;
+    return !this.#isOnlyForSource(prefix);
   }
 
   #isOnlyForSource(prefix: number): boolean {

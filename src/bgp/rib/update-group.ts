@@ -168,6 +168,11 @@ export class UpdateGroup {
   }
 
   /** Some learned route may be announced to its peers. */
+  /** Nothing that was learned is announced before the kernel has it: who is told leads the traffic here. */
+  get awaitsKernel(): boolean {
+    return this.options.external && this.options.keep === autoKeep;
+  }
+
   get learnedToo(): boolean {
     return this.options.rules.learnedToo;
   }

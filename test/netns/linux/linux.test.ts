@@ -21,7 +21,7 @@ import {
   connectUnix,
   POLLIN,
   POLLOUT,
-  pollDescriptors,
+  pollDescriptor,
 } from '#linux/socket.ts';
 import {
   bindToDevice,
@@ -121,7 +121,7 @@ describe('src/linux', () => {
       const fd = inNamespace(ns.path, () => open(key));
       try {
         connectInternet(fd, loopback, 1179);
-        const [ready = 0] = pollDescriptors([{ fd, events: POLLOUT }], 300);
+        const ready = pollDescriptor(fd, POLLOUT, 300);
         return ready === 0 ? -1 : takeSocketError(fd);
       } finally {
         closeDescriptor(fd);
@@ -130,7 +130,7 @@ describe('src/linux', () => {
     assert.equal(attempt('secret'), 0);
     assert.equal(attempt('other'), -1, 'a wrong key is silence');
     assert.equal(attempt(undefined), -1, 'no key is silence');
-    assert.deepEqual(pollDescriptors([{ fd: listener, events: POLLIN }], 0), [POLLIN]);
+    assert.equal(pollDescriptor(listener, POLLIN, 0), POLLIN);
     setTcpMd5Key(listener, { address: loopback, key: undefined });
     assert.throws(() => setTcpMd5Key(listener, { address: loopback, key: undefined }), { code: 'OS_ENOENT' });
     closeDescriptor(listener);
