@@ -211,8 +211,9 @@ class Agent {
   async #startBgp(): Promise<void> {
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
     // back, before pods are known their fixed addresses are, and an End-of-RIB without them would make the peer forget them.
-    await Promise.all([this.#kernelApplied.promise, this.#podsKnown.promise]);
+    await this.#kernelApplied.promise;
     const { learned, routes } = await this.#supervisor.background.ask('inheritance', undefined);
+    await this.#podsKnown.promise;
     // RFC 4724 §3: F is set only after the kernel was read back, and only when this boot had a speaker before.
     const restarted = this.#restarted || this.#spoke;
     const forwardingPreserved = restarted ? preserved(this.#noted, learned) : [];

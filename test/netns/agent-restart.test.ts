@@ -146,6 +146,7 @@ describe('an agent that died', { timeout: 240_000 }, () => {
     await eventually(
       'the kernel is to be read back',
       async () => (await node.host.exec(['test', '-e', '/run/held'])).code === 0,
+      20_000,
     );
     const before = (await recorded(other)).length;
     await eventually(
