@@ -26,9 +26,12 @@ import { Conntrack } from './conntrack.ts';
 const GROUP_SIZE = 64;
 /** One look at the links serves so many groups; the last of them is deleted some 300 ms after it. */
 const GROUPS_PER_LOOK = 8;
-/** A burst of deletions is collected until it pauses this long … */
+/**
+ * A burst of deletions is collected until it pauses this long, and as long is the rest between two groups while more
+ * come: whoever deletes or adds pods meanwhile waits for the kernel's lock behind every group …
+ */
 const DEBOUNCE_MS = 30;
-/** … but nobody waits longer than this. */
+/** … but nobody waits longer than this for the first group. */
 const LONGEST_WAIT_MS = 500;
 
 export interface ReaperOptions {
@@ -55,7 +58,10 @@ export class Reaper {
   readonly #inHand = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #firstQueuedAt = 0;
+  #lastRequestAt = 0;
   #urgent = false;
+  /** Somebody waits for what is planned. */
+  #planUrgent = false;
   #stopped = false;
 
   /** Opens its sockets in the calling thread's namespace. Errors: AppError `OS_*`. */
@@ -68,7 +74,8 @@ export class Reaper {
 
   request(request: ReaperRequest): void {
     if (this.#stopped) return;
-    if (this.#queue.size === 0) this.#firstQueuedAt = performance.now();
+    this.#lastRequestAt = performance.now();
+    if (this.#queue.size === 0) this.#firstQueuedAt = this.#lastRequestAt;
     for (const link of request.links) if (!this.#inHand.has(link.index)) this.#queue.set(link.index, link);
     this.#urgent ||= request.urgent;
     // What comes while groups are under way waits for their end.
@@ -77,8 +84,15 @@ export class Reaper {
 
   /** How long to wait for more, milliseconds. */
   #collecting(): number {
-    if (this.#urgent || this.#queue.size >= this.#groupSize) return 0;
+    if (this.#urgent) return 0;
     return Math.max(0, Math.min(DEBOUNCE_MS, this.#firstQueuedAt + LONGEST_WAIT_MS - performance.now()));
+  }
+
+  /** How long others have the kernel's lock to themselves before the next group, milliseconds. */
+  #resting(): number {
+    return !this.#urgent && !this.#planUrgent && performance.now() - this.#lastRequestAt < DEBOUNCE_MS
+      ? DEBOUNCE_MS
+      : 0;
   }
 
   /** Deletes what is queued, then closes its sockets. */
@@ -101,7 +115,7 @@ export class Reaper {
   #run(): void {
     if (this.#stopped) return;
     this.#step();
-    if (this.#inHand.size > 0) this.#arm(0);
+    if (this.#inHand.size > 0) this.#arm(this.#resting());
     else if (this.#queue.size > 0) this.#arm(this.#collecting());
   }
 
@@ -109,6 +123,7 @@ export class Reaper {
     if (this.#planned.length === 0)
       this.#attempt([...this.#queue.values()].slice(0, GROUPS_PER_LOOK * this.#groupSize), (wanted) => {
         for (const link of wanted) this.#queue.delete(link.index);
+        this.#planUrgent = this.#urgent;
         if (this.#queue.size === 0) this.#urgent = false;
         this.#plan(wanted);
       });
