@@ -66,6 +66,8 @@ export function destinations(options: AddOptions, interfaceName: string, address
 export async function addPod(pods: Pods, request: AddRequest): Promise<CniResult<Added>> {
   if (!pods.hasIntent)
     return tryAgain('the agent does not know this node yet', 'no resources were read so far; try again');
+  if (pods.rulesProblem !== undefined)
+    return tryAgain('no pod may be joined without the rules against forged sources; try again', pods.rulesProblem);
   const namespace = openPeerNamespace(request.peer, request.netns);
   if (!namespace.ok) return { ok: false, error: namespaceFailure(namespace.error) };
   try {

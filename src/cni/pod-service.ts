@@ -71,6 +71,7 @@ export class PodService implements PodServicePort {
     });
     this.#spool = new Spool(options.spoolDirectory ?? SPOOL_DIRECTORY, {
       handle: (record) => verbs.handleRecord(record),
+      unusable: (reason) => this.#pods.event('error', 'spool_unusable', `the spool: ${reason}`, { reason }),
       unreadable: (name, reason) =>
         this.#pods.event('error', 'spool_unreadable', `spool record ${name}: ${reason}; it is put aside`, {
           name,
@@ -84,7 +85,8 @@ export class PodService implements PodServicePort {
   }
 
   async start(): Promise<void> {
-    await this.#pods.putRules();
+    // Without them no pod is joined, but those that are there live, and those that go are let go.
+    await this.#putRules();
     this.#state = 'running';
     this.#pods.start();
     void this.#followMtu();
@@ -149,7 +151,7 @@ export class PodService implements PodServicePort {
     }
   }
 
-  async #putRules(changedBy: string): Promise<void> {
+  async #putRules(changedBy?: string): Promise<void> {
     try {
       await this.#pods.putRules(changedBy);
     } catch (error) {
@@ -169,7 +171,7 @@ export class PodService implements PodServicePort {
     try {
       this.#pods.lookAgain();
       await this.#pods.followMtu();
-      await this.#pods.putRules();
+      await this.#putRules();
       // What could not be done at its time, or lies in a directory that was made anew behind the watch.
       if (this.#state === 'running') await this.#spool.drain();
     } catch (error) {

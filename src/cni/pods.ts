@@ -6,7 +6,8 @@
 import { contains, type IpAddress } from '#lib/ip.ts';
 import { type Result, ok } from '#lib/result.ts';
 import { bootMilliseconds } from '#linux/boot-clock.ts';
-import { type KernelRefusal, PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import type { PodLinks } from '#dataplane/pod/io/pod-links.ts';
+import { type KernelRefusal } from '#dataplane/pod/io/pod-links.ts';
 import { linkIsAdministrativelyUp } from '#dataplane/pod/pod-side.ts';
 import type { ReaperReport, ReaperRequest } from '#dataplane/pod/reaping.ts';
 import type { MtuTarget } from '#dataplane/pod/io/pod-mtu.ts';
@@ -14,14 +15,13 @@ import { podMtu, uplinkMtu } from '#dataplane/pod/mtu.ts';
 import { type ForeignLink, rebuild } from '#dataplane/pod/rebuild.ts';
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
 import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
-import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { Books } from '#dataplane/pod/audit.ts';
 import { type AddressFailure, Allocator } from '#ipam/allocator.ts';
 import type { PodFacts, PodRow, PodsGate, PodsIntent, Refusals } from '#ipam/intent.ts';
 import { PodMtu } from './pod-mtu.ts';
 import { PodRules } from './pod-rules.ts';
 import type { PodEvent } from './port.ts';
-import { type PodRepair, RepairCounts, repairText } from './repairs.ts';
+import { isStill, type PodRepair, repairLive, RepairCounts, repairText } from './repairs.ts';
 
 export interface PodsModules {
   readonly links: PodLinks;
@@ -317,40 +317,13 @@ export class Pods {
     this.#seenMtus = new Map(links.map((link) => [link.index, link.mtu]));
     this.#observeNodeAddresses();
     const records = this.registry.all();
-    const indexes = [...records.map((record) => record.hostIndex), ...this.#foreign.keys()];
-    this.linksGone(indexes.filter((index) => !byIndex.has(index)));
-    const dying = records.filter((record) => record.state === 'dying' && byIndex.has(record.hostIndex));
+    const there = records.filter((record) => isStill(record, byIndex.get(record.hostIndex)));
+    const gone = records.filter((record) => !there.includes(record)).map((record) => record.hostIndex);
+    this.linksGone([...gone, ...[...this.#foreign.keys()].filter((index) => !byIndex.has(index))]);
+    const dying = there.filter((record) => record.state === 'dying');
     if (dying.length > 0) this.#modules.reap({ kind: 'reap', urgent: false, links: dying.map(dyingLink) });
-    const live = records.filter((record) => record.state === 'live');
-    const neighbours = new Set(
-      this.links.neighbours().map((one) => `${one.interfaceIndex} ${one.address} ${one.hardwareAddress}`),
-    );
-    const routes = this.links.routesTo(live.flatMap((record) => record.attachment.addresses));
-    let at = 0;
-    for (const record of live) {
-      const { addresses } = record.attachment;
-      const link = byIndex.get(record.hostIndex);
-      const wrongRoutes = addresses.filter(
-        (address) => !PodLinks.isHostRoute(routes[at++], record.hostIndex, address, this.#node),
-      );
-      const wrongNeighbours = addresses.filter(
-        (address) => !neighbours.has(`${record.hostIndex} ${address} ${record.mac}`),
-      );
-      const down = link !== undefined && !linkIsAdministrativelyUp(link);
-      if (link !== undefined && link.group !== LINK_GROUP.live)
-        this.#report(record, ['podGroup'], this.links.regroup(record.hostIndex));
-      // A restarted agent knows nothing else, and the reaper deletes no link that carries another record.
-      if (link !== undefined && link.alias !== record.alias)
-        this.#report(record, ['podRecord'], this.links.recordAgain(record.hostIndex, record.alias));
-      if (!down && wrongRoutes.length === 0 && wrongNeighbours.length === 0) continue;
-      const what: PodRepair[] = [
-        ...(down ? (['podLink'] as const) : []),
-        ...wrongRoutes.map(() => 'podRoute' as const),
-        ...wrongNeighbours.map(() => 'podNeighbour' as const),
-      ];
-      const missing = { down, routes: wrongRoutes, neighbours: wrongNeighbours };
-      this.#report(record, what, this.links.repair(record.hostIndex, missing, record.mac, this.#node));
-    }
+    const live = there.filter((record) => record.state === 'live');
+    repairLive(this.links, live, byIndex, this.#node, (record, what, refused) => this.#report(record, what, refused));
   }
 
   /** Of an interface that no book has: what a start would do with it. Of an address that is not held: the same. */
@@ -407,6 +380,11 @@ export class Pods {
       return undefined;
     };
     this.#node = { ipv4: usable(wanted.ipv4), ipv6: usable(wanted.ipv6) };
+  }
+
+  /** Why the rules against spoofing are not in force, as a sentence: no pod may be joined to the node meanwhile. */
+  get rulesProblem(): string | undefined {
+    return this.#rules.problems[0]?.text;
   }
 
   /** The rules against spoofing are there as they were written. */

@@ -17,6 +17,8 @@ import { type CniFailure, cniCode, formatFailure } from './spec.ts';
 
 /** Calls that are answered before other work of the thread gets its turn. */
 const CALLS_PER_TURN = 8;
+/** Waiting to be told that we are busy; one beyond is closed without a word, which a plugin takes for the same. */
+const LEAST_CONNECTIONS = 1024;
 /** A plugin that was answered closes within a millisecond; one that is silent for longer than that is looked at less often. */
 const LOOK_MS = 1;
 const LOOK_AT_SILENT_MS = 20;
@@ -124,7 +126,7 @@ export class CniServer {
   /** `undefined`: there is no whole request yet. */
   #begin(fd: number, release: () => void): Promise<void> | undefined {
     const connection = new Connection(fd, release);
-    if (this.#open.size >= 4 * this.#limit) {
+    if (this.#open.size >= Math.max(LEAST_CONNECTIONS, 4 * this.#limit)) {
       connection.close();
       return undefined;
     }

@@ -88,14 +88,14 @@ export class Verbs {
   }
 
   /** A DEL that the plugin wrote down; one that is older than the attachment it names speaks of an earlier one. */
-  async handleRecord(record: SpoolRecord): Promise<boolean> {
+  async handleRecord(record: SpoolRecord): Promise<'done' | 'keep' | 'foreign'> {
     const call = readCallArguments(record.request.environment);
-    if (!call.ok || call.value.verb !== 'DEL') return true;
+    if (!call.ok || call.value.verb !== 'DEL') return 'foreign';
     const config = readNetworkConfig(record.request.stdin);
     const deleted = await this.#del(call.value, config.ok ? config.value : undefined, record.bootMilliseconds);
     if (!deleted.ok)
       this.#pods.event('error', 'cni_failed', `spooled DEL: ${deleted.error.msg}`, { details: deleted.error.details });
-    return deleted.ok;
+    return deleted.ok ? 'done' : 'keep';
   }
 
   async #run(
@@ -235,6 +235,9 @@ export class Verbs {
   #status(): CniResult<Reply> {
     if (!this.#pods.hasIntent)
       return cniFailure(cniCode.unavailable, 'the agent does not know this node yet', 'no resources were read so far');
+    const { rulesProblem } = this.#pods;
+    if (rulesProblem !== undefined)
+      return cniFailure(cniCode.unavailable, 'the rules against forged sources are not in force', rulesProblem);
     if (!this.#pods.allocator.servable)
       return cniFailure(
         cniCode.unavailable,

@@ -248,4 +248,19 @@ test('an interface of ours that no book has is taken over, one that cannot be re
   assert.deepEqual(await outcomes('apply'), ['LinkUnreadable left']);
   await node.run(['ip', 'link', 'del', 'fr0123456789ab']);
   await node.tell({ do: 'lookAgain' });
+  await eventually('it is forgotten', () => node.facts?.foreignLinks.length === 0);
+});
+
+test('an interface that has the index of one that went unseen is left as it is', async () => {
+  const added = await call(node, 'ADD', await pod());
+  const host = hostOf(added);
+  const index = (await node.run(['sh', '-c', `ip -o link show ${host} | cut -d: -f1`])).trim();
+  await node.run(['ip', 'link', 'del', host]);
+  await node.run(['ip', 'link', 'add', 'theirs', 'index', index, 'type', 'veth', 'peer', 'name', 'other']);
+  await node.run(['ip', 'link', 'set', 'theirs', 'alias', 'mine']);
+  assert.deepEqual(await codes(), ['LinkMissing']);
+  await node.tell({ do: 'lookAgain' });
+  await eventually('the pod is forgotten', async () => (await node.rows()).length === 0);
+  assert.match(await node.run(['ip', 'link', 'show', 'theirs']), /group default[^]*alias mine/);
+  await node.run(['ip', 'link', 'del', 'theirs']);
 });

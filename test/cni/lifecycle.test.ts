@@ -267,20 +267,6 @@ describe('the spool', () => {
     );
     await call(node, 'DEL', one);
   });
-
-  test('a record that cannot be read is put aside and told, and the others are done', async () => {
-    await node.startAgent();
-    await call(node, 'ADD', await pod());
-    await node.killAgent();
-    await node.run(['sh', '-c', 'echo garbage > /run/flatroute/spool/00000000000000000001-1']);
-    await call(node, 'DEL', undefined);
-    node.events.length = 0;
-    await node.startAgent();
-    await eventually('the other record was done', async () => (await node.rows()).length === 0);
-    assert.equal(await spooled(), 0);
-    assert.ok(node.events.some((event) => event.name === 'spool_unreadable'));
-    await node.run(['sh', '-c', 'rm /run/flatroute/spool/.unreadable-*']);
-  });
 });
 
 describe('the plugin alone', () => {

@@ -113,10 +113,17 @@ export class PodNode {
     return ['-t', this.#holderPid, '-m', '-n', '--', ...argv];
   }
 
-  async startAgent(first: PodsIntent | 'none' = intent): Promise<void> {
+  /** `path`: where the agent finds programs, instead of the test's own PATH. */
+  async startAgent(first: PodsIntent | 'none' = intent, path = process.env['PATH'] ?? ''): Promise<void> {
     const agent = spawn(
       'nsenter',
-      this.#inside([process.execPath, agentPath, ...(first === 'none' ? [] : [JSON.stringify(first)])]),
+      this.#inside([
+        'env',
+        `PATH=${path}`,
+        process.execPath,
+        agentPath,
+        ...(first === 'none' ? [] : [JSON.stringify(first)]),
+      ]),
       {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       },
@@ -177,6 +184,15 @@ export class PodNode {
   /** Pauses (SIGSTOP) or continues the agent: one that is there and does not answer. */
   signalAgent(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#agent?.kill(signal);
+  }
+
+  /** A file of the node as this process can open it, its socket for instance. */
+  path(inside: string): string {
+    return `/proc/${this.#holderPid}/root${inside}`;
+  }
+
+  get agentPid(): number {
+    return this.#agent?.pid ?? assert.fail('no agent');
   }
 
   /** Runs a plugin inside the node; `onStart` sees its process. */

@@ -60,14 +60,23 @@ const about = (
 
 /** The kernel's side against the books. */
 export function auditKernel(books: Books, survey: PodSurvey): Disagreement[] {
-  const byIndex = new Map(survey.links.map((link) => [link.index, link]));
+  const linkOf = linksOf(survey);
   return [
-    ...books.records.flatMap((record) => auditLink(record, byIndex.get(record.hostIndex))),
+    ...books.records.flatMap((record) => auditLink(record, linkOf(record))),
     ...auditWays(books, survey),
     ...auditStrangers(books, survey),
     ...auditAddresses(books),
-    ...books.records.flatMap((record) => auditPodEnd(record, byIndex.get(record.hostIndex), survey)),
+    ...books.records.flatMap((record) => auditPodEnd(record, linkOf(record), survey)),
   ];
+}
+
+/** The host's end of a pod; another link may have its index by now. */
+function linksOf(survey: PodSurvey): (record: PodRecord) => Link | undefined {
+  const byIndex = new Map(survey.links.map((link) => [link.index, link]));
+  return (record) => {
+    const link = byIndex.get(record.hostIndex);
+    return link?.name === record.hostInterface || link?.alias === record.alias ? link : undefined;
+  };
 }
 
 function auditLink(record: PodRecord, link: Link | undefined): Disagreement[] {
@@ -99,12 +108,12 @@ function auditLink(record: PodRecord, link: Link | undefined): Disagreement[] {
 function auditWays({ records, foreign, node }: Books, survey: PodSurvey): Disagreement[] {
   const found: Disagreement[] = [];
   const live = records.filter((record) => record.state === 'live');
-  const present = new Set(survey.links.map((link) => link.index));
+  const linkOf = linksOf(survey);
   const routes = new Map(survey.routes.map((route) => [`${route.interfaceIndex} ${route.prefix}`, route]));
   const neighbours = new Map(survey.neighbours.map((one) => [`${one.interfaceIndex} ${one.address}`, one]));
   const wanted = new Set<string>();
   for (const record of live) {
-    if (!present.has(record.hostIndex)) continue;
+    if (linkOf(record) === undefined) continue;
     for (const address of record.attachment.addresses) {
       const key = `${record.hostIndex} ${address}`;
       wanted.add(key);
@@ -258,11 +267,11 @@ export function auditRuntime(
 ): Disagreement[] {
   const results = new Map((runtime.results ?? []).map((one) => [resultKey(one), one]));
   const namespaces = new Map(runtime.namespaces.map((one) => [one.id, one]));
-  const links = new Map(survey.links.map((link) => [link.index, link]));
+  const linkOf = linksOf(survey);
   const found: Disagreement[] = [];
   const complete = keepsResults(books, runtime);
   for (const record of books.records) {
-    const link = links.get(record.hostIndex);
+    const link = linkOf(record);
     if (record.state !== 'live' || link?.linkNamespace === undefined) continue;
     if (record.attachment.bootMilliseconds > bornBefore) continue;
     const result = results.get(resultKey(record.attachment));
