@@ -215,6 +215,36 @@ describe('an agent that was killed', () => {
   });
 });
 
+test('a pod whose DEL was answered sends and receives nothing, though its interface is still there', async () => {
+  await node.startAgent();
+  const [gone, other] = [await pod(), await pod()];
+  const [first, second] = [await call(node, 'ADD', gone), await call(node, 'ADD', other, { containerId: 'other' })];
+  const pings = (
+    from: { exec: (argv: readonly string[]) => Promise<{ code: number }> },
+    to: typeof first,
+  ): Promise<boolean[]> =>
+    Promise.all(to.addresses.map(async (it) => (await from.exec(['ping', '-c', '1', '-W', '1', it])).code === 0));
+  assert.deepEqual(
+    [await pings(gone, second), await pings(other, first), await pings(node, first)].flat(),
+    Array(6).fill(true),
+  );
+  await node.tell({ do: 'holdReaper', held: true });
+  await call(node, 'DEL', gone);
+  const face = first.result.interfaces[0]?.name ?? '';
+  assert.match(await node.run(['ip', 'link', 'show', face]), / state UP .*group 2819 /);
+  await node.run([
+    'nft',
+    'add table inet probe; add chain inet probe seen { type filter hook prerouting priority -290; }',
+  ]);
+  await node.run(['nft', `add rule inet probe seen iifname ${face} counter`]);
+  const reached = await Promise.all([pings(gone, second), pings(other, first), pings(node, first)]);
+  assert.deepEqual(reached.flat(), Array(6).fill(false));
+  assert.match(await node.run(['nft', 'list', 'chain', 'inet', 'probe', 'seen']), /counter packets 0 bytes 0/);
+  await node.run(['nft', 'delete', 'table', 'inet', 'probe']);
+  await node.tell({ do: 'holdReaper', held: false });
+  await call(node, 'DEL', other, { containerId: 'other' });
+});
+
 describe('the spool', () => {
   test('keeps a DEL that found nobody, 0700 and 0600, and the next agent does it before it listens', async () => {
     await node.startAgent();

@@ -7,13 +7,15 @@ import type { NodeReport } from '#dataplane/io/node-checks.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { FORWARDING, type Problem, type Setting } from '#dataplane/node-plan.ts';
 import { AppError } from '#lib/result.ts';
-import { after, type Clock, type Duration, type Instant, milliseconds, seconds } from '#lib/time.ts';
+import { after, between, type Clock, type Duration, type Instant, instant, milliseconds, seconds } from '#lib/time.ts';
 import type { LogFunction } from '../log.ts';
 
 /** Interfaces come in bursts. */
 const SETTLE = milliseconds(300);
 /** Rules of others may change all the time, and looking at them can take a process. */
 const RULES_SETTLE = milliseconds(1500);
+/** … so between two looks for their sake there is this time. */
+const RULES_REST = seconds(4);
 /** For what nobody tells: accept_ra, and the configuration of systemd-networkd. */
 const AGAIN = seconds(60);
 /** A setting that somebody else undid is a problem for so long. */
@@ -39,6 +41,7 @@ export class NodeWatch {
   readonly #contested = new Map<string, Contested>();
   #repairs = 0;
   #dueAt: Instant | undefined;
+  #rulesNotBefore = instant(0);
   #cancelTimer: (() => void) | undefined;
   #running: Promise<void> | undefined;
   #checked = false;
@@ -89,7 +92,9 @@ export class NodeWatch {
   }
 
   rulesChanged(): void {
-    this.#due(RULES_SETTLE);
+    const now = this.#clock.now();
+    const settled = after(now, RULES_SETTLE);
+    this.#due(between(now, settled > this.#rulesNotBefore ? settled : this.#rulesNotBefore));
   }
 
   /** Resolves when no check runs any more. */
@@ -138,6 +143,7 @@ export class NodeWatch {
       this.#found = [{ code: 'NodeCheckFailed', text: `The node could not be checked: ${error.message}` }];
     }
     if (this.#stopped) return;
+    this.#rulesNotBefore = after(this.#clock.now(), RULES_REST);
     const problems = [...this.#found, ...this.#contestedNow()];
     if (JSON.stringify(problems) === JSON.stringify(this.#problems)) return;
     this.#problems = problems;

@@ -63,6 +63,8 @@ export class NodeChecks {
   readonly #listTable: (family: string, table: string) => Promise<string | undefined>;
   readonly #namespace: NamespaceTarget | undefined;
   readonly #root: string;
+  /** A kernel that has them keeps them, and reading thousands again and again is for nothing. */
+  #nexthopObjects = false;
 
   constructor(options: NodeChecksOptions, modules: NodeChecksModules) {
     this.#sysctl = modules.sysctl ?? openSysctlTree(options.namespace);
@@ -120,7 +122,7 @@ export class NodeChecks {
     const ipv6 = this.#number('net/ipv6/conf/all/forwarding');
     return {
       kernelRelease: release(),
-      nexthopObjects: this.#socket.dumpList(appendDumpNexthops, decodeNexthop).ok,
+      nexthopObjects: (this.#nexthopObjects ||= this.#socket.dumpList(appendDumpNexthops, decodeNexthop).ok),
       ipv4Forwarding: this.#number('net/ipv4/ip_forward') === 1,
       ipv4ForwardingOfNew: this.#number('net/ipv4/conf/default/forwarding') !== 0,
       ipv6Forwarding: ipv6 === undefined ? undefined : ipv6 === 1,
