@@ -2,11 +2,12 @@
 // runtime runs a list, and a machine outside. A witness says which address everybody is seen with.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { PluginConfiguration } from '#lab/conflist.ts';
+import type { Conflist, PluginConfiguration } from '#lab/conflist.ts';
 import { Pod, type PortMapping } from '#lab/pod.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
 import { ChainLab, node, vm, WITNESS_PORT } from '../support/chain-lab.ts';
+import { documentedList } from '../support/documented.ts';
 
 let lab: ChainLab;
 before(async () => {
@@ -17,18 +18,10 @@ after(async () => {
   await lab[Symbol.asyncDispose]();
 });
 
+/** As docs/chaining.md shows it. */
+const documented = (name: string): Conflist => documentedList('chaining', name);
 const flatroute: PluginConfiguration = { type: 'flatroute', capabilities: { mac: true } };
 const portmap: PluginConfiguration = { type: 'portmap', capabilities: { portMappings: true }, snat: true };
-const bandwidth: PluginConfiguration = { type: 'bandwidth', capabilities: { bandwidth: true } };
-const tuning: PluginConfiguration = {
-  type: 'tuning',
-  capabilities: { mac: true },
-  sysctl: { 'net.core.somaxconn': '517' },
-  promisc: true,
-  mtu: 1400,
-};
-const firewall: PluginConfiguration = { type: 'firewall', backend: 'iptables' };
-
 const families = ['ipv4', 'ipv6'] as const;
 const mac = '02:aa:bb:cc:dd:01';
 /** Bits and bits a second, as the plugin counts them. */
@@ -141,7 +134,7 @@ describe('portmap', () => {
 
 describe('bandwidth', () => {
   test('the rate is limited in both directions and families, and a pod beside has all there is', async () => {
-    const runner = lab.runner('shaped', [flatroute, bandwidth]);
+    const runner = lab.run(documented('shaped'));
     const [shaped, free] = await Promise.all([
       Pod.attach(runner, 'shaped', { bandwidth: limits }),
       Pod.attach(runner, 'free'),
@@ -188,7 +181,7 @@ describe('tuning', () => {
   const inside = async (pod: Pod): Promise<string> => await pod.run(['ip', '-d', 'link', 'show', 'dev', 'eth0']);
 
   test('sets sysctls, promiscuous mode, MTU and MAC inside the pod, which goes on talking', async () => {
-    const pod = await Pod.attach(lab.runner('tuned', [flatroute, tuning]), 'tuned', { mac });
+    const pod = await Pod.attach(lab.run(documented('tuned')), 'tuned', { mac });
     const link = await inside(pod);
     for (const what of [/\bPROMISC\b/, / mtu 1400 /, new RegExp(`link/ether ${mac} `)]) assert.match(link, what);
     assert.equal(pod.result.interfaces?.[1]?.mac, mac);
@@ -211,8 +204,8 @@ describe('tuning', () => {
   });
 
   test('a MAC that flatroute was not told of is what CHECK names', async () => {
-    const untold = { ...flatroute, capabilities: {} };
-    const pod = await Pod.attach(lab.runner('untold', [untold, tuning]), 'untold', { mac });
+    const [, ...others] = documented('tuned').plugins;
+    const pod = await Pod.attach(lab.runner('untold', [{ type: 'flatroute' }, ...others]), 'untold', { mac });
     assert.match(await inside(pod), new RegExp(`link/ether ${mac} `));
     await assert.rejects(pod.check(), new RegExp(`flatroute CHECK .*eth0 has the MAC address ${mac} instead of`));
     await pod.detach();
@@ -230,7 +223,7 @@ describe('firewall with the iptables backend', () => {
   test('a FORWARD policy of DROP lets pods behind it out, and nobody else', async () => {
     await forwardPolicy('DROP');
     const [walled, plain] = await Promise.all([
-      Pod.attach(lab.runner('walled', [flatroute, firewall]), 'walled'),
+      Pod.attach(lab.run(documented('walled')), 'walled'),
       Pod.attach(lab.runner('plain', [flatroute]), 'plain'),
     ]);
     await walled.check();
@@ -249,7 +242,7 @@ describe('firewall with the iptables backend', () => {
 });
 
 describe('all of them in one list', () => {
-  const all = [flatroute, portmap, bandwidth, tuning, firewall];
+  const all = documented('whole').plugins;
   const wishes = { portMappings: [mapping(18080, 'tcp')], bandwidth: limits, mac };
 
   for (const version of ['0.4.0', '1.0.0']) {
@@ -268,7 +261,7 @@ describe('all of them in one list', () => {
         (error: unknown) => String(error),
       );
       assert.match(told, /^$|portmap CHECK .*could not check ipv6 dnat/s);
-      const others = all.filter((plugin) => plugin !== portmap);
+      const others = all.filter((plugin) => plugin.type !== 'portmap');
       await lab.runner('whole', others, version).check(pod.attachment, pod.result);
       await lab.witness(pod);
       assert.deepEqual(await lab.ask(lab.vm, 18080, node.routed.ipv4, node.routed.ipv6), {
@@ -285,7 +278,8 @@ describe('all of them in one list', () => {
   test("when a later plugin fails, the runtime's DEL leaves nothing of the earlier ones", async () => {
     const unlimited = { type: 'bandwidth', ingressRate: 8, ingressBurst: 0 };
     // Without the firewall plugin, which removes its rules only where DEL brings the result of an ADD.
-    const runner = lab.runner('broken', [flatroute, portmap, tuning, unlimited]);
+    const earlier = all.filter(({ type }) => type !== 'firewall' && type !== 'bandwidth');
+    const runner = lab.runner('broken', [...earlier, unlimited]);
     await assert.rejects(Pod.attach(runner, 'broken', wishes), /^AppError: bandwidth ADD of /);
     await lab.nothingLeft();
   });

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { CniResult, Conflist, PluginConfiguration } from '#lab/conflist.ts';
 import { Pod } from '#lab/pod.ts';
 import { ChainLab, node, vm, WITNESS_PORT } from '../support/chain-lab.ts';
+import { documentedNetwork } from '../support/documented.ts';
 
 const families = ['ipv4', 'ipv6'] as const;
 type ByFamily = Readonly<Record<(typeof families)[number], string>>;
@@ -22,12 +23,7 @@ const list = (name: string, plugin: PluginConfiguration, cniVersion = '1.1.0'): 
   plugins: [plugin],
 });
 /** Addresses of its own pools, a way to one network outside, and no default route. */
-const second = list('second', {
-  type: 'flatroute',
-  capabilities: { ips: true, mac: true },
-  ipam: { pools: ['second-ipv4', 'second-ipv6'] },
-  routes: [{ dst: `${vm.further.ipv4}/32` }, { dst: `${vm.further.ipv6}/128` }],
-});
+const second = documentedNetwork('multus', 'second');
 const macvlan = list(
   'flat',
   {
@@ -38,6 +34,8 @@ const macvlan = list(
   },
   '1.0.0',
 );
+
+const outside: ByFamily = { ipv4: '198.51.100.0/24', ipv6: '2001:db8:100::/48' };
 
 const addressesOf = (result: CniResult): ByFamily => {
   const plain = (result.ips ?? []).map((ip) => ip.address.replace(/\/\d+$/, ''));
@@ -102,7 +100,7 @@ describe('flatroute as first and as second interface, macvlan as third', () => {
     assert.deepEqual(
       net1.routes,
       families.map((family) => ({
-        dst: `${vm.further[family]}/${family === 'ipv4' ? 32 : 128}`,
+        dst: outside[family],
         gw: gateways[family],
       })),
     );
@@ -146,8 +144,8 @@ describe('flatroute as first and as second interface, macvlan as third', () => {
     { name: 'a lost table', does: ['route', 'flush', 'table', 'TABLE'], says: /table \d+ of net1 has lost its route/ },
     {
       name: 'a lost route',
-      does: ['route', 'del', `${vm.further.ipv4}/32`],
-      says: /the route to 198\.51\.100\.50\/32/,
+      does: ['route', 'del', outside.ipv4],
+      says: /the route to 198\.51\.100\.0\/24/,
     },
   ];
   test('CHECK passes for each of them, and names what the second one has lost', async () => {

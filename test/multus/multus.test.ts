@@ -7,7 +7,8 @@ import type { Conflist, HostConflistRunner, PluginConfiguration } from '#lab/con
 import { Pod } from '#lab/pod.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
-import { BINARIES, ChainLab, LISTS, node, REFERENCE, vm, WITNESS_PORT } from '../support/chain-lab.ts';
+import { BINARIES, ChainLab, node, REFERENCE, vm, WITNESS_PORT } from '../support/chain-lab.ts';
+import { documentedList, documentedNetwork } from '../support/documented.ts';
 import type { Objects } from './kube-fake.ts';
 
 const multus = process.env['FLATROUTE_MULTUS'] ?? '';
@@ -26,15 +27,12 @@ current-context: fake
 
 const gateways = ['169.254.1.1', 'fe80::ecee:eeff:feee:eeee'];
 const families = ['ipv4', 'ipv6'] as const;
-/** What docs/multus.md shows. */
-const second = {
-  cniVersion: '1.0.0',
-  name: 'second',
-  type: 'flatroute',
-  capabilities: { ips: true, mac: true },
-  ipam: { pools: ['second-ipv4', 'second-ipv6'] },
-  routes: [{ dst: `${vm.further.ipv4}/32` }, { dst: `${vm.further.ipv6}/128` }],
-};
+/** What docs/multus.md shows, as one object. */
+const asConfiguration = ({ plugins, ...list }: Conflist): Readonly<Record<string, unknown>> => ({
+  ...list,
+  ...plugins[0],
+});
+const second = asConfiguration(documentedNetwork('multus', 'second'));
 const flat = {
   cniVersion: '1.0.0',
   name: 'flat',
@@ -99,8 +97,7 @@ describe('Multus', { skip, timeout: 240_000 }, () => {
   const folders = [dirname(multus), BINARIES, REFERENCE];
   const runner = (options: Readonly<Record<string, unknown>>, cniVersion?: string): HostConflistRunner =>
     lab.runFrom(folders, list(options, cniVersion));
-  const onFlatroute = (): HostConflistRunner =>
-    runner({ clusterNetwork: `${LISTS}/05-flatroute.conflist`, readinessindicatorfile: '/run/flatroute/cni.sock' });
+  const onFlatroute = (): HostConflistRunner => lab.runFrom(folders, documentedList('multus', 'multus-cni-network'));
 
   async function attach(
     by: HostConflistRunner,

@@ -23,7 +23,7 @@ export const WITNESS_PORT = 8080;
 const POUR_PORT = 9000;
 const pourScript = resolve('test/support/pour.ts');
 export const BINARIES = '/run/cni/bin';
-export const LISTS = '/etc/cni/net.d';
+const LISTS = '/etc/cni/net.d';
 
 /** Where the reference plugins are. */
 export const REFERENCE = referencePlugins() ?? '';
