@@ -75,7 +75,11 @@ function blocksAnnounced(compiled: Compiled, facts: Facts): Condition[] {
     return [{ ...base, status: 'False', reason: 'BlackholeMissing', message }];
   }
   const written = new Set(facts.bgp.announced.filter((it) => it.peers.length > 0).map((it) => it.prefix));
-  const missing = wanted.map((it) => it.prefix).filter((prefix) => !written.has(prefix));
+  const told = new Set(facts.bgp.announced.map((it) => it.prefix));
+  // A fixed address comes and goes with its pod: one that the speaker has not heard of yet is on its way.
+  const missing = wanted
+    .filter(({ prefix, source }) => !written.has(prefix) && (source === 'block' || told.has(prefix)))
+    .map((it) => it.prefix);
   if (missing.length > 0) {
     const advice =
       compiled.intent.bgp?.peers.length === 0

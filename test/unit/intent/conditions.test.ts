@@ -612,6 +612,20 @@ describe('the gate', () => {
     assert.deepEqual(withPods({ fixedAddresses }, ['10.60.1.0/26']).announced, ['10.60.1.0/26']);
   });
 
+  test('one that the speaker has not heard of yet is no fault, one that was written to nobody is', () => {
+    const reason = (...announced: BgpFacts['announced']): string | undefined => {
+      const block = { prefix: prefix('10.60.1.0/26'), peers: ['tor-a'] };
+      const facts = {
+        bgp: { ...bgpFacts([]), announced: [block, ...announced] },
+        kernel: kernel({ blackholes: own2.map(prefix) }),
+        pods: { ...pods(), fixedAddresses: ['10.62.0.7'] as IpAddress[] },
+      };
+      return found(conditions(fixed, facts), 'Node node-1', 'BlocksAnnounced')?.reason;
+    };
+    assert.equal(reason(), 'BlocksAnnounced');
+    assert.equal(reason({ prefix: prefix('10.62.0.7/32'), peers: [] }), 'NotAnnounced');
+  });
+
   test('a pod without a block is announced by its address, behind a blackhole', () => {
     const outsideBlocks = ['10.61.0.5', '10.63.0.5', '10.62.0.8'] as IpAddress[];
     const blackholes = ['10.60.1.0/26', '10.61.0.5/32', '10.62.0.7/32'];
