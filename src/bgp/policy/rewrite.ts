@@ -101,7 +101,8 @@ function following(
 
 /**
  * What a drained peer's routes become (RFC 8326 §4.1): its own have the lowest preference here; ours say so to it, by community
- * to another AS and by local preference within ours.
+ * to another AS and by local preference within ours. What is reflected too, though its traffic does not pass here: the next step
+ * takes it away, and whoever has no other reflector is to find another way before.
  */
 export const drained = {
   import: following('drained', (path) => ({ ...path, localPref: 0 })),

@@ -324,3 +324,36 @@ test('clients keep what was reflected to them while the reflector restarts, and 
   assert.ok(c1.received().every((row) => !row.stale));
   assert.deepEqual(Object.fromEntries(c1.kernel), before);
 });
+
+test('a client that one of two reflectors is drained of keeps its traffic, and is kept by the others', async () => {
+  const reflector = (number: number, other: string, drain?: PeerIntent['drain']): Member => ({
+    number,
+    peers: [{ to: 'c1', ...client, drain }, { to: 'c2', ...client }, { to: other }],
+  });
+  const cluster = await Cluster.of({
+    rr1: reflector(1, 'rr2'),
+    rr2: reflector(2, 'rr1'),
+    c1: { number: 11, peers: [{ to: 'rr1' }, { to: 'rr2' }] },
+    c2: { number: 12, peers: [{ to: 'rr1' }, { to: 'rr2' }] },
+  });
+  const used = (name: string, n: number): unknown => cluster.at(name).kernel.get(`10.60.${n}.0/26`);
+  const seen = (name: string, from: string, n: number): unknown =>
+    cluster
+      .at(name)
+      .received(from)
+      .filter((row) => row.prefix === `10.60.${n}.0/26`)
+      .map(({ localPref }) => localPref);
+  const written = (): number => cluster.at('c1').fib.length + cluster.at('c2').fib.length;
+  const before = written();
+  await cluster.apply({ rr1: reflector(1, 'rr2', 'deprefer') });
+  // Reflected paths too: this reflector is about to take them away, and where nobody else has them they are left in time.
+  assert.deepEqual([seen('c1', 'rr1', 12), seen('c1', 'rr2', 12)], [[0], [100]]);
+  // What the client says is heard of the other reflector, and passed on as that one says it.
+  assert.deepEqual([seen('c2', 'rr1', 11), seen('c2', 'rr2', 11)], [[100], [100]]);
+  await cluster.apply({ rr1: reflector(1, 'rr2', 'withdraw') });
+  assert.deepEqual([seen('c1', 'rr1', 12), seen('c1', 'rr2', 12)], [[], [100]]);
+  await cluster.apply({ rr1: reflector(1, 'rr2', 'down') });
+  await cluster.apply({});
+  assert.deepEqual([used('c1', 12), used('c2', 11)], [['192.0.2.12%1'], ['192.0.2.11%1']]);
+  assert.equal(written(), before, 'no route of either has changed on the way');
+});
