@@ -4,7 +4,7 @@
  */
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
-import { families, familyOf } from '#lib/ip.ts';
+import { familyOf } from '#lib/ip.ts';
 import { between, toSeconds } from '#lib/time.ts';
 import { type BgpIntent, type PeerIntent, isExternal, wantsSession } from '../engine.ts';
 import type { LinkNeighbour } from '../discovery/io/discovery.ts';
@@ -20,15 +20,15 @@ import type { SessionInterface } from '../io/tcp-socket.ts';
 import type { ImportRules } from '../policy/import.ts';
 import type { AdjRibOut } from '../rib/adj-rib-out.ts';
 import type { Adjacency } from '../rib/adjacency.ts';
-import type { AttributeScope } from '../rib/attribute-store.ts';
-import { AFI, SAFI_UNICAST, familyOfAfi } from '../wire/codes.ts';
-import type { NlriBlock, Reset, RouteRefreshMessage, UpdateMessage } from '../wire/messages.ts';
+import { AFI, SAFI_UNICAST } from '../wire/codes.ts';
+import type { Reset, UpdateMessage } from '../wire/messages.ts';
 import { encodeRouteRefresh } from '../wire/message.ts';
 import { isFinal } from '../wire/notification.ts';
 import { findCapability } from '../wire/capabilities.ts';
 import { notConnected } from './connected.ts';
 import type { Core } from './core.ts';
 import type { EngineModules } from './modules.ts';
+import { PeerInput } from './peer-input.ts';
 import { PeerNews } from './peer-news.ts';
 import { PeerOutput } from './peer-output.ts';
 import { forwarded, keptAfter, keptByDrain, staleTimeOf } from './kept-routes.ts';
@@ -93,9 +93,8 @@ export class Peer {
   readonly hold: SessionHold;
   readonly #news: PeerNews;
   readonly #limit: PrefixLimit;
-  #scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope } | undefined;
-  /** Families whose End-of-RIB is still to come in this session. */
-  readonly #awaited = new Set<Family>();
+  /** Of an established session whose routes are wanted. */
+  #input: PeerInput | undefined;
   /** The session was ended by a drain, and its routes were kept. */
   #drained = false;
   /** Of the present adjacency. */
@@ -141,7 +140,9 @@ export class Peer {
       },
       update: (message) => (present() ? this.#update(message) : undefined),
       routeRefresh: (message) => {
-        if (present()) this.#routeRefresh(message);
+        if (!present()) return;
+        this.#input?.routeRefresh(message);
+        this.#context.wake();
       },
       writable: () => {
         if (!present() || this.output === undefined) return;
@@ -275,10 +276,6 @@ export class Peer {
     this.#limit.sessionBegins();
     this.seen = true;
     this.since = this.#context.modules.wallClock();
-    this.#scopes = {
-      classic: core.attributes.scope(context, true),
-      mp: core.attributes.scope(context, false),
-    };
     if (this.adjacency === undefined) {
       this.adjacency = core.adjacencies.open({
         name: this.intent.name,
@@ -289,17 +286,14 @@ export class Peer {
         routerId: negotiated.peerIdentifier,
         rules: this.rules,
       });
-      this.#stale = this.#staleRoutesOf(this.adjacency);
     } else {
       this.adjacency.routerId = negotiated.peerIdentifier;
       this.adjacency.client = isClient(this.intent);
       this.#keepOrFlush(negotiated);
     }
     this.adjacency.addPath = context.addPath?.receive ?? [];
-    this.#awaited.clear();
-    for (const family of families)
-      if (context.families.includes(family)) this.#awaited.add(family);
-      else this.#context.heard(this, family);
+    const stale = (this.#stale ??= this.#staleRoutesOf(this.adjacency));
+    this.#input = this.#inputOf(negotiated, this.adjacency, stale);
     this.output = new PeerOutput(this, negotiated, this.adjacency, this.#context);
     this.#context.opened(this.output);
     this.#news.event('info', 'session.established', {
@@ -358,7 +352,7 @@ export class Peer {
     this.countDropsFromNow();
     this.flaps++;
     this.since = this.#context.modules.wallClock();
-    this.#awaited.clear();
+    this.#input = undefined;
     if (this.output !== undefined) {
       this.output.close();
       this.#context.closed(this.output);
@@ -368,6 +362,7 @@ export class Peer {
 
   /** Of a session or kept through its restart; in an established session this is followed by its end. */
   dropRoutes(): void {
+    this.#input = undefined;
     this.#stale?.close();
     this.#stale = undefined;
     const { adjacency } = this;
@@ -378,91 +373,23 @@ export class Peer {
   }
 
   #update(message: UpdateMessage): Reset | undefined {
-    const { adjacency, negotiated } = this;
-    const scopes = this.#scopes;
-    if (adjacency === undefined || negotiated === undefined || scopes === undefined) return undefined;
-    const { ribs } = this.#context.core;
-    for (const block of message.withdrawn) ribs[block.family].withdraw(adjacency, block);
-    if (message.treatAsWithdraw !== undefined) this.#treatAsWithdraw(adjacency, message, message.treatAsWithdraw);
-    else if (message.reachable.length > 0) {
-      const reset = this.#reach(adjacency, negotiated, scopes, message);
-      if (reset !== undefined) return reset;
-    }
-    if (message.endOfRib !== undefined) this.#endOfRib(message.endOfRib);
+    if (this.#input === undefined) return undefined;
+    const reset = this.#input.update(message);
+    if (reset !== undefined) return reset;
     this.#context.wake();
     this.#context.changed();
     return this.overLimit();
   }
 
-  #reach(
-    adjacency: Adjacency,
-    session: Negotiated,
-    scopes: { readonly classic: AttributeScope; readonly mp: AttributeScope },
-    message: UpdateMessage,
-  ): Reset | undefined {
-    const { core } = this.#context;
-    const { localAddress, interfaceIndex } = session;
-    const hopSession = { localAddress, interfaceIndex, peer: adjacency.name };
-    const hasClassicNlri = message.reachable.some(({ nextHop }) => nextHop === undefined);
-    const stored = core.attributes.intern(hasClassicNlri ? scopes.classic : scopes.mp, message.attributes);
-    try {
-      const { verdict, accepted } = stored;
-      if (verdict.kind === 'reset') return verdict.reset;
-      if (verdict.kind === 'treatAsWithdraw' || accepted === undefined) {
-        this.#treatAsWithdraw(adjacency, message, verdict.kind === 'accept' ? '' : verdict.text);
-        return undefined;
-      }
-      const loop = adjacency.rules.attributes(accepted);
-      if (loop !== undefined) this.#news.message('route.refused', { reason: loop.reason });
-      for (const { nlri, nextHop } of message.reachable) {
-        const global = nextHop?.global ?? accepted.value.nextHop;
-        if (global === undefined) {
-          // RFC 7606 §3(d): a missing well-known attribute. The codec says so first.
-          this.#withdraw(adjacency, nlri);
-          continue;
-        }
-        const id = core.nextHops.intern(nextHop ?? { global, linkLocal: undefined }, hopSession);
-        core.ribs[nlri.family].announce(adjacency, nlri, stored, id);
-        core.nextHops.release(id);
-      }
-      return undefined;
-    } finally {
-      core.attributes.settle(stored.id);
-    }
-  }
-
-  /** RFC 7606 §2. */
-  #treatAsWithdraw(adjacency: Adjacency, message: UpdateMessage, text: string): void {
-    this.#news.message('route.refused', { reason: `refused: ${text}` });
-    for (const { nlri } of message.reachable) this.#withdraw(adjacency, nlri);
-  }
-
-  #withdraw(adjacency: Adjacency, nlri: NlriBlock): void {
-    this.#context.core.ribs[nlri.family].withdraw(adjacency, nlri);
-  }
-
-  #endOfRib(family: Family): void {
-    this.#awaited.delete(family);
-    this.#stale?.flush(family);
-    this.#context.heard(this, family);
-  }
-
-  #routeRefresh(message: RouteRefreshMessage): void {
-    const family = familyOfAfi(message.afi, message.safi);
-    const { adjacency, negotiated } = this;
-    if (family === undefined || adjacency === undefined || negotiated?.context.families.includes(family) !== true)
-      return;
-    if (message.subtype === 0) {
-      this.#news.message('session.refreshRequested', { family });
-      this.output?.refresh(family);
-    } else if (negotiated.gracefulRestart !== undefined && this.#awaited.has(family)) {
-      // RFC 7313 §4: markers of a peer with graceful restart are ignored before its End-of-RIB.
-      this.#news.message('session.refreshIgnored', { family, subtype: message.subtype });
-      return;
-    } else if (message.subtype === 1) {
-      this.#stale?.refreshed(family, staleTimeOf(this.intent));
-    } else if (message.subtype === 2) this.#stale?.flush(family);
-    this.#context.wake();
+  #inputOf(negotiated: Negotiated, adjacency: Adjacency, stale: StaleRoutes): PeerInput {
+    return new PeerInput(negotiated, adjacency, {
+      core: this.#context.core,
+      news: this.#news,
+      stale,
+      intent: () => this.intent,
+      heard: (family) => this.#context.heard(this, family),
+      refreshAsked: (family) => this.output?.refresh(family),
+    });
   }
 
   /** Asks the peer for its routes and sends ours again. False: no session, or the peer has no ROUTE-REFRESH. */
