@@ -124,7 +124,7 @@ export async function runOnce(subject: Subject, load: Load): Promise<Answer> {
   const argv = [load.scenario, ...Object.entries(words).map(([name, value]) => `${name}=${value}`)];
   try {
     const answer = await generate(argv, load.limit);
-    // A profile of Node (`NODE_OPTIONS=--cpu-prof`) is written by a process that ends by itself.
+    // A profile of Node (`NODE_OPTIONS=--cpu-prof`, given to Node 26 itself) is written by a process that ends by itself.
     if (process.env['NODE_OPTIONS'] !== undefined) await router.stop('SIGTERM');
     return answer;
   } catch (error) {
