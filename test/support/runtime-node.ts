@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { connectAgent } from '#cli/client.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
@@ -12,7 +13,7 @@ import { seconds } from '#lib/time.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { bgpConfiguration, bgpPeer, node } from '#lab/manifests.ts';
-import { NodeAgent } from '#lab/node-agent.ts';
+import { ADMIN_SOCKET, NodeAgent } from '#lab/node-agent.ts';
 import { flatroute } from '#lab/program.ts';
 import type { LabRouter } from '#lab/routers/router.ts';
 import { CNI_BINARIES, Containerd, installCni } from '#lab/runtime/containerd.ts';
@@ -193,7 +194,12 @@ export class RuntimeNode implements AsyncDisposable {
   }
 
   async status(): Promise<StatusAnswer> {
-    return JSON.parse((await this.host.exec(flatroute('status', '-o', 'json'))).stdout) as StatusAnswer;
+    const client = await connectAgent(this.host.path(ADMIN_SOCKET));
+    try {
+      return await client.status();
+    } finally {
+      client.close();
+    }
   }
 
   /** Addresses that have a route to an interface of ours. */
