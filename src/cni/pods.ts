@@ -317,9 +317,13 @@ export class Pods {
     this.#seenMtus = new Map(links.map((link) => [link.index, link.mtu]));
     this.#observeNodeAddresses();
     const records = this.registry.all();
-    const there = records.filter((record) => isStill(record, byIndex.get(record.hostIndex)));
-    const gone = records.filter((record) => !there.includes(record)).map((record) => record.hostIndex);
-    this.linksGone([...gone, ...[...this.#foreign.keys()].filter((index) => !byIndex.has(index))]);
+    const { there = [], gone = [] } = Object.groupBy(records, (record) =>
+      isStill(record, byIndex.get(record.hostIndex)) ? 'there' : 'gone',
+    );
+    this.linksGone([
+      ...gone.map((record) => record.hostIndex),
+      ...[...this.#foreign.keys()].filter((index) => !byIndex.has(index)),
+    ]);
     const dying = there.filter((record) => record.state === 'dying');
     if (dying.length > 0) this.#modules.reap({ kind: 'reap', urgent: false, links: dying.map(dyingLink) });
     const live = there.filter((record) => record.state === 'live');
