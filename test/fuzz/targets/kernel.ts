@@ -7,10 +7,12 @@ import { decodeAlias } from '#dataplane/pod/alias.ts';
 import { decodeAddress } from '#netlink/wire/address.ts';
 import { decodeLink } from '#netlink/wire/link.ts';
 import { decodeNeighbour } from '#netlink/wire/neighbour.ts';
+import { decodeNetconfInterface } from '#netlink/wire/netconf.ts';
 import { decodeNexthop } from '#netlink/wire/nexthop.ts';
 import { WireReader, decodeDone, decodeError, eachMessage } from '#netlink/wire/reader.ts';
 import { decodePackedRoute, decodeRoute, emptyPackedRoute } from '#netlink/wire/route.ts';
 import { decodeSourceRule } from '#netlink/wire/rule.ts';
+import { decodeChain, decodeRuleHandle, decodeRulesetChange, decodeTable } from '#netlink/wire/ruleset.ts';
 import { bytesOfText, textOf } from '../target.ts';
 import type { Target } from '../target.ts';
 
@@ -21,9 +23,22 @@ const decoders = [
   decodeNexthop,
   decodeRoute,
   decodeSourceRule,
+  decodeNetconfInterface,
+  decodeRulesetChange,
+  decodeTable,
+  decodeChain,
+  decodeRuleHandle,
   decodeError,
   decodeDone,
 ] as const;
+
+/** What the monitors hear: a sysctl of interface 3, a new generation of rules by `nft`, and a chain with hook and policy. */
+const told = [
+  '2400000050000000000000000000000002000000080001000300000008000200' + '01000000',
+  '2c0000000f0a0000000000000000000000000007080001000000000708000200000000010800030' + '06e667400',
+  '4c000000030a0000000000000000000001000000070001007470000007000300636300000c0002000000000000000007' +
+    '14000480080001000000000208000200fffffed40800050000000000',
+];
 
 const netlink: Target = {
   name: 'netlink',
@@ -31,7 +46,7 @@ const netlink: Target = {
   seeds: () => {
     const text = readFileSync(join(import.meta.dirname, '../../vectors/netlink/answers.json'), 'utf8');
     const { messages } = JSON.parse(text) as { readonly messages: readonly { readonly hex: string }[] };
-    return messages.map(({ hex }) => Uint8Array.from(Buffer.from(hex, 'hex')));
+    return [...messages.map(({ hex }) => hex), ...told].map((hex) => Uint8Array.from(Buffer.from(hex, 'hex')));
   },
   run(input) {
     const reader = new WireReader(input);
