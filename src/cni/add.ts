@@ -176,9 +176,9 @@ async function build(pods: Pods, request: AddRequest, namespaceFd: number): Prom
     if (outside !== undefined) return { ok: false, error: kernelFailure(outside) };
     const joined = await join(pods, request, wiring, made.value, namespaceFd);
     if (!joined.ok) return joined;
+    keepGateway(pods, record, made.value.podIndex, namespaceFd);
     record.state = 'live';
     undo.commit();
-    keepGateway(pods, record, made.value.podIndex, namespaceFd);
     pods.changed();
     pods.event('info', 'pod_attached', `${wiring.hostInterface} has ${addresses.value.join(', ')}`, rowData(record));
     return ok({ record, mtu: wiring.mtu, addresses: addresses.value, routes: wiring.routes, repeated: false });
