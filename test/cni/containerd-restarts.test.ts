@@ -152,6 +152,10 @@ describe('restarts of containerd and the agent', {
     assert.deepEqual(await node.disagreements(), []);
   });
 
+  const listed = async (directory: string): Promise<readonly string[]> =>
+    (await node.host.run(['ls', directory])).split('\n').filter((name) => name !== '');
+  const tasks = '/run/containerd/io.containerd.runtime.v2.task/k8s.io';
+
   test('containerd that is killed while eight pods start: what it remembers is removed, and that was all', async () => {
     await node.calls();
     const asked = Promise.allSettled(names.map(async (name) => await node.containerd.runPod({ name })));
@@ -163,13 +167,17 @@ describe('restarts of containerd and the agent', {
       if (names.includes(name)) await node.containerd.removePod(id);
     assert.equal((await node.agreed()).length, 4);
     assert.deepEqual(await node.disagreements(), []);
-    // What it had made and not yet written down is there still: a namespace without a pod, or only its name.
+    // What it had made and not yet written down is there still: a namespace without a pod, or only its name, or a task.
     const kept = pods.map(({ networkNamespace }) => networkNamespace);
-    for (const name of (await node.host.run(['ls', '/run/netns'])).split('\n')) {
-      if (name === '' || kept.includes(name)) continue;
+    for (const name of await listed('/run/netns')) {
+      if (kept.includes(name)) continue;
       assert.equal((await node.host.exec(['ip', '-n', name, '-br', 'link', 'show', 'type', 'veth'])).stdout, '');
       await node.host.run(['sh', '-c', 'umount "$0" 2>/dev/null; rm "$0"', `/run/netns/${name}`]);
     }
+    const known = (await node.containerd.cri.listPodSandbox()).map(({ id }) => id);
+    for (const id of await listed(tasks))
+      if (!known.includes(id))
+        await node.host.run(['sh', '-c', 'umount "$0/rootfs" 2>/dev/null; rm -r "$0"', `${tasks}/${id}`]);
   });
 
   test('nothing is left when the last pod is removed', async () => {
