@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import type { Family, IpAddress } from '#lib/ip.ts';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 import { parseLine } from '#bgp/session/record.ts';
 import type { Capability } from '#bgp/wire/messages.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
@@ -249,15 +249,16 @@ export class Rack {
     );
   }
 
-  /** Waits until the agent has logged `text` since it was last set up. */
-  async nodeLogs(text: string): Promise<void> {
+  /** Waits until the agent has logged `text` since it was last set up; `provoke` is done again before each look. */
+  async nodeLogs(text: string, provoke?: () => Promise<void>): Promise<void> {
     await waitFor(
       `the node to log ${text}`,
       async () => {
+        await provoke?.();
         const log = (await this.node.agent.process.log()).slice(this.#logged);
         return log.includes(text) ? found(undefined) : notYet(log.slice(-1000));
       },
-      { deadline: seconds(15) },
+      { deadline: seconds(15), ...(provoke && { every: milliseconds(200) }) },
     );
   }
 
