@@ -4,7 +4,7 @@
  * decoded and changed attributes, or a refusal where that is not certain, and then the long way is to be taken.
  */
 import type { ByteWriter } from '#lib/bytes.ts';
-import { AS_SEQUENCE } from './as-path.ts';
+import { AS_CONFED_SEQUENCE, AS_SEQUENCE } from './as-path.ts';
 import { ATTRIBUTE, FLAG } from './attribute-row.ts';
 import { attributeRows } from './attribute-table.ts';
 
@@ -120,12 +120,15 @@ export function copyAttributes(bytes: Uint8Array, recipe: CopyRecipe, into: Byte
   return true;
 }
 
-/** RFC 4271 §5.1.2 b: into the first segment where that is a sequence with room, else into one of its own. */
+/** RFC 4271 §5.1.2 b: into the first segment where that is a sequence with room, else into one of its own. False: not copied. */
 function copyPath(bytes: Uint8Array, at: number, next: number, prepend: number | undefined, into: ByteWriter): boolean {
   if (prepend === undefined) {
     copy(bytes, at, next, into);
     return true;
   }
+  // RFC 5065 §4.1: confederation segments stay in the AS.
+  for (let segment = at + 3; segment < next; segment += 2 + 4 * (bytes[segment + 1] as number))
+    if ((bytes[segment] as number) >= AS_CONFED_SEQUENCE) return false;
   const length = next - at - 3;
   const joins = length > 0 && bytes[at + 3] === AS_SEQUENCE && (bytes[at + 4] as number) < 255;
   const grown = length + (joins ? 4 : 6);

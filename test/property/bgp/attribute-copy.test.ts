@@ -79,6 +79,19 @@ test('copied attributes are what decoding, changing and encoding would make of t
   assert.ok(copied > 100, `${copied} were copied`);
 });
 
+test('confederation segments are not copied to another AS', () => {
+  // ORIGIN, AS_PATH (64513), NEXT_HOP, LOCAL_PREF.
+  const path = [64, 1, 1, 0, 64, 2, 6, 3, 1, 0, 0, 252, 1, 64, 3, 4, 10, 0, 0, 1, 64, 5, 4, 0, 0, 0, 100];
+  const toExternal = {
+    from: false,
+    to: true,
+    nextHop: '192.0.2.1' as IpAddress,
+    onlyToCustomer: undefined,
+    reflection: undefined,
+  };
+  assert.equal(check(Uint8Array.from(path), toExternal), false);
+});
+
 test('the common case is copied: few attributes in order, from anybody to anybody', () => {
   const usual = pathAttributes.map(
     (it): PathAttributes => ({
