@@ -3,14 +3,9 @@
  * a conflist. Commands run in it like on a host.
  */
 import { createHash } from 'node:crypto';
-import type { IpAddress } from '#lib/ip.ts';
-import { familyOf, parseAddress } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
+import { parseAddress } from '#lib/ip.ts';
 import type { Attachment, CniResult, HostConflistRunner } from './conflist.ts';
-import type { Endpoint, ExecOptions, SpawnOptions } from './endpoint.ts';
-import type { Host } from './host.ts';
-import { execute, succeeded } from './process.ts';
-import type { CommandResult, LabProcess } from './process.ts';
+import { PodEndpoint } from './pod-endpoint.ts';
 
 export interface PortMapping {
   readonly hostPort: number;
@@ -19,12 +14,9 @@ export interface PortMapping {
   readonly hostIP?: string;
 }
 
-export class Pod implements Endpoint {
-  readonly name: string;
-  readonly host: Host;
+export class Pod extends PodEndpoint {
   readonly attachment: Attachment;
   readonly result: CniResult;
-  readonly addresses: readonly IpAddress[];
   /** How long the whole ADD took, from the first plugin's start to the last one's end. */
   readonly attachMilliseconds: number;
   readonly #runner: HostConflistRunner;
@@ -38,15 +30,14 @@ export class Pod implements Endpoint {
     result: CniResult,
     took: number,
   ) {
-    this.name = name;
-    this.host = runner.host;
+    const addresses = (result.ips ?? [])
+      .map((ip) => parseAddress(ip.address.split('/')[0] ?? ''))
+      .filter((address) => address !== undefined);
+    super(runner.host, name, name, addresses);
     this.#runner = runner;
     this.attachment = attachment;
     this.result = result;
     this.attachMilliseconds = took;
-    this.addresses = (result.ips ?? [])
-      .map((ip) => parseAddress(ip.address.split('/')[0] ?? ''))
-      .filter((address) => address !== undefined);
   }
 
   /**
@@ -81,26 +72,6 @@ export class Pod implements Endpoint {
       await host.run(['ip', 'netns', 'delete', name]);
       throw error;
     }
-  }
-
-  /** The address of one family. */
-  address(family: 'ipv4' | 'ipv6'): IpAddress {
-    const address = this.addresses.find((candidate) => familyOf(candidate) === family);
-    if (address === undefined) throw new AppError('OS_LAB_POD', `pod ${this.name} has no ${family} address`, {});
-    return address;
-  }
-
-  async exec(argv: readonly string[], options: ExecOptions = {}): Promise<CommandResult> {
-    this.host.expectAlive();
-    return await execute([...this.host.entryCommand(this.name), ...argv], options);
-  }
-
-  async run(argv: readonly string[], options: ExecOptions = {}): Promise<string> {
-    return succeeded(this.name, argv, await this.exec(argv, options));
-  }
-
-  async spawn(argv: readonly string[], options: SpawnOptions = {}): Promise<LabProcess> {
-    return await this.host.spawnIn(this.name, argv, { ...options, log: options.log ?? `pod-${this.name}.log` });
   }
 
   async check(): Promise<void> {

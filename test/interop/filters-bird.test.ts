@@ -234,15 +234,16 @@ describe('filters and two BIRDs', { timeout: 120_000 }, () => {
   });
 
   test('a changed filter is UPDATEs, not a new session', async () => {
+    // Two connections that were opened at once may have cost a session at the start.
+    const flaps = () => facts?.peers.map((peer) => peer.flaps);
+    const before = flaps();
     say({ apply: wanted([]), generation: 2 });
     await eventually('the route by b', () => route() === '203.0.113.2', 20_000);
     await eventually('nothing set any more', async () =>
       /BGP\.as_path: 65001\n/.test(await a.ask('show', 'route', '10.60.1.0/26', 'all')),
     );
     await eventually('the new generation', () => facts?.generation === 2);
-    assert.deepEqual(
-      facts?.peers.map((peer) => peer.flaps),
-      [0, 0],
-    );
+    assert.deepEqual(flaps(), before);
+    assert.equal(before?.length, 2);
   });
 });

@@ -183,14 +183,7 @@ export class RuntimeNode implements AsyncDisposable {
 
   /** kubelet makes the node Ready or not of this. */
   async untilNetwork(ready: boolean): Promise<void> {
-    await waitFor(
-      `the runtime's network to be ${ready ? 'ready' : 'not ready'}`,
-      async () => {
-        const { status, message } = await this.containerd.cri.condition('NetworkReady');
-        return status === ready ? found(undefined) : notYet(message);
-      },
-      { deadline: seconds(10) },
-    );
+    await this.containerd.untilNetwork(ready);
   }
 
   async status(): Promise<StatusAnswer> {

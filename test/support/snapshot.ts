@@ -2,11 +2,26 @@
 import type { ObservedBfdSession } from '#bgp/bfd/control-messages.ts';
 import { noBfd } from '#bgp/bfd/facts.ts';
 import type { BfdIntent, BgpFacts, PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import type { PodFacts } from '#ipam/intent.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 
 const ip = (text: string): IpAddress => text as IpAddress;
+
+export const podFacts = (changes: Partial<PodFacts> = {}): PodFacts => ({
+  generation: 1,
+  pods: 1,
+  blocks: [],
+  foreignLinks: [],
+  outsideBlocks: [],
+  fixedAddresses: [],
+  refusals: [],
+  repairs: {},
+  problems: [],
+  mtu: 1500,
+  ...changes,
+});
 
 export const peerIntent = (name: string, changes: Partial<PeerIntent> = {}): PeerIntent => ({
   name,
@@ -132,18 +147,11 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     repairs: { 'learned route': 2 },
     problems: [],
   },
-  pods: {
+  pods: podFacts({
     generation: 6,
     pods: 2,
     blocks: [{ pool: 'node', cidr: '10.60.1.0/26' as Prefix, capacity: 62, used: 2, fenced: 1 }],
-    foreignLinks: [],
-    outsideBlocks: [],
-    fixedAddresses: [],
-    refusals: [],
-    repairs: {},
-    problems: [],
-    mtu: 1500,
-  },
+  }),
   pools: [{ name: 'node', blocks: ['10.60.1.0/26' as Prefix], assignmentMode: 'Automatic', disabled: false }],
   growth: [{ pool: 'node', family: 'ipv4', perHour: 30 }],
   bfd: noBfd,

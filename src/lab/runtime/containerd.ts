@@ -150,6 +150,18 @@ export class Containerd {
   }
 
   /** RunPodSandbox, and its status. Throws OS_LAB_CRI. */
+  /** Until kubelet would make the node Ready, or not Ready, of the runtime's network. */
+  async untilNetwork(ready: boolean): Promise<void> {
+    await waitFor(
+      `the runtime's network to be ${ready ? 'ready' : 'not ready'}`,
+      async () => {
+        const { status, message } = await this.cri.condition('NetworkReady');
+        return status === ready ? found(undefined) : notYet(message);
+      },
+      { deadline: seconds(10) },
+    );
+  }
+
   async runPod(description: SandboxDescription): Promise<Sandbox> {
     const id = await this.cri.runPodSandbox(description);
     return new Sandbox(this.host, await this.cri.podSandboxStatus(id));

@@ -9,6 +9,7 @@ import type { Endpoint } from '#lab/endpoint.ts';
 import type { Host } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
 import { Pod } from '#lab/pod.ts';
+import { PodEndpoint } from '#lab/pod-endpoint.ts';
 import { flatroute } from '#lab/program.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
@@ -54,12 +55,7 @@ async function plainPod(
     ...addresses.map((address) => ['address', 'add', address, 'dev', 'eth0', 'nodad']),
   ])
     await host.run(['ip', '-n', name, ...words]);
-  return {
-    name,
-    exec: (argv, options) => host.exec(['ip', 'netns', 'exec', name, ...argv], options),
-    run: (argv, options) => host.run(['ip', 'netns', 'exec', name, ...argv], options),
-    spawn: (argv, options) => host.spawnIn(name, argv, { ...options, log: `pod-${name}.log` }),
-  };
+  return new PodEndpoint(host, name, name, []);
 }
 
 async function makePlain(lab: Lab): Promise<readonly Path[]> {

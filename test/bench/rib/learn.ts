@@ -17,6 +17,7 @@ import { splitUpdate } from '#bgp/wire/update.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { intent, kernelView, peerIntent } from '../../unit/bgp/speaker/network.ts';
 import { noAttributes } from '#bgp/wire/messages.ts';
+import { memory } from './memory.ts';
 
 const context: WireContext = {
   fourOctetAs: true,
@@ -66,13 +67,6 @@ function updates(family: Family, count: number, nextHop: string): Uint8Array[] {
   }
   return bodies;
 }
-
-const memory = (): number => {
-  globalThis.gc?.();
-  globalThis.gc?.();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-};
 
 class Bench {
   fibRows = 0;

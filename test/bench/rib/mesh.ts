@@ -16,6 +16,7 @@ import { splitUpdate } from '#bgp/wire/update.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { intent, kernelView, peerIntent } from '../../unit/bgp/speaker/network.ts';
 import { noAttributes } from '#bgp/wire/messages.ts';
+import { memory } from './memory.ts';
 
 const context = (peer: number): WireContext => ({
   fourOctetAs: true,
@@ -48,13 +49,6 @@ function table(peer: number, routes: number): Uint8Array[] {
   }
   return bodies;
 }
-
-const memory = (): number => {
-  globalThis.gc?.();
-  globalThis.gc?.();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-};
 
 export function runMesh(args: readonly string[]): number {
   const [peers = 200, routes = 1000] = args.map(Number);

@@ -62,17 +62,6 @@ async function timed(host: Host, name: string): Promise<void> {
   await copyFile(programPath('timed'), host.path(place));
 }
 
-async function untilReady(containerd: Containerd): Promise<void> {
-  await waitFor(
-    'the network to be ready',
-    async () => {
-      const { status, message } = await containerd.cri.condition('NetworkReady');
-      return status ? found(undefined) : notYet(message);
-    },
-    { deadline: seconds(20) },
-  );
-}
-
 async function makeContenders(lab: Lab): Promise<readonly Contender[]> {
   const agent = await startAgent(lab);
   const ours = await Containerd.prepare(agent.node);
@@ -86,7 +75,7 @@ async function makeContenders(lab: Lab): Promise<readonly Contender[]> {
   await timed(other, 'ptp');
   for (const containerd of [ours, theirs]) {
     await containerd.start();
-    await untilReady(containerd);
+    await containerd.untilNetwork(true);
   }
   return [
     { name: 'flatroute', containerd: ours, pid: agent.process.pid, hostNetwork: false },

@@ -31,14 +31,7 @@ test("a sandbox on a host, its shim and its cgroup go with the host; its default
   assert.match(await containerd.cri.version(), /^containerd /);
   assert.equal((await containerd.cri.condition('NetworkReady')).status, false);
   await installCni(host);
-  await waitFor(
-    'the network to be ready',
-    async () => {
-      const { status, message } = await containerd.cri.condition('NetworkReady');
-      return status ? found(undefined) : notYet(message);
-    },
-    { deadline: seconds(10) },
-  );
+  await containerd.untilNetwork(true);
   const pod = await containerd.runPod({ name: 'pod', hostNetwork: true });
   assert.deepEqual(await containerd.cri.listPodSandbox(), [{ id: pod.id, name: 'pod', ready: true }]);
   assert.notDeepEqual(cgroupsOf(lab.name), []);

@@ -223,38 +223,14 @@ export function spoofing(get: GetWorld): void {
       .map(({ address }) => address.replace(/\/\d+$/, ''))
       .sort((x) => (x.includes(':') ? 1 : -1));
     await host.run(['nft', 'flush', 'table', 'inet', 'probe']);
-    await host.run([
-      'nft',
-      'add',
-      'rule',
-      'inet',
-      'probe',
-      'seen',
-      'iifname',
-      `{ "${face}", "${hostEnd(a)}" }`,
-      'ip6',
-      'nexthdr',
-      'udp',
-      'counter',
-      'name',
-      'passed',
-    ]);
-    await host.run([
-      'nft',
-      'add',
-      'rule',
-      'inet',
-      'probe',
-      'seen',
-      'iifname',
-      `{ "${face}", "${hostEnd(a)}" }`,
-      'ip',
-      'protocol',
-      'udp',
-      'counter',
-      'name',
-      'passed',
-    ]);
+    const faces = `{ "${face}", "${hostEnd(a)}" }`;
+    for (const match of [
+      ['ip6', 'nexthdr', 'udp'],
+      ['ip', 'protocol', 'udp'],
+    ]) {
+      const rule = ['iifname', faces, ...match, 'counter', 'name', 'passed'];
+      await host.run(['nft', 'add', 'rule', 'inet', 'probe', 'seen', ...rule]);
+    }
     const frame = (from: string, macOf: string): string =>
       udp(
         { fromMac: macOf, toMac: HOST_MAC, from, to: from.includes(':') ? vmAddress.ipv6 : vmAddress.ipv4 },

@@ -11,7 +11,7 @@ import type { PodFacts } from '#ipam/intent.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import { nodeYaml, own, resources } from '../../support/resources.ts';
-import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
+import { bgpFacts, peerFacts, podFacts } from '../../support/snapshot.ts';
 
 const prefix = (text: string): Prefix => text as Prefix;
 const node = nodeYaml('node-1', '192.0.2.11', '10.60.1.0/26');
@@ -33,18 +33,7 @@ const kernel = (changes: Partial<KernelFacts> = {}): KernelFacts => ({
   ...changes,
 });
 
-const pods = (...blocks: PodFacts['blocks']): PodFacts => ({
-  generation: 1,
-  pods: 1,
-  blocks,
-  foreignLinks: [],
-  outsideBlocks: [],
-  fixedAddresses: [],
-  refusals: [],
-  repairs: {},
-  problems: [],
-  mtu: 1500,
-});
+const pods = (...blocks: PodFacts['blocks']): PodFacts => podFacts({ blocks });
 const block = (used: number, capacity = 62, fenced = 0, pool = 'node'): PodFacts['blocks'][number] => ({
   pool,
   cidr: prefix('10.60.1.0/26'),
