@@ -15,8 +15,6 @@ import {
   Containerd,
   installCni,
 } from '#lab/runtime/containerd.ts';
-import { found, notYet, waitFor } from '#lab/wait.ts';
-import { seconds } from '#lib/time.ts';
 import { buildBundle, spentSince, startAgent, sum, threadSeconds } from '../pods/agent.ts';
 import { buildPrograms, plugin, programPath } from '../pods/programs.ts';
 import { median, percentile } from '../pods/tables.ts';
