@@ -58,6 +58,7 @@ const debian = {
     package: 'containerd',
     why: 'a real container runtime that runs the CNI plugin',
   },
+  openssl: { test: () => onPath('openssl'), package: 'openssl', why: 'the certificates of a control plane' },
   iperf3: { test: () => onPath('iperf3'), package: 'iperf3', why: 'load between pods in the benchmark of paths' },
   bird: { test: () => onPath('bird'), package: 'bird2', why: 'a real router to talk to' },
   frr: { test: () => existsSync('/usr/lib/frr/bgpd'), package: 'frr', why: 'a real router to talk to' },
@@ -75,7 +76,8 @@ const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'co
 /**
  * What each command runs once all is installed. `debian`: what it needs of the machine; `namespaces`: it makes network
  * namespaces, so without root it goes on inside a user namespace; `plugin`: the CNI plugin must be built; `multus`: Multus too,
- * with the machine's Go, and where that cannot be the tests that need it say so.
+ * with the machine's Go, and where that cannot be the tests that need it say so; `kubernetes`: the programs of Kubernetes, found
+ * or built; `otherwise`: the arguments when none is given.
  */
 const commands = {
   demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
@@ -86,6 +88,14 @@ const commands = {
     namespaces: true,
     plugin: true,
     multus: true,
+  },
+  'test:kube': {
+    run: ['scripts/test.mjs'],
+    otherwise: ['test/kube/**/*.test.ts'],
+    debian: [...lab, 'containerd', 'openssl'],
+    namespaces: true,
+    plugin: true,
+    kubernetes: true,
   },
   check: { run: ['scripts/check.mjs'], debian: [] },
   fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },
@@ -356,7 +366,14 @@ async function main() {
     const built = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
     env.FLATROUTE_MULTUS = built.status === 0 ? built.stdout.trim() : '';
   }
+  if (command.kubernetes) {
+    const script = join(root, 'scripts', 'build-kubernetes.mjs');
+    const built = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
+    if (built.status !== 0) stop('flatroute: there are no programs of Kubernetes; the reason is above.');
+    env.FLATROUTE_KUBERNETES = built.stdout.trim();
+  }
   const [entry, ...fixed] = command.run;
+  if (command.otherwise && !args.some((word) => !word.startsWith('-'))) args.push(...command.otherwise);
   const words = [node, '--disable-warning=ExperimentalWarning', join(root, entry), ...fixed, ...args];
   if (command.namespaces && isRoot) checkNamespaces(name);
   const line = command.namespaces && !isRoot ? [...userNamespace(name), ...words] : words;

@@ -79,6 +79,21 @@ export function inNamespace<T>(target: string | number, action: () => T extends 
   }
 }
 
+/**
+ * The calling thread lives in that namespace from now on, and so does every thread and process that it starts.
+ * Errors: AppError `OS_EINVAL` when the path is no network namespace.
+ */
+export function moveToNamespace(path: string): void {
+  const fd = openNamespace(path);
+  try {
+    if (libc.setns(fd, CLONE_NEWNET) < 0) throw libc.osError('setns', path, libc.lastErrno());
+    if (home !== undefined) closeSync(home);
+    home = undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Starts the threads of libuv's pool in the process's own namespace. Call once in the main thread, before any inNamespace. */
 export async function warmThreadPool(threads: number): Promise<void> {
   await Promise.all(

@@ -1,0 +1,38 @@
+/**
+ * The tools of the tests against a real API server. The first call of `apiServer()` starts one for this test file in network
+ * namespaces of its own and moves the test process's main thread there: 127.0.0.1:6443 is that server, for this process and
+ * for those it starts from now on. It ends with the file.
+ */
+import { existsSync } from 'node:fs';
+import { after } from 'node:test';
+import { Lab } from '#lab/lab.ts';
+import { ControlPlane } from '#lab/kubernetes/control-plane.ts';
+import { kubernetesTools } from '#lab/kubernetes/tools.ts';
+import { moveToNamespace } from '#linux/namespace.ts';
+
+const CUSTOM_RESOURCES = 'deploy/crds';
+
+let lab: Lab | undefined;
+let plane: Promise<ControlPlane> | undefined;
+
+/** Ready, with our custom resource definitions established. */
+export async function apiServer(): Promise<ControlPlane> {
+  plane ??= start();
+  return await plane;
+}
+
+async function start(): Promise<ControlPlane> {
+  const tools = kubernetesTools();
+  lab = await Lab.create('api');
+  const host = await lab.addHost('api');
+  const log = (line: string): void => console.log(`# ${line}`);
+  const started = await ControlPlane.start({ host, address: '127.0.0.1', tools, log });
+  moveToNamespace(`/proc/${host.pid}/ns/net`);
+  if (existsSync(CUSTOM_RESOURCES)) {
+    await started.run(['apply', '--server-side', '-f', CUSTOM_RESOURCES]);
+    await started.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+  }
+  return started;
+}
+
+after(async () => await lab?.dispose());
