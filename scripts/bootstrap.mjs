@@ -53,6 +53,11 @@ const debian = {
     package: 'musl-tools',
     why: 'the CNI plugin is a static C program',
   },
+  certificates: {
+    test: () => existsSync('/etc/ssl/certs/ca-certificates.crt'),
+    package: 'ca-certificates',
+    why: 'the image holds them',
+  },
   containerd: {
     test: () => onPath('containerd') && onPath('runc'),
     package: 'containerd',
@@ -108,6 +113,7 @@ const commands = {
   fuzz: { run: ['test/fuzz/main.ts'], debian: [] },
   generate: { run: ['scripts/generate.ts'], debian: [] },
   build: { run: ['scripts/build.mjs'], debian: ['compiler'], plugin: true },
+  image: { run: ['scripts/image.mjs'], debian: ['compiler', 'nft', 'certificates'], plugin: true },
   'build:plugin': { run: ['scripts/build-plugin.mjs'], debian: ['compiler'] },
   flatroute: { run: ['src/main.ts'], debian: [] },
 };

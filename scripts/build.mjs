@@ -1,6 +1,6 @@
 // Builds dist/ (or the directory that is named): one bundle of the command and one file for each thread of the agent, beside what they read at run time.
 // `node dist/main.js` is then the whole program; dist/node_modules holds the one package that has a native part.
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -45,10 +45,13 @@ const result = await build({
   logLevel: 'warning',
 });
 
-const copy = (from, to) => {
+const copy = (from, to, filter) => {
   mkdirSync(dirname(join(dist, to)), { recursive: true });
-  cpSync(join(root, from), join(dist, to), { recursive: true });
+  cpSync(join(root, from), join(dist, to), { recursive: true, filter });
 };
+/** Of a package with a native part what Node loads: neither its C++ nor its pages. */
+const loaded = (path) =>
+  statSync(path).isDirectory() ? !/\/(doc|vendor|lib)$/.test(path) : /(\.c?js|\.json|\.node|LICENSE.*)$/.test(path);
 copy('proto', 'proto');
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 writeFileSync(
@@ -56,7 +59,8 @@ writeFileSync(
   `${JSON.stringify({ name: 'flatroute', version, type: 'module', private: true }, null, 2)}\n`,
 );
 for (const name of ['koffi', '@koromix']) {
-  if (existsSync(join(root, 'node_modules', name))) copy(join('node_modules', name), join('node_modules', name));
+  if (existsSync(join(root, 'node_modules', name)))
+    copy(join('node_modules', name), join('node_modules', name), loaded);
 }
 // Present when `npm run build:plugin` ran before; `flatroute cni install` of the bundle looks for it here.
 if (existsSync(join(root, 'build/flatroute-cni'))) copy('build/flatroute-cni', 'flatroute-cni');

@@ -4,6 +4,7 @@
  * hold a dot.
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { sysctlDirectory } from './host-root.ts';
 import { osError } from './libc.ts';
 import { inNamespace } from './namespace.ts';
 
@@ -28,7 +29,7 @@ function failed(operation: string, name: string, error: unknown): Error {
 
 export function openSysctlTree(namespace?: string | number): SysctlTree {
   const open = (name: string, flags: 'r' | 'w'): number => {
-    const action = (): number => openSync(`/proc/sys/${name}`, flags);
+    const action = (): number => openSync(`${sysctlDirectory}/${name}`, flags);
     return namespace === undefined ? action() : inNamespace(namespace, action);
   };
   return {

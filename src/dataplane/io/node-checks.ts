@@ -8,6 +8,7 @@ import { release } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Prefix } from '#lib/ip.ts';
 import { NETLINK_NETFILTER } from '#linux/socket.ts';
+import { hostRoot } from '#linux/host-root.ts';
 import { openSysctlTree, type SysctlTree } from '#linux/sysctl.ts';
 import type { NamespaceTarget } from '#netlink/io/datagram-port.ts';
 import { NetlinkSocket } from '#netlink/io/socket.ts';
@@ -71,7 +72,7 @@ export class NodeChecks {
     this.#socket = modules.socket;
     this.#listTable = modules.listTable ?? listTable;
     this.#namespace = options.namespace;
-    this.#root = options.root ?? '/';
+    this.#root = options.root ?? hostRoot;
   }
 
   /** `blocks`: pods that must be let pass by packet filters of others. Errors: AppError `OS_*`. */

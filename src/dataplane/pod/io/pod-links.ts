@@ -5,6 +5,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { familyOf, hostPrefix, type IpAddress } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
+import { sysctlDirectory } from '#linux/host-root.ts';
 import { inNamespace } from '#linux/namespace.ts';
 import { EACCES, EEXIST, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
 import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
@@ -338,7 +339,7 @@ function dumped<T>(outcome: Result<readonly T[], { readonly kind: string }>, wha
 /** Opened inside the namespace, written outside. Answers what went wrong. */
 function writeSysctl(namespaceFd: number, path: string, value: string): string | undefined {
   try {
-    const fd = inNamespace(namespaceFd, () => openSync(`/proc/sys/${path}`, 'w'));
+    const fd = inNamespace(namespaceFd, () => openSync(`${sysctlDirectory}/${path}`, 'w'));
     try {
       writeSync(fd, value);
     } finally {
