@@ -294,7 +294,7 @@ class Agent {
   }
 
   #snapshot(): Snapshot {
-    const { facts, intent, generation, conditions } = this.#loop;
+    const { facts, intent, generation, conditions, objectConditions } = this.#loop;
     return {
       node: this.#options.node,
       version: this.#version,
@@ -313,6 +313,7 @@ class Agent {
       bfd: facts.bfd ?? noBfd,
       threads: this.#supervisor.states(),
       conditions,
+      objectConditions,
       firstSessionSeconds: this.#firstSessionSeconds,
     };
   }

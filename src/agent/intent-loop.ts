@@ -8,7 +8,7 @@ import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
 import { type Drains, withDrains } from '#intent/drain.ts';
 import { gate } from '#intent/gate.ts';
-import type { Compiled, Facts, NodeIntent } from '#intent/node-intent.ts';
+import type { Compiled, Condition, Facts, NodeIntent } from '#intent/node-intent.ts';
 import type { PodsGate } from '#ipam/intent.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
@@ -30,6 +30,7 @@ export class IntentLoop {
   #intent: NodeIntent | undefined;
   #generation = 0;
   #podsGate: PodsGate | undefined;
+  #objectConditions: readonly Condition[] = [];
   #conditions: readonly ConditionAnswer[] = [];
   #pending: NodeJS.Immediate | undefined;
 
@@ -50,6 +51,9 @@ export class IntentLoop {
   }
   get conditions(): readonly ConditionAnswer[] {
     return this.#conditions;
+  }
+  get objectConditions(): readonly Condition[] {
+    return this.#objectConditions;
   }
   get podsGate(): PodsGate | undefined {
     return this.#podsGate;
@@ -95,7 +99,8 @@ export class IntentLoop {
       this.#modules.podsGate(podsGate);
     }
     const before = this.#conditions;
-    this.#conditions = conditionAnswers(conditions(asked, this.#facts, this.#problems), this.#problems);
+    this.#objectConditions = conditions(asked, this.#facts, this.#problems);
+    this.#conditions = conditionAnswers(this.#objectConditions, this.#problems);
     this.#modules.conditions(before, this.#conditions);
   }
 }

@@ -79,3 +79,18 @@ export function ownKind<S>(
   const schema: Schema<Resource<S>> = object(fields, { ignored: ['status'], rules });
   return { apiVersion, kind, namespaced: false, ...words, schema };
 }
+
+/** One of our own kinds that says what is and not what is wanted: `status`, and no spec. */
+export function statusKind<S>(
+  kind: string,
+  words: { readonly shortNames: readonly string[]; readonly description: string },
+  status: Schema<S>,
+) {
+  const schema = object({
+    apiVersion: required<string>(oneOf(apiVersion), { description: 'API group and version.' }),
+    kind: required<string>(oneOf(kind), { description: 'Kind of the object.' }),
+    metadata: required(clusterMetadata, { description: 'Name, labels and annotations.' }),
+    status: optional(status, { description: 'What is.' }),
+  });
+  return { apiVersion, kind, namespaced: false, ...words, schema } satisfies Kind<unknown>;
+}

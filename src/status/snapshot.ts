@@ -1,6 +1,7 @@
 /** Everything that main knows of the agent at one moment: what answers, metrics and health are made of. Plain data. */
 import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
+import type { Condition } from '#intent/node-intent.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts, PoolGrowth, PoolIntent } from '#ipam/intent.ts';
 import type { ConditionAnswer } from './answers.ts';
@@ -41,6 +42,8 @@ export interface Snapshot {
   readonly threads: readonly ThreadStatus[];
   /** Worst first. */
   readonly conditions: readonly ConditionAnswer[];
+  /** The same, each on the object that it is about; without what is wrong with a file as a whole. */
+  readonly objectConditions: readonly Condition[];
   /** Seconds from the start of the agent to the first established session, once there was one. */
   readonly firstSessionSeconds: number | undefined;
 }

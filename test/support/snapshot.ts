@@ -165,6 +165,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
     stuck: undefined,
   })),
   conditions: [],
+  objectConditions: [],
   firstSessionSeconds: 1.1,
   ...changes,
 });

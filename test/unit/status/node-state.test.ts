@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Condition } from '#intent/node-intent.ts';
+import type { Prefix } from '#lib/ip.ts';
+import { type Instant, instant, seconds } from '#lib/time.ts';
+import { bgpNodeState, mostConditions } from '#resources/bgp-node-state.ts';
+import { type FieldProblem, invalid } from '#resources/schema.ts';
+import { differenceOf, nodeState, writeInterval, writeTime } from '#status/node-state.ts';
+import { seededRandom } from '../../support/random.ts';
+import { bgpFacts, peerFacts, snapshot } from '../../support/snapshot.ts';
+
+const options = { bootID: 'boot 1', generationOf: () => undefined };
+const condition = (changes: Partial<Condition> = {}): Condition => ({
+  kind: 'BGPPeer',
+  name: 'tor-b',
+  type: 'Established',
+  status: 'False',
+  reason: 'NotEstablished',
+  message: 'The session is Idle.',
+  ...changes,
+});
+
+describe('what an agent writes about its node', () => {
+  test('is what the schema of BGPNodeState takes, as JSON', () => {
+    const status = nodeState(snapshot({ objectConditions: [condition()] }), options, undefined);
+    const problems: FieldProblem[] = [];
+    const raw: unknown = JSON.parse(
+      JSON.stringify({
+        apiVersion: 'flatroute.io/v1alpha1',
+        kind: 'BGPNodeState',
+        metadata: { name: 'node-1' },
+        status,
+      }),
+    );
+    const read = bgpNodeState.schema.read(raw, [], problems);
+    assert.deepEqual(problems, []);
+    assert.notEqual(read, invalid);
+    assert.equal(differenceOf(read === invalid ? undefined : read.status, status), 'none');
+  });
+
+  test('has sessions that are down first, with their error, and blocks with whether a peer was told of them', () => {
+    const { sessions = [], blocks, peers, established } = nodeState(snapshot(), options, undefined);
+    assert.deepEqual(
+      sessions.map(({ peer, state, lastError }) => [peer, state, lastError?.code]),
+      [
+        ['tor-b', 'Idle', 'SESSION_HOLD_TIMER_EXPIRED'],
+        ['tor-a', 'Established', undefined],
+      ],
+    );
+    assert.deepEqual(blocks, [{ cidr: '10.60.1.0/26', pool: 'node', announced: true }]);
+    assert.deepEqual([peers, established], [2, 1]);
+  });
+
+  test('has all conditions of the node and those of other objects that are not True, with the generation they are about', () => {
+    const objectConditions = [
+      condition({ name: 'tor-a', status: 'True', reason: 'Established' }),
+      condition(),
+      condition({ kind: 'Node', name: 'node-1', type: 'KernelReady', status: 'True', reason: 'KernelReady' }),
+    ];
+    const { conditions = [] } = nodeState(
+      snapshot({ objectConditions }),
+      { ...options, generationOf: (kind, name) => (kind === 'BGPPeer' && name === 'tor-b' ? 4 : undefined) },
+      undefined,
+    );
+    assert.deepEqual(
+      conditions.map((it) => [it.object, it.type, it.status, it.observedGeneration]),
+      [
+        ['Node/node-1', 'Ready', 'True', undefined],
+        ['Node/node-1', 'KernelReady', 'True', undefined],
+        ['BGPPeer/tor-b', 'Established', 'False', 4],
+      ],
+    );
+  });
+
+  test('says since when a condition has its status, not since when it has its words', () => {
+    const first = snapshot({ objectConditions: [condition()], now: Date.UTC(2026, 0, 1) });
+    const before = nodeState(first, options, undefined);
+    const later = { ...first, now: Date.UTC(2026, 0, 2) };
+    const words = nodeState(
+      { ...later, objectConditions: [condition({ message: 'The session is Connect.' })] },
+      options,
+      before,
+    );
+    const moved = nodeState(
+      { ...later, objectConditions: [condition({ status: 'Unknown', reason: 'Invalid' })] },
+      options,
+      before,
+    );
+    assert.equal(words.conditions?.[1]?.lastTransitionTime, '2026-01-01T00:00:00.000Z');
+    assert.equal(moved.conditions?.[1]?.lastTransitionTime, '2026-01-02T00:00:00.000Z');
+    assert.equal(differenceOf(before, words), 'words');
+    assert.equal(differenceOf(before, moved), 'state');
+  });
+
+  test('does not change while counters grow, time passes and a session fails again in the same way', () => {
+    const failing = (at: number) =>
+      bgpFacts([
+        peerFacts('tor-a', { flaps: at, messages: { received: at, sent: at }, received: { ipv4: at, ipv6: at } }),
+        peerFacts('tor-b', { state: 'Idle', lastError: { code: 'SESSION_CONNECT_TIMEOUT', text: 'no answer', at } }),
+      ]);
+    const before = nodeState(snapshot({ bgp: failing(1) }), options, undefined);
+    const now = nodeState(snapshot({ bgp: failing(2), now: Date.UTC(2027, 0, 1) }), options, before);
+    assert.equal(differenceOf(before, now), 'none');
+  });
+
+  test('stays inside the bounds of its schema, errors before warnings', () => {
+    const many = Array.from({ length: 300 }, (_, i) => condition({ name: `peer-${i}` }));
+    const worst = condition({ name: 'worst', reason: 'SecretMissing', message: 'x'.repeat(5000) });
+    const { conditions = [] } = nodeState(
+      snapshot({ objectConditions: [...many.map((it): Condition => ({ ...it, reason: 'NoNextHop' })), worst] }),
+      options,
+      undefined,
+    );
+    assert.equal(conditions.length, mostConditions);
+    assert.equal(conditions[1]?.object, 'BGPPeer/worst');
+    assert.equal(conditions[1].message.length, 1024);
+  });
+
+  test('names what stands in the way in the kernel, and no counts of repairs', () => {
+    const { kernel } = snapshot();
+    assert.ok(kernel);
+    const prefix = '10.60.9.0/26' as Prefix;
+    const broken = { ...kernel, routeConflicts: [{ prefix, protocol: 4 }], repairs: { route: 9 } };
+    const { drift } = nodeState(snapshot({ kernel: broken }), options, undefined);
+    assert.deepEqual(drift, { routeConflicts: [prefix], foreignLinks: [], problems: [] });
+  });
+});
+
+describe('when an agent writes', () => {
+  test('at most every 10 s up to 500 nodes, and every nodes / 50 s above', () => {
+    assert.deepEqual([1, 500, 1000, 5000].map(writeInterval), [10_000, 10_000, 20_000, 100_000]);
+  });
+
+  test('a lone change is written after a second, and the next one after the interval', () => {
+    assert.equal(writeTime('state', instant(1000), undefined, 3, 0), 2000);
+    assert.equal(writeTime('state', instant(5000), instant(2000), 3, 0), 12_000);
+    assert.equal(writeTime('words', instant(5000), instant(2000), 3, 0), 302_000);
+  });
+
+  test('5,000 nodes whose sessions flap together for ten minutes write 50 times a second at most', () => {
+    const nodes = 5000;
+    const chance = seededRandom(1);
+    const perSecond = new Map<number, number>();
+    let writes = 0;
+    // Each node sees a change every second; it writes, and looks again at once.
+    for (let node = 0; node < nodes; node++) {
+      let last: Instant | undefined;
+      for (let at = instant(0); at < seconds(600); ) {
+        const due = writeTime('state', at, last, nodes, chance.unit());
+        const second = Math.floor(due / 1000);
+        perSecond.set(second, (perSecond.get(second) ?? 0) + 1);
+        writes++;
+        last = due;
+        at = due;
+      }
+    }
+    const busiest = Math.max(...perSecond.values());
+    // The first wave is spread over the 100 s that all writes need: 50 a second on average, and chance on top.
+    assert.ok(busiest <= 50 + 4 * Math.sqrt(50), `${busiest} writes in one second`);
+    assert.ok(writes / 600 < 50, `${writes / 600} writes a second`);
+  });
+});
