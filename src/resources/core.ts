@@ -76,6 +76,29 @@ const nodeSpec = object(
   },
 );
 
+const nodeInfo = object(
+  {
+    machineID: optional(string({ type: 'a machine id', maxLength: 128 }), {
+      description:
+        'A Node that is made again under its old name has the IPBlocks of the old one only if this is the same.',
+    }),
+  },
+  {
+    ignored: [
+      'architecture',
+      'bootID',
+      'containerRuntimeVersion',
+      'kernelVersion',
+      'kubeProxyVersion',
+      'kubeletVersion',
+      'operatingSystem',
+      'osImage',
+      'swap',
+      'systemUUID',
+    ],
+  },
+);
+
 const nodeStatus = object(
   {
     addresses: optional(
@@ -92,6 +115,7 @@ const nodeStatus = object(
       ),
       { description: "The node's addresses; the first InternalIP of a family counts unless an annotation names one." },
     ),
+    nodeInfo: optional(nodeInfo, { description: 'What the kubelet says of its machine.' }),
   },
   {
     ignored: [
@@ -103,7 +127,6 @@ const nodeStatus = object(
       'declaredFeatures',
       'features',
       'images',
-      'nodeInfo',
       'phase',
       'runtimeHandlers',
       'volumesAttached',

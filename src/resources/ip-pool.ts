@@ -4,7 +4,7 @@ import type { Prefix } from '#lib/ip.ts';
 import { prefix, selectorWithoutGlobal } from './formats.ts';
 import { ownKind } from './kind.ts';
 import { boolean, integer, oneOf } from './scalars.ts';
-import { defaulted, object, optional, required } from './schema.ts';
+import { defaulted, list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parsePrefix(text) as Prefix);
@@ -34,6 +34,16 @@ const spec = object(
     disableBGPExport: defaulted(boolean, false, {
       description: 'Blocks of this pool are not announced.',
     }),
+    allowedUses: defaulted(
+      list(oneOf('Workload', 'LoadBalancer'), {
+        maxItems: 2,
+      }),
+      ['Workload'],
+      {
+        description:
+          'What its addresses are for: `Workload` for pods, `LoadBalancer` for Services. Nodes claim blocks of pools for pods only.',
+      },
+    ),
     assignmentMode: defaulted(oneOf('Automatic', 'Manual'), 'Automatic', {
       description:
         '`Manual`: only pods that ask for this pool, or for one of its addresses, get one from it. Its /32 and /128 IPBlocks are fixed addresses, announced from where their pod runs.',

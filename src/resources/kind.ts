@@ -20,9 +20,7 @@ export interface Kind<T> {
 
 /** Written by the API server and by kubectl; accepted so that `kubectl get -o yaml` can be used as it is. */
 const serverMetadata = [
-  'creationTimestamp',
   'deletionGracePeriodSeconds',
-  'deletionTimestamp',
   'finalizers',
   'generateName',
   'generation',
@@ -30,15 +28,26 @@ const serverMetadata = [
   'ownerReferences',
   'resourceVersion',
   'selfLink',
-  'uid',
 ];
 
 const name = required(objectName, { description: 'Name of the object.' });
 const labelsField = defaulted(labels, {}, { description: 'Labels, for selectors.' });
 const annotationsField = defaulted(annotations, {}, { description: 'Annotations.' });
+const serverText = string({ type: 'what the API server wrote', maxLength: 128 });
+
+/** What an object has once an API server keeps it. */
+const identity = {
+  uid: optional(serverText, { description: 'Written by the API server: one for each object that ever was.' }),
+  creationTimestamp: optional(serverText, {
+    description: 'Written by the API server. Of two pools that overlap the elder is used.',
+  }),
+  deletionTimestamp: optional(serverText, {
+    description: 'Written by the API server: the object is to go as soon as nobody needs it.',
+  }),
+};
 
 export const clusterMetadata = object(
-  { name, labels: labelsField, annotations: annotationsField },
+  { name, labels: labelsField, annotations: annotationsField, ...identity },
   { ignored: serverMetadata },
 );
 
@@ -48,6 +57,7 @@ export const namespacedMetadata = object(
     namespace: optional(string({ type: 'a namespace', minLength: 1, maxLength: 63 }), { description: 'Namespace.' }),
     labels: labelsField,
     annotations: annotationsField,
+    ...identity,
   },
   { ignored: serverMetadata },
 );

@@ -458,7 +458,9 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
     [
       'namespace on a cluster-scoped kind',
       'apiVersion: flatroute.io/v1alpha1\nkind: IPReservation\nmetadata: {name: n, namespace: x}\nspec: {}',
-      ['3: metadata.namespace: unknown field; known here: name, labels, annotations'],
+      [
+        '3: metadata.namespace: unknown field; known here: name, labels, annotations, uid, creationTimestamp, deletionTimestamp',
+      ],
     ],
     [
       'unknown kind',
