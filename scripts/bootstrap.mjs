@@ -118,6 +118,8 @@ const commands = {
   flatroute: { run: ['src/main.ts'], debian: [] },
 };
 
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 const say = (line) => process.stderr.write(`${line}\n`);
 
 function stop(...lines) {
@@ -328,6 +330,22 @@ function refuseWhatNpmKept(name, args) {
   process.exit(2);
 }
 
+/** Of a program that may take minutes: it is ended with this one, and where it fails this one fails after its words. */
+async function outputOf(line, env) {
+  const child = spawn(line[0], line.slice(1), { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env });
+  const pass = (signal) => child.kill(signal);
+  for (const signal of endings) process.on(signal, pass);
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+  const code = await new Promise((done) => {
+    child.once('error', () => done(1));
+    child.once('close', (status, signal) => done(status ?? (signal === 'SIGINT' ? 130 : 143)));
+  });
+  for (const signal of endings) process.off(signal, pass);
+  if (code !== 0) process.exit(code);
+  return output.trim();
+}
+
 async function main() {
   const [name, ...args] = process.argv.slice(2);
   const command = Object.hasOwn(commands, name ?? '') ? commands[name] : undefined;
@@ -373,10 +391,11 @@ async function main() {
     env.FLATROUTE_MULTUS = built.status === 0 ? built.stdout.trim() : '';
   }
   if (command.kubernetes) {
+    // Only a cluster needs more than an API server.
+    const files = args.filter((word) => !word.startsWith('-'));
+    const apiOnly = files.length > 0 && !files.some((file) => file.includes('cluster'));
     const script = join(root, 'scripts', 'build-kubernetes.mjs');
-    const built = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
-    if (built.status !== 0) stop('flatroute: there are no programs of Kubernetes; the reason is above.');
-    env.FLATROUTE_KUBERNETES = built.stdout.trim();
+    env.FLATROUTE_KUBERNETES = await outputOf([node, script, ...(apiOnly ? ['--api-only'] : [])], env);
   }
   const [entry, ...fixed] = command.run;
   if (command.otherwise && !args.some((word) => !word.startsWith('-'))) args.push(...command.otherwise);
@@ -388,8 +407,7 @@ async function main() {
   const cwd = name === 'flatroute' ? (called ?? process.cwd()) : root;
   const child = spawn(line[0], line.slice(1), { cwd, stdio: 'inherit', env });
   // Ctrl-C reaches the whole foreground group; a signal sent to this process alone is passed on.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-    process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
+  for (const signal of endings) process.on(signal, () => signal !== 'SIGINT' && child.kill(signal));
   child.on('error', (error) => stop(`flatroute: cannot start ${line[0]}: ${error.message}`));
   child.on('exit', (code, signal) => process.exit(code ?? 128 + (signal === 'SIGINT' ? 2 : 15)));
 }

@@ -9,6 +9,7 @@ import { Lab } from '#lab/lab.ts';
 import { ControlPlane } from '#lab/kubernetes/control-plane.ts';
 import { kubernetesTools } from '#lab/kubernetes/tools.ts';
 import { moveToNamespace } from '#linux/namespace.ts';
+import { keepLogsOnFailure, step } from './steps.ts';
 
 const CUSTOM_RESOURCES = 'deploy/crds';
 
@@ -25,14 +26,16 @@ async function start(): Promise<ControlPlane> {
   const tools = kubernetesTools();
   lab = await Lab.create('api');
   const host = await lab.addHost('api');
-  const log = (line: string): void => console.log(`# ${line}`);
-  const started = await ControlPlane.start({ host, address: '127.0.0.1', tools, log });
+  const started = await step('API server', ControlPlane.start({ host, address: '127.0.0.1', tools }));
   moveToNamespace(`/proc/${host.pid}/ns/net`);
-  if (existsSync(CUSTOM_RESOURCES)) {
-    await started.run(['apply', '--server-side', '-f', CUSTOM_RESOURCES]);
-    await started.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
-  }
+  if (existsSync(CUSTOM_RESOURCES)) await step('custom resource definitions', defineResources(started));
   return started;
 }
 
+async function defineResources(started: ControlPlane): Promise<void> {
+  await started.run(['apply', '--server-side', '-f', CUSTOM_RESOURCES]);
+  await started.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+}
+
+keepLogsOnFailure(() => lab?.hosts ?? []);
 after(async () => await lab?.dispose());

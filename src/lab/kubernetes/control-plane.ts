@@ -6,8 +6,7 @@
  *   const plane = await ControlPlane.start({ host, address: '127.0.0.1', tools: kubernetesTools() });
  *   await plane.kubectl(['apply', '-f', '-'], manifest);
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '#lib/result.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
@@ -15,6 +14,7 @@ import type { Host } from '../host.ts';
 import type { CommandResult, LabProcess } from '../process.ts';
 import { succeeded } from '../process.ts';
 import { found, notYet, waitFor } from '../wait.ts';
+import { sharedDirectory } from './directory.ts';
 import { CertificateAuthority, makeSigningKey } from './pki.ts';
 import type { KubernetesTools } from './tools.ts';
 
@@ -67,9 +67,8 @@ export class ControlPlane {
 
   /** Resolves when the API answers that it is ready. Throws OS_LAB_KUBERNETES with the end of the log of what failed. */
   static async start(options: ControlPlaneOptions): Promise<ControlPlane> {
-    const directory = await mkdtemp(join(tmpdir(), 'flatroute-kubernetes-'));
-    options.host.atEnd(async () => await rm(directory, { recursive: true, force: true }));
-    const plane = new ControlPlane(options, await CertificateAuthority.create(directory));
+    const authority = await CertificateAuthority.create(await sharedDirectory(options.host));
+    const plane = new ControlPlane(options, authority);
     await plane.#start();
     return plane;
   }
