@@ -13,7 +13,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'netlink/wire': [],
   netlink: ['netlink/wire', 'linux'],
   resources: [],
+  kubernetes: [],
   sources: ['resources'],
+  'sources/kubernetes': ['sources', 'sources/directory', 'resources', 'kubernetes', 'intent'],
   ipam: [],
   // Only the input types of bgp, ipam and dataplane; `intentTypes` below narrows this.
   intent: ['resources', 'bgp', 'bgp/bfd', 'ipam', 'dataplane'],
@@ -145,6 +147,7 @@ test('there are no import cycles between files', () => {
 
 test('foreign-function calls and third-party types stay in the first folder they meet', () => {
   const homes: Readonly<Record<string, readonly string[]>> = {
+    '@kubernetes/client-node': ['kubernetes'],
     koffi: ['linux'],
     '@grpc/grpc-js': ['agent', 'cli', 'lab'],
     '@grpc/proto-loader': ['agent', 'cli', 'lab'],

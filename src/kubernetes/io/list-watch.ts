@@ -1,0 +1,222 @@
+/**
+ * A list that is kept in step: everything is listed page by page, then a watch tells what changes. Data in: pages and lines
+ * of a watch. Data out: a map of what was kept of each object, and which keys changed.
+ *
+ * Lists are never asked with `resourceVersion=0`: an API server that lags behind would give back yesterday's peers as
+ * today's, and everything that is not in them would be taken down. API servers of the supported versions answer a
+ * consistent list from their watch cache.
+ *
+ * A watch that ends, is cut or is silent goes on at the last resourceVersion without a list. What makes that impossible
+ * (410, a line that cannot be read, any other refusal) means: list again. What is gone by then is found by comparing.
+ */
+import { ApiError, keyOf } from '../store.ts';
+import type { ResourceType, WatchOptions, Watching } from '../store.ts';
+import { isRecord, objectOf, parseAnswer, statusError } from './answers.ts';
+import type { Page } from './answers.ts';
+
+/** What list-and-watch needs of the API for one selection of one type. */
+export interface Reader {
+  readonly type: ResourceType;
+  page(continueToken: string | undefined, signal: AbortSignal): Promise<Page>;
+  /**
+   * Calls `open` when the watch stands and `line` for each line of it; resolves when the server ended it. What `line`
+   * throws ends it.
+   */
+  watch(
+    resourceVersion: string,
+    on: { readonly open: () => void; readonly line: (text: string) => void },
+    signal: AbortSignal,
+  ): Promise<void>;
+}
+
+export interface Tuning {
+  /** Pause after the first failure; each further one doubles it. What is waited is half of it to all of it, at random. */
+  readonly firstPauseMilliseconds: number;
+  readonly longestPauseMilliseconds: number;
+  /** A watch that lived this long was a success: the next pause is the first one again. */
+  readonly steadyMilliseconds: number;
+}
+
+export const usualTuning: Tuning = {
+  firstPauseMilliseconds: 800,
+  longestPauseMilliseconds: 30_000,
+  steadyMilliseconds: 10_000,
+};
+
+interface Kept<T> {
+  readonly value: T;
+  /** uid and resourceVersion: the same twice is the same object. */
+  readonly identity: string;
+}
+
+export function listAndWatch<T>(reader: Reader, options: WatchOptions<T>, tuning: Tuning = usualTuning): Watching {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const kept = new Map<string, Kept<T>>();
+  const view = new Map<string, T>();
+  let changed = new Set<string>();
+  let listed = false;
+  let flush: NodeJS.Immediate | undefined;
+  let healthy: boolean | undefined;
+  let failures = 0;
+  /** Where the watch goes on; `undefined`: a list is needed. */
+  let version: string | undefined;
+
+  const tell = (): void => {
+    flush ??= setImmediate(() => {
+      flush = undefined;
+      const keys = changed;
+      changed = new Set();
+      options.changed(view, keys);
+    });
+  };
+  const put = (key: string, entry: Kept<T>): void => {
+    if (kept.get(key)?.identity === entry.identity) return;
+    kept.set(key, entry);
+    view.set(key, entry.value);
+    changed.add(key);
+  };
+  const drop = (key: string): void => {
+    if (!kept.delete(key)) return;
+    view.delete(key);
+    changed.add(key);
+  };
+  const health = (error: ApiError | undefined): void => {
+    if (signal.aborted || (error === undefined && healthy === true)) return;
+    healthy = error === undefined;
+    options.health?.(error);
+  };
+
+  /** Pages are kept aside until the last one is there: half a list takes nothing away. */
+  async function list(): Promise<void> {
+    const found = new Map<string, Kept<T>>();
+    let token: string | undefined;
+    let at: string;
+    do {
+      const page = await reader.page(token, signal);
+      for (const object of page.objects) {
+        const key = keyOf(object.metadata);
+        const identity = identityOf(object.metadata);
+        const known = kept.get(key);
+        found.set(key, known?.identity === identity ? known : { identity, value: options.keep(object) });
+      }
+      token = page.next;
+      at = page.resourceVersion;
+    } while (token !== undefined);
+    signal.throwIfAborted();
+    for (const key of kept.keys()) if (!found.has(key)) drop(key);
+    for (const [key, entry] of found) put(key, entry);
+    version = at;
+    if (!listed || changed.size > 0) tell();
+    listed = true;
+  }
+
+  function line(text: string): void {
+    if (signal.aborted) return;
+    const what = `watch ${reader.type.plural}`;
+    const event = parseAnswer(what, text);
+    const { type, object } = event;
+    if (type === 'ERROR') {
+      const status = isRecord(object) ? object : undefined;
+      throw statusError(what, typeof status?.['code'] === 'number' ? status['code'] : 500, status);
+    }
+    const metadata = isRecord(object) ? object['metadata'] : undefined;
+    const at = isRecord(metadata) ? metadata['resourceVersion'] : undefined;
+    if (typeof at !== 'string' || at === '') throw new ApiError('API_ANSWER', `${what}: an event without a version`);
+    if (type !== 'BOOKMARK') {
+      const it = objectOf(what, reader.type, object);
+      const key = keyOf(it.metadata);
+      if (type === 'DELETED') drop(key);
+      else if (type !== 'ADDED' && type !== 'MODIFIED')
+        throw new ApiError('API_ANSWER', `${what}: an event of a type that is not known`);
+      else {
+        const identity = identityOf(it.metadata);
+        if (kept.get(key)?.identity !== identity) put(key, { identity, value: options.keep(it) });
+      }
+      if (changed.size > 0) tell();
+    }
+    version = at;
+  }
+
+  /** True: it lived long enough to count as a success. */
+  async function follow(from: string): Promise<boolean> {
+    let opened: number | undefined;
+    const lived = (): boolean => opened !== undefined && performance.now() - opened >= tuning.steadyMilliseconds;
+    try {
+      await reader.watch(
+        from,
+        {
+          open: () => {
+            opened = performance.now();
+            health(undefined);
+          },
+          line,
+        },
+        signal,
+      );
+      return lived();
+    } catch (error) {
+      if (lived()) failures = 0;
+      throw error;
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      let wait = 0;
+      try {
+        if (version === undefined) await list();
+        if (version !== undefined && (await follow(version))) {
+          failures = 0;
+          continue;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        // Anything else is a bug of ours.
+        if (!(error instanceof ApiError)) throw error;
+        const resumable =
+          error.code === 'API_UNREACHABLE' || error.code === 'API_BUSY' || error.code === 'API_UNAUTHORIZED';
+        if (!(resumable && (error.status === undefined || error.status !== 500))) version = undefined;
+        // That a list is needed again is nothing that is wrong.
+        if (error.code !== 'API_EXPIRED') health(error);
+        wait = error.retryAfter ?? 0;
+      }
+      const pause = Math.min(
+        tuning.longestPauseMilliseconds,
+        tuning.firstPauseMilliseconds * 2 ** Math.min(failures, 20),
+      );
+      failures++;
+      await rest(wait + pause * (0.5 + Math.random() / 2), signal);
+    }
+  }
+
+  const running = run();
+  return {
+    async stop() {
+      stopping.abort();
+      clearImmediate(flush);
+      await running;
+    },
+  };
+}
+
+const identityOf = (meta: { readonly uid?: string; readonly resourceVersion?: string }): string =>
+  `${meta.uid ?? ''} ${meta.resourceVersion ?? ''}`;
+
+/** Ends early, without an error, when the signal says so. Keeps no process alive. */
+export function rest(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    timer.unref();
+    signal.addEventListener('abort', done);
+  });
+}
