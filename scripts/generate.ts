@@ -5,10 +5,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { referencePage } from '../src/resources/generate/reference-page.ts';
+import { renderChart } from './render-chart.ts';
 
 const root = join(import.meta.dirname, '..');
 const generated: Readonly<Record<string, () => string>> = {
   'docs/resources.md': referencePage,
+  'deploy/kustomize/flatroute.yaml': renderChart,
 };
 
 function current(path: string): string | undefined {
