@@ -23,7 +23,7 @@ function valueAt(values: unknown, path: string): unknown {
 export function renderTemplate(text: string, values: unknown): string {
   const chosen = text.replaceAll(
     /^\{\{- if \.Values\.([\w.]+) \}\}\n([\s\S]*?)^\{\{- end \}\}\n/gm,
-    (_, path: string, body: string) => (Boolean(valueAt(values, path)) ? body : ''),
+    (_, path: string, body: string) => (valueAt(values, path) ? body : ''),
   );
   const filled = chosen.replaceAll(
     /\{\{ (?:printf "([^"]*)" )?\.Values\.([\w.]+) \| toJson \}\}/g,

@@ -4,6 +4,7 @@
  * for those it starts from now on. It ends with the file.
  */
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { after } from 'node:test';
 import { Lab } from '#lab/lab.ts';
 import { ControlPlane } from '#lab/kubernetes/control-plane.ts';
@@ -11,7 +12,7 @@ import { kubernetesTools } from '#lab/kubernetes/tools.ts';
 import { moveToNamespace } from '#linux/namespace.ts';
 import { keepLogsOnFailure, step } from './steps.ts';
 
-const CUSTOM_RESOURCES = 'deploy/crds';
+const CUSTOM_RESOURCES = resolve('deploy/crds');
 
 let lab: Lab | undefined;
 let plane: Promise<ControlPlane> | undefined;
