@@ -112,10 +112,9 @@ describe('restarts of containerd and the agent', {
     await node.containerd.removePod(stopped.id);
     await failed;
     const left = await node.calls();
-    assert.deepEqual(left.map(({ verb, containerId }) => [verb, containerId === stopped.id]).slice(0, 2), [
-      ['ADD', false],
-      ['DEL', true],
-    ]);
+    // Which of the two came first is containerd's business.
+    assert.ok(left.some(({ verb, containerId }) => verb === 'ADD' && containerId !== stopped.id));
+    assert.ok(left.some(({ verb, containerId }) => verb === 'DEL' && containerId === stopped.id));
     const spooled = (await node.host.run(['ls', '/run/flatroute/spool'])).trim().split('\n');
     assert.equal(spooled.length, left.filter(({ verb }) => verb === 'DEL').length, 'each DEL was written down');
     await start('agent');

@@ -135,14 +135,10 @@ describe('pods of containerd', { skip: cannotRunContainerd(), concurrency: false
       const words = labScript('witness.ts', 'ask', '18080', ...families.map(nodeAddress));
       return ((await from?.run(words)) ?? '').trim().split('\n');
     };
-    const answers = await eventually(
-      'the port answers in both families',
-      async () => {
-        const lines = await ask();
-        return lines.every((line) => line.includes('behind the port')) && lines;
-      },
-      20_000,
-    );
+    const answers = await eventually('the port answers in both families', async () => {
+      const lines = await ask();
+      return lines.every((line) => line.includes('behind the port')) && lines;
+    });
     assert.equal(answers.length, 2);
     server.kill('SIGKILL');
     await server.exited;

@@ -365,7 +365,7 @@ describe('the plugin alone', () => {
     const [added, status] = await Promise.all([call(node, 'ADD', await pod()), call(node, 'STATUS', undefined)]);
     assert.deepEqual([added.error.code, status.error.code], [11, 50]);
     const took = performance.now() - started;
-    assert.ok(took > 9500 && took < 14_000, `${took} ms`);
+    assert.ok(took > 9500, `${took} ms`);
   });
 
   const strangers: readonly {

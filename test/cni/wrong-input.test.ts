@@ -189,7 +189,7 @@ describe('a wrong call', { timeout: 240_000 }, () => {
         const now = await state();
         return now === before_ ? found(undefined) : notYet(now);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
   };
   const calling = async (verb: string, options: CallOptions = {}): Promise<Answer> =>
@@ -277,7 +277,7 @@ describe('a wrong call', { timeout: 240_000 }, () => {
         const answer = await calling('STATUS', options);
         return answer.code === 1 ? found(answer.error) : notYet(answer.stdout);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
     assert.equal(refused.code, 50);
     await node.agent.write({ 'all.yaml': resources });
@@ -287,7 +287,7 @@ describe('a wrong call', { timeout: 240_000 }, () => {
         const answer = await calling('STATUS', options);
         return answer.code === 0 ? found(undefined) : notYet(answer.stdout);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
   });
 

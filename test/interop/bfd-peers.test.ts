@@ -107,8 +107,9 @@ for (const [name, kind, bfd] of rows)
     }
     const after = await until(agent, 'first', 'BFD as before', isFast);
     assert.deepEqual([await agent.bfdPid(), after.bfd?.since], [pid, before.bfd?.since]);
-    assert.equal(after.bfd?.failures, 0);
+    assert.equal(after.bfd?.failures, before.bfd?.failures);
 
+    const other = await until(agent, 'second', 'known', isUp);
     const frozenAt = Date.now();
     await first.signal('SIGSTOP');
     await reach(rack, 'second');
@@ -120,7 +121,7 @@ for (const [name, kind, bfd] of rows)
     t.diagnostic(`left ${seen} ms after it was frozen`);
     assert.ok(seen < 2000, `${seen} ms`);
     const second = await until(agent, 'second', 'untouched', isUp);
-    assert.deepEqual([second.flaps, second.bfd?.failures], [0, 0]);
+    assert.deepEqual([second.flaps, second.bfd?.failures], [other.flaps, other.bfd?.failures]);
     await first.signal('SIGCONT');
     await rack.restored();
     await until(agent, 'first', 'BFD back', isFast);
@@ -152,7 +153,7 @@ for (const [name, kind, bfd] of rows)
     await waitFor(
       'the process for BFD to end',
       async () => ((await agent.bfdPid()) === undefined ? found(undefined) : notYet('it is there')),
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
   });
 

@@ -23,21 +23,30 @@ async function neighbourIs(neighbour: Neighbour, wanted: readonly string[]): Pro
       const state = await neighbour.state();
       return wanted.includes(state) ? found(state) : notYet(`${state}\n${(await neighbour.speaker.log()).slice(-800)}`);
     },
-    { deadline: seconds(10), every: milliseconds(50) },
+    { deadline: seconds(30), every: milliseconds(50) },
   );
 }
 
 const upAndFast = (session: { readonly state: string; readonly detectionTimeMilliseconds: number }): boolean =>
   session.state === 'Up' && session.detectionTimeMilliseconds === 150;
 
-/** Freezes the neighbour; answers how long it took until we said Down, in milliseconds. */
+interface LogLine {
+  readonly time: string;
+  readonly event: string;
+  readonly state?: string;
+}
+
+/** Freezes the neighbour; answers after how many milliseconds our process, which runs real-time, wrote down that it is gone. */
 async function freeze(ours: BfdHost, speaker: LabProcess): Promise<number> {
-  const at = performance.now();
+  const at = Date.now();
   speaker.kill('SIGSTOP');
-  const down = await ours.until('router', 'down', ({ state }) => state === 'Down', seconds(3));
+  const down = await ours.until('router', 'down', ({ state }) => state === 'Down');
   assert.equal(down.diagnostic, 1, 'Control Detection Time Expired');
-  const told = ours.told.findLast(({ message }) => message.kind === 'changed' && message.session.state === 'Down');
-  return (told?.at ?? Number.POSITIVE_INFINITY) - at;
+  const lines = (await ours.process.log()).split('\n').filter((line) => line.startsWith('{'));
+  const last = lines
+    .map((line) => JSON.parse(line) as LogLine)
+    .findLast(({ event, state }) => event === 'bfd.session.changed' && state === 'Down');
+  return Date.parse(last?.time ?? '') - at;
 }
 
 for (const daemon of bfdDaemons) {
@@ -47,7 +56,7 @@ for (const daemon of bfdDaemons) {
       const neighbour = await daemon.start(b, family, 'single');
       const ours = await startBfd(a);
       ours.client.setSessions([fastSession(far[family])]);
-      await ours.until('router', 'up at 150 ms', upAndFast, seconds(15));
+      await ours.until('router', 'up at 150 ms', upAndFast);
       await neighbourIs(neighbour, [daemon.up]);
       await delay(1000);
       assert.equal(ours.latest('router')?.failures, 0, 'nothing flaps');
@@ -55,7 +64,7 @@ for (const daemon of bfdDaemons) {
       t.diagnostic(`down after ${took.toFixed(0)} ms`);
       assert.ok(took >= 100 && took <= 250, `${took} ms`);
       neighbour.speaker.kill('SIGCONT');
-      await ours.until('router', 'up again', upAndFast, seconds(15));
+      await ours.until('router', 'up again', upAndFast);
       await neighbourIs(neighbour, [daemon.up]);
     });
   }
@@ -66,12 +75,12 @@ for (const daemon of bfdDaemons) {
     const ours = await startBfd(a);
     const local = fastSession(near.ipv4).remote;
     ours.client.setSessions([fastSession(far.ipv4, { hops: 'multi', local, minimumTtl: daemon.multiHopTtl })]);
-    await ours.until('router', 'up at 150 ms', upAndFast, seconds(15));
+    await ours.until('router', 'up at 150 ms', upAndFast);
     await neighbourIs(neighbour, [daemon.up]);
     const took = await freeze(ours, neighbour.speaker);
     assert.ok(took <= 250, `${took} ms`);
     neighbour.speaker.kill('SIGCONT');
-    await ours.until('router', 'up again', upAndFast, seconds(15));
+    await ours.until('router', 'up again', upAndFast);
     if (daemon.multiHopTtl === 255) return;
     ours.client.setSessions([fastSession(far.ipv4, { hops: 'multi', local, minimumTtl: daemon.multiHopTtl + 1 })]);
     await ours.until('router', 'deaf to a TTL that is too low', ({ diagnostic }) => diagnostic === 1);
@@ -82,14 +91,14 @@ for (const daemon of bfdDaemons) {
     const neighbour = await daemon.start(b, 'ipv4', 'single');
     const ours = await startBfd(a);
     ours.client.setSessions([fastSession(far.ipv4)]);
-    await ours.until('router', 'up', upAndFast, seconds(15));
+    await ours.until('router', 'up', upAndFast);
     await neighbourIs(neighbour, [daemon.up]);
     ours.client.end();
     await ours.process.exited;
     await neighbourIs(neighbour, daemon.adminDown);
     const next = await startBfd(a);
     next.client.setSessions([fastSession(far.ipv4)]);
-    await next.until('router', 'up', upAndFast, seconds(15));
+    await next.until('router', 'up', upAndFast);
     await neighbourIs(neighbour, [daemon.up]);
   });
 
@@ -98,7 +107,7 @@ for (const daemon of bfdDaemons) {
     const neighbour = await daemon.start(b, 'ipv4', 'single');
     const ours = await startBfd(a);
     ours.client.setSessions([fastSession(far.ipv4)]);
-    await ours.until('router', 'up', upAndFast, seconds(15));
+    await ours.until('router', 'up', upAndFast);
     ours.client.close();
     await delay(500);
     const again = await connectBfd(a, ours.process);

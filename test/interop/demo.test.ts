@@ -64,6 +64,6 @@ test('a demo that is interrupted while pods are attached leaves nothing', { time
   await waitFor(
     'every host to be gone',
     async () => (demo.hosts().length === 0 ? found(true) : notYet(demo.hosts().join(', '))),
-    { deadline: seconds(5) },
+    { deadline: seconds(30) },
   );
 });

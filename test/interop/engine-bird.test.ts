@@ -179,13 +179,13 @@ describe('the engine and BIRD, one session with both families and a password', {
   });
 
   test('routes go both ways, and what is inside our own block is refused', async () => {
-    await eventually('routes of BIRD in the played kernel', () => engine.kernel.size === 3, 20_000);
+    await eventually('routes of BIRD in the played kernel', () => engine.kernel.size === 3);
     assert.deepEqual(Object.fromEntries(engine.kernel), {
       '198.51.100.0/24': ['192.0.2.2'],
       '198.51.101.0/24': ['192.0.2.2'],
       '2001:db8:100::/48': ['2001:db8::2'],
     });
-    await eventually('our routes in BIRD', async () => (await learned()).length === 2, 10_000);
+    await eventually('our routes in BIRD', async () => (await learned()).length === 2);
     assert.deepEqual(await learned(), ['10.60.1.0/26', 'fd00:60:1::/64']);
     await eventually('facts', () => engine.facts?.peers[0]?.received.ipv4 === 3);
     assert.deepEqual(engine.facts?.peers[0]?.accepted, { ipv4: 2, ipv6: 1 });
@@ -197,12 +197,14 @@ describe('the engine and BIRD, one session with both families and a password', {
   });
 
   test('a changed policy and changed announcements are UPDATEs, not a new session', async () => {
+    // Two connections that were opened at once may have cost a session at the start.
+    const flaps = engine.facts?.peers[0]?.flaps;
     engine.say({ apply: wanted({ importPolicy: 'None' }, { announcements: [] }), generation: 2 });
     await eventually('everything withdrawn', async () => engine.kernel.size === 0 && (await learned()).length === 0);
     engine.say({ apply: wanted(), generation: 3 });
     await eventually('everything back', async () => engine.kernel.size === 3 && (await learned()).length === 2);
     await eventually('facts', () => engine.facts?.generation === 3);
-    assert.equal(engine.facts?.peers[0]?.flaps, 0);
+    assert.equal(engine.facts?.peers[0]?.flaps, flaps);
   });
 
   test('BIRD asks for a refresh and gets everything again', async () => {
@@ -220,22 +222,18 @@ describe('the engine and BIRD, one session with both families and a password', {
     const announcements: BgpIntent['announcements'] = [{ prefix: prefix('10.60.1.0/26'), source: 'block' }];
     engine.say({ apply: wanted({}, { announcements }) });
     let gone = false;
-    await eventually(
-      'only the announced one stays',
-      async () => {
-        const have = await learned();
-        if (!have.includes('10.60.1.0/26')) gone = true;
-        return have.length === 1;
-      },
-      30_000,
-    );
+    await eventually('only the announced one stays', async () => {
+      const have = await learned();
+      if (!have.includes('10.60.1.0/26')) gone = true;
+      return have.length === 1;
+    });
     assert.equal(gone, false, 'the route never left BIRD');
-    await eventually('complete', () => engine.complete && engine.kernel.size === 3, 20_000);
+    await eventually('complete', () => engine.complete && engine.kernel.size === 3);
   });
 
   test('BIRD is killed: its routes stay while it restarts, and go when it says so', async () => {
     bird?.kill('SIGKILL');
-    await eventually('session down', () => engine.events.includes('session.down'), 10_000);
+    await eventually('session down', () => engine.events.includes('session.down'));
     assert.equal(engine.kernel.size, 3, 'kept as stale');
     bird = spawn(
       'ip',
@@ -258,14 +256,9 @@ describe('the engine and BIRD, one session with both families and a password', {
     await eventually(
       'established again',
       () => engine.events.filter((event) => event === 'session.established').length === 2,
-      30_000,
     );
-    await eventually(
-      'not stale',
-      () => engine.facts?.peers[0]?.accepted.ipv4 === 2 && engine.kernel.size === 3,
-      10_000,
-    );
+    await eventually('not stale', () => engine.facts?.peers[0]?.accepted.ipv4 === 2 && engine.kernel.size === 3);
     await birdc('down');
-    await eventually('a NOTIFICATION removes them', () => engine.kernel.size === 0, 10_000);
+    await eventually('a NOTIFICATION removes them', () => engine.kernel.size === 0);
   });
 });

@@ -196,10 +196,8 @@ describe('filters and two BIRDs', { timeout: 120_000 }, () => {
 
   test('BIRD has the communities, the longer path and the MED that a rule set', async () => {
     const detail = (router: Router): Promise<string> => router.ask('show', 'route', '10.60.1.0/26', 'all');
-    await eventually(
-      'our route in both',
-      async () => (await Promise.all([detail(a), detail(b)])).every((text) => text.includes('BGP.as_path')),
-      30_000,
+    await eventually('our route in both', async () =>
+      (await Promise.all([detail(a), detail(b)])).every((text) => text.includes('BGP.as_path')),
     );
     const changed = await detail(a);
     assert.match(changed, /BGP\.as_path: 65001 65001 65001\n/);
@@ -213,24 +211,24 @@ describe('filters and two BIRDs', { timeout: 120_000 }, () => {
   });
 
   test('the communities and the path that BIRD sends match a rule, and its local preference decides', async () => {
-    await eventually('both sessions', () => facts?.peers.every((peer) => peer.received.ipv4 === 1) === true, 30_000);
+    await eventually('both sessions', () => facts?.peers.every((peer) => peer.received.ipv4 === 1) === true);
     await eventually('the route by a alone', () => route() === '192.0.2.2');
     assert.equal(facts?.peers.find((peer) => peer.name === 'a')?.accepted.ipv4, 1);
   });
 
   test('without the communities the rule does not match, and the other router has the traffic', async () => {
     await a.configure('bgp_community.add((65002,7));');
-    await eventually('the route by b', () => route() === '203.0.113.2', 20_000);
+    await eventually('the route by b', () => route() === '203.0.113.2');
     await a.configure(tags);
-    await eventually('the route by a again', () => route() === '192.0.2.2', 20_000);
+    await eventually('the route by a again', () => route() === '192.0.2.2');
   });
 
   test('GRACEFUL_SHUTDOWN moves the traffic to the other router and back', async () => {
     await a.configure(`${tags} bgp_community.add((65535,0));`);
-    await eventually('the route by b', () => route() === '203.0.113.2', 20_000);
+    await eventually('the route by b', () => route() === '203.0.113.2');
     await eventually('still accepted from a', () => facts?.peers.find(({ name }) => name === 'a')?.accepted.ipv4 === 1);
     await a.configure(tags);
-    await eventually('the route by a again', () => route() === '192.0.2.2', 20_000);
+    await eventually('the route by a again', () => route() === '192.0.2.2');
   });
 
   test('a changed filter is UPDATEs, not a new session', async () => {
@@ -238,7 +236,7 @@ describe('filters and two BIRDs', { timeout: 120_000 }, () => {
     const flaps = () => facts?.peers.map((peer) => peer.flaps);
     const before = flaps();
     say({ apply: wanted([]), generation: 2 });
-    await eventually('the route by b', () => route() === '203.0.113.2', 20_000);
+    await eventually('the route by b', () => route() === '203.0.113.2');
     await eventually('nothing set any more', async () =>
       /BGP\.as_path: 65001\n/.test(await a.ask('show', 'route', '10.60.1.0/26', 'all')),
     );

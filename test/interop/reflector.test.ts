@@ -96,7 +96,7 @@ async function expectPath(
       const isRight = hops.length > 0 && hops.every((hop) => theirs.includes(hop));
       return isRight ? found(undefined) : notYet(JSON.stringify(hops));
     },
-    { deadline: seconds(15) },
+    { deadline: seconds(30) },
   );
 }
 

@@ -123,7 +123,7 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[]) {
           const said = await shutdown[kind].heard(b, router);
           return said.includes('ckbau, bis 14:00') ? found(said) : notYet(said.slice(-2000));
         },
-        { deadline: seconds(10) },
+        { deadline: seconds(30) },
       );
     });
 

@@ -179,7 +179,7 @@ export async function expectTable(router: LabRouter, family: Family, expected: E
       seen = Object.fromEntries((await router.table(family)).map((row) => [row.prefix, row.nextHops]));
       return isEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(seen));
     },
-    { deadline: seconds(10) },
+    { deadline: seconds(30) },
   ).catch(async (error: unknown) => {
     assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
     throw error;
@@ -202,7 +202,7 @@ export async function expectKernel(router: LabRouter, family: Family, expected: 
       );
       return isEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(seen));
     },
-    { deadline: seconds(10) },
+    { deadline: seconds(30) },
   ).catch(async (error: unknown) => {
     assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
     throw error;

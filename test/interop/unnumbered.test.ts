@@ -124,7 +124,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           const result = await from.exec(['ping', '-c1', '-W1', '-I', source, to]);
           return result.code === 0 ? found(undefined) : notYet(result.stdout);
         },
-        { deadline: seconds(10) },
+        { deadline: seconds(30) },
       );
     };
 
@@ -189,7 +189,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           await second.host.ip(['route add blackhole 192.0.2.77', 'route del blackhole 192.0.2.77']);
           return (await monitor.log()).includes('Deleted blackhole 192.0.2.77') ? found(undefined) : notYet('nothing');
         },
-        { deadline: seconds(10) },
+        { deadline: seconds(30) },
       );
       await agent.stop('SIGKILL');
       await agent.start();

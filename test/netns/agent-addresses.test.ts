@@ -73,7 +73,7 @@ describe('addresses', { timeout: 180_000 }, () => {
         });
         return wrong.length === 0 ? found(undefined) : notYet(JSON.stringify(seen));
       },
-      { deadline: seconds(15) },
+      { deadline: seconds(30) },
     );
   };
   const condition = async (at: CniHost, object: string, type: string, reason: string): Promise<ConditionAnswer> =>
@@ -84,7 +84,7 @@ describe('addresses', { timeout: 180_000 }, () => {
         const it = all.find((one) => one.type === type);
         return it?.reason === reason ? found(it) : notYet(JSON.stringify(all));
       },
-      { deadline: seconds(15) },
+      { deadline: seconds(30) },
     );
   const reached = async (...addresses: readonly string[]): Promise<void> => {
     for (const target of addresses)
@@ -94,7 +94,7 @@ describe('addresses', { timeout: 180_000 }, () => {
           const ping = await router.host.exec(['ping', '-c', '1', '-W', '1', target]);
           return ping.code === 0 ? found(undefined) : notYet(ping.stdout);
         },
-        { deadline: seconds(15) },
+        { deadline: seconds(30) },
       );
   };
   const added = async (at: CniHost, pod: TestPod, ...more: readonly [string, object?]): Promise<readonly string[]> => {
@@ -199,6 +199,14 @@ describe('addresses', { timeout: 180_000 }, () => {
   test('a pod that moves takes its address along; a block that is moved under it takes the announcement', async () => {
     await write({ 'fixed.yaml': blocks([four, 'node-2'], [six, 'node-2']) });
     await condition(two, `blocks/${blockName(prefixes(four)[0] ?? assert.fail())}`, 'Accepted', 'Accepted');
+    await waitFor(
+      'the first node to know that the block is no longer its own',
+      async () => {
+        const own = (await one.ask((client) => client.blocks())).map(({ cidr }) => cidr);
+        return own.includes(four) ? notYet(own.join(' ')) : found(undefined);
+      },
+      { deadline: seconds(30) },
+    );
     const pod = await two.pod('vip');
     assert.deepEqual(await added(two, pod, 'other', asksFixed), fixed);
     await announced('the fixed addresses from the other node', { [four]: 2, [six]: 2 });
@@ -233,7 +241,7 @@ describe('addresses', { timeout: 180_000 }, () => {
         const answer = await one.add(unknown, 'new');
         return answer.code === 0 ? found(undefined) : notYet(answer.stdout);
       },
-      { deadline: seconds(15) },
+      { deadline: seconds(30) },
     );
     await reached(shop, shop6);
     for (const pod of [other, unknown]) await one.del(pod);
@@ -255,10 +263,19 @@ describe('addresses', { timeout: 180_000 }, () => {
         const seen = [row?.capacity, row?.used, row?.free, row?.refused].join(' ');
         return seen === '1 1 0 1' ? found(undefined) : notYet(seen);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
     await one.del({ name: 'shop-1', path: '/run/netns/shop-1' });
-    assert.deepEqual((await added(one, next, 'shop'))[0], '10.64.0.2');
+    // Until the veth is gone the answer is 11: try again.
+    const again = await waitFor(
+      'the address to be free',
+      async () => {
+        const answer = await one.add(next, 'shop');
+        return answer.code === 0 ? found(answer) : notYet(answer.stdout);
+      },
+      { deadline: seconds(30) },
+    );
+    assert.equal(again.addresses[0], '10.64.0.2');
     await write({ 'reservation.yaml': undefined });
     await condition(one, 'pools/shop', 'AddressesAvailable', 'AddressesAvailable');
     await one.del(next);
@@ -282,7 +299,13 @@ describe('addresses', { timeout: 180_000 }, () => {
     await condition(one, 'node/node-1', 'PodsAnnounced', 'PodsOutsideBlocks');
     await one.del(pod);
     await announced('nothing', { [`${four}/32`]: undefined, [`${six}/128`]: undefined });
-    const left = await one.host.run(['ip', 'route', 'show', 'proto', '179', 'type', 'blackhole']);
-    assert.equal(left.trim(), 'blackhole 10.64.0.0/30 metric 4294967294');
+    await waitFor(
+      'no blackhole but that of the block that stays',
+      async () => {
+        const left = (await one.host.run(['ip', 'route', 'show', 'proto', '179', 'type', 'blackhole'])).trim();
+        return left === 'blackhole 10.64.0.0/30 metric 4294967294' ? found(undefined) : notYet(left);
+      },
+      { deadline: seconds(30) },
+    );
   });
 });

@@ -74,11 +74,7 @@ describe('an agent with many pods', { timeout: 240_000 }, () => {
     const address = pods[0]?.address('ipv4') ?? '';
     const before = (await untilSilent()).get('pods')?.calls ?? 0;
     await node.host.run(['ip', 'route', 'del', `${address}/32`]);
-    await eventually(
-      'the route is back',
-      async () => (await node.host.run(['ip', 'route', 'show', address])) !== '',
-      20_000,
-    );
+    await eventually('the route is back', async () => (await node.host.run(['ip', 'route', 'show', address])) !== '');
     const asked = ((await untilSilent()).get('pods')?.calls ?? 0) - before;
     // Links, addresses, neighbours, all routes by one request for 128 pods, and what is put back.
     assert.ok(asked > 0 && asked <= 20, `${asked} requests for ${PODS} pods`);

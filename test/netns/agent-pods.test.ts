@@ -51,13 +51,9 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
   const reach = async (family: 'ipv4' | 'ipv6'): Promise<void> => {
     const [from, to] = pods;
     assert.ok(from !== undefined && to !== undefined);
-    await eventually(
-      `${from.name} reaches ${to.name} by ${family}`,
-      async () => {
-        return (await from.exec(['ping', '-c', '1', '-W', '1', to.address(family)])).code === 0;
-      },
-      10_000,
-    );
+    await eventually(`${from.name} reaches ${to.name} by ${family}`, async () => {
+      return (await from.exec(['ping', '-c', '1', '-W', '1', to.address(family)])).code === 0;
+    });
   };
 
   test('they reach each other by their own addresses, in both families', async () => {
@@ -73,14 +69,15 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
     });
     assert.deepEqual([answer.namespace, answer.pod, answer.interface], ['default', 'web-1', 'eth0']);
     assert.deepEqual([...answer.addresses].sort(), [...(pods[0]?.addresses ?? [])].sort());
-    const { blocks } = await json<{ blocks: readonly BlockAnswer[] }>(node, 'blocks');
-    assert.deepEqual(
-      blocks.map((b) => b.used),
-      [1, 1],
-    );
-    const metrics = await fetchMetrics(node, '/metrics');
-    assert.match(metrics, /flatroute_pod_attach_seconds_count 1/);
-    assert.match(metrics, /flatroute_ipam_addresses\{pool="node",state="used",family="ipv4"\} 1/);
+    await eventually('both blocks have one address in use', async () => {
+      const { blocks } = await json<{ blocks: readonly BlockAnswer[] }>(node, 'blocks');
+      return blocks.map((b) => b.used).join() === '1,1';
+    });
+    for (const line of [
+      'flatroute_pod_attach_seconds_count 1',
+      'flatroute_ipam_addresses{pool="node",state="used",family="ipv4"} 1',
+    ])
+      await eventually(line, async () => (await fetchMetrics(node, '/metrics')).includes(line));
     const { stdout } = await ask(node, 'pods');
     assert.match(stdout, /^default\/web-1 +10\.60\.1\.\d+/m);
   });
@@ -121,7 +118,6 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
     await eventually(
       'the route of the pod is back',
       async () => (await node.host.run(['ip', 'route', 'show', `${address}/32`])) !== '',
-      10_000,
     );
     await reach('ipv4');
   });
@@ -165,17 +161,16 @@ describe('pods of two agents', { timeout: 240_000 }, () => {
       'one pod is left',
       async () => (await json<{ pods: readonly PodAnswer[] }>(node, 'pods')).pods.length === 1,
     );
-    assert.equal((await node.host.run(['ls', '/run/flatroute/spool'])).trim(), '');
+    await eventually(
+      'the spool is empty',
+      async () => (await node.host.run(['ls', '/run/flatroute/spool'])).trim() === '',
+    );
   });
 
   test('when the last pod goes nothing of it is left', async () => {
     for (const pod of pods) await pod.detach();
     for (const node of nodes) {
-      await eventually(
-        'no pod link is left',
-        async () => !(await node.host.run(['ip', '-br', 'link'])).includes('fr'),
-        10_000,
-      );
+      await eventually('no pod link is left', async () => !(await node.host.run(['ip', '-br', 'link'])).includes('fr'));
       const status = await untilStatus(node, 'every address is free', (s) =>
         s.blocks.every((b) => b.used === 0 && b.fenced === 0),
       );

@@ -23,11 +23,7 @@ import {
   untilStatus,
   writeFiles,
 } from '../support/agent-lab.ts';
-import { eventually as waitUntil } from '../support/netns.ts';
-
-/** A busy machine takes its time to start an agent. */
-const eventually = <T>(what: string, look: () => Promise<T | false | undefined>): Promise<T> =>
-  waitUntil(what, look, 20_000);
+import { eventually } from '../support/netns.ts';
 
 /** What node 2 wrote down of its session with node 1. */
 async function recorded({ host }: TestNode): Promise<readonly RecordStep[]> {

@@ -2,6 +2,7 @@
 import type { Host } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
 import type { LabProcess } from '#lab/process.ts';
+import { realTime } from '#lab/routers/daemon.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
 
@@ -66,9 +67,11 @@ const frr: BfdDaemon = {
     await waitFor(
       'zebra',
       async () => ((await ask('zebra', 'show version')).includes('FRR') ? found(true) : notYet(await zebra.log())),
-      { deadline: seconds(15) },
+      { deadline: seconds(30) },
     );
-    const speaker = await host.spawn(daemon('bfdd', ['--bfdctl', `${directory}/bfdd.sock`]), { log: 'bfdd.log' });
+    const speaker = await host.spawn(realTime(daemon('bfdd', ['--bfdctl', `${directory}/bfdd.sock`])), {
+      log: 'bfdd.log',
+    });
     return {
       speaker,
       state: async () => {
@@ -100,7 +103,9 @@ const bird: BfdDaemon = {
       ].join('\n'),
     );
     const control = '/run/bird/bird.ctl';
-    const speaker = await host.spawn(['bird', '-f', '-c', '/run/bird/bird.conf', '-s', control], { log: 'bird.log' });
+    const speaker = await host.spawn(realTime(['bird', '-f', '-c', '/run/bird/bird.conf', '-s', control]), {
+      log: 'bird.log',
+    });
     return {
       speaker,
       state: async () => {

@@ -148,7 +148,7 @@ export class ChainLab implements AsyncDisposable {
         const sockets = await where.run(['ss', '-Hlnut', `sport = :${WITNESS_PORT}`]);
         return sockets.trim().split('\n').length === 2 ? found(undefined) : notYet(sockets);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
   }
 
@@ -171,7 +171,7 @@ export class ChainLab implements AsyncDisposable {
     await waitFor(
       `the pouring of ${where.name}`,
       async () => ((await started.log()).includes('listening') ? found(undefined) : notYet(await started.log())),
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
   }
 
@@ -207,7 +207,7 @@ export class ChainLab implements AsyncDisposable {
         const [left, pods] = [await this.leftovers(), await this.agent.questions.pods()];
         return left === '' && pods.length === 0 ? found(undefined) : notYet(`${left} ${JSON.stringify(pods)}`);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
   }
 

@@ -34,7 +34,7 @@ export const racePeer = (overrides: Partial<PeerIntent> & Pick<PeerIntent, 'name
   sourceAddress: undefined,
   passive: false,
   holdTime: seconds(9),
-  connectRetryTime: seconds(5),
+  connectRetryTime: seconds(120),
   ebgpMultihop: 1,
   importPolicy: 'All',
   filters: [],
@@ -48,7 +48,7 @@ export const racePeer = (overrides: Partial<PeerIntent> & Pick<PeerIntent, 'name
 
 /** All have to be up at once for this long. */
 const restMilliseconds = 300;
-const deadlineMilliseconds = 8000;
+const deadlineMilliseconds = 30_000;
 
 async function play({ side, sessions, port, peerPort }: OpenRaceOptions): Promise<void> {
   const other = 3 - side;

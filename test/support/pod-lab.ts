@@ -200,7 +200,7 @@ export class PodLab implements AsyncDisposable {
     const lines = async (): Promise<readonly string[]> =>
       (await watcher.log()).split('\n').filter((line) => line !== '');
     await waitFor('the watcher', async () => ((await lines())[0] === 'ready' ? found(true) : notYet('not there')), {
-      deadline: seconds(10),
+      deadline: seconds(30),
     });
     await during();
     const { code } = await watcher.exited;

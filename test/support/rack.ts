@@ -186,7 +186,7 @@ export class Rack implements AsyncDisposable {
           ? found(undefined)
           : notYet('nothing said');
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(30) },
     );
     return async () => {
       // What is said after this change was made has all before it.
@@ -197,7 +197,7 @@ export class Rack implements AsyncDisposable {
           const all = await told();
           return all.some((line) => line.includes('203.0.113.255')) ? found(all) : notYet(all.slice(-3).join(' | '));
         },
-        { deadline: seconds(10) },
+        { deadline: seconds(30) },
       );
       return lines.filter((line) => / proto 179\b|\bgroup\b/.test(line));
     };

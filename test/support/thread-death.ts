@@ -39,8 +39,8 @@ const broken = { kind: 'intent', generation: 1, intent: undefined } as unknown a
   typeof supervisor.background.command
 >[0];
 supervisor.background.command(broken);
-await eventually('the threads are built again', () => rebuilt.length === 1, 10_000);
+await eventually('the threads are built again', () => rebuilt.length === 1);
 supervisor.background.command(broken);
-await eventually('a second death gives up', () => gaveUp.length === 1, 10_000);
+await eventually('a second death gives up', () => gaveUp.length === 1);
 const inTime = await supervisor.stop({ sessions: 'silent' });
 process.stdout.write(`${JSON.stringify({ rebuilt, deaths, inTime })}\n`);

@@ -11,6 +11,7 @@ const many = Array.from({ length: 250 }, (_, n) => [`65100:${n}`, `65100:7:${n}`
 
 /** The daemon asks for everything; nothing changes and nobody goes down. */
 async function judgeAsks(rack: Rack): Promise<void> {
+  await rack.expectPlainTables();
   const { flaps } = await rack.session();
   // FRR asks for nothing while it still answers the node's own request.
   await rack.nodeLogs('session.refreshRequested', async () => await rack.judge.refresh(nodeAddress));
@@ -19,6 +20,7 @@ async function judgeAsks(rack: Rack): Promise<void> {
 }
 
 async function nodeAsks(rack: Rack): Promise<void> {
+  await rack.expectPlainTables();
   const { flaps, messagesReceived } = await rack.session();
   await rack.node.refresh(judgeAddress);
   await rack.sessionIs('new messages', (peer) => peer.messagesReceived >= messagesReceived + 2);

@@ -42,7 +42,8 @@ export const pathScenarios: readonly Scenario[] = [
     judges: ['RFC 8326', 'RFC 4486'],
     play: async (rack) => {
       await rack.setup();
-      const drained = rack.node.agent.text(['drain', 'judge', '--wait', '0.5']);
+      // Each step lasts long enough to be seen beside three other racks.
+      const drained = rack.node.agent.text(['drain', 'judge', '--wait', '2']);
       await expectPaths(rack.judge, '10.1.0.0/24', [{ path: '65001', communities: ['65535:0'] }]);
       await drained;
       await rack.sessionIs('the drain', ({ state, drain }) => state === 'Idle' && drain === 'down');

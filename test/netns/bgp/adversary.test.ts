@@ -143,7 +143,7 @@ describe('a speaker among peers that send anything', { timeout: 180_000, concurr
     const markers = (): number => end.heard.filter((heard) => heard === '5').length;
     const earlier = markers();
     end.send(encodeRouteRefresh({ afi: 1, safi: 1, subtype: 0 }));
-    await eventually('an answer or the end', () => end.closed || markers() > earlier, 10_000);
+    await eventually('an answer or the end', () => end.closed || markers() > earlier);
     return !end.closed;
   };
   const notification = (end: PeerEnd): string | undefined => end.heard.find((heard) => heard.startsWith('3:'));

@@ -47,7 +47,7 @@ describe('router advertisements on a link', () => {
     await eventually('the link', async () => (await isUp(near, 'up0')) && (await isUp(far, 'up1')));
     index = Number((await far.run(['cat', '/sys/class/net/up1/ifindex'])).trim());
     sender = inNamespace(far.path, () => openIcmp6Socket([], () => undefined));
-    await eventually('the listener', () => lines.includes('ready'), 10_000);
+    await eventually('the listener', () => lines.includes('ready'));
   });
   after(async () => {
     child?.kill('SIGKILL');
