@@ -42,11 +42,19 @@ async function freeze(ours: BfdHost, speaker: LabProcess): Promise<number> {
   speaker.kill('SIGSTOP');
   const down = await ours.until('router', 'down', ({ state }) => state === 'Down');
   assert.equal(down.diagnostic, 1, 'Control Detection Time Expired');
-  const lines = (await ours.process.log()).split('\n').filter((line) => line.startsWith('{'));
-  const last = lines
-    .map((line) => JSON.parse(line) as LogLine)
-    .findLast(({ event, state }) => event === 'bfd.session.changed' && state === 'Down');
-  return Date.parse(last?.time ?? '') - at;
+  return await waitFor(
+    'the log to say when',
+    async () => {
+      const lines = (await ours.process.log()).split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+      const took = lines
+        .map((line) => JSON.parse(line) as LogLine)
+        .filter(({ event, state }) => event === 'bfd.session.changed' && state === 'Down')
+        .map(({ time }) => Date.parse(time) - at)
+        .at(-1);
+      return took !== undefined && took > 0 ? found(took) : notYet(lines.slice(-3).join('\n'));
+    },
+    { deadline: seconds(30) },
+  );
 }
 
 for (const daemon of bfdDaemons) {

@@ -44,7 +44,7 @@ async function watchRoutes(node: TestNode): Promise<{ readonly deleted: () => Pr
 /** A program that has the port, and closes every connection. */
 async function squat({ host }: TestNode, port: number, address: string): Promise<LabProcess> {
   const code = `require('net').createServer((s) => s.destroy()).listen(${port}, '${address}', () => console.log('here'))`;
-  const squatter = await host.spawn([process.execPath, '-e', code], { log: 'squatter.log' });
+  const squatter = await host.spawn([process.execPath, '-e', code], { log: `squatter-${port}.log` });
   await eventually('the port is taken', async () => (await squatter.log()).includes('here'));
   return squatter;
 }
