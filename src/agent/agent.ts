@@ -1,7 +1,7 @@
 /**
- * The node agent in directory mode: takes the lock, starts the threads, reads the kernel back, gives every thread its
- * start and its intent, serves metrics, health and the admin API, and stops without hurting a pod. Killing it at any
- * moment is normal: the next start finds everything in the kernel.
+ * The node agent: takes the lock, starts the threads, reads the kernel back, gives every thread its start and its intent,
+ * serves metrics, health and the admin API, and stops without hurting a pod. Killing it at any moment is normal: the next
+ * start finds everything in the kernel. Where resources come from, and what is written there, is its surroundings.
  */
 import { join } from 'node:path';
 import { noBfd } from '#bgp/bfd/facts.ts';
@@ -18,12 +18,12 @@ import { changedConditions } from '#status/conditions.ts';
 import { healthOf, readinessOf } from '#status/health.ts';
 import { createMetrics } from '#status/metrics.ts';
 import type { Snapshot } from '#status/snapshot.ts';
-import { DirectorySource } from '#sources/directory/directory-source.ts';
 import { type AdminServer, serveAdmin } from './admin/server.ts';
 import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
 import { bootIdentity, lastLife, prepareRunDirectory, preserved, rememberLife } from './boot-identity.ts';
 import { settleCompiler } from './compiler.ts';
+import { ConflistKeeper, type ConflistOptions } from './conflist-keeper.ts';
 import { Drain } from './drain.ts';
 import { programVersion, type ThreadName } from './entries.ts';
 import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
@@ -33,9 +33,10 @@ import { createLog, type Log } from './log.ts';
 import type { LogLevel, ThreadFacts } from './messages.ts';
 import { requireRights } from './rights.ts';
 import { Supervisor } from './supervisor.ts';
+import { type Found, type FromWhere, find, type Surroundings } from './surroundings.ts';
 
 export interface AgentOptions {
-  readonly resources: string;
+  readonly resources: FromWhere;
   readonly node: string;
   readonly metrics: Endpoint | undefined;
   readonly runDirectory: string;
@@ -45,6 +46,8 @@ export interface AgentOptions {
   readonly externalBfd: boolean;
   /** Directory into which the lives of BGP sessions are written. */
   readonly record: string | undefined;
+  /** The list for the container runtime, where the agent keeps it. */
+  readonly conflist: ConflistOptions | undefined;
 }
 
 /** Answers the exit code: 0 after a stop that was asked for, 1 when starting threads again did not help. */
@@ -55,7 +58,7 @@ export async function runAgent(options: AgentOptions, modules: { readonly stop: 
   const lock = await takeLock();
   settleCompiler();
   await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));
-  const agent = new Agent(options);
+  const agent = new Agent(options, find(options.resources));
   try {
     const ended = agent.untilEnd(modules.stop);
     // A stop that comes while the agent still starts is not kept waiting.
@@ -76,7 +79,8 @@ class Agent {
   readonly #metrics = createMetrics(() => this.#snapshot());
   readonly #supervisor: Supervisor;
   readonly #loop: IntentLoop;
-  readonly #source: DirectorySource;
+  readonly #surroundings: Surroundings;
+  readonly #conflist: ConflistKeeper | undefined;
   readonly #growth = new Growth();
   readonly #drain: Drain;
   readonly #bfd: BfdPeers;
@@ -99,7 +103,7 @@ class Agent {
   #firstSessionSeconds: number | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(options: AgentOptions) {
+  constructor(options: AgentOptions, found: Found) {
     this.#options = options;
     this.log = createLog(options.logLevel, (level) => this.#metrics.logged(level));
     this.#identity = bootIdentity();
@@ -113,7 +117,10 @@ class Agent {
         this.#bfd.setIntent(intent.bgp);
       },
       podsGate: (gate) => this.#supervisor.pods.command({ kind: 'gate', gate }),
-      conditions: (before, now) => this.#logConditions(before, now),
+      conditions: (before, now) => {
+        this.#logConditions(before, now);
+        this.#surroundings.changed();
+      },
     });
     this.#bfdLink = new BfdLink(
       { runDirectory: options.runDirectory, logLevel: options.logLevel, external: options.externalBfd },
@@ -136,7 +143,19 @@ class Agent {
       facts: () => this.#loop.facts.bgp,
       log: (event, fields) => this.log.write('info', event, fields),
     });
-    this.#source = new DirectorySource({ directory: options.resources });
+    this.#surroundings = found({
+      node: options.node,
+      clock: systemClock,
+      log: this.log.write,
+      snapshot: () => this.#snapshot(),
+      resources: (set, problems) => this.#loop.resources(set, problems),
+    });
+    if (options.conflist !== undefined)
+      this.#conflist = new ConflistKeeper(options.conflist, {
+        clock: systemClock,
+        log: this.log.write,
+        facts: (conflist) => this.#loop.learn({ conflist }),
+      });
     this.#supervisor = new Supervisor(options, {
       log: this.log.write,
       facts: (name, facts) => this.#learn(name, facts),
@@ -179,15 +198,20 @@ class Agent {
       log: this.log.write,
     });
     this.#admin = await this.#kept(serving);
-    const read = this.#source
-      .start((set, problems) => this.#loop.resources(set, problems))
-      .then(() => this.#waitingFor.delete('resources'));
+    this.#conflist?.start();
+    const read = this.#surroundings.start().then(() => this.#done('resources'));
     // Before the first intent: peers that were drained are not told anything first.
     this.#drain.start();
     await this.#startBackground();
     await read;
     await Promise.all([this.#startPods(), this.#startBgp()]);
     this.log.write('info', 'agent.started', { seconds: (Date.now() - this.#startedAt) / 1000 });
+  }
+
+  #done(what: string): void {
+    this.#waitingFor.delete(what);
+    if (this.#waitingFor.size === 0) this.#conflist?.serve();
+    this.#surroundings.changed();
   }
 
   /** What was opened while a stop came would outlive the agent. */
@@ -200,12 +224,12 @@ class Agent {
 
   async #startBackground(): Promise<void> {
     await this.#supervisor.background.ask('start', undefined);
-    this.#waitingFor.delete('the kernel to be read');
+    this.#done('the kernel to be read');
   }
 
   async #startPods(): Promise<void> {
     await this.#supervisor.pods.ask('start', undefined);
-    this.#waitingFor.delete('pods to be rebuilt');
+    this.#done('pods to be rebuilt');
   }
 
   async #startBgp(): Promise<void> {
@@ -226,7 +250,7 @@ class Agent {
       inherited: restarted ? routes : undefined,
       record: record === undefined ? undefined : { directory: record, program: this.#version },
     });
-    this.#waitingFor.delete('the BGP speaker');
+    this.#done('the BGP speaker');
   }
 
   /** Threads that died are born again by the way they were born first. */
@@ -311,6 +335,7 @@ class Agent {
       pools: intent?.pods.ipam.pools ?? [],
       growth: this.#growth.growth(systemClock.now()),
       bfd: facts.bfd ?? noBfd,
+      conflist: facts.conflist,
       threads: this.#supervisor.states(),
       conditions,
       objectConditions,
@@ -335,13 +360,14 @@ class Agent {
     this.log.write('info', 'agent.stopping', { sessions });
     this.#loop.stop();
     this.#drain.stop();
+    this.#conflist?.stop();
     this.#bfd.stop();
     // Without a word to BFD: its sessions outlive this agent, so that the next one is no failure of the path.
     if (this.#options.withdrawOnStop) this.#bfdLink.end();
     else this.#bfdLink.close();
     const [inTime] = await Promise.all([
       this.#supervisor.stop({ sessions }),
-      this.#source.stop(),
+      this.#surroundings.stop(),
       this.#admin?.close(),
       this.#http?.close(),
     ]);

@@ -1,6 +1,7 @@
 /** `flatroute agent`: runs the agent of this node in the foreground. */
 import { type Command, EXIT_USAGE } from './command.ts';
 import type { LogLevel } from '#agent/messages.ts';
+import { BIN_DIRECTORY, CONFIG_FILE } from '#cni/install.ts';
 import { RUN_DIRECTORY } from '#dataplane/kernel-names.ts';
 import type { CliIo } from './io.ts';
 
@@ -26,6 +27,17 @@ export const agentSpec: Command = {
       help: 'BFD has a unit or DaemonSet of its own (`flatroute bfd --stay`): look for it, start none',
     },
     {
+      name: 'conflist',
+      value: 'FILE',
+      help: `keep the container runtime's list there, usually /etc/cni/net.d/${CONFIG_FILE}; it stays when the agent stops`,
+    },
+    { name: 'conflist-from', value: 'FILE', help: 'what is written there, as it is (default: a list of our own)' },
+    {
+      name: 'cni-bin',
+      value: 'DIR',
+      help: `directory of plugins: portmap and bandwidth are in the list if they are there (default ${BIN_DIRECTORY})`,
+    },
+    {
       name: 'withdraw-on-stop',
       help: 'at a stop withdraw all routes at the peers instead of leaving them to graceful restart',
     },
@@ -49,6 +61,11 @@ export const agentSpec: Command = {
     if (metricsText !== undefined && metrics === undefined) {
       return wrongUse(io, `--metrics ${metricsText} is not ADDRESS:PORT, such as 127.0.0.1:9179 or [::1]:9179`);
     }
+    const conflist = parsed.values.get('conflist');
+    if (conflist !== undefined && !/^\/.*\.(conf|conflist|json)$/.test(conflist))
+      return wrongUse(io, `--conflist ${conflist} is not the path of a list, such as /etc/cni/net.d/${CONFIG_FILE}`);
+    if (conflist === undefined && (parsed.values.has('conflist-from') || parsed.values.has('cni-bin')))
+      return wrongUse(io, '--conflist-from and --cni-bin say what is in a list: --conflist FILE says where it is');
     const level = levels.find((known) => known === parsed.values.get('log-level'));
     // The size of libuv's pool is read when it is first used: reads on netlink sockets and inotify park in it.
     process.env['UV_THREADPOOL_SIZE'] ??= '16';
@@ -62,6 +79,14 @@ export const agentSpec: Command = {
         logLevel: level ?? 'info',
         externalBfd: parsed.switches.has('external-bfd'),
         record: parsed.values.get('record'),
+        conflist:
+          conflist === undefined
+            ? undefined
+            : {
+                file: conflist,
+                from: parsed.values.get('conflist-from'),
+                binaryDirectory: parsed.values.get('cni-bin') ?? BIN_DIRECTORY,
+              },
         withdrawOnStop: parsed.switches.has('withdraw-on-stop'),
       },
       { stop: io.signal },

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { cniPlugin } from '#agent/entries.ts';
-import { install } from '#cni/install.ts';
+import { BIN_DIRECTORY, install } from '#cni/install.ts';
 import { type Command, EXIT_FINE, EXIT_USAGE } from './command.ts';
 
 export const cniInstall: Command = {
@@ -10,7 +10,7 @@ export const cniInstall: Command = {
   summary: 'Puts the CNI plugin and its conflist where the container runtime looks for them.',
   arguments: [],
   options: [
-    { name: 'bin-dir', value: 'DIR', help: 'directory of plugins (default /opt/cni/bin)' },
+    { name: 'bin-dir', value: 'DIR', help: `directory of plugins (default ${BIN_DIRECTORY})` },
     { name: 'conf-dir', value: 'DIR', help: 'directory of configuration lists (default /etc/cni/net.d)' },
     { name: 'plugin', value: 'FILE', help: 'the plugin that was built (default: the one of this program)' },
     { name: 'network', value: 'NAME', help: 'name of the network (default flatroute)' },
@@ -29,7 +29,7 @@ export const cniInstall: Command = {
     const portmap = !switches.has('no-portmap');
     const { binary, config } = install({
       pluginSource: values.get('plugin') ?? cniPlugin(),
-      binaryDirectory: values.get('bin-dir') ?? '/opt/cni/bin',
+      binaryDirectory: values.get('bin-dir') ?? BIN_DIRECTORY,
       configDirectory: switches.has('binary-only') ? undefined : (values.get('conf-dir') ?? '/etc/cni/net.d'),
       networkName: values.get('network') ?? 'flatroute',
       portmap,

@@ -4,7 +4,7 @@
  * sees half a file or a busy one (ETXTBSY).
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AppError } from '#lib/result.ts';
 import { ANNOTATIONS_CAPABILITY } from './config.ts';
 
@@ -20,6 +20,8 @@ export interface InstallOptions {
   readonly mtu?: number;
   /** Default: true. */
   readonly portmap?: boolean;
+  /** Behind portmap; default: false. */
+  readonly bandwidth?: boolean;
 }
 
 export interface Installed {
@@ -27,12 +29,14 @@ export interface Installed {
   readonly config: string | undefined;
 }
 
+/** Where runtimes look for plugins, unless they are told. */
+export const BIN_DIRECTORY = '/opt/cni/bin';
 /** The first name in the alphabet wins with every runtime. */
-const CONFIG_FILE = '05-flatroute.conflist';
+export const CONFIG_FILE = '05-flatroute.conflist';
 export const PLUGIN_NAME = 'flatroute';
 
 /** 1.0.0, because the portmap of most machines does not know 1.1.0. */
-export function conflist(options: Pick<InstallOptions, 'networkName' | 'mtu' | 'portmap'>): object {
+export function conflist(options: Pick<InstallOptions, 'networkName' | 'mtu' | 'portmap' | 'bandwidth'>): object {
   const plugin = {
     type: PLUGIN_NAME,
     // Addresses and a MAC come from runtimes and from what delegates, such as Multus.
@@ -43,7 +47,11 @@ export function conflist(options: Pick<InstallOptions, 'networkName' | 'mtu' | '
   return {
     cniVersion: '1.0.0',
     name: options.networkName ?? 'flatroute',
-    plugins: options.portmap === false ? [plugin] : [plugin, portmap],
+    plugins: [
+      plugin,
+      ...(options.portmap === false ? [] : [portmap]),
+      ...(options.bandwidth === true ? [{ type: 'bandwidth', capabilities: { bandwidth: true } }] : []),
+    ],
   };
 }
 
@@ -63,9 +71,16 @@ export function install(options: InstallOptions): Installed {
   replaceFile(options.binaryDirectory, binary, plugin, 0o755);
   if (options.configDirectory === undefined) return { binary, config: undefined };
   const config = join(options.configDirectory, CONFIG_FILE);
-  replaceFile(options.configDirectory, config, Buffer.from(`${JSON.stringify(conflist(options), null, 2)}\n`), 0o644);
+  writeConflist(config, conflistText(options));
   return { binary, config };
 }
+
+export const conflistText = (options: Parameters<typeof conflist>[0]): string =>
+  `${JSON.stringify(conflist(options), null, 2)}\n`;
+
+/** In one step, seen by every runtime. Errors: AppError `CNI_INSTALL`. */
+export const writeConflist = (path: string, text: string): void =>
+  replaceFile(dirname(path), path, Buffer.from(text), 0o644);
 
 /** Takes away what install() put there; what is not there is no failure. The configuration goes first. */
 export function uninstall(options: Pick<InstallOptions, 'binaryDirectory' | 'configDirectory'>): void {

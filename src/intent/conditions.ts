@@ -5,6 +5,7 @@
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import { bfdConditions } from './bfd-conditions.ts';
 import { addressConditions, kernelConditions, podConditions } from './kernel-conditions.ts';
+import { conflistConditions } from './conflist-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 import { listeningConditions, passwordConditions, sessionConditions } from './session-conditions.ts';
 
@@ -23,6 +24,7 @@ export function conditions(
   for (const it of kernelConditions(compiled, facts)) put(it);
   for (const it of addressConditions(compiled, facts)) put(it);
   for (const it of podConditions(compiled, facts)) put(it);
+  for (const it of conflistConditions(compiled.nodeName, facts)) put(it);
   // An object that was refused is not accepted, though its last good state is.
   for (const it of refused(problems)) put(it);
   put(resourcesRead(compiled.nodeName, problems));

@@ -13,12 +13,27 @@ export interface NodeIntent {
   readonly dataplane: DataplaneIntent;
 }
 
+/** The configuration list that the agent keeps for the container runtime. */
+export interface ConflistFacts {
+  readonly file: string;
+  /** It is there as it should be. */
+  readonly inPlace: boolean;
+  /** Why it cannot be read or written. */
+  readonly problem: string | undefined;
+  /** Files of the same directory that a runtime takes instead of it, and that do not lead to flatroute. */
+  readonly foreign: readonly string[];
+  /** How often somebody else's change of it was undone, since the start. */
+  readonly restored: number;
+}
+
 /** What every part last said; absent until it has said something. */
 export interface Facts {
   readonly bgp?: BgpFacts | undefined;
   readonly kernel?: KernelFacts | undefined;
   readonly pods?: PodFacts | undefined;
   readonly bfd?: BfdFacts | undefined;
+  /** Only where the agent keeps one. */
+  readonly conflist?: ConflistFacts | undefined;
 }
 
 export type ConditionType =
@@ -34,6 +49,7 @@ export type ConditionType =
   | 'BFDUp'
   | 'BFDReady'
   | 'Listening'
+  | 'NetworkConfigured'
   | 'PasswordsFit'
   | 'PeersConfigured'
   | 'BlocksAssigned'

@@ -162,6 +162,30 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     [],
     (set, now) => set({}, now.kernel?.routeConflicts.length ?? 0),
   );
+  gauge(
+    'flatroute_cni_conflist_in_place',
+    "1 while the container runtime's list is as it should be and no other comes before it; only with --conflist.",
+    [],
+    (set, now) => {
+      if (now.conflist !== undefined) set({}, now.conflist.inPlace && now.conflist.foreign.length === 0 ? 1 : 0);
+    },
+  );
+  gauge(
+    'flatroute_cni_foreign_conflists',
+    'Lists of other networks that the container runtime takes before ours; only with --conflist.',
+    [],
+    (set, now) => {
+      if (now.conflist !== undefined) set({}, now.conflist.foreign.length);
+    },
+  );
+  counter(
+    'flatroute_cni_conflist_restored_total',
+    'How often a list that somebody had removed or changed was written again; only with --conflist.',
+    [],
+    (set, now) => {
+      if (now.conflist !== undefined) set({}, now.conflist.restored);
+    },
+  );
   gauge('flatroute_pods', 'Pods attached on this node.', [], (set, now) => set({}, now.pods?.pods ?? 0));
   gauge('flatroute_pod_mtu_bytes', 'MTU of new pods, which running ones follow.', [], (set, now) => {
     if ((now.pods?.mtu ?? 0) > 0) set({}, now.pods?.mtu ?? 0);

@@ -1,7 +1,7 @@
 /** Everything that main knows of the agent at one moment: what answers, metrics and health are made of. Plain data. */
 import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
-import type { Condition } from '#intent/node-intent.ts';
+import type { Condition, ConflistFacts } from '#intent/node-intent.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
 import type { PodFacts, PoolGrowth, PoolIntent } from '#ipam/intent.ts';
 import type { ConditionAnswer } from './answers.ts';
@@ -39,6 +39,8 @@ export interface Snapshot {
   /** Of the pools that were looked at long enough. */
   readonly growth: readonly PoolGrowth[];
   readonly bfd: BfdFacts;
+  /** Only where the agent keeps a list for the container runtime. */
+  readonly conflist: ConflistFacts | undefined;
   readonly threads: readonly ThreadStatus[];
   /** Worst first. */
   readonly conditions: readonly ConditionAnswer[];

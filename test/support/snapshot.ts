@@ -155,6 +155,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
   pools: [{ name: 'node', blocks: ['10.60.1.0/26' as Prefix], assignmentMode: 'Automatic', disabled: false }],
   growth: [{ pool: 'node', family: 'ipv4', perHour: 30 }],
   bfd: noBfd,
+  conflist: undefined,
   threads: ['bgp', 'background', 'pods'].map((name) => ({
     name,
     state: 'running',
