@@ -95,7 +95,8 @@ const commands = {
     multus: true,
   },
   'test:kube': {
-    run: ['scripts/test.mjs'],
+    // A scenario of a cluster takes minutes, and every file brings daemons of its own.
+    run: ['scripts/test.mjs', '--test-timeout=1200000', '--test-concurrency=1'],
     otherwise: ['test/kube/**/*.test.ts'],
     debian: [...lab, 'containerd', 'openssl'],
     namespaces: true,
