@@ -65,6 +65,13 @@ export const bfdProfile = ownKind(
   'BFDProfile',
   {
     shortNames: ['frbfd'],
+    columns: [
+      { name: 'Receive', type: 'integer', jsonPath: '.spec.receiveInterval' },
+      { name: 'Transmit', type: 'integer', jsonPath: '.spec.transmitInterval' },
+      { name: 'Multiplier', type: 'integer', jsonPath: '.spec.detectMultiplier' },
+      { name: 'Passive', type: 'boolean', jsonPath: '.spec.passiveMode', wide: true },
+      { name: 'Minimum TTL', type: 'integer', jsonPath: '.spec.minimumTtl', wide: true },
+    ],
     description: 'How BFD is spoken with the peers whose `bfd.profile` names it. Changing it touches no BGP session.',
   },
   spec,

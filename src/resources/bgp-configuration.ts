@@ -46,7 +46,7 @@ const spec = object({
         defaultText: 'false',
         reset: 'refresh',
       }),
-      prefixes: optional(list(prefix, { maxItems: 500 }), {
+      prefixes: optional(list(prefix, { maxItems: 500, unique: 'entry' }), {
         description:
           'Further prefixes that the node announces as they stand, such as a loopback or a network behind it.',
         reset: 'refresh',
@@ -65,7 +65,7 @@ const spec = object({
             'Standard (`aa:nn`), large (`aa:nn:mm`) or extended (`rt:aa:nn`, `soo:aa:nn`, `0x…`) community, or a well-known one by name.',
         }),
       }),
-      { maxItems: 500 },
+      { maxItems: 500, unique: { field: 'name' } },
     ),
     { description: 'Communities by names of your own.', reset: 'refresh' },
   ),
@@ -78,7 +78,7 @@ const spec = object({
           { description: 'Communities that are added, or names from `communities`.' },
         ),
       }),
-      { maxItems: 500 },
+      { maxItems: 500, unique: { field: 'cidr' } },
     ),
     {
       description:
@@ -144,13 +144,20 @@ export const bgpConfiguration = ownKind(
   'BGPConfiguration',
   {
     shortNames: ['frbgpconf'],
+    columns: [
+      { name: 'AS', type: 'string', jsonPath: '.spec.asNumber' },
+      { name: 'Addresses', type: 'string', jsonPath: '.spec.addressSource' },
+      { name: 'Import', type: 'string', jsonPath: '.spec.importPolicy' },
+      { name: 'Router ID', type: 'string', jsonPath: '.spec.routerID', wide: true },
+      { name: 'Port', type: 'integer', jsonPath: '.spec.listenPort', wide: true },
+    ],
     description:
       'How the nodes speak BGP. The object named `default` holds for every node; a field set in `node.<name>` stands instead of it on that node. No other names are allowed. With neither, the defaults below hold.',
   },
   spec,
   [
     {
-      cel: "self.metadata.name == 'default' || self.metadata.name.startsWith('node.')",
+      cel: "self.metadata.name == 'default' || self.metadata.name.matches('^node[.][a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
       holds: (it) => it.metadata.name === 'default' || perNode.test(it.metadata.name),
       sentence: 'a BGPConfiguration is named default, or node. and the name of a node',
       path: ['metadata', 'name'],

@@ -151,6 +151,7 @@ export const bgpFilter = ownKind(
   'BGPFilter',
   {
     shortNames: ['frfilter'],
+    columns: [{ name: 'Default', type: 'string', jsonPath: '.spec.default' }],
     description:
       'Ordered rules, named by BGPPeers, for the routes of a session. Fields are those of Calico; what no rule decides is up to `default` and importPolicy, where Calico accepts.',
   },

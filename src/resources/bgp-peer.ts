@@ -36,21 +36,18 @@ const shutdownText = string({
 const families = list(oneOf('ipv4', 'ipv6'), {
   minItems: 1,
   maxItems: 2,
-  rules: [
-    {
-      cel: 'self.all(x, self.exists_one(y, x == y))',
-      holds: (it) => new Set(it).size === it.length,
-      sentence: 'a family is named twice',
-    },
-  ],
+  unique: 'entry',
 });
 
-const secretKeyRef = object({
-  name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
-  key: required(string({ type: 'a key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
-    description: 'Key in the Secret.',
-  }),
-});
+const secretKeyRef = object(
+  {
+    name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
+    key: required(string({ type: 'a key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
+      description: 'Key in the Secret.',
+    }),
+  },
+  { atomic: true },
+);
 
 /** RFC 5925 §3.1: a Master Key Tuple without its connection, which is the session. */
 const tcpAoKey = object({
@@ -72,12 +69,8 @@ const tcpAoKey = object({
 const tcpAoKeys = list(tcpAoKey, {
   minItems: 1,
   maxItems: 8,
+  unique: { field: 'sendID' },
   rules: [
-    {
-      cel: 'self.all(x, self.exists_one(y, x.sendID == y.sendID))',
-      holds: (it) => new Set(it.map(({ sendID }) => sendID)).size === it.length,
-      sentence: 'a sendID is there twice',
-    },
     {
       cel: 'self.all(x, self.exists_one(y, x.receiveID == y.receiveID))',
       holds: (it) => new Set(it.map(({ receiveID }) => receiveID)).size === it.length,
@@ -497,7 +490,19 @@ const spec = object(
 
 export const bgpPeer = ownKind(
   'BGPPeer',
-  { shortNames: ['frpeer'], description: 'A router, and the nodes that have a session with it.' },
+  {
+    shortNames: ['frpeer'],
+    description: 'A router, and the nodes that have a session with it.',
+    columns: [
+      { name: 'Peer', type: 'string', jsonPath: ".spec['peerIP','interface']" },
+      { name: 'AS', type: 'string', jsonPath: ".spec['asNumber','dynamicASN']" },
+      { name: 'Node', type: 'string', jsonPath: ".spec['node','nodeSelector']" },
+      { name: 'Admin', type: 'string', jsonPath: '.spec.adminState' },
+      { name: 'Range', type: 'string', jsonPath: '.spec.listenRange.cidr', wide: true },
+      { name: 'Filters', type: 'string', jsonPath: '.spec.filters', wide: true },
+      { name: 'Import', type: 'string', jsonPath: '.spec.importPolicy', wide: true },
+    ],
+  },
   spec,
 );
 

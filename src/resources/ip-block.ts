@@ -40,6 +40,11 @@ export const ipBlock = ownKind(
   'IPBlock',
   {
     shortNames: ['frblock'],
+    columns: [
+      { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
+      { name: 'Node', type: 'string', jsonPath: '.spec.node' },
+    ],
+    selectableFields: ['.spec.node'],
     description:
       'A block of addresses and its owner. The name is made of the block, `ipv4-0a3c0100-26` for 10.60.1.0/26, so that creating the object is the claim. In directory mode they are static files. With `addressSource: NodePodCIDR` only those of pools with `assignmentMode: Manual` are used, beside the podCIDRs.',
   },

@@ -77,14 +77,31 @@ const spec = object(
 /** What blocks outside every pool are called in metrics and answers. */
 export const nodePoolName = 'node';
 
-export const ipPool = ownKind('IPPool', { shortNames: ['frpool'], description: 'A range of pod addresses.' }, spec, [
+export const ipPool = ownKind(
+  'IPPool',
   {
-    cel: `self.metadata.name != '${nodePoolName}'`,
-    holds: (it) => it.metadata.name !== nodePoolName,
-    sentence: `no pool is named ${nodePoolName}: that is what blocks outside every pool are called`,
-    path: ['metadata', 'name'],
+    shortNames: ['frpool'],
+    description: 'A range of pod addresses.',
+    columns: [
+      { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
+      { name: 'Block', type: 'integer', jsonPath: '.spec.blockSize' },
+      { name: 'Mode', type: 'string', jsonPath: '.spec.assignmentMode' },
+      { name: 'Disabled', type: 'boolean', jsonPath: '.spec.disabled' },
+      { name: 'Nodes', type: 'string', jsonPath: '.spec.nodeSelector', wide: true },
+      { name: 'Namespaces', type: 'string', jsonPath: '.spec.namespaceSelector', wide: true },
+      { name: 'NAT', type: 'boolean', jsonPath: '.spec.natOutgoing', wide: true },
+    ],
   },
-]);
+  spec,
+  [
+    {
+      cel: `self.metadata.name != '${nodePoolName}'`,
+      holds: (it) => it.metadata.name !== nodePoolName,
+      sentence: `no pool is named ${nodePoolName}: that is what blocks outside every pool are called`,
+      path: ['metadata', 'name'],
+    },
+  ],
+);
 
 export type IPPool = Infer<typeof ipPool.schema>;
 

@@ -6,9 +6,13 @@ import type { Infer } from './schema.ts';
 
 export const ipReservation = ownKind(
   'IPReservation',
-  { shortNames: ['frreserve'], description: 'Addresses that no pod gets, though a pool or a block has them.' },
+  {
+    shortNames: ['frreserve'],
+    description: 'Addresses that no pod gets, though a pool or a block has them.',
+    columns: [{ name: 'CIDRs', type: 'string', jsonPath: '.spec.reservedCIDRs' }],
+  },
   object({
-    reservedCIDRs: defaulted(list(prefix, { maxItems: 1000 }), [], {
+    reservedCIDRs: defaulted(list(prefix, { maxItems: 1000, unique: 'entry' }), [], {
       description: 'Prefixes; a single address is a /32 or /128.',
     }),
   }),

@@ -16,7 +16,29 @@ export interface Kind<T> {
   readonly shortNames: readonly string[];
   readonly description: string;
   readonly schema: Schema<T>;
+  /** What the CustomResourceDefinition has beside the schema; absent: Kubernetes' own kind. */
+  readonly definition?: Definition;
 }
+
+export interface Definition {
+  /** What `kubectl get` shows beside the name and before the age. */
+  readonly columns: readonly Column[];
+  /** Fields that a field selector may name, such as `.spec.node`. */
+  readonly selectableFields?: readonly string[];
+  /** Written through the status subresource. */
+  readonly status?: Schema<unknown>;
+}
+
+interface Column {
+  readonly name: string;
+  readonly jsonPath: string;
+  readonly type: 'string' | 'integer' | 'boolean' | 'date';
+  /** Only with `-o wide`. */
+  readonly wide?: boolean;
+}
+
+/** `bgppeers`, of BGPPeer. */
+export const pluralOf = (kind: string): string => `${kind.toLowerCase()}s`;
 
 /** Written by the API server and by kubectl; accepted so that `kubectl get -o yaml` can be used as it is. */
 const serverMetadata = [
@@ -76,7 +98,11 @@ export type Resource<S> = Values<ResourceFields<Metadata, S>>;
 /** One of our own kinds: cluster-scoped, `spec`, and a `status` that is accepted and not read. */
 export function ownKind<S>(
   kind: string,
-  words: { readonly shortNames: readonly string[]; readonly description: string },
+  {
+    shortNames,
+    description,
+    ...definition
+  }: { readonly shortNames: readonly string[]; readonly description: string } & Definition,
   spec: Schema<S>,
   rules: readonly Rule<Resource<S>>[] = [],
 ): Kind<Resource<S>> {
@@ -87,7 +113,7 @@ export function ownKind<S>(
     spec: required(spec, { description: 'What is wanted.' }),
   };
   const schema: Schema<Resource<S>> = object(fields, { ignored: ['status'], rules });
-  return { apiVersion, kind, namespaced: false, ...words, schema };
+  return { apiVersion, kind, namespaced: false, shortNames, description, schema, definition };
 }
 
 /** One of our own kinds that says what is and not what is wanted: `status`, and no spec. */

@@ -33,40 +33,43 @@ export const labels = map(labelValue, { maxProperties: 1000, keys: labelKey });
 export const annotations = map(string({ type: 'text', maxLength: 262_144 }), { maxProperties: 1000, keys: labelKey });
 
 /** Kubernetes' own form of a selector. */
-export const labelSelector = object({
-  matchLabels: optional(map(labelValue, { maxProperties: 50, keys: labelKey }), {
-    description: 'Labels and the values that they must have.',
-  }),
-  matchExpressions: optional(
-    list(
-      object(
-        {
-          key: required(string({ type: 'a label name', minLength: 1, maxLength: 317, rules: [labelKey] }), {
-            description: 'The label.',
-          }),
-          operator: required(oneOf('In', 'NotIn', 'Exists', 'DoesNotExist'), {
-            description: 'How the label is compared. `NotIn` holds for a label that is absent.',
-          }),
-          values: optional(list(labelValue, { maxItems: 100 }), {
-            description: 'Values for `In` and `NotIn`; absent otherwise.',
-          }),
-        },
-        {
-          rules: [
-            {
-              cel: "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) : (!has(self.values) || size(self.values) == 0)",
-              holds: (it) => (it.operator === 'In' || it.operator === 'NotIn') === (it.values ?? []).length > 0,
-              sentence: 'In and NotIn need values, Exists and DoesNotExist take none',
-              path: ['values'],
-            },
-          ],
-        },
+export const labelSelector = object(
+  {
+    matchLabels: optional(map(labelValue, { maxProperties: 50, keys: labelKey }), {
+      description: 'Labels and the values that they must have.',
+    }),
+    matchExpressions: optional(
+      list(
+        object(
+          {
+            key: required(string({ type: 'a label name', minLength: 1, maxLength: 317, rules: [labelKey] }), {
+              description: 'The label.',
+            }),
+            operator: required(oneOf('In', 'NotIn', 'Exists', 'DoesNotExist'), {
+              description: 'How the label is compared. `NotIn` holds for a label that is absent.',
+            }),
+            values: optional(list(labelValue, { maxItems: 100 }), {
+              description: 'Values for `In` and `NotIn`; absent otherwise.',
+            }),
+          },
+          {
+            rules: [
+              {
+                cel: "self.operator in ['In', 'NotIn'] ? (has(self.values) && size(self.values) > 0) : (!has(self.values) || size(self.values) == 0)",
+                holds: (it) => (it.operator === 'In' || it.operator === 'NotIn') === (it.values ?? []).length > 0,
+                sentence: 'In and NotIn need values, Exists and DoesNotExist take none',
+                path: ['values'],
+              },
+            ],
+          },
+        ),
+        { maxItems: 50 },
       ),
-      { maxItems: 50 },
+      { description: 'Comparisons that must all hold.' },
     ),
-    { description: 'Comparisons that must all hold.' },
-  ),
-});
+  },
+  { atomic: true },
+);
 
 /** The same tree that a selector expression gives; an empty label selector matches everything, as in Kubernetes. */
 export function labelSelectorExpression(value: Infer<typeof labelSelector>): Expression {

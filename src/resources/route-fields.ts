@@ -69,17 +69,22 @@ function toCommunity(raw: string): CommunityValue {
   return community;
 }
 
-const celNames = `[${names.map((name) => `'${name}'`).join(', ')}]`;
-const celNumbers =
-  "(self.matches('^[0-9]{1,10}(:[0-9]{1,10}){1,2}$') && self.split(':').all(x, int(x) <= (self.split(':').size() == 2 ? 65535 : 4294967295)))";
-/** The last number is of four octets behind a two-octet AS, otherwise of two. */
-const celExtended = [
-  "self.matches('^0x[0-9a-f]{16}$')",
-  "(self.matches('^(rt|soo):[0-9]{1,10}:[0-9]{1,10}$') && int(self.split(':')[1]) <= 4294967295 && int(self.split(':')[2]) <= (int(self.split(':')[1]) <= 65535 ? 4294967295 : 65535))",
-  "(self.matches('^(rt|soo):[0-9.]{7,15}:[0-9]{1,10}$') && isIP(self.split(':')[1]) && int(self.split(':')[2]) <= 65535)",
-].join(' || ');
+/** By form, so that the cost is that of the dearest one. In rt: and soo: the last number has four octets behind a two-octet AS. */
+const celForms: readonly (readonly [form: string, holds: string])[] = [
+  ['^[0-9]{1,10}:[0-9]{1,10}$', "self.split(':').all(x, int(x) <= 65535)"],
+  ['^[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$', "self.split(':').all(x, int(x) <= 4294967295)"],
+  [
+    '^(rt|soo):[0-9]{1,10}:[0-9]{1,10}$',
+    "int(self.split(':')[1]) <= 4294967295 && int(self.split(':')[2]) <= (int(self.split(':')[1]) <= 65535 ? 4294967295 : 65535)",
+  ],
+  ['^(rt|soo):[0-9.]{7,15}:[0-9]{1,10}$', "isIP(self.split(':')[1]) && int(self.split(':')[2]) <= 65535"],
+];
+const celCommunity = celForms.reduceRight(
+  (rest, [form, holds]) => `self.matches('${form}') ? (${holds}) : (${rest})`,
+  `self in [${names.map((name) => `'${name}'`).join(', ')}] || self.matches('^0x[0-9a-f]{16}$')`,
+);
 const communityRule: Rule<string> = {
-  cel: `self in ${celNames} || ${celNumbers} || ${celExtended}`,
+  cel: celCommunity,
   holds: (raw) => parseCommunity(raw) !== undefined,
   sentence: `{value} is not a community; write aa:nn with numbers up to 65535, aa:nn:mm with numbers up to 4294967295, rt:aa:nn or soo:aa:nn for an extended one, its 16 hexadecimal digits behind 0x, or ${names.join(', ')}`,
 };
@@ -96,7 +101,7 @@ const communityOrAll: Schema<CommunityValue | '*'> = text(
     rules: [
       {
         ...communityRule,
-        cel: `self == '*' || ${communityRule.cel ?? ''}`,
+        cel: `self == '*' || (${celCommunity})`,
         holds: (raw) => raw === '*' || communityRule.holds(raw),
         sentence: `${communityRule.sentence}; * for all`,
       },

@@ -12,6 +12,9 @@ export interface TextOptions {
   readonly secret?: boolean;
 }
 
+/** Characters as the API server counts them, not UTF-16 units. */
+const lengthOf = (raw: string): number => raw.length - (raw.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0);
+
 /** A string with rules; `parse` makes the typed value and is called only when every rule holds. */
 export function text<T>(options: TextOptions, parse: (raw: string) => T): Schema<T> {
   const rules = options.rules ?? [];
@@ -23,9 +26,10 @@ export function text<T>(options: TextOptions, parse: (raw: string) => T): Schema
     rules,
     read(raw, path, problems) {
       if (typeof raw !== 'string') return wrongType(shape, raw, path, problems, secret);
-      if (raw.length > options.maxLength)
-        return outOfBounds(`has ${raw.length} characters; at most ${options.maxLength} are allowed`, path, problems);
-      if (raw.length < minLength) return outOfBounds(`is too short; use ${options.type}`, path, problems);
+      const length = lengthOf(raw);
+      if (length > options.maxLength)
+        return outOfBounds(`has ${length} characters; at most ${options.maxLength} are allowed`, path, problems);
+      if (length < minLength) return outOfBounds(`is too short; use ${options.type}`, path, problems);
       return checkRules(rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;
     },
   };
@@ -81,6 +85,8 @@ export function integerOrText<T>(
     rules: options.rules,
     read(raw, path, problems) {
       if (typeof raw !== 'number' && typeof raw !== 'string') return wrongType(shape, raw, path, problems);
+      if (typeof raw === 'string' && lengthOf(raw) > options.maxLength)
+        return outOfBounds(`has ${lengthOf(raw)} characters; at most ${options.maxLength} are allowed`, path, problems);
       return checkRules(options.rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;
     },
   };

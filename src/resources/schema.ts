@@ -32,13 +32,26 @@ export interface FieldProblem {
  * `{name}` in the sentence stands for `fill[name]`, `{value}` for the value itself.
  */
 export interface Rule<T> {
-  /** CEL over the raw object as the API server sees it; `undefined` where CEL cannot say it, then only this program does. */
+  /**
+   * CEL over the raw object as the API server sees it; `undefined` where CEL cannot say it, then only this program does.
+   * Of several rules of a single value each is asked only when those before it hold.
+   */
   readonly cel: string | undefined;
+  /** What `cel` cannot see of the rule: an object that breaks only this is taken by the API server. */
+  readonly celGap?: string;
   readonly holds: (value: T) => boolean;
   readonly sentence: string;
-  readonly fill?: Readonly<Record<string, { readonly cel: string; readonly text: (value: T) => string }>>;
+  /** Without `cel` the API server says the sentence without it. */
+  readonly fill?: Readonly<Record<string, { readonly cel?: string; readonly text: (value: T) => string }>>;
   /** Field that the problem is shown at, relative to the value; the value itself when absent. */
   readonly path?: Path;
+}
+
+/** What may become of a stored object, in CEL over `self` and `oldSelf`; only the API server has both. */
+export interface ChangeRule {
+  readonly cel: string;
+  readonly sentence: string;
+  readonly path: Path;
 }
 
 /** What changing a field does to a running session. */
@@ -61,18 +74,38 @@ export type Shape =
   | { readonly kind: 'integer'; readonly minimum: number; readonly maximum: number }
   | { readonly kind: 'integerOrString'; readonly type: string; readonly maxLength: number }
   | { readonly kind: 'boolean' }
-  | { readonly kind: 'list'; readonly items: Schema<unknown>; readonly minItems: number; readonly maxItems: number }
-  | { readonly kind: 'map'; readonly values: Schema<unknown>; readonly maxProperties: number }
+  | {
+      readonly kind: 'list';
+      readonly items: Schema<unknown>;
+      readonly minItems: number;
+      readonly maxItems: number;
+      readonly unique?: Unique;
+    }
+  | {
+      readonly kind: 'map';
+      readonly values: Schema<unknown>;
+      readonly keys: Rule<string>;
+      readonly maxProperties: number;
+    }
   | {
       readonly kind: 'object';
       readonly fields: Readonly<Record<string, Field<unknown>>>;
       /** Known fields that are accepted and not read, such as what the API server adds. */
       readonly ignored: readonly string[];
+      /** Server-side apply takes the object as one value: its fields belong together. */
+      readonly atomic: boolean;
+      readonly changes: readonly ChangeRule[];
     };
+
+/**
+ * What no two entries of a list may share, as it is written: the entry itself, or one field of it. Such a list has an owner
+ * for each entry (x-kubernetes-list-type `set` or `map`); any other is one value.
+ */
+export type Unique = 'entry' | { readonly field: string };
 
 export interface Schema<T> {
   readonly shape: Shape;
-  readonly rules: readonly Pick<Rule<never>, 'cel' | 'sentence' | 'path'>[];
+  readonly rules: readonly Omit<Rule<never>, 'holds'>[];
   read(raw: unknown, path: Path, problems: FieldProblem[]): T | Invalid;
 }
 
@@ -217,13 +250,33 @@ export function checkRules<T>(
   return true;
 }
 
+const isMap = (raw: unknown): raw is Readonly<Record<string, unknown>> =>
+  typeof raw === 'object' && raw !== null && !Array.isArray(raw);
+
+/** Which of the entries is there a second time; -1: none is. */
+function repeated(entries: readonly unknown[], unique: Unique): number {
+  const seen = new Set<string>();
+  return entries.findIndex((entry) => {
+    const key = JSON.stringify(unique === 'entry' ? entry : isMap(entry) ? entry[unique.field] : entry) ?? '';
+    const before = seen.has(key);
+    seen.add(key);
+    return before;
+  });
+}
+
 export function list<T>(
   items: Schema<T>,
-  options: { readonly minItems?: number; readonly maxItems: number; readonly rules?: readonly Rule<readonly T[]>[] },
+  options: {
+    readonly minItems?: number;
+    readonly maxItems: number;
+    readonly unique?: Unique;
+    readonly rules?: readonly Rule<readonly T[]>[];
+  },
 ): Schema<readonly T[]> {
   const minItems = options.minItems ?? 0;
   const rules = options.rules ?? [];
-  const shape: Shape = { kind: 'list', items, minItems, maxItems: options.maxItems };
+  const { unique } = options;
+  const shape: Shape = { kind: 'list', items, minItems, maxItems: options.maxItems, ...(unique && { unique }) };
   return {
     shape,
     rules,
@@ -240,18 +293,23 @@ export function list<T>(
         if (value !== invalid) values.push(value);
       });
       if (values.length !== entries.length) return invalid;
+      const twice = unique === undefined ? -1 : repeated(entries, unique);
+      if (unique !== undefined && twice >= 0) {
+        const entry = entries[twice];
+        const value = unique !== 'entry' && isMap(entry) ? entry[unique.field] : entry;
+        const at = [...path, twice, ...(unique === 'entry' ? [] : [unique.field])];
+        problems.push({ path: at, at: 'value', code: 'CONFIG_RULE_BROKEN', text: `${bare(value)} is there twice` });
+        return invalid;
+      }
       return checkRules(rules, values, 'CONFIG_RULE_BROKEN', path, problems) ? values : invalid;
     },
   };
 }
 
-const isMap = (raw: unknown): raw is Readonly<Record<string, unknown>> =>
-  typeof raw === 'object' && raw !== null && !Array.isArray(raw);
-
-/** A map whose keys are the user's own, such as labels. */
 const brokenSecretEntry =
   'holds an entry that is not a key and its value (not shown); write KEY: VALUE, with a space after the colon, and letters, digits, -, _ and . in the key';
 
+/** A map whose keys are the user's own, such as labels. */
 export function map<T>(
   values: Schema<T>,
   options: {
@@ -261,7 +319,7 @@ export function map<T>(
   },
 ): Schema<Readonly<Record<string, T>>> {
   const rules = options.rules ?? [];
-  const shape: Shape = { kind: 'map', values, maxProperties: options.maxProperties };
+  const shape: Shape = { kind: 'map', values, keys: options.keys, maxProperties: options.maxProperties };
   const secret = values.shape.kind === 'string' && values.shape.secret === true;
   return {
     shape,
@@ -298,11 +356,15 @@ export type Values<F> = { readonly [K in keyof F]: F[K] extends Field<infer T> ?
 
 export function object<F extends Readonly<Record<string, Field<unknown>>>>(
   fields: F,
-  options: { readonly ignored?: readonly string[]; readonly rules?: readonly Rule<Values<F>>[] } = {},
+  options: {
+    readonly ignored?: readonly string[];
+    readonly atomic?: boolean;
+    readonly rules?: readonly Rule<Values<F>>[];
+    readonly changes?: readonly ChangeRule[];
+  } = {},
 ): Schema<Values<F>> {
-  const ignored = options.ignored ?? [];
-  const rules = options.rules ?? [];
-  const shape: Shape = { kind: 'object', fields, ignored };
+  const { ignored = [], atomic = false, rules = [], changes = [] } = options;
+  const shape: Shape = { kind: 'object', fields, ignored, atomic, changes };
   return {
     shape,
     rules,

@@ -50,7 +50,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
     [
       'a KeyID of TCP-AO twice, to send',
       peer(good + tcpAo([1, 2], [1, 3])),
-      ['7: spec.authentication.tcpAO.keys: a sendID is there twice'],
+      ['7: spec.authentication.tcpAO.keys[1].sendID: 1 is there twice'],
     ],
     [
       'a KeyID of TCP-AO twice, to receive',
@@ -280,7 +280,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       peer(`${good}importPolicy: all`),
       ['7: spec.importPolicy: all is not known here; write All'],
     ],
-    ['family twice', peer(`${good}families: [ipv4, ipv4]`), ['7: spec.families: a family is named twice']],
+    ['family twice', peer(`${good}families: [ipv4, ipv4]`), ['7: spec.families[1]: ipv4 is there twice']],
     ['no family', peer(`${good}families: []`), ['7: spec.families: has 0 entries; at least 1 are needed']],
     [
       'too many filters',
