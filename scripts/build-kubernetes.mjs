@@ -2,7 +2,7 @@
 // cache, and prints that folder. A folder that the user names in FLATROUTE_KUBERNETES or KUBEBUILDER_ASSETS is taken as it is.
 // What the same pins built before is not built again; a build that was broken off goes on where it was.
 //
-//   node scripts/build-kubernetes.mjs [--api-only] [PROGRAM...]      what is needed; --api-only: what a control plane needs
+//   node scripts/build-kubernetes.mjs [--api-only] [PROGRAM...]      what is needed; --api-only: a control plane, and Helm
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
@@ -19,6 +19,7 @@ const containerd = {
   // Snapshotters that need libraries of C, and that no test uses.
   tags: 'no_btrfs,no_devmapper,no_zfs',
 };
+const helm = { module: join(tools, 'helm'), pins: /\shelm\.sh\/helm\/v3 (v\d+\.\d+\.\d+)/ };
 /** What each program is built from; the first three are a control plane without controllers. */
 const programs = {
   etcd: { ...kubernetes, source: 'go.etcd.io/etcd/server/v3' },
@@ -34,6 +35,7 @@ const programs = {
     ...containerd,
     source: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
   },
+  helm: { ...helm, source: 'helm.sh/helm/v3/cmd/helm' },
   ctr: { ...containerd, source: 'github.com/containerd/containerd/v2/cmd/ctr' },
 };
 const apiOnly = ['etcd', 'kube-apiserver', 'kubectl'];
@@ -48,7 +50,7 @@ const words = process.argv.slice(2);
 const named = words.filter((word) => !word.startsWith('-'));
 const unknown = named.filter((name) => !Object.hasOwn(programs, name));
 if (unknown.length > 0) stop(`no such program: ${unknown.join(', ')}; there are ${Object.keys(programs).join(', ')}`);
-const wanted = named.length > 0 ? named : words.includes('--api-only') ? apiOnly : Object.keys(programs);
+const wanted = named.length > 0 ? named : words.includes('--api-only') ? [...apiOnly, 'helm'] : Object.keys(programs);
 
 const variable = ['FLATROUTE_KUBERNETES', 'KUBEBUILDER_ASSETS'].find((name) => process.env[name]);
 if (variable !== undefined) {
@@ -73,6 +75,7 @@ function versionOf(program) {
 function linkerFlags(program) {
   const version = versionOf(program);
   const [major, minor] = version.slice(1).split('.');
+  if (program === programs.helm) return `-s -w -X helm.sh/helm/v3/internal/version.version=${version}`;
   const values =
     program.module === tools
       ? { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' }
@@ -81,7 +84,9 @@ function linkerFlags(program) {
   return ['-s -w', ...Object.entries(values).map(([name, value]) => `-X ${at}.${name}=${value}`)].join(' ');
 }
 
-const pins = createHash('sha256').update(JSON.stringify([flags, Object.values(programs).map(linkerFlags)]));
+// Helm is no part of a cluster: another version of it makes no other folder. Delete the file after a change of its pins.
+const ofCluster = Object.values(programs).filter((program) => program !== programs.helm);
+const pins = createHash('sha256').update(JSON.stringify([flags, ofCluster.map(linkerFlags)]));
 for (const module of [tools, containerd.module])
   for (const file of ['go.mod', 'go.sum']) pins.update(readFileSync(join(module, file)));
 const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
