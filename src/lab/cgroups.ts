@@ -1,7 +1,8 @@
 /**
  * The cgroups of a lab's hosts. They are the only thing of a lab that the kernel does not take away with its processes: a
  * runtime makes them below a directory of its host, which is removed with the host, or by the next run when the owner died.
- * Only the unified hierarchy (version 2) is used, which every machine has or can mount, wherever it mounts it.
+ * Networks need only the unified hierarchy (version 2), which every machine has or can mount, wherever it mounts it; kubelet
+ * wants the controllers, which on a machine of version 1 are hierarchies of their own.
  */
 import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,13 +16,25 @@ const LABS = 'flatroute-lab';
 /** Of the lab's host, as a path in the hierarchy; it is not made yet. */
 export const labCgroup = (lab: string, host: string): string => `/${LABS}/${pidNamespace()}/${lab}/${host}`;
 
-/** Where this machine has the unified hierarchy; `undefined`: nowhere, and nobody can have made a cgroup in it from here. */
-function hierarchy(): string | undefined {
+/** One of the machine's hierarchies of cgroups. */
+export interface Hierarchy {
+  readonly type: 'cgroup' | 'cgroup2';
+  readonly mountPoint: string;
+  /** What it is mounted with: controllers of version 1, or `name=…`. */
+  readonly options: string;
+}
+
+/** None at all: nobody can have made a cgroup from here. */
+export function hierarchies(): readonly Hierarchy[] {
+  const found: Hierarchy[] = [];
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
     const [before = '', after = ''] = line.split(' - ');
-    if (after.startsWith('cgroup2 ')) return before.split(' ')[4];
+    const [type, , options = ''] = after.split(' ');
+    if (type !== 'cgroup' && type !== 'cgroup2') continue;
+    const mountPoint = before.split(' ')[4] ?? '';
+    found.push({ type, mountPoint, options: options.replace(/^r[wo],?/, '') });
   }
-  return undefined;
+  return found;
 }
 
 /** Every directory below and the one itself; false when a process is still in one of them. */
@@ -41,14 +54,15 @@ function removeTree(directory: string): boolean {
 
 /** Removes a host's cgroup with all below it, once its processes are gone; a lab's own directory goes with its last host. */
 export async function removeCgroup(cgroup: string): Promise<void> {
-  const root = hierarchy();
-  if (root === undefined) return;
-  await waitFor(
-    `the cgroup ${cgroup} to be empty`,
-    async () => await Promise.resolve(removeTree(join(root, cgroup)) ? found(undefined) : notYet('it has processes')),
-    { deadline: seconds(10), every: milliseconds(10) },
-  );
-  removeEmptyParents(root, cgroup);
+  for (const { mountPoint } of hierarchies()) {
+    await waitFor(
+      `the cgroup ${cgroup} of ${mountPoint} to be empty`,
+      async () =>
+        await Promise.resolve(removeTree(join(mountPoint, cgroup)) ? found(undefined) : notYet('it has processes')),
+      { deadline: seconds(10), every: milliseconds(10) },
+    );
+    removeEmptyParents(mountPoint, cgroup);
+  }
 }
 
 function removeEmptyParents(root: string, cgroup: string): void {
@@ -64,17 +78,17 @@ function removeEmptyParents(root: string, cgroup: string): void {
 
 /** Takes away what killed runs of this pid namespace left: the cgroups of every lab that is not alive when it is asked for. */
 export function removeCgroupsOfDead(livingLabs: () => ReadonlySet<string>): void {
-  const root = hierarchy();
-  if (root === undefined) return;
   const ours = `/${LABS}/${pidNamespace()}`;
-  const labs = labsBelow(join(root, ours));
-  if (labs.length === 0) return;
-  // A lab lives before it has a cgroup, so one that was made meanwhile is among them.
-  const living = livingLabs();
-  for (const lab of labs) {
-    if (living.has(lab)) continue;
-    removeTree(join(root, ours, lab));
-    removeEmptyParents(root, join(ours, lab));
+  for (const { mountPoint } of hierarchies()) {
+    const labs = labsBelow(join(mountPoint, ours));
+    if (labs.length === 0) continue;
+    // A lab lives before it has a cgroup, so one that was made meanwhile is among them.
+    const living = livingLabs();
+    for (const lab of labs) {
+      if (living.has(lab)) continue;
+      removeTree(join(mountPoint, ours, lab));
+      removeEmptyParents(mountPoint, join(ours, lab));
+    }
   }
 }
 

@@ -86,6 +86,16 @@ export class Lab implements AsyncDisposable {
     return host;
   }
 
+  /** Ends a host, whose links go with it; another one may have its name then. */
+  async removeHost(host: Host): Promise<void> {
+    await host.dispose();
+    if (this.#hosts.get(host.name) === host) this.#hosts.delete(host.name);
+    for (let i = this.#links.length - 1; i >= 0; i--) {
+      const link = this.#links[i];
+      if (link?.a.host === host || link?.b.host === host) this.#links.splice(i, 1);
+    }
+  }
+
   /** Joins two hosts by a veth pair that is created inside the namespaces. */
   async link(link: LinkDescription): Promise<Link> {
     const { a, b } = link;

@@ -14,25 +14,32 @@ import { AppError } from '#lib/result.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import { labCgroup, removeCgroup } from '../cgroups.ts';
 import type { Host } from '../host.ts';
+import { execute, succeeded } from '../process.ts';
 import type { LabProcess } from '../process.ts';
 import { flatroute, referencePlugins } from '../program.ts';
 import { found, notYet, waitFor } from '../wait.ts';
 import type { Cri, SandboxDescription } from './cri.ts';
 import { connectCri } from './cri.ts';
-import { PAUSE_IMAGE, pauseImage } from './pause-image.ts';
+import { PAUSE_IMAGE, pauseImage } from './images.ts';
 import { Sandbox } from './sandbox.ts';
 
 export const CNI_BINARIES = '/run/cni/bin';
+/** Where kubeadm's packages have the plugins. */
+export const KUBELET_CNI_BINARIES = '/opt/cni/bin';
 export const CNI_CONFIGURATION = '/etc/cni/net.d';
 /** What survives a power failure of the host: images, and what containerd and libcni remember of sandboxes. */
 const DISK = ['/var/lib/containerd', '/var/lib/cni', CNI_CONFIGURATION];
 const SOCKET = '/run/containerd/containerd.sock';
 const CONFIGURATION = '/run/containerd.toml';
 const LOG = 'containerd.log';
+/** An image of a hundred megabytes on a busy machine. */
+const IMPORT_WITHIN = seconds(60);
 
 export interface ContainerdOptions {
   /** Lines for the section of the `cni` of its CRI plugin. */
   readonly cni?: readonly string[];
+  /** For a kubelet: with cgroups, which the host has mounted as the machine has them, and with plugins where kubeadm has them. */
+  readonly kubelet?: boolean;
 }
 
 const configuration = (options: ContainerdOptions): string => `version = 2
@@ -43,20 +50,23 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   # A container of the tests may lack CAP_SYS_RESOURCE; runc would fail to lower the score.
   restrict_oom_score_adj = true
   # A machine of cgroup v1 has no controllers in the unified hierarchy; networks do not need any.
-  disable_cgroup = true
+  disable_cgroup = ${options.kubelet !== true}
+  disable_apparmor = true
 [plugins."io.containerd.grpc.v1.cri".cni]
-  bin_dir = "${CNI_BINARIES}"
+  bin_dir = "${options.kubelet === true ? KUBELET_CNI_BINARIES : CNI_BINARIES}"
   conf_dir = "${CNI_CONFIGURATION}"
 ${(options.cni ?? []).map((line) => `  ${line}\n`).join('')}
 `;
 
-// $1: the cgroup of the host. Without /sys/fs/cgroup runc finds nothing to work with, and overlayfs takes no overlay, which
-// /var/lib of a host is, for its upper directory.
+// $1: the cgroup of the host, or nothing. Without /sys/fs/cgroup runc finds nothing to work with, and overlayfs takes no
+// overlay, which /var/lib of a host is, for its upper directory.
 const PREPARATION = `
 set -e
-[ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
-# Another lab may take the empty directories above away in between.
-for try in 1 2 3 4 5; do ! mkdir -p "/sys/fs/cgroup$1/runtime" || break; done
+if [ -n "$1" ]; then
+  [ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  # Another lab may take the empty directories above away in between.
+  for try in 1 2 3 4 5; do ! mkdir -p "/sys/fs/cgroup$1/runtime" || break; done
+fi
 mkdir -p /var/lib/containerd ${CNI_BINARIES} ${CNI_CONFIGURATION}
 mountpoint -q /var/lib/containerd || mount -t tmpfs -o mode=711 tmpfs /var/lib/containerd
 `;
@@ -70,22 +80,24 @@ export const cannotRunContainerd = (): string | false => {
 export class Containerd {
   readonly host: Host;
   readonly #cgroup: string;
+  readonly #options: ContainerdOptions;
   #process: LabProcess | undefined;
   #cri: Cri | undefined;
 
-  private constructor(host: Host) {
+  private constructor(host: Host, options: ContainerdOptions) {
     this.host = host;
+    this.#options = options;
     this.#cgroup = labCgroup(host.lab, host.name);
   }
 
   /** Everything it needs on the host, without starting it. Throws OS_LAB_SETUP, OS_LAB_COMMAND. */
   static async prepare(host: Host, options: ContainerdOptions = {}): Promise<Containerd> {
-    const containerd = new Containerd(host);
+    const containerd = new Containerd(host, options);
     host.atEnd(async () => {
       containerd.#cri?.close();
       await removeCgroup(containerd.#cgroup);
     });
-    await host.run(['sh', '-c', PREPARATION, 'sh', containerd.#cgroup]);
+    await host.run(['sh', '-c', PREPARATION, 'sh', options.kubelet === true ? '' : containerd.#cgroup]);
     await host.writeFile(CONFIGURATION, configuration(options));
     return containerd;
   }
@@ -114,7 +126,9 @@ export class Containerd {
     const { host } = this;
     // runc makes a sandbox's cgroup beside its own.
     const enter = `echo $$ > "/sys/fs/cgroup$0/runtime/cgroup.procs" && exec containerd --config ${CONFIGURATION}`;
-    const started = await host.spawn(['sh', '-c', enter, this.#cgroup], { log: LOG });
+    const argv =
+      this.#options.kubelet === true ? ['containerd', '--config', CONFIGURATION] : ['sh', '-c', enter, this.#cgroup];
+    const started = await host.spawn(argv, { log: LOG });
     this.#process = started;
     this.#cri?.close();
     const cri = connectCri(host.path(SOCKET));
@@ -131,7 +145,8 @@ export class Containerd {
         if ((await cri.imageNames()).includes(PAUSE_IMAGE)) return found(undefined);
         if (!imported) {
           imported = true;
-          await this.#importImage();
+          await writeFile(host.path('/run/pause.tar'), pauseImage());
+          await this.importImage(host.path('/run/pause.tar'));
         }
         return notYet('the image is not there');
       },
@@ -139,9 +154,11 @@ export class Containerd {
     );
   }
 
-  async #importImage(): Promise<void> {
-    await writeFile(this.host.path('/run/pause.tar'), pauseImage());
-    await this.host.run(['ctr', '--namespace', 'k8s.io', 'images', 'import', '/run/pause.tar']);
+  /** A tar as `docker save` writes it, by its path on the machine. */
+  async importImage(path: string): Promise<void> {
+    const { host } = this;
+    const argv = ['ctr', '--address', host.path(SOCKET), '--namespace', 'k8s.io', 'images', 'import', path];
+    succeeded(host.name, argv, await execute(argv, { timeout: IMPORT_WITHIN }));
   }
 
   async stop(signal: NodeJS.Signals): Promise<void> {
@@ -149,7 +166,6 @@ export class Containerd {
     await this.process.exited;
   }
 
-  /** RunPodSandbox, and its status. Throws OS_LAB_CRI. */
   /** Until kubelet would make the node Ready, or not Ready, of the runtime's network. */
   async untilNetwork(ready: boolean): Promise<void> {
     await waitFor(
@@ -162,6 +178,7 @@ export class Containerd {
     );
   }
 
+  /** RunPodSandbox, and its status. Throws OS_LAB_CRI. */
   async runPod(description: SandboxDescription): Promise<Sandbox> {
     const id = await this.cri.runPodSandbox(description);
     return new Sandbox(this.host, await this.cri.podSandboxStatus(id));

@@ -1,6 +1,6 @@
 /**
- * The image of the sandboxes' one process, made here because a lab has no registry: a static program in a layer, and a tar
- * of layer, configuration and manifest in the form that `docker save` writes and every runtime imports.
+ * The images of a lab, made here because a lab has no registry: one static program in a layer, and a tar of layer,
+ * configuration and manifest in the form that `docker save` writes and every runtime imports.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -9,26 +9,29 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError } from '#lib/result.ts';
 
+/** The one process of a pod sandbox. */
 export const PAUSE_IMAGE = 'flatroute.io/lab/pause:1';
+/** A container that says over HTTP whom it sees: see witness.c. */
+export const WITNESS_IMAGE = 'flatroute.io/lab/witness:1';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const source = fileURLToPath(new URL('./pause.c', import.meta.url));
-const program = join(root, 'build/lab-pause');
 
-/** Builds it when it is not there or older than its source. Throws OS_LAB_SETUP with the compiler's words. */
-function pauseProgram(): Buffer {
+/** The static program of a C file beside this one, built when it is not there or older than its source. Throws OS_LAB_SETUP with the compiler's words. */
+export function staticProgram(name: string): string {
+  const source = fileURLToPath(new URL(`./${name}.c`, import.meta.url));
+  const program = join(root, `build/lab-${name}`);
   if (!existsSync(program) || statSync(program).mtimeMs < statSync(source).mtimeMs) {
     mkdirSync(dirname(program), { recursive: true });
     const compiler = ['musl-gcc', 'cc', 'gcc'].find((it) => spawnSync(it, ['--version']).status === 0);
     if (compiler === undefined)
-      throw new AppError('OS_LAB_SETUP', 'no C compiler for the pause image (Debian: musl-tools)', {});
+      throw new AppError('OS_LAB_SETUP', `no C compiler for the image of ${name} (Debian: musl-tools)`, {});
     const temporary = `${program}.${process.pid}`;
     const built = spawnSync(compiler, ['-Os', '-static', '-s', '-o', temporary, source], { encoding: 'utf8' });
     if (built.status !== 0)
       throw new AppError('OS_LAB_SETUP', `${compiler} could not build ${source}: ${built.stderr}`, {});
     renameSync(temporary, program);
   }
-  return readFileSync(program);
+  return program;
 }
 
 const BLOCK = 512;
@@ -58,22 +61,25 @@ function tar(files: Readonly<Record<string, { readonly mode: number; readonly by
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
 }
 
-/** The tar for `ctr images import`; the image is called `PAUSE_IMAGE`. */
-export function pauseImage(): Buffer {
-  const layer = tar({ pause: { mode: 0o755, bytes: pauseProgram() } });
+/** The tar for `ctr images import` of an image called `reference` that runs `/NAME`. */
+function programImage(reference: string, name: string): Buffer {
+  const layer = tar({ [name]: { mode: 0o755, bytes: readFileSync(staticProgram(name)) } });
   const configuration = Buffer.from(
     JSON.stringify({
       architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
       os: 'linux',
-      config: { Entrypoint: ['/pause'] },
+      config: { Entrypoint: [`/${name}`] },
       rootfs: { type: 'layers', diff_ids: [`sha256:${createHash('sha256').update(layer).digest('hex')}`] },
     }),
   );
-  const manifest = [{ Config: 'config.json', RepoTags: [PAUSE_IMAGE], Layers: ['layer.tar'] }];
+  const manifest = [{ Config: 'config.json', RepoTags: [reference], Layers: ['layer.tar'] }];
   const files = {
     'layer.tar': layer,
     'config.json': configuration,
     'manifest.json': Buffer.from(JSON.stringify(manifest)),
   };
-  return tar(Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, { mode: 0o644, bytes }])));
+  return tar(Object.fromEntries(Object.entries(files).map(([file, bytes]) => [file, { mode: 0o644, bytes }])));
 }
+
+export const pauseImage = (): Buffer => programImage(PAUSE_IMAGE, 'pause');
+export const witnessImage = (): Buffer => programImage(WITNESS_IMAGE, 'witness');

@@ -1,0 +1,134 @@
+/** The network of a lab's cluster, without Kubernetes: hosts, segments and routers as plan.ts has them. */
+import { families } from '#lib/ip.ts';
+import type { Host } from '../host.ts';
+import type { Lab } from '../lab.ts';
+import { FrrRouter } from '../routers/frr.ts';
+import { staticProgram } from '../runtime/images.ts';
+import {
+  hostLength,
+  linkLength,
+  nodeAddress,
+  rackAddress,
+  routerDescription,
+  routerLinkAddress,
+  routerNames,
+  VM_ADDRESS,
+  vmLinkAddress,
+} from './plan.ts';
+import type { RouterName } from './plan.ts';
+
+/** Flows use both routers, and nobody is told of a shorter way on the same segment. */
+const SYSCTLS = {
+  'ipv4/fib_multipath_hash_policy': '1',
+  'ipv6/fib_multipath_hash_policy': '1',
+  'ipv4/conf/all/send_redirects': '0',
+  'ipv4/conf/default/send_redirects': '0',
+};
+export const WITNESS_PORT = 8080;
+
+export class ClusterNetwork {
+  readonly lab: Lab;
+  /** Where the API server is. */
+  readonly control: Host;
+  readonly vm: Host;
+  readonly routers: Readonly<Record<RouterName, FrrRouter>>;
+
+  private constructor(lab: Lab, control: Host, vm: Host, routers: Readonly<Record<RouterName, FrrRouter>>) {
+    this.lab = lab;
+    this.control = control;
+    this.vm = vm;
+    this.routers = routers;
+  }
+
+  /** Routers run, the VM's witness listens; there is no node yet. */
+  static async create(lab: Lab): Promise<ClusterNetwork> {
+    const [control, vm, a, b] = await Promise.all([
+      lab.addHost('control'),
+      lab.addHost('vm', { loopback: families.map((family) => VM_ADDRESS[family]), sysctls: SYSCTLS }),
+      ...routerNames.map(async (name) => await lab.addHost(name, { forwarding: true, sysctls: SYSCTLS })),
+    ]);
+    if (control === undefined || vm === undefined || a === undefined || b === undefined)
+      throw new TypeError('four hosts');
+    const routers = {
+      'tor-a': new FrrRouter(a, routerDescription('tor-a')),
+      'tor-b': new FrrRouter(b, routerDescription('tor-b')),
+    };
+    const network = new ClusterNetwork(lab, control, vm, routers);
+    await addSegment(control, 'management', ['10.250.0.1/24', 'fd25::1/64']);
+    await lab.link({
+      a,
+      b,
+      addresses: families.map((family) => [
+        `${routerLinkAddress('tor-a', family)}/${linkLength(family)}`,
+        `${routerLinkAddress('tor-b', family)}/${linkLength(family)}`,
+      ]),
+    });
+    for (const name of routerNames) await network.#connectRouter(name);
+    for (const family of families)
+      await vm.ip([
+        `route add default src ${VM_ADDRESS[family]} ${routerNames
+          .map((name) => `nexthop via ${vmLinkAddress(name, 1, family)}`)
+          .join(' ')}`.replace('add default', `add ${family === 'ipv4' ? '0.0.0.0/0' : '::/0'}`),
+      ]);
+    await vm.spawn([staticProgram('witness'), String(WITNESS_PORT)], { log: 'witness.log' });
+    await Promise.all(routerNames.map(async (name) => await routers[name].start()));
+    return network;
+  }
+
+  async #connectRouter(name: RouterName): Promise<void> {
+    const { host } = this.routers[name];
+    const other = routerNames.find((it) => it !== name) ?? name;
+    await addSegment(
+      host,
+      'rack',
+      families.map((family) => `${rackAddress(name, 1, family)}/${linkLength(family)}`),
+    );
+    await this.lab.link({
+      a: host,
+      b: this.vm,
+      addresses: families.map((family) => [
+        `${vmLinkAddress(name, 1, family)}/${linkLength(family)}`,
+        `${vmLinkAddress(name, 2, family)}/${linkLength(family)}`,
+      ]),
+    });
+    await host.ip(
+      families.flatMap((family) => [
+        `route add ${VM_ADDRESS[family]}/${hostLength(family)} via ${vmLinkAddress(name, 2, family)}`,
+        // A node's packet may leave by the router that its source address does not belong to.
+        `route add ${rackAddress(other, 0, family)}/${linkLength(family)} via ${routerLinkAddress(other, family)}`,
+      ]),
+    );
+  }
+
+  /** A host in the place of `node-N`: `eth0` in the management network, `rack-a` and `rack-b` under the routers. */
+  async addNode(n: number): Promise<Host> {
+    const host = await this.lab.addHost(`node-${n}`, { forwarding: false, sysctls: SYSCTLS });
+    await this.#join(this.control, host, 'management', 'eth0', (family) => nodeAddress(n, family));
+    for (const name of routerNames)
+      await this.#join(this.routers[name].host, host, 'rack', name.replace('tor', 'rack'), (family) =>
+        rackAddress(name, 10 + n, family),
+      );
+    return host;
+  }
+
+  async #join(
+    a: Host,
+    b: Host,
+    segment: string,
+    name: string,
+    address: (family: (typeof families)[number]) => string,
+  ): Promise<void> {
+    await this.lab.link({ a, b, names: [b.name, name], addresses: [] });
+    await a.ip([`link set dev ${b.name} master ${segment}`]);
+    await b.ip(families.map((family) => `address add ${address(family)}/${linkLength(family)} dev ${name} nodad`));
+  }
+}
+
+/** A bridge with addresses: what a switch is that routes too. */
+async function addSegment(host: Host, name: string, addresses: readonly string[]): Promise<void> {
+  await host.ip([
+    `link add name ${name} type bridge`,
+    `link set dev ${name} up`,
+    ...addresses.map((address) => `address add ${address} dev ${name} nodad`),
+  ]);
+}

@@ -1,0 +1,62 @@
+/** A lab's cluster on paper: two racks' routers, the nodes under both of them, a VM behind both, and the network that the API is on. */
+import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { families } from '#lib/ip.ts';
+import type { RouterDescription } from '../routers/router.ts';
+
+const address = (text: string): IpAddress => text as IpAddress;
+const prefixes = (...texts: readonly string[]): readonly Prefix[] => texts as readonly Prefix[];
+const asn = (n: number): Asn => n as Asn;
+
+/** Of the API server, on the management network that every node has a link to. */
+export const API_ADDRESS = address('10.250.0.1');
+/** All nodes are in one AS, and learn nothing but the routers' default routes. */
+export const NODE_ASN = asn(65001);
+/** kube-proxy's clusterCIDR: the ranges of kube-controller-manager and the pools lie in it. */
+export const POD_RANGES = prefixes('10.60.0.0/16', 'fd60::/48');
+/** What kube-controller-manager gives the nodes, a /26 and a /122 each. */
+export const NODE_CIDRS = prefixes('10.60.0.0/17', 'fd60::/108');
+export const VM_ADDRESS = { ipv4: address('192.0.2.50'), ipv6: address('2001:db8::50') } as const;
+
+export const routerNames = ['tor-a', 'tor-b'] as const;
+export type RouterName = (typeof routerNames)[number];
+const routerAsns = { 'tor-a': asn(65100), 'tor-b': asn(65200) } as const;
+const MOST_NODES = 4;
+
+const numberOf = (name: RouterName): number => routerNames.indexOf(name) + 1;
+
+/** InternalIP of `node-N`. */
+export const nodeAddress = (n: number, family: Family): IpAddress =>
+  address(family === 'ipv4' ? `10.250.0.${10 + n}` : `fd25::${10 + n}`);
+export const nodeAddresses = (n: number): readonly IpAddress[] => families.map((family) => nodeAddress(n, family));
+
+/** In the segment that a router shares with the nodes; the router is 1, `node-N` is 10 + N. */
+export const rackAddress = (router: RouterName, host: number, family: Family = 'ipv4'): IpAddress =>
+  address(family === 'ipv4' ? `172.16.${numberOf(router)}.${host}` : `fd16:${numberOf(router)}::${host}`);
+
+/** On the links between a router and the VM (the router is 1), and between the routers. */
+export const vmLinkAddress = (router: RouterName, end: 1 | 2, family: Family): IpAddress =>
+  address(family === 'ipv4' ? `172.16.${10 + numberOf(router)}.${end}` : `fd16:${10 + numberOf(router)}::${end}`);
+export const routerLinkAddress = (router: RouterName, family: Family): IpAddress =>
+  address(family === 'ipv4' ? `172.16.20.${numberOf(router)}` : `fd16:20::${numberOf(router)}`);
+
+export const linkLength = (family: Family): number => (family === 'ipv4' ? 24 : 64);
+export const hostLength = (family: Family): number => (family === 'ipv4' ? 32 : 128);
+
+/** A default route for the nodes, and from them what lies in the pods' ranges and their own addresses. */
+export const routerDescription = (name: RouterName, password?: string): RouterDescription => ({
+  asn: routerAsns[name],
+  routerId: address(`10.255.0.${numberOf(name)}`),
+  announce: prefixes('0.0.0.0/0', '::/0'),
+  holdTimeSeconds: 9,
+  multipath: true,
+  peers: Array.from({ length: MOST_NODES }, (_, i) => ({
+    name: `node-${i + 1}`,
+    address: rackAddress(name, 11 + i),
+    asn: NODE_ASN,
+    families,
+    accept: [...POD_RANGES, ...prefixes('10.250.0.0/24', 'fd25::/64')],
+    gracefulRestart: { restartTimeSeconds: 120 },
+    maxPrefixes: 1000,
+    ...(password === undefined ? {} : { password }),
+  })),
+});
