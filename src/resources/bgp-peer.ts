@@ -2,6 +2,7 @@
 import { asNumber, duration, endpoint, interfaceName, objectName, prefix, selector } from './formats.ts';
 import { dataKey, labelSelector } from './labels.ts';
 import { ownKind } from './kind.ts';
+import { peerStatus } from './object-status.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
 import { boolean, integer, oneOf, string } from './scalars.ts';
 import { defaulted, list, object, optional, required } from './schema.ts';
@@ -498,10 +499,13 @@ export const bgpPeer = ownKind(
       { name: 'AS', type: 'string', jsonPath: ".spec['asNumber','dynamicASN']" },
       { name: 'Node', type: 'string', jsonPath: ".spec['node','nodeSelector']" },
       { name: 'Admin', type: 'string', jsonPath: '.spec.adminState' },
+      { name: 'Up', type: 'integer', jsonPath: '.status.established' },
+      { name: 'Of', type: 'integer', jsonPath: '.status.nodes' },
       { name: 'Range', type: 'string', jsonPath: '.spec.listenRange.cidr', wide: true },
       { name: 'Filters', type: 'string', jsonPath: '.spec.filters', wide: true },
       { name: 'Import', type: 'string', jsonPath: '.spec.importPolicy', wide: true },
     ],
+    status: peerStatus,
   },
   spec,
 );

@@ -3,6 +3,7 @@ import { addressBits, familyOf, overlaps, parsePrefix, prefixLength } from '#lib
 import type { Prefix } from '#lib/ip.ts';
 import { prefix, selectorWithoutGlobal } from './formats.ts';
 import { ownKind } from './kind.ts';
+import { poolStatus } from './object-status.ts';
 import { boolean, integer, oneOf } from './scalars.ts';
 import { defaulted, list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
@@ -87,10 +88,14 @@ export const ipPool = ownKind(
       { name: 'Block', type: 'integer', jsonPath: '.spec.blockSize' },
       { name: 'Mode', type: 'string', jsonPath: '.spec.assignmentMode' },
       { name: 'Disabled', type: 'boolean', jsonPath: '.spec.disabled' },
+      { name: 'Allocatable', type: 'string', jsonPath: '.status.conditions[?(@.type=="Allocatable")].status' },
+      { name: 'Used', type: 'integer', jsonPath: '.status.blocks' },
+      { name: 'Of', type: 'integer', jsonPath: '.status.capacity' },
       { name: 'Nodes', type: 'string', jsonPath: '.spec.nodeSelector', wide: true },
       { name: 'Namespaces', type: 'string', jsonPath: '.spec.namespaceSelector', wide: true },
       { name: 'NAT', type: 'boolean', jsonPath: '.spec.natOutgoing', wide: true },
     ],
+    status: poolStatus,
   },
   spec,
   [

@@ -1,10 +1,14 @@
 // What is in deploy/ against a real API server: every manifest is taken, each component may do what it must and nothing else,
 // and an agent writes its own node's objects alone.
 import assert from 'node:assert/strict';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import type { ControlPlane } from '#lab/kubernetes/control-plane.ts';
 import type { CommandResult } from '#lab/process.ts';
+import { kubernetesTools } from '#lab/kubernetes/tools.ts';
+import { seconds } from '#lib/time.ts';
+import { parseAllDocuments } from 'yaml';
 import { apiServer } from './support.ts';
 
 let plane: ControlPlane;
@@ -143,4 +147,97 @@ describe('kubectl auth can-i', () => {
       ]);
       assert.equal(stdout.trim(), answer);
     });
+});
+
+/** What is in a stream of documents, by kind and name. */
+function manifests(text: string): Readonly<Record<string, unknown>> {
+  const all = parseAllDocuments(text).map((one) => one.toJS() as { kind: string; metadata: { name: string } } | null);
+  return Object.fromEntries(all.flatMap((one) => (one === null ? [] : [[`${one.kind} ${one.metadata.name}`, one]])));
+}
+
+const helmFile = join(kubernetesTools().directory, 'helm');
+
+describe('Helm', { skip: existsSync(helmFile) ? false : `no ${helmFile}: let npm run test:kube build it` }, () => {
+  const charts = { crds: resolve('deploy/charts/flatroute-crds'), flatroute: resolve('deploy/charts/flatroute') };
+  const namespace = '--namespace=flatroute-system';
+
+  async function helm(...args: readonly string[]): Promise<string> {
+    const environment = {
+      HOME: '/run',
+      KUBECONFIG: await plane.kubeconfig('kubernetes-admin', ['system:masters']),
+    };
+    const { code, stdout, stderr } = await plane.host.exec([helmFile, ...args], { timeout: seconds(120), environment });
+    assert.equal(code, 0, stderr + stdout);
+    return stdout;
+  }
+
+  test('finds nothing wrong with the charts', async () => {
+    assert.match(
+      await helm('lint', '--strict', charts.crds, charts.flatroute),
+      /2 chart\(s\) linted, 0 chart\(s\) failed/,
+    );
+  });
+
+  test('renders with the default values what deploy/kustomize holds, and the version of package.json', async () => {
+    const rendered = await helm('template', 'flatroute', charts.flatroute, namespace, '--kube-version=1.34.4');
+    assert.deepEqual(manifests(rendered), manifests(readFileSync('deploy/kustomize/flatroute.yaml', 'utf8')));
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    for (const chart of Object.values(charts))
+      assert.match(readFileSync(join(chart, 'Chart.yaml'), 'utf8'), new RegExp(`^appVersion: ${version}$`, 'm'));
+    assert.match(rendered, new RegExp(`image: "flatroute:${version}"`));
+  });
+
+  test('says where the API server is, and leaves BFD out, by values', async () => {
+    const values = ['--set=apiServer.host=192.0.2.10', '--set=bfd.enabled=false', '--set=agent.resources=null'];
+    const found = manifests(await helm('template', 'x', charts.flatroute, '--kube-version=1.34.4', ...values));
+    assert.deepEqual((found['ConfigMap flatroute-apiserver'] as { data: object }).data, {
+      KUBERNETES_SERVICE_HOST: '192.0.2.10',
+      KUBERNETES_SERVICE_PORT: '6443',
+    });
+    assert.equal(found['DaemonSet flatroute-bfd'], undefined);
+  });
+
+  test('installs, upgrades, rolls back and uninstalls; kinds and objects stay', async () => {
+    const peer = {
+      apiVersion: 'flatroute.io/v1alpha1',
+      kind: 'BGPPeer',
+      metadata: { name: 'tor-a' },
+      spec: { peerIP: '192.0.2.1', asNumber: 65100 },
+    };
+    await plane.run(['apply', '-f', '-'], JSON.stringify(peer));
+    // Objects that kubectl made are taken over.
+    for (const [name, chart] of [
+      ['flatroute-crds', charts.crds],
+      ['flatroute', charts.flatroute],
+    ] as const)
+      await helm('upgrade', '--install', '--take-ownership', name, chart, namespace);
+    const levelOf = async (): Promise<string> =>
+      await plane.run([
+        'get',
+        'daemonset',
+        'flatroute-agent',
+        '-n',
+        'flatroute-system',
+        '-o',
+        'jsonpath={.spec.template.spec.containers[0].args}',
+      ]);
+    await helm('upgrade', 'flatroute', charts.flatroute, namespace, '--set=agent.logLevel=debug');
+    assert.match(await levelOf(), /--log-level=debug/);
+    await helm('rollback', 'flatroute', '1', namespace);
+    assert.match(await levelOf(), /--log-level=info/);
+    await helm('uninstall', 'flatroute', 'flatroute-crds', namespace);
+    const kinds = 'daemonsets,deployments,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings';
+    const policies = 'validatingadmissionpolicies,validatingadmissionpolicybindings';
+    const left = await plane.run([
+      'get',
+      `${kinds},${policies}`,
+      '-A',
+      '-l',
+      'app.kubernetes.io/name=flatroute',
+      '-o',
+      'name',
+    ]);
+    assert.equal(left, '');
+    assert.match(await plane.run(['get', 'bgppeer', 'tor-a', '-o', 'name']), /tor-a/);
+  });
 });

@@ -43,7 +43,11 @@ function definition(kind: Kind<unknown>): Json {
     metadata: {
       name: `${plural}.${group}`,
       labels: { 'app.kubernetes.io/part-of': 'flatroute' },
-      annotations: { 'flatroute.io/minimum-kubernetes': minimumKubernetes },
+      annotations: {
+        'flatroute.io/minimum-kubernetes': minimumKubernetes,
+        // With a kind all its objects go: Helm leaves it where it is when the chart is uninstalled.
+        'helm.sh/resource-policy': 'keep',
+      },
     },
     spec: {
       group,
