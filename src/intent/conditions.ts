@@ -26,14 +26,20 @@ export function conditions(
   for (const it of podConditions(compiled, facts)) put(it);
   for (const it of conflistConditions(compiled.nodeName, facts)) put(it);
   // An object that was refused is not accepted, though its last good state is.
-  for (const it of refused(problems)) put(it);
+  for (const it of refused(problems)) {
+    const before = all.get(`${it.kind} ${it.name} ${it.type}`);
+    // What keeps the object from being in force says more than a field that is left out.
+    if (it.reason === 'UnknownField' && before?.status === 'False')
+      put({ ...before, message: `${before.message} ${it.message}` });
+    else put(it);
+  }
   put(resourcesRead(compiled.nodeName, problems));
   return [...all.keys()].sort().flatMap((key) => all.get(key) ?? []);
 }
 
 function refused(problems: readonly ResourceProblem[]): Condition[] {
   const byObject = new Map<string, Condition>();
-  for (const { id, message } of problems) {
+  for (const { id, message, fieldOnly } of problems) {
     if (id === undefined) continue;
     const name = id.namespace === undefined ? id.name : `${id.namespace}/${id.name}`;
     const key = `${id.kind} ${name}`;
@@ -43,7 +49,7 @@ function refused(problems: readonly ResourceProblem[]): Condition[] {
       name,
       type: 'Accepted',
       status: 'False',
-      reason: 'Invalid',
+      reason: fieldOnly === true && before?.reason !== 'Invalid' ? 'UnknownField' : 'Invalid',
       message: before === undefined ? message : `${before.message} ${message}`,
     });
   }
@@ -53,10 +59,12 @@ function refused(problems: readonly ResourceProblem[]): Condition[] {
 /** What is wrong with a file as a whole belongs to no object; it stands on the node that reads it. */
 function resourcesRead(nodeName: string, problems: readonly ResourceProblem[]): Condition {
   const base = { kind: 'Node', name: nodeName, type: 'ResourcesRead' } as const;
-  const whole = problems.filter((it) => it.id === undefined).map((it) => it.message);
-  if (whole.length === 0) return { ...base, status: 'True', reason: 'ResourcesRead', message: 'Every file was read.' };
+  const refusals = problems.filter((it) => it.id === undefined);
+  const whole = refusals.map((it) => it.message);
+  if (whole.length === 0) return { ...base, status: 'True', reason: 'ResourcesRead', message: 'Everything was read.' };
+  const reason = refusals.some((it) => it.file === 'api') ? 'ApiNotRead' : 'FileRefused';
   const more = whole.length > listed ? ` (and ${whole.length - listed} more)` : '';
-  return { ...base, status: 'False', reason: 'FileRefused', message: `${whole.slice(0, listed).join(' ')}${more}` };
+  return { ...base, status: 'False', reason, message: `${whole.slice(0, listed).join(' ')}${more}` };
 }
 
 /** Sentences in one message at most. */

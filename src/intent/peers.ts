@@ -27,7 +27,7 @@ export interface Peers {
 }
 
 /** 0: this node by name, 1: by a selector, 2: every node; `undefined`: not this node. */
-function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2 | undefined {
+export function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2 | undefined {
   const { node, nodeSelector, nodeLabelSelector } = peer.spec;
   if (node !== undefined) return node === nodeName ? 0 : undefined;
   if (nodeSelector !== undefined) return matches(nodeSelector.expression, labels) ? 1 : undefined;

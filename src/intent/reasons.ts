@@ -5,7 +5,9 @@
 export const reasons = {
   Accepted: 'the object is valid and in force',
   Invalid: 'the object was refused',
-  ResourcesRead: 'every file of the directory was read',
+  UnknownField: 'the object has a field that this flatroute does not know; the rest is in force',
+  ResourcesRead: 'everything was read',
+  ApiNotRead: 'something could not be read from the Kubernetes API',
   FileRefused: 'a file or directory of resources was refused as a whole',
   Conflict: 'another object already says the same',
   SecretMissing: 'the Secret of a password or TCP-AO key, or its key, is not there',

@@ -56,6 +56,8 @@ export interface Selection {
   readonly labelSelector?: string;
   /** Only the metadata travels (PartialObjectMetadata). */
   readonly metadataOnly?: boolean;
+  /** A list ends with the page that reaches this many: enough to know that there are too many. */
+  readonly atMost?: number;
 }
 
 export type ApiCode =

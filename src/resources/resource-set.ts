@@ -83,6 +83,10 @@ export function resourceSet(resources: Iterable<AnyResource>): ResourceSet {
 /** Stable codes of docs/errors.md for what can be wrong with a source. */
 export type ResourceCode =
   | FieldCode
+  /** Of the API that the resources come from. */
+  | `API_${string}`
+  | 'CONFIG_TOO_MANY_NODES'
+  | 'CONFIG_CACHE_UNREADABLE'
   | 'CONFIG_DIRECTORY_UNREADABLE'
   | 'CONFIG_FILE_UNREADABLE'
   | 'CONFIG_FILE_TOO_LARGE'
@@ -98,7 +102,7 @@ export interface ResourceProblem {
   readonly code: ResourceCode;
   /** The object, where it could be told. */
   readonly id: ResourceId | undefined;
-  /** Relative to the directory; '' is the directory itself. */
+  /** Relative to the directory; '' is the directory itself; `api`: from the Kubernetes API. */
   readonly file: string;
   /** From 1; 0 when the problem has no place in a file. */
   readonly line: number;
@@ -109,4 +113,6 @@ export interface ResourceProblem {
   readonly message: string;
   /** `true`: the last good state of the object, or of all objects of the file, stays in force. */
   readonly lastGoodInForce: boolean;
+  /** Only this field is left out, the object is in force (from the API, where a newer schema may know it). */
+  readonly fieldOnly?: true;
 }

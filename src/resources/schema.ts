@@ -190,6 +190,17 @@ export function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
+/** `spec.filters[2]`, `metadata.annotations["flatroute.io/as-number"]`. */
+export function fieldName(path: Path): string {
+  let name = '';
+  for (const step of path) {
+    if (typeof step === 'number') name += `[${step}]`;
+    else if (/^[A-Za-z0-9_-]{1,64}$/.test(step)) name += name === '' ? step : `.${step}`;
+    else name += `[${shown(step)}]`;
+  }
+  return name;
+}
+
 /** A value inside a sentence: a string stands bare where that is unambiguous. */
 export const bare = (value: unknown): string =>
   typeof value === 'string' && value.length <= 60 && /^[\x21-\x7e]+$/.test(value) ? value : shown(value);

@@ -18,6 +18,7 @@ const wished: ReadonlySet<Reason> = new Set<Reason>([
 const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted', 'NoNeighbour']);
 /** Reasons that want a look, while everything that is in force goes on working. */
 const worthALook: ReadonlySet<Reason> = new Set<Reason>([
+  'UnknownField',
   'NearLimit',
   'SeveralPathsNotOffered',
   'NothingReceived',
@@ -61,6 +62,16 @@ const objectName = (kind: string, name: string): string => `${collections[kind] 
 
 const order: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
 
+/** A line of a file, or the object itself where it comes from the API. */
+function placeOf({ file, line, id }: ResourceProblem): string {
+  if (line > 0) return `${file}:${line}`;
+  if (file === 'api' && id !== undefined) return objectName(id.kind, id.name);
+  return file === '' ? 'resources' : file;
+}
+
+/** Reasons that only repeat what a problem says. */
+const saidOfProblems: ReadonlySet<Reason> = new Set<Reason>(['Invalid', 'FileRefused', 'ApiNotRead', 'UnknownField']);
+
 /** What a file did wrong stands there with its place; the same said of the object would say it twice. */
 export function conditionAnswers(
   conditions: readonly Condition[],
@@ -68,16 +79,16 @@ export function conditionAnswers(
 ): readonly ConditionAnswer[] {
   const fromFiles = problems.map(
     (problem): ConditionAnswer => ({
-      object: problem.line > 0 ? `${problem.file}:${problem.line}` : problem.file === '' ? 'resources' : problem.file,
+      object: placeOf(problem),
       type: 'Accepted',
       status: 'False',
       reason: problem.code,
       message: problem.message,
-      severity: 'error',
+      severity: problem.fieldOnly === true ? 'warning' : 'error',
     }),
   );
   const fromObjects = conditions
-    .filter(({ reason }) => reason !== 'Invalid' && reason !== 'FileRefused')
+    .filter(({ reason }) => !saidOfProblems.has(reason))
     .map(
       (condition): ConditionAnswer => ({
         object: objectName(condition.kind, condition.name),

@@ -15,7 +15,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   resources: [],
   kubernetes: [],
   sources: ['resources'],
-  'sources/kubernetes': ['sources', 'sources/directory', 'resources', 'kubernetes', 'intent'],
+  'sources/kubernetes': ['sources', 'resources', 'kubernetes'],
   ipam: [],
   // Only the input types of bgp, ipam and dataplane; `intentTypes` below narrows this.
   intent: ['resources', 'bgp', 'bgp/bfd', 'ipam', 'dataplane'],

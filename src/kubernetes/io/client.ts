@@ -129,7 +129,10 @@ export function apiStore(options: ClientOptions): ApiStore {
     token: string | undefined,
     signal: AbortSignal,
   ): Promise<Page> {
-    const query = selectionQuery(selection, { limit: String(tuning.pageSize), continue: token });
+    const query = selectionQuery(selection, {
+      limit: String(Math.min(tuning.pageSize, selection.atMost ?? Infinity)),
+      continue: token,
+    });
     const what = `list ${type.plural}`;
     const call: Call = {
       method: 'GET',
@@ -222,7 +225,7 @@ export function apiStore(options: ClientOptions): ApiStore {
           for (let token: string | undefined; ; ) {
             const next = await page(type, selection, token, closing.signal);
             objects.push(...next.objects);
-            if (next.next === undefined) return objects;
+            if (next.next === undefined || objects.length >= (selection.atMost ?? Infinity)) return objects;
             token = next.next;
           }
         } catch (error) {

@@ -10,7 +10,7 @@ import type { AnyResource, ResourceCode, ResourceId } from '#resources/resource-
 import { objectName } from '#resources/formats.ts';
 import { secretNamespace } from '#resources/kind.ts';
 import { hint } from '#resources/hint.ts';
-import { invalid, shown } from '#resources/schema.ts';
+import { fieldName, invalid, shown } from '#resources/schema.ts';
 import type { FieldProblem, Path } from '#resources/schema.ts';
 
 /** More objects than one file of a node's configuration ever has; bounds the work that a wrong file can cause. */
@@ -185,17 +185,6 @@ function unknownKind(record: Readonly<Record<string, unknown>>): { readonly text
   const names = kinds.map((it) => it.kind);
   if (typeof kind !== 'string') return { text: `is required; known here: ${names.join(', ')}`, path: ['kind'] };
   return { text: `${shown(kind)} is not known here; ${hint(kind, names)}`, path: ['kind'] };
-}
-
-/** `spec.filters[2]`, `metadata.annotations["flatroute.io/as-number"]`. */
-function fieldName(path: Path): string {
-  let name = '';
-  for (const step of path) {
-    if (typeof step === 'number') name += `[${step}]`;
-    else if (/^[A-Za-z0-9_-]{1,64}$/.test(step)) name += name === '' ? step : `.${step}`;
-    else name += `[${shown(step)}]`;
-  }
-  return name;
 }
 
 /** Where a field stands: the field itself, or the nearest thing around it that is there. */
