@@ -116,7 +116,7 @@ const ruleOf = (family: Family) =>
           path: ['prefixLength'],
         },
         {
-          cel: `!has(self.prefixLength) || !has(self.prefixLength.max) || self.prefixLength.max >= cidr(self.cidr).prefixLength() && (!has(self.prefixLength.min) || self.prefixLength.max >= self.prefixLength.min)`,
+          cel: '!has(self.prefixLength) || !has(self.prefixLength.max) || !has(self.cidr) || !isCIDR(self.cidr) || (self.prefixLength.max >= cidr(self.cidr).prefixLength() && (!has(self.prefixLength.min) || self.prefixLength.max >= self.prefixLength.min))',
           holds: (it) => {
             if (it.cidr === undefined || it.prefixLength === undefined) return true;
             const { min, max } = lengthBounds(it.cidr, family, it.prefixLength);

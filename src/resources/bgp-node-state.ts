@@ -104,6 +104,14 @@ export const bgpNodeState = statusKind(
   'BGPNodeState',
   {
     shortNames: ['frstate'],
+    columns: [
+      { name: 'AS', type: 'integer', jsonPath: '.status.asNumber' },
+      { name: 'Sessions', type: 'integer', jsonPath: '.status.peers' },
+      { name: 'Established', type: 'integer', jsonPath: '.status.established' },
+      { name: 'Version', type: 'string', jsonPath: '.status.version' },
+      { name: 'Router ID', type: 'string', jsonPath: '.status.routerID', wide: true },
+      { name: 'Blocks', type: 'string', jsonPath: '.status.blocks[*].cidr', wide: true },
+    ],
     description:
       'What one node really does: its sessions, blocks and conditions. Its agent writes it on a change, at most once in 10 s and less often with more than 500 nodes; it goes with its Node, whose name it has. Nothing reads it but people and the controller.',
   },

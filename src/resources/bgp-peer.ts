@@ -27,7 +27,7 @@ const shutdownText = string({
       sentence: 'is longer than 255 octets in UTF-8, which is all that a NOTIFICATION holds (RFC 9003)',
     },
     {
-      cel: "!self.matches('[\\x00-\\x1f\\x7f]')",
+      cel: String.raw`!self.matches(r'\p{Cc}')`,
       holds: (it) => !/\p{Cc}/u.test(it),
       sentence: 'holds a control character or a line break; write one line of text',
     },

@@ -27,30 +27,34 @@ export const isAsNumber = (value: number | undefined): value is Asn =>
   value !== undefined && value > 0 && value <= 0xffffffff && value !== 23456;
 
 const anyNumber = 'use 1 to 4294967295, without 23456';
-const celAsText = "self.matches('^([0-9]{1,10}|[0-9]{1,5}[.][0-9]{1,5})$')";
+/** A number of four octets, or two of two octets. */
+const celAsText =
+  "(self.matches('^[0-9]{1,10}$') ? int(self) <= 4294967295 : (self.matches('^[0-9]{1,5}[.][0-9]{1,5}$') && self.split('.').all(x, int(x) <= 65535)))";
+/** Whether a number of 32 bits stands there, reserved or not. */
+export const celAsNumber = `(type(self) == int ? (self >= 0 && self <= 4294967295) : ${celAsText})`;
+/** Zero in any spelling that `celAsNumber` takes. */
+export const celIsZero = "(type(self) == int ? self == 0 : self.matches('^0+([.]0+)?$'))";
 
 export const asNumber: Schema<Asn> = integerOrText(
   {
     type: 'an AS number',
     maxLength: 11,
+    fraction: 'a dotted AS number stands in quotes, such as "1.10"',
     rules: [
       {
-        cel: 'type(self) == string || type(self) == int',
-        holds: (raw) => typeof raw === 'string' || Number.isInteger(raw),
-        sentence: '{value} is not a whole number; a dotted AS number stands in quotes, such as "1.10"',
-      },
-      {
-        cel: `type(self) == int ? (self >= 0 && self <= 4294967295) : ${celAsText}`,
+        cel: celAsNumber,
         holds: (raw) => parseAsNumber(raw) !== undefined,
         sentence: `{value} is not an AS number; ${anyNumber}`,
       },
       {
-        cel: "type(self) == int ? self != 0 : !(self in ['0', '0.0'])",
+        cel: `!${celIsZero}`,
+        celAlone: true,
         holds: (raw) => parseAsNumber(raw) !== 0,
         sentence: `{value} is not an AS number (RFC 7607); ${anyNumber}`,
       },
       {
-        cel: "type(self) == int ? self != 23456 : !(self in ['23456', '0.23456'])",
+        cel: "type(self) == int ? self != 23456 : !self.matches('^(0*|0+[.])23456$')",
+        celAlone: true,
         holds: (raw) => parseAsNumber(raw) !== 23456,
         sentence: `{value} is AS_TRANS, which stands for numbers an old router cannot write (RFC 6793); ${anyNumber}`,
       },
@@ -58,6 +62,12 @@ export const asNumber: Schema<Asn> = integerOrText(
   },
   (raw) => parseAsNumber(raw) as Asn,
 );
+
+/** ::ffff:0:0/96: an IPv4 address in disguise, which is to be written as one. */
+function isMapped(raw: string): boolean {
+  const address = raw.includes(':') ? parseAddress(raw) : undefined;
+  return address !== undefined && /^::ffff:[0-9a-f]{1,4}:[0-9a-f]{1,4}$/.test(address);
+}
 
 const hostBits = {
   meant: {
@@ -74,7 +84,7 @@ const prefixRules: readonly Rule<string>[] = [
     cel: 'isCIDR(self)',
     holds: (raw) => {
       const checked = checkPrefix(raw);
-      return checked.ok || checked.error.kind === 'hostBits';
+      return (checked.ok || checked.error.kind === 'hostBits') && !isMapped(raw.slice(0, raw.indexOf('/')));
     },
     sentence: '{value} is not a prefix; write address/length, such as 10.60.0.0/16 or fd60::/48',
   },
@@ -118,7 +128,8 @@ export function parseEndpoint(raw: string): Endpoint | undefined {
   const plain = bracketed ?? /^([^:]+):(\d{1,5})$/.exec(raw) ?? [raw, raw, undefined];
   const address = parseAddress(plain[1] ?? '');
   const port = plain[2] === undefined ? undefined : Number(plain[2]);
-  if (address === undefined || (bracketed !== null && familyOf(address) === 'ipv4')) return undefined;
+  if (address === undefined || isMapped(address) || (bracketed !== null && familyOf(address) === 'ipv4'))
+    return undefined;
   return port === undefined || (port > 0 && port <= 65535) ? { address, port } : undefined;
 }
 
@@ -130,9 +141,11 @@ function toEndpoint(raw: string): Endpoint {
   return endpoint;
 }
 
-/** `{ip}` in the CEL text: the address without brackets and port. */
-const celAddress =
-  "ip(self.startsWith('[') ? self.split(']')[0].substring(1) : (isIP(self) ? self : self.split(':')[0]))";
+/** In CEL the text of the address without brackets and port, and that of the port, for what has the form of an endpoint. */
+const celHost = "(self.startsWith('[') ? self.split(']')[0].substring(1) : (isIP(self) ? self : self.split(':')[0]))";
+const celPort = "(isIP(self) || self.endsWith(']') ? '179' : self.substring(self.lastIndexOf(':') + 1))";
+const celInside = (ranges: readonly Prefix[]): string =>
+  `[${ranges.map((range) => `'${range}'`).join(', ')}].exists(range, cidr(range).containsIP(${celHost}))`;
 
 export const endpoint: Schema<Endpoint> = text(
   {
@@ -141,19 +154,19 @@ export const endpoint: Schema<Endpoint> = text(
     maxLength: 64,
     rules: [
       {
-        cel: "isIP(self) || (self.matches('^[0-9.]+:[0-9]{1,5}$') && isIP(self.split(':')[0])) || (self.matches('^\\\\[[0-9a-fA-F:.]+\\\\](:[0-9]{1,5})?$') && isIP(self.split(']')[0].substring(1)))",
+        cel: `isIP(self) || ((self.matches('^[0-9.]+:[0-9]{1,5}$') || self.matches('^[[][0-9a-fA-F.]*:[0-9a-fA-F:.]*[]](:[0-9]{1,5})?$')) && isIP(${celHost}) && int(${celPort}) > 0 && int(${celPort}) <= 65535)`,
         holds: (raw) => parseEndpoint(raw) !== undefined,
         sentence:
           '{value} is not an address; write 192.0.2.1, 192.0.2.1:179, 2001:db8::1 or [2001:db8::1]:179, without a zone',
       },
       {
-        cel: `!${celAddress}.isLinkLocalUnicast()`,
+        cel: `!${celInside(linkLocal)}`,
         holds: (raw) => !linkLocal.some((range) => contains(range, endpointAddress(raw))),
         sentence:
           '{value} is link-local, which says nothing without an interface; name the interface in spec.interface, or use a routed address of the peer',
       },
       {
-        cel: `${celAddress}.isGlobalUnicast() || ${celAddress}.isLoopback()`,
+        cel: `!${celInside(notUnicast)}`,
         holds: (raw) => !notUnicast.some((range) => contains(range, endpointAddress(raw))),
         sentence: '{value} is no unicast address; use the address of the peer',
       },
@@ -202,15 +215,30 @@ export const ipv4Address: Schema<IpAddress> = text(
   (raw) => toEndpoint(raw).address,
 );
 
-const unit: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+/** Of one unit each, in nanoseconds. */
+const unit: Readonly<Record<string, bigint>> = {
+  ms: 1_000_000n,
+  s: 10n ** 9n,
+  m: 60n * 10n ** 9n,
+  h: 3600n * 10n ** 9n,
+};
+const durationPattern =
+  '^(0|([0-9]{1,5}([.][0-9]{1,9})?h|[0-9]{1,7}([.][0-9]{1,9})?m|[0-9]{1,9}([.][0-9]{1,9})?s|[0-9]{1,9}ms)+)$';
+
+/** Nanoseconds, exactly, so that a fraction of a second is never rounded away. */
+function parseNanoseconds(raw: string): bigint | undefined {
+  if (raw === '0') return 0n;
+  if (!new RegExp(durationPattern).test(raw)) return undefined;
+  let total = 0n;
+  for (const [, whole = '', fraction = '', name = ''] of raw.matchAll(/(\d+)(?:\.(\d+))?(ms|s|m|h)/g))
+    total += (BigInt(whole + fraction.padEnd(9, '0')) * (unit[name] ?? 0n)) / 10n ** 9n;
+  return total;
+}
 
 /** `90s`, `1m30s`, `1.5h`; whole milliseconds; `undefined` when it is no duration. */
 export function parseDuration(raw: string): Duration | undefined {
-  if (raw === '0') return milliseconds(0);
-  if (!/^(\d{1,9}(\.\d{1,9})?(ms|s|m|h))+$/.test(raw)) return undefined;
-  let total = 0;
-  for (const [, amount, name] of raw.matchAll(/([\d.]+)(ms|s|m|h)/g)) total += Number(amount) * (unit[name ?? ''] ?? 0);
-  return milliseconds(Math.round(total));
+  const total = parseNanoseconds(raw);
+  return total === undefined ? undefined : milliseconds(Number(total / 1_000_000n));
 }
 
 function toDuration(raw: string): Duration {
@@ -233,13 +261,13 @@ export function duration(bounds: {
       maxLength: 32,
       rules: [
         {
-          cel: "self.matches('^(0|([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+)$')",
+          cel: `self.matches('${durationPattern}')`,
           holds: (raw) => parseDuration(raw) !== undefined,
           sentence: '{value} is not a duration; write a number and its unit, such as 90s or 1m30s',
         },
         {
-          cel: 'duration(self).getMilliseconds() % 1000 == 0',
-          holds: (raw) => toDuration(raw) % 1000 === 0,
+          cel: "duration(self) == duration('%ds'.format([duration(self).getSeconds()]))",
+          holds: (raw) => (parseNanoseconds(raw) ?? 0n) % 10n ** 9n === 0n,
           sentence: '{value} is not a whole number of seconds, which is all that BGP can say',
         },
         {
@@ -268,13 +296,41 @@ const toSelector = (raw: string): Selector => {
   return parsed.value;
 };
 
-/** Calico's selector expression. CEL cannot parse it: the API server takes any text, this program refuses a wrong one. */
+/** White space as JavaScript's \s has it, a quoted text, and a word, in the syntax of CEL's regular expressions (RE2). */
+const space = String.raw`[\s\v\pZ\x{feff}]`;
+const quoted = String.raw`(\x27[^\x27]*\x27|\x22[^\x22]*\x22)`;
+const word = '[A-Za-z0-9_./-]+';
+const spaced = (...parts: readonly string[]): string => parts.join(`${space}*`);
+const celSelectorPart = [
+  spaced('(all|global)', '[(]', '[)]'),
+  spaced('has', '[(]', word, '[)]'),
+  spaced(word, '[!=]=', quoted),
+  spaced(`${word}${space}+(contains|(starts|ends)${space}+with)`, quoted),
+  spaced(`${word}${space}+(not${space}+)?in`, '[{]', `(${spaced(quoted, `(,${spaced('', quoted, '')})*`)})?[}]`),
+].join('|');
+const celUnary = `([!(]${space}*)*(${celSelectorPart})(${space}*[)])*`;
+/** The grammar of selector.ts with parentheses anywhere around its parts; that as many close as open is a count. */
+const celSelector = `^${spaced('', celUnary, `((&&|[|][|])${spaced('', celUnary, '')})*`)}$`;
+const celParentheses = `self.findAll(r"${quoted}|[()]")`;
+const celGrammar = [
+  `self.matches(r"^${space}*$")`,
+  `(self.matches(r"${celSelector}") && ${celParentheses}.filter(x, x == '(').size() == ${celParentheses}.filter(x, x == ')').size())`,
+].join(' || ');
+
+/** Calico's selector expression. */
 function selectorWith(more: readonly Rule<string>[]): Schema<Selector> {
   const grammar: Rule<string> = {
-    cel: undefined,
+    cel: celGrammar,
+    celGap:
+      'a parenthesis that closes before one opens, where as many close as open, and nesting beyond 64 levels: nodes refuse these',
     holds: (raw) => raw.trim() === '' || parseSelector(raw).ok,
     sentence: '{value} is not a selector: {problem}',
-    fill: { problem: { cel: "''", text: selectorProblem } },
+    fill: {
+      problem: {
+        cel: `r"write label == 'value', label in {'a', 'b'}, has(label) or all(), joined by && and ||, with ! for not"`,
+        text: selectorProblem,
+      },
+    },
   };
   return text({ type: 'a selector expression', maxLength: 1024, rules: [grammar, ...more] }, toSelector);
 }
@@ -283,7 +339,7 @@ export const selector: Schema<Selector> = selectorWith([]);
 
 export const selectorWithoutGlobal: Schema<Selector> = selectorWith([
   {
-    cel: "!self.matches('\\\\bglobal\\\\s*\\\\(')",
+    cel: `!self.findAll(r"${quoted}|\\bglobal${space}*[(]").exists(x, x.startsWith('global'))`,
     holds: (raw) => !uses(toSelector(raw).expression, 'global'),
     sentence: '{value}: global() has no meaning for an address pool; use all()',
   },

@@ -19,22 +19,44 @@ export function blockOfName(name: string): Prefix | undefined {
   return cidr !== undefined && blockName(cidr) === name ? cidr : undefined;
 }
 
-const spec = object({
-  cidr: required(prefix, { description: 'The block. Immutable.' }),
-  node: required(objectName, { description: 'The node that owns it.' }),
-  nodeUID: optional(string({ type: 'the UID of a Node', minLength: 1, maxLength: 128 }), {
-    description:
-      'UID of the Node object that owns it, written by the agent that claimed it. A block without one was made by hand: no agent releases it and nobody collects it.',
-  }),
-  machineID: optional(string({ type: 'a machine id', minLength: 1, maxLength: 128 }), {
-    description:
-      'Machine id of the Node that owns it: a Node made again under its name on the same machine keeps the block.',
-  }),
-  state: defaulted(oneOf('Pending', 'Claimed', 'Releasing'), 'Claimed', {
-    description:
-      '`Pending`: just made, and not used before its agent has seen that it overlaps no other block. `Claimed`: its node uses it. `Releasing`: no new addresses from it; deleted once nobody has one.',
-  }),
-});
+/**
+ * The name in CEL, where a text made from an address has no bound and so costs too much to look at. IPv4: the name is made
+ * of the numbers. IPv6: the prefix is made of the name, whose length is known, and compared.
+ */
+const celOctets = [0, 1, 2, 3].map((i) => `int(self.spec.cidr.replace('/', '.').split('.')[${i}])`);
+const celDigits = celOctets.map((octet) => `${octet} < 16 ? '0' : '', ${octet}`);
+const celName4 = `'ipv4-%s%x%s%x%s%x%s%x-%d'.format([${celDigits.join(', ')}, cidr(self.spec.cidr).prefixLength()])`;
+const celGroups = Array.from({ length: 8 }, (_, i) => `self.metadata.name.substring(${5 + 4 * i}, ${9 + 4 * i})`);
+const celPrefix6 = `${celGroups.join(" + ':' + ")} + '/' + self.metadata.name.substring(38)`;
+const celName6 = [
+  "self.metadata.name.matches('^ipv6-[0-9a-f]{32}-(0|[1-9][0-9]{0,2})$')",
+  `isCIDR(${celPrefix6})`,
+  `cidr(${celPrefix6}) == cidr(self.spec.cidr)`,
+].join(' && ');
+
+const spec = object(
+  {
+    cidr: required(prefix, { description: 'The block. Immutable.' }),
+    node: required(objectName, { description: 'The node that owns it.' }),
+    nodeUID: optional(string({ type: 'the UID of a Node', minLength: 1, maxLength: 128 }), {
+      description:
+        'UID of the Node object that owns it, written by the agent that claimed it. A block without one was made by hand: no agent releases it and nobody collects it.',
+    }),
+    machineID: optional(string({ type: 'a machine id', minLength: 1, maxLength: 128 }), {
+      description:
+        'Machine id of the Node that owns it: a Node made again under its name on the same machine keeps the block.',
+    }),
+    state: defaulted(oneOf('Pending', 'Claimed', 'Releasing'), 'Claimed', {
+      description:
+        '`Pending`: just made, and not used before its agent has seen that it overlaps no other block. `Claimed`: its node uses it. `Releasing`: no new addresses from it; deleted once nobody has one.',
+    }),
+  },
+  {
+    changes: [
+      { cel: 'self.cidr == oldSelf.cidr', sentence: 'cannot be changed; the block is another object', path: ['cidr'] },
+    ],
+  },
+);
 
 export const ipBlock = ownKind(
   'IPBlock',
@@ -43,6 +65,7 @@ export const ipBlock = ownKind(
     columns: [
       { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
       { name: 'Node', type: 'string', jsonPath: '.spec.node' },
+      { name: 'State', type: 'string', jsonPath: '.spec.state' },
     ],
     selectableFields: ['.spec.node'],
     description:
@@ -51,12 +74,15 @@ export const ipBlock = ownKind(
   spec,
   [
     {
-      cel: undefined,
+      cel: `!isCIDR(self.spec.cidr) || (self.spec.cidr.contains(':') ? (${celName6}) : self.metadata.name == ${celName4})`,
       holds: (it) => it.metadata.name === blockName(it.spec.cidr),
       sentence: 'the IPBlock of {cidr} is named {name}',
       fill: {
         cidr: { cel: 'self.spec.cidr', text: (it) => it.spec.cidr },
-        name: { cel: "''", text: (it) => blockName(it.spec.cidr) },
+        name: {
+          cel: `(self.spec.cidr.contains(':') ? 'ipv6-<32 hexadecimal digits of the address>-<length>' : ${celName4})`,
+          text: (it) => blockName(it.spec.cidr),
+        },
       },
       path: ['metadata', 'name'],
     },

@@ -10,6 +10,10 @@ import type { Infer } from './schema.ts';
 
 const linkLocal = ['169.254.0.0/16', 'fe80::/10'].map((text) => parsePrefix(text) as Prefix);
 
+/** The same in CEL, of an object that need not say it. */
+const celBlockSize = (spec: string): string =>
+  `(has(${spec}.blockSize) ? ${spec}.blockSize : (${spec}.cidr.contains(':') ? 122 : 26))`;
+
 export const defaultBlockSize = (cidr: Prefix): number => (familyOf(cidr) === 'ipv4' ? 26 : 122);
 
 const spec = object(
@@ -35,16 +39,10 @@ const spec = object(
     disableBGPExport: defaulted(boolean, false, {
       description: 'Blocks of this pool are not announced.',
     }),
-    allowedUses: defaulted(
-      list(oneOf('Workload', 'LoadBalancer'), {
-        maxItems: 2,
-      }),
-      ['Workload'],
-      {
-        description:
-          'What its addresses are for: `Workload` for pods, `LoadBalancer` for Services. Nodes claim blocks of pools for pods only.',
-      },
-    ),
+    allowedUses: defaulted(list(oneOf('Workload', 'LoadBalancer'), { maxItems: 2, unique: 'entry' }), ['Workload'], {
+      description:
+        'What its addresses are for: `Workload` for pods, `LoadBalancer` for Services. Nodes claim blocks of pools for pods only.',
+    }),
     assignmentMode: defaulted(oneOf('Automatic', 'Manual'), 'Automatic', {
       description:
         '`Manual`: only pods that ask for this pool, or for one of its addresses, get one from it. Its /32 and /128 IPBlocks are fixed addresses, announced from where their pod runs.',
@@ -53,23 +51,35 @@ const spec = object(
   {
     rules: [
       {
-        cel: "!['169.254.0.0/16', 'fe80::/10'].exists(range, cidr(range).containsIP(cidr(self.cidr).ip()))",
+        cel: `!isCIDR(self.cidr) || !['${linkLocal.join("', '")}'].exists(range, cidr(range).containsCIDR(self.cidr) || cidr(self.cidr).containsCIDR(range))`,
         holds: (it) => !linkLocal.some((range) => overlaps(range, it.cidr)),
         sentence: 'link-local addresses are not routed; use another range',
         path: ['cidr'],
       },
       {
-        cel: '!has(self.blockSize) || (cidr(self.cidr).ip().family() == 4 ? self.blockSize <= 32 : self.blockSize >= 116)',
+        cel: "!has(self.blockSize) || (self.cidr.contains(':') ? self.blockSize >= 116 : self.blockSize <= 32)",
         holds: (it) =>
           it.blockSize === undefined || (familyOf(it.cidr) === 'ipv4' ? it.blockSize <= 32 : it.blockSize >= 116),
         sentence: 'use 20 to 32 for IPv4, 116 to 128 for IPv6',
         path: ['blockSize'],
       },
       {
-        cel: 'cidr(self.cidr).prefixLength() <= (has(self.blockSize) ? self.blockSize : (cidr(self.cidr).ip().family() == 4 ? 26 : 122))',
+        cel: `!isCIDR(self.cidr) || cidr(self.cidr).prefixLength() <= ${celBlockSize('self')}`,
         holds: (it) => prefixLength(it.cidr) <= (it.blockSize ?? defaultBlockSize(it.cidr)),
         sentence: 'the pool is smaller than one of its blocks; write a shorter prefix or a larger blockSize',
         path: ['cidr'],
+      },
+    ],
+    changes: [
+      {
+        cel: 'self.cidr == oldSelf.cidr',
+        sentence: 'cannot be changed; make another pool, and set disabled here',
+        path: ['cidr'],
+      },
+      {
+        cel: `${celBlockSize('self')} == ${celBlockSize('oldSelf')}`,
+        sentence: 'cannot be changed; make another pool, and set disabled here',
+        path: ['blockSize'],
       },
     ],
   },

@@ -95,14 +95,15 @@ interface ResourceFields<M, S> {
 
 export type Resource<S> = Values<ResourceFields<Metadata, S>>;
 
+interface KindWords extends Definition {
+  readonly shortNames: readonly string[];
+  readonly description: string;
+}
+
 /** One of our own kinds: cluster-scoped, `spec`, and a `status` that is accepted and not read. */
 export function ownKind<S>(
   kind: string,
-  {
-    shortNames,
-    description,
-    ...definition
-  }: { readonly shortNames: readonly string[]; readonly description: string } & Definition,
+  { shortNames, description, ...definition }: KindWords,
   spec: Schema<S>,
   rules: readonly Rule<Resource<S>>[] = [],
 ): Kind<Resource<S>> {
@@ -117,16 +118,12 @@ export function ownKind<S>(
 }
 
 /** One of our own kinds that says what is and not what is wanted: `status`, and no spec. */
-export function statusKind<S>(
-  kind: string,
-  words: { readonly shortNames: readonly string[]; readonly description: string },
-  status: Schema<S>,
-) {
+export function statusKind<S>(kind: string, { shortNames, description, ...definition }: KindWords, status: Schema<S>) {
   const schema = object({
     apiVersion: required<string>(oneOf(apiVersion), { description: 'API group and version.' }),
     kind: required<string>(oneOf(kind), { description: 'Kind of the object.' }),
     metadata: required(clusterMetadata, { description: 'Name, labels and annotations.' }),
     status: optional(status, { description: 'What is.' }),
   });
-  return { apiVersion, kind, namespaced: false, ...words, schema } satisfies Kind<unknown>;
+  return { apiVersion, kind, namespaced: false, shortNames, description, schema, definition } satisfies Kind<unknown>;
 }

@@ -1,6 +1,6 @@
 /** Fields of a BGPFilter rule about a route's attributes: communities, AS path patterns, operations. */
 import { parseAddress } from '#lib/ip.ts';
-import { asNumber, isAsNumber, parseAsNumber } from './formats.ts';
+import { asNumber, celAsNumber, celIsZero, isAsNumber, parseAsNumber } from './formats.ts';
 import { integer, integerOrText, text } from './scalars.ts';
 import { list, object, optional, required } from './schema.ts';
 import type { Infer, Rule, Schema } from './schema.ts';
@@ -116,7 +116,7 @@ const pathItem: Schema<number | '?' | '*'> = integerOrText(
     maxLength: 11,
     rules: [
       {
-        cel: "type(self) == int ? (self > 0 && self <= 4294967295) : (self in ['?', '*'] || (self.matches('^([0-9]{1,10}|[0-9]{1,5}[.][0-9]{1,5})$') && !(self in ['0', '0.0'])))",
+        cel: `self in ['?', '*'] || (${celAsNumber} && !${celIsZero})`,
         holds: (raw) => raw === '?' || raw === '*' || isAsNumber(parseAsNumber(raw)) || parseAsNumber(raw) === 23456,
         sentence:
           '{value} is not part of an AS path pattern; write an AS number, ? for any one AS or * for any number of them',

@@ -1,5 +1,5 @@
 /** Schemas of single values: texts with rules, words, numbers, true or false. */
-import { bare, checkRules, invalid, outOfBounds, typeWords, wrongType } from './schema.ts';
+import { bare, checkRules, invalid, outOfBounds, shown, typeWords, wrongType } from './schema.ts';
 import type { Rule, Schema, Shape } from './schema.ts';
 
 export interface TextOptions {
@@ -74,17 +74,27 @@ export function integer(minimum: number, maximum: number): Schema<number> {
   };
 }
 
+interface IntegerOrTextOptions {
+  readonly type: string;
+  readonly maxLength: number;
+  /** What to write instead of a number that is not whole. */
+  readonly fraction?: string;
+  readonly rules: readonly Rule<number | string>[];
+}
+
 /** A number or its text; `x-kubernetes-int-or-string` in a CRD. */
-export function integerOrText<T>(
-  options: { readonly type: string; readonly maxLength: number; readonly rules: readonly Rule<number | string>[] },
-  parse: (raw: number | string) => T,
-): Schema<T> {
+export function integerOrText<T>(options: IntegerOrTextOptions, parse: (raw: number | string) => T): Schema<T> {
   const shape: Shape = { kind: 'integerOrString', type: options.type, maxLength: options.maxLength };
   return {
     shape,
     rules: options.rules,
     read(raw, path, problems) {
       if (typeof raw !== 'number' && typeof raw !== 'string') return wrongType(shape, raw, path, problems);
+      if (typeof raw === 'number' && !Number.isInteger(raw) && options.fraction !== undefined) {
+        const text = `${shown(raw)} is not a whole number; ${options.fraction}`;
+        problems.push({ path, at: 'value', code: 'CONFIG_INVALID_VALUE', text });
+        return invalid;
+      }
       if (typeof raw === 'string' && lengthOf(raw) > options.maxLength)
         return outOfBounds(`has ${lengthOf(raw)} characters; at most ${options.maxLength} are allowed`, path, problems);
       return checkRules(options.rules, raw, 'CONFIG_INVALID_VALUE', path, problems) ? parse(raw) : invalid;

@@ -37,6 +37,8 @@ export interface Rule<T> {
    * Of several rules of a single value each is asked only when those before it hold.
    */
   readonly cel: string | undefined;
+  /** `cel` relies on no rule before it: it can be evaluated whether they hold or not. */
+  readonly celAlone?: boolean;
   /** What `cel` cannot see of the rule: an object that breaks only this is taken by the API server. */
   readonly celGap?: string;
   readonly holds: (value: T) => boolean;

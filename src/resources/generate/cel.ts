@@ -54,7 +54,7 @@ export function validations(schema: Schema<unknown>): Validation[] {
   const self = shownSelf(schema);
   const stated = schema.rules.filter((rule) => rule.cel !== undefined);
   return [
-    ...stated.map((rule, i) => validation(rule, single ? stated.slice(0, i) : [], self)),
+    ...stated.map((rule, i) => validation(rule, single && rule.celAlone !== true ? stated.slice(0, i) : [], self)),
     ...(schema.shape.kind === 'map' ? [keyValidation(schema.shape.keys)] : []),
     ...(schema.shape.kind === 'object' ? schema.shape.changes.map(changeValidation) : []),
   ];

@@ -3,6 +3,7 @@
  * The structural schema is what the API server prunes, defaults, bounds and explains by; the rules are CEL.
  */
 import { stringify } from 'yaml';
+import { bgpNodeState } from '../bgp-node-state.ts';
 import { pluralOf } from '../kind.ts';
 import type { Definition, Kind } from '../kind.ts';
 import { kindLists } from '../resource-set.ts';
@@ -14,8 +15,8 @@ export const minimumKubernetes = '1.32';
 
 type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json };
 
-const ownKinds: readonly Kind<unknown>[] = Object.values(kindLists).filter(
-  (kind: Kind<unknown>) => kind.definition !== undefined,
+const ownKinds = [...Object.values<Kind<unknown>>(kindLists), bgpNodeState].filter(
+  (kind) => kind.definition !== undefined,
 );
 
 /** Texts by file name. */
@@ -84,7 +85,14 @@ function definition(kind: Kind<unknown>): Json {
               properties: {
                 apiVersion: { type: 'string' },
                 kind: { type: 'string' },
-                metadata: { type: 'object', properties: { name: { type: 'string', maxLength: 253 } } },
+                // With both, the bound of the name counts for the cost of rules about it.
+                metadata: {
+                  type: 'object',
+                  properties: {
+                    name: { type: 'string', maxLength: 253 },
+                    generateName: { type: 'string', maxLength: 253 },
+                  },
+                },
                 ...(spec && { spec: property(spec) }),
                 ...(statusSchema && {
                   status: { description: statusField?.description ?? 'What is.', ...openApi(statusSchema) },
