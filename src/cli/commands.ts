@@ -9,6 +9,7 @@ import { drainSpec, undrainSpec } from './drain.ts';
 import { ipamCheck } from './ipam-check.ts';
 import { questions } from './questions.ts';
 import { replaySpec } from './replay.ts';
+import { uninstallSpec } from './uninstall.ts';
 
 const version: Command = {
   name: 'version',
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   bfdSpec,
   replaySpec,
   cniInstall,
+  uninstallSpec,
 ];
 /** Has options of its own; gets the words as they are. */
 export const demoSummary =
