@@ -5,7 +5,7 @@
  */
 import type { Announcement } from '#bgp/engine.ts';
 import { comparePrefixes, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
-import type { Prefix } from '#lib/ip.ts';
+import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import type { Advertisements } from './advertisements.ts';
 import { advertisements, communitiesOf } from './advertisements.ts';
@@ -42,7 +42,7 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
         multipath: settings.multipath,
         bestPath: settings.bestPath,
         ...(settings.installRoutes ? {} : { installRoutes: false }),
-        ...(settings.clusterId && { clusterId: settings.clusterId }),
+        ...clusterIdOf(node, settings),
       },
       pods: {
         ipam: {
@@ -77,6 +77,11 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
     },
   };
 }
+
+const clusterIdOf = (node: ThisNode, settings: Settings): { readonly clusterId?: IpAddress } => {
+  const clusterId = node.clusterId ?? settings.clusterId;
+  return clusterId === undefined ? {} : { clusterId };
+};
 
 const addressesOf = (node: ThisNode) =>
   [node.addresses.ipv4, node.addresses.ipv6].filter((address) => address !== undefined);

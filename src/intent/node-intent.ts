@@ -52,6 +52,7 @@ export type ConditionType =
   | 'NetworkConfigured'
   | 'PasswordsFit'
   | 'PeersConfigured'
+  | 'MeshComplete'
   | 'BlocksAssigned'
   | 'BlocksAnnounced'
   | 'KernelReady'

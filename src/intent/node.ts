@@ -1,7 +1,7 @@
 /** The node itself: its addresses, AS number and BGP identifier, from its Node object and BGPConfiguration. */
 import { addressFromBigInt, familyOf, parseAddress } from '#lib/ip.ts';
 import type { Asn, Family, IpAddress } from '#lib/ip.ts';
-import { annotatedAddress, annotatedAsNumber, nodeAnnotation } from '#resources/core.ts';
+import { annotatedAddress, annotatedAsNumber, annotatedClusterId, nodeAnnotation } from '#resources/core.ts';
 import type { Node } from '#resources/core.ts';
 import type { Labels } from '#resources/selector.ts';
 import type { Reason } from './reasons.ts';
@@ -18,6 +18,8 @@ export interface ThisNode {
   readonly addresses: { readonly ipv4: IpAddress | undefined; readonly ipv6: IpAddress | undefined };
   readonly asn: Asn;
   readonly routerId: IpAddress;
+  /** This node reflects routes between other nodes. */
+  readonly clusterId: IpAddress | undefined;
   readonly complaints: readonly Complaint[];
 }
 
@@ -52,6 +54,7 @@ export function describeNode(node: Node | undefined, name: string, settings: Set
     addresses,
     asn: settings.nodeAsNumber ?? asNumber ?? settings.asNumber,
     routerId: settings.routerId ?? addresses.ipv4 ?? derivedRouterId(name),
+    clusterId: settings.nodeClusterId ?? annotated(nodeAnnotation.clusterId, annotatedClusterId),
     complaints,
   };
 }

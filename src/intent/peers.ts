@@ -9,13 +9,11 @@ import { defaultMaxPrefixes, defaultRestartAfter, defaultWarningPercent } from '
 import type { BGPPeer } from '#resources/bgp-peer.ts';
 import { parseDuration } from '#resources/formats.ts';
 import type { BGPFilter } from '#resources/bgp-filter.ts';
-import { labelSelectorExpression } from '#resources/labels.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
-import { matches } from '#resources/selector.ts';
-import type { Labels } from '#resources/selector.ts';
 import { bfdOf } from './bfd.ts';
 import { compileFilter } from './filters.ts';
 import type { Condition, PeerOrigin } from './node-intent.ts';
+import { isOfMesh, nodePeers, selectsNodes, specificity } from './node-peers.ts';
 import type { Complaint, ThisNode } from './node.ts';
 import { passwordOf, tcpAoOf } from './peer-secrets.ts';
 import type { Settings } from './settings.ts';
@@ -24,16 +22,6 @@ export interface Peers {
   readonly intents: readonly PeerIntent[];
   readonly origins: readonly PeerOrigin[];
   readonly conditions: readonly Condition[];
-}
-
-/** 0: this node by name, 1: by a selector, 2: every node; `undefined`: not this node. */
-export function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2 | undefined {
-  const { node, nodeSelector, nodeLabelSelector } = peer.spec;
-  if (node !== undefined) return node === nodeName ? 0 : undefined;
-  if (nodeSelector !== undefined) return matches(nodeSelector.expression, labels) ? 1 : undefined;
-  if (nodeLabelSelector !== undefined)
-    return matches(labelSelectorExpression(nodeLabelSelector), labels) ? 1 : undefined;
-  return 2;
 }
 
 /** Where the peer is, for people; two peers with one place would be in each other's way. */
@@ -53,15 +41,19 @@ export function peersOf(
   settings: Settings,
   ownBlocks: readonly Prefix[],
 ): Peers {
-  const conditions: Condition[] = [];
+  const betweenNodes = nodePeers(resources, node, settings);
+  const conditions: Condition[] = [...betweenNodes.conditions];
   const accepted = (peer: BGPPeer, status: 'True' | 'False', reason: Condition['reason'], message: string): void => {
     conditions.push({ kind: 'BGPPeer', name: peer.metadata.name, type: 'Accepted', status, reason, message });
   };
   // The list is in order of name and the sort is stable: more specific first, then by name.
-  const candidates = resources.bgpPeers
-    .map((peer) => ({ peer, rank: specificity(peer, node.name, node.labels) }))
-    .filter((it) => it.rank !== undefined)
-    .sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
+  const candidates = [
+    ...resources.bgpPeers
+      .filter((peer) => !selectsNodes(peer))
+      .map((peer) => ({ peer, rank: specificity(peer, node.name, node.labels) }))
+      .filter((it) => it.rank !== undefined),
+    ...betweenNodes.peers,
+  ].sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
 
   const winners = new Map<string, (typeof candidates)[number]>();
   const filters = new Map(resources.bgpFilters.map((filter) => [filter.metadata.name, filter]));
@@ -76,6 +68,8 @@ export function peersOf(
     }
     const winner = winners.get(place);
     if (winner !== undefined) {
+      // The mesh leaves to a BGPPeer what that one says in more detail.
+      if (isOfMesh(peer)) continue;
       accepted(peer, 'False', 'Conflict', conflict(peer, winner.peer, byNode[winner.rank ?? 2]));
       continue;
     }

@@ -4,6 +4,7 @@ import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
 import type { BGPConfiguration } from '#resources/bgp-configuration.ts';
+import type { BGPPeer } from '#resources/bgp-peer.ts';
 
 export interface Settings {
   /** From `node.<name>`; it stands before the Node's annotation. */
@@ -13,6 +14,9 @@ export interface Settings {
   readonly listenPort: number;
   readonly routerId: IpAddress | undefined;
   readonly clusterId: IpAddress | undefined;
+  /** From `node.<name>` alone: this node is a reflector among nodes. */
+  readonly nodeClusterId: IpAddress | undefined;
+  readonly mesh: { readonly enabled: boolean; readonly password: BGPPeer['spec']['password'] };
   readonly importPolicy: ImportPolicy | undefined;
   /** By name; those of `node.<name>` beside those of `default`. */
   readonly communities: ReadonlyMap<string, Community>;
@@ -46,6 +50,8 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
     listenPort: own?.listenPort ?? all?.listenPort ?? 179,
     routerId: own?.routerID,
     clusterId: own?.routeReflectorClusterID ?? all?.routeReflectorClusterID,
+    nodeClusterId: own?.routeReflectorClusterID,
+    mesh: { enabled: all?.nodeToNodeMeshEnabled ?? false, password: all?.nodeMeshPassword },
     importPolicy: own?.importPolicy ?? all?.importPolicy,
     communities: new Map(
       [...(all?.communities ?? []), ...(own?.communities ?? [])].map(({ name, value }) => [name, value]),

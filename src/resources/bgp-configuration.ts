@@ -1,5 +1,6 @@
 /** BGPConfiguration: how this cluster's nodes speak BGP, as a whole (`default`) or one node (`node.<name>`). */
 import { asNumber, ipv4Address, prefix } from './formats.ts';
+import { secretKeyRef } from './bgp-peer.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy } from './policy-fields.ts';
 import { community } from './route-fields.ts';
@@ -32,6 +33,17 @@ const spec = object({
       'CLUSTER_ID of a route reflector, written as an IPv4 address; reflectors that serve the same clients may share one. A node reflects when one of its BGPPeers has routeReflectorClient.',
     defaultText: 'the BGP identifier of each reflector',
     reset: 'refresh',
+  }),
+  nodeToNodeMeshEnabled: optional(boolean, {
+    description:
+      'Every node has a session with every other one, up to 200 nodes, but for route reflectors (annotation `flatroute.io/route-reflector-cluster-id`). For racks without a router that speaks BGP. Only in `default`.',
+    defaultText: 'false',
+    reset: 'none',
+  }),
+  nodeMeshPassword: optional(object({ secretKeyRef: required(secretKeyRef, { description: 'Where it is.' }) }), {
+    description: 'TCP MD5 password of the sessions of the mesh. Only in `default`.',
+    defaultText: 'none',
+    reset: 'reset',
   }),
   importPolicy: optional(importPolicy, {
     description:
@@ -167,6 +179,14 @@ export const bgpConfiguration = ownKind(
       holds: (it) => it.spec.routerID === undefined || it.metadata.name !== 'default',
       sentence: 'no two nodes may have the same BGP identifier (RFC 6286); set it in node.<name>',
       path: ['spec', 'routerID'],
+    },
+    {
+      cel: "!(has(self.spec.nodeToNodeMeshEnabled) || has(self.spec.nodeMeshPassword)) || self.metadata.name == 'default'",
+      holds: (it) =>
+        (it.spec.nodeToNodeMeshEnabled === undefined && it.spec.nodeMeshPassword === undefined) ||
+        it.metadata.name === 'default',
+      sentence: 'a mesh is of all nodes; set nodeToNodeMeshEnabled and nodeMeshPassword in default',
+      path: ['spec', 'nodeToNodeMeshEnabled'],
     },
   ],
 );

@@ -40,7 +40,7 @@ const families = list(oneOf('ipv4', 'ipv6'), {
   unique: 'entry',
 });
 
-const secretKeyRef = object(
+export const secretKeyRef = object(
   {
     name: required(objectName, { description: 'Name of the Secret, in namespace `flatroute-system`.' }),
     key: required(string({ type: 'a key', minLength: 1, maxLength: 253, rules: [dataKey] }), {
@@ -99,13 +99,13 @@ const spec = object(
     peerIP: optional(endpoint, {
       description:
         "The peer's address, with a port where it is not 179: `192.0.2.1`, `192.0.2.1:1179`, `[2001:db8::1]:1179`.",
-      defaultText: '**this, interface or listenRange**',
+      defaultText: '**this, interface, listenRange or peerSelector**',
       reset: 'reset',
     }),
     interface: optional(interfaceName, {
       description:
         'Instead of peerIP: the interface of the node that leads to the peer (unnumbered). Its neighbour is found by IPv6 router advertisements, which both ends send, and the session goes over link-local addresses; IPv4 routes go by IPv6 next hops (RFC 8950). The link needs no addresses. `sourceAddress` does nothing here.',
-      defaultText: '**this, peerIP or listenRange**',
+      defaultText: '**this, peerIP, listenRange or peerSelector**',
       reset: 'reset',
     }),
     listenRange: optional(
@@ -128,19 +128,34 @@ const spec = object(
       {
         description:
           'Instead of peerIP: routers that connect from any address of a prefix (dynamic neighbours), each a session of its own named `NAME/ADDRESS` that goes when it ends and nothing is kept of its routes. The node never connects there itself. A password is needed, or `insecure: true`.',
-        defaultText: '**this, peerIP or interface**',
+        defaultText: '**this, peerIP, interface or peerSelector**',
         reset: 'none',
       },
     ),
+    peerSelector: optional(selector, {
+      description:
+        "Instead of peerIP: other nodes, as a selector expression over their labels. One session named `NAME/NODE` with each, over IPv4 where both have it, with the AS number, address and port of that node: `flatroute.io/bgp-address-ipv4` or `-ipv6` of its Node's annotations. With a node that is a route reflector (annotation `flatroute.io/route-reflector-cluster-id`) those of another cluster are its clients.",
+      defaultText: '**this, peerIP, interface or listenRange**',
+      reset: 'none',
+    }),
+    peerLabelSelector: optional(labelSelector, {
+      description: 'peerSelector as a Kubernetes label selector; one or the other.',
+      reset: 'none',
+    }),
+    reversePeering: defaulted(oneOf('Auto', 'Manual'), 'Auto', {
+      description:
+        'Auto: the nodes that peerSelector selects have their half of the session from this object. Manual: they have it from one of their own.',
+      reset: 'none',
+    }),
     asNumber: optional(asNumber, {
       description: "The peer's AS number. Equal to the node's own: an internal session.",
-      defaultText: '**this or dynamicASN**',
+      defaultText: '**this or dynamicASN**, without peerSelector',
       reset: 'reset',
     }),
     dynamicASN: optional(oneOf('External', 'Internal'), {
       description:
         "Instead of asNumber: the peer's AS number is whatever it says, as long as it is not the node's own (External), or is (Internal).",
-      defaultText: '**this or asNumber**',
+      defaultText: '**this or asNumber**, without peerSelector',
       reset: 'reset',
     }),
     localASNumber: optional(asNumber, {
@@ -416,9 +431,12 @@ const spec = object(
         sentence: 'node, nodeSelector and nodeLabelSelector exclude each other; keep one',
       },
       {
-        cel: '[has(self.peerIP), has(self.interface), has(self.listenRange)].filter(x, x).size() == 1',
-        holds: (it) => [it.peerIP, it.interface, it.listenRange].filter((value) => value !== undefined).length === 1,
-        sentence: 'peerIP, interface or listenRange must be there, and only one of them',
+        cel: '[has(self.peerIP), has(self.interface), has(self.listenRange), has(self.peerSelector), has(self.peerLabelSelector)].filter(x, x).size() == 1',
+        holds: (it) =>
+          [it.peerIP, it.interface, it.listenRange, it.peerSelector, it.peerLabelSelector].filter(
+            (value) => value !== undefined,
+          ).length === 1,
+        sentence: 'peerIP, interface, listenRange or peerSelector must be there, and only one of them',
       },
       {
         cel: '!has(self.listenRange) || has(self.password) || (has(self.listenRange.insecure) && self.listenRange.insecure)',
@@ -427,9 +445,20 @@ const spec = object(
         path: ['listenRange'],
       },
       {
-        cel: 'has(self.asNumber) != has(self.dynamicASN)',
-        holds: (it) => (it.asNumber === undefined) !== (it.dynamicASN === undefined),
+        cel: 'has(self.peerSelector) || has(self.peerLabelSelector) || has(self.asNumber) != has(self.dynamicASN)',
+        holds: (it) =>
+          it.peerSelector !== undefined ||
+          it.peerLabelSelector !== undefined ||
+          (it.asNumber === undefined) !== (it.dynamicASN === undefined),
         sentence: 'asNumber or dynamicASN must be there, and only one of them',
+      },
+      {
+        cel: '!(has(self.peerSelector) || has(self.peerLabelSelector)) || !(has(self.asNumber) || has(self.dynamicASN))',
+        holds: (it) =>
+          (it.peerSelector === undefined && it.peerLabelSelector === undefined) ||
+          (it.asNumber === undefined && it.dynamicASN === undefined),
+        sentence: 'the AS numbers of nodes that peerSelector selects are known; leave asNumber and dynamicASN out',
+        path: ['peerSelector'],
       },
       {
         cel: '!has(self.ttlSecurity) || self.ttlSecurity == 0 || !has(self.ebgpMultihop) || self.ebgpMultihop == 1',

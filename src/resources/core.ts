@@ -22,6 +22,7 @@ export const nodeAnnotation = {
   ipv4: 'flatroute.io/bgp-address-ipv4',
   ipv6: 'flatroute.io/bgp-address-ipv6',
   asNumber: 'flatroute.io/as-number',
+  clusterId: 'flatroute.io/route-reflector-cluster-id',
 } as const;
 
 /** An address in an annotation; Calico's users write it with a prefix length, which is cut off. */
@@ -34,6 +35,12 @@ export function annotatedAddress(raw: string, family: Family): IpAddress | undef
   const address = parseAddress(slash < 0 ? raw : raw.slice(0, slash));
   return address !== undefined && familyOf(address) === family ? address : undefined;
 }
+
+/** A CLUSTER_ID is written as an IPv4 address. */
+export const annotatedClusterId = (raw: string): IpAddress | undefined => {
+  const address = parseAddress(raw);
+  return address !== undefined && familyOf(address) === 'ipv4' ? address : undefined;
+};
 
 export function annotatedAsNumber(raw: string): Asn | undefined {
   const value = parseAsNumber(raw);
@@ -141,7 +148,7 @@ export const node = {
   namespaced: false,
   shortNames: [],
   description:
-    'A node as Kubernetes knows it. Its labels are what selectors look at. The annotations `flatroute.io/bgp-address-ipv4`, `flatroute.io/bgp-address-ipv6` and `flatroute.io/as-number` say which address and AS number it uses.',
+    'A node as Kubernetes knows it. Its labels are what selectors look at. The annotations `flatroute.io/bgp-address-ipv4`, `flatroute.io/bgp-address-ipv6` and `flatroute.io/as-number` say which address and AS number it uses, `flatroute.io/route-reflector-cluster-id` that it reflects routes between other nodes.',
   schema: object(
     {
       ...group('Node'),
@@ -165,6 +172,11 @@ export const node = {
           nodeAnnotation.asNumber,
           'an AS number; use 1 to 4294967295, without 23456',
           (raw) => annotatedAsNumber(raw) !== undefined,
+        ),
+        annotationRule(
+          nodeAnnotation.clusterId,
+          'a cluster id; write it as an IPv4 address, such as 192.0.2.11',
+          (raw) => annotatedClusterId(raw) !== undefined,
         ),
         {
           cel: undefined,

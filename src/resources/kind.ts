@@ -1,7 +1,7 @@
 /** What every kind has: apiVersion, kind and metadata around its spec, and how the parts fit into one schema. */
 import { objectName } from './formats.ts';
 import { annotations, labels } from './labels.ts';
-import { oneOf, string } from './scalars.ts';
+import { integer, oneOf, string } from './scalars.ts';
 import { defaulted, object, optional, required } from './schema.ts';
 import type { Field, Infer, Rule, Schema, Values } from './schema.ts';
 
@@ -45,7 +45,6 @@ const serverMetadata = [
   'deletionGracePeriodSeconds',
   'finalizers',
   'generateName',
-  'generation',
   'managedFields',
   'ownerReferences',
   'resourceVersion',
@@ -59,6 +58,9 @@ const serverText = string({ type: 'what the API server wrote', maxLength: 128 })
 
 /** What an object has once an API server keeps it. */
 const identity = {
+  generation: optional(integer(0, Number.MAX_SAFE_INTEGER), {
+    description: 'Written by the API server: grows with each change of what is wanted.',
+  }),
   uid: optional(serverText, { description: 'Written by the API server: one for each object that ever was.' }),
   creationTimestamp: optional(serverText, {
     description: 'Written by the API server. Of two pools that overlap the elder is used.',

@@ -159,7 +159,8 @@ test('the reset class of every BGPPeer field is what the speaker does', () => {
   for (const [name, field] of Object.entries(spec.fields)) {
     const intent = becomes[name];
     // Which nodes have the session at all: it is opened or closed, never reset.
-    if (['node', 'nodeSelector', 'nodeLabelSelector'].includes(name)) assert.equal(field.reset, 'none', name);
+    const selections = ['node', 'nodeSelector', 'nodeLabelSelector', 'peerSelector', 'peerLabelSelector'];
+    if ([...selections, 'reversePeering'].includes(name)) assert.equal(field.reset, 'none', name);
     else {
       assert.ok(intent !== undefined, `${name} becomes nothing`);
       assert.equal(field.reset, fieldClass[intent], name);

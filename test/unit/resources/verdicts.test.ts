@@ -137,22 +137,22 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
     [
       'no place',
       peer('asNumber: 65100'),
-      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
     ],
     [
       'explicit null',
       peer('peerIP: null\nasNumber: 65100'),
-      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
     ],
     [
       'two places',
       peer(`${good}interface: eth1`),
-      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
     ],
     [
       'a place and a range',
       peer(`${good}listenRange: { cidr: 192.0.2.0/24, insecure: true }`),
-      ['4: spec: peerIP, interface or listenRange must be there, and only one of them'],
+      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
     ],
     [
       'a range without a password',
@@ -459,7 +459,7 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
       'namespace on a cluster-scoped kind',
       'apiVersion: flatroute.io/v1alpha1\nkind: IPReservation\nmetadata: {name: n, namespace: x}\nspec: {}',
       [
-        '3: metadata.namespace: unknown field; known here: name, labels, annotations, uid, creationTimestamp, deletionTimestamp',
+        '3: metadata.namespace: unknown field; known here: name, labels, annotations, generation, uid, creationTimestamp, deletionTimestamp',
       ],
     ],
     [
