@@ -20,6 +20,7 @@ export const VM_ADDRESS = { ipv4: address('192.0.2.50'), ipv6: address('2001:db8
 export const routerNames = ['tor-a', 'tor-b'] as const;
 export type RouterName = (typeof routerNames)[number];
 const routerAsns = { 'tor-a': asn(65100), 'tor-b': asn(65200) } as const;
+export const routerAsn = (name: RouterName): Asn => routerAsns[name];
 const MOST_NODES = 4;
 
 const numberOf = (name: RouterName): number => routerNames.indexOf(name) + 1;

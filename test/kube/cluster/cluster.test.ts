@@ -1,35 +1,58 @@
 // A cluster as kubeadm leaves it, then flatroute from deploy/: one cluster for all of it, each test goes on where the one before it ended.
-import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
 import { Cluster } from '#lab/kubernetes/cluster.ts';
-import { ROUTING_TAINT } from '#lab/kubernetes/kubelet-config.ts';
 import { found, notYet } from '#lab/wait.ts';
+import type { NodeAgent } from '#lab/node-agent.ts';
 import { keepLogsOnFailure, step } from '../steps.ts';
+import { underFlow } from './flow.ts';
+import { startAgentsFromFiles } from './from-files.ts';
+import { everybodyAsks, startWorkloads } from './reach.ts';
+import { print, sessionsUp } from './world.ts';
 
 let cluster: Cluster;
+let agents: readonly NodeAgent[] = [];
 keepLogsOnFailure(() => cluster?.lab.hosts ?? []);
+after(async () => await cluster?.[Symbol.asyncDispose]());
 
 describe('a cluster of two nodes', { timeout: seconds(600) }, () => {
   before(async () => {
-    cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2 }));
+    cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, taint: false }));
   });
-  after(async () => await cluster?.[Symbol.asyncDispose]());
 
-  test('without a network no node is Ready, each says why and keeps pods away by its taint', async () => {
+  test('without a network no node is Ready, and each says why', async () => {
     type NodeObject = {
-      readonly spec: { readonly taints?: readonly { readonly key: string }[] };
       readonly status: { readonly conditions: readonly { readonly type: string; readonly message: string }[] };
     };
-    const why = await cluster.until('every node to say why it is not Ready', async () => {
+    await cluster.until('every node to say why it is not Ready', async () => {
       const { items } = JSON.parse(await cluster.plane.run(['get', 'nodes', '-o', 'json'])) as {
         readonly items: readonly NodeObject[];
       };
       const said = items.map(({ status }) => status.conditions.find(({ type }) => type === 'Ready')?.message ?? '');
       return said.length === 2 && said.every((text) => text.includes('cni plugin not initialized'))
-        ? found(items)
+        ? found(undefined)
         : notYet(said.join(' | '));
     });
-    for (const { spec } of why) assert.ok(spec.taints?.some(({ key }) => key === ROUTING_TAINT));
+  });
+
+  test('agents make the nodes Ready, and pods, nodes and the VM see each other by their own addresses', async () => {
+    agents = await step('agents', startAgentsFromFiles(cluster));
+    await step('nodes Ready', cluster.nodesReady());
+    await step('sessions', sessionsUp(cluster));
+    await step('workloads', startWorkloads(cluster));
+    await everybodyAsks(cluster, print);
+  });
+
+  test('no datagram is lost while each agent in turn is away', async () => {
+    await underFlow(cluster, async (told) => {
+      for (const agent of agents) {
+        agent.process.kill('SIGTERM');
+        await agent.process.exited;
+        told(`no agent on ${agent.host.name}`);
+        await agent.start();
+        await sessionsUp(cluster, [agent.host.name]);
+        told(`an agent on ${agent.host.name}`);
+      }
+    });
   });
 });

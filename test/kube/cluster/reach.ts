@@ -1,0 +1,125 @@
+/** Everybody asks everybody, in both families: who answers, and the source address that it sees. */
+import assert from 'node:assert/strict';
+import { families, familyOf } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Endpoint } from '#lab/endpoint.ts';
+import type { Cluster } from '#lab/kubernetes/cluster.ts';
+import { WITNESS_PORT } from '#lab/kubernetes/network.ts';
+import { nodeAddress, VM_ADDRESS } from '#lab/kubernetes/plan.ts';
+import { daemonSet, deployment, service } from '#lab/kubernetes/workloads.ts';
+import type { PodEndpoint } from '#lab/pod-endpoint.ts';
+import { answerTable, ask } from './ask.ts';
+import type { Answer, Question } from './ask.ts';
+
+export const HOST_PORT = 18080;
+const NODE_PORT = 30080;
+const LOCAL_NODE_PORT = 30081;
+
+interface ServiceObject {
+  readonly spec: { readonly clusterIPs: readonly IpAddress[] };
+}
+
+/** Two Deployments over all nodes, a DaemonSet with a port of the node, and Services; all Ready. */
+export async function startWorkloads(cluster: Cluster): Promise<void> {
+  const nodes = cluster.nodes.length;
+  await cluster.apply(
+    deployment({ name: 'web', replicas: 2 * nodes }),
+    deployment({ name: 'api', replicas: 2 * nodes }),
+    daemonSet({ name: 'edge', hostPort: HOST_PORT }),
+    service('api', 'api'),
+    service('web', 'outside', {
+      type: 'NodePort',
+      ports: [{ port: 80, targetPort: WITNESS_PORT, nodePort: NODE_PORT }],
+    }),
+    service('edge', 'outside-local', {
+      type: 'NodePort',
+      externalTrafficPolicy: 'Local',
+      ports: [{ port: 80, targetPort: WITNESS_PORT, nodePort: LOCAL_NODE_PORT }],
+    }),
+  );
+  await cluster.podsReady('default', 'app=web', 2 * nodes);
+  await cluster.podsReady('default', 'app=api', 2 * nodes);
+  await cluster.podsReady('default', 'app=edge', nodes);
+}
+
+async function endpoints(cluster: Cluster, app: string): Promise<readonly PodEndpoint[]> {
+  const pods = await cluster.pods('default', `app=${app}`);
+  return await Promise.all(pods.map(async (pod) => await cluster.endpoint(pod)));
+}
+
+async function addressesOf(host: Endpoint, family: Family): Promise<readonly string[]> {
+  const text = await host.run(['ip', '-j', family === 'ipv4' ? '-4' : '-6', 'address', 'show', 'scope', 'global']);
+  const links = JSON.parse(text) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
+  return links.flatMap((link) => link.addr_info.map(({ local }) => local));
+}
+
+async function questions(cluster: Cluster, family: Family): Promise<readonly Question[]> {
+  const [web, api, edge] = await Promise.all(['web', 'api', 'edge'].map((app) => endpoints(cluster, app)));
+  if (web === undefined || api === undefined || edge === undefined) throw new TypeError('three workloads');
+  const [first, second] = cluster.nodes;
+  if (first === undefined || second === undefined) throw new TypeError('two nodes');
+  const on = (pods: readonly PodEndpoint[], node: string): PodEndpoint => {
+    const pod = pods.find(({ host }) => host.name === node);
+    if (pod === undefined) throw new TypeError(`no such pod on ${node}`);
+    return pod;
+  };
+  const { vm } = cluster.network;
+  const asked = (
+    from: Endpoint,
+    label: Question['label'],
+    address: IpAddress,
+    port: number,
+    answers: readonly string[],
+    sees: readonly string[],
+  ): Question => ({ from, label, address, port, answers, sees });
+  const [web1, web2, api1, edge1, edge2] = [
+    on(web, first.name),
+    on(web, second.name),
+    on(api, first.name),
+    on(edge, first.name),
+    on(edge, second.name),
+  ];
+  const toPod = (from: Endpoint, label: Question['label'], pod: PodEndpoint, sees: readonly string[]): Question =>
+    asked(from, label, pod.address(family), WITNESS_PORT, [pod.name], sees);
+  const own = (pod: PodEndpoint): readonly string[] => [pod.address(family)];
+  const node1 = await addressesOf(first.host, family);
+  const clusterIp = (
+    JSON.parse(await cluster.plane.run(['get', 'service', 'api', '-o', 'json'])) as ServiceObject
+  ).spec.clusterIPs.find((address) => familyOf(address) === family);
+  const node = (n: number): IpAddress => nodeAddress(n, family);
+  const vmAddress = VM_ADDRESS[family];
+  const names = (pods: readonly PodEndpoint[]): readonly string[] => pods.map(({ name }) => name);
+  return [
+    toPod(web1, ['pod', 'pod on the same node'], api1, own(web1)),
+    toPod(web1, ['pod', 'pod on another node'], web2, own(web1)),
+    toPod(web2, ['pod', 'pod on another node'], web1, own(web2)),
+    asked(web1, ['pod', 'VM'], vmAddress, WITNESS_PORT, [vm.name], own(web1)),
+    asked(web2, ['pod', 'VM'], vmAddress, WITNESS_PORT, [vm.name], own(web2)),
+    toPod(vm, ['VM', 'pod on node-1'], web1, [vmAddress]),
+    toPod(vm, ['VM', 'pod on node-2'], web2, [vmAddress]),
+    toPod(first.host, ['node', 'its pod'], web1, node1),
+    toPod(first.host, ['node', 'pod on another node'], web2, node1),
+    asked(vm, ['VM', 'hostPort of node-1'], node(1), HOST_PORT, [edge1.name], [vmAddress]),
+    asked(vm, ['VM', 'hostPort of node-2'], node(2), HOST_PORT, [edge2.name], [vmAddress]),
+    asked(web1, ['pod', 'hostPort of another node'], node(2), HOST_PORT, [edge2.name], own(web1)),
+    asked(web1, ['pod', 'Service (ClusterIP)'], clusterIp ?? vmAddress, 80, names(api), own(web1)),
+    // Kubernetes' own rule for this policy: the node that took the packet stands in for the client.
+    asked(vm, ['VM', 'NodePort, Cluster'], node(1), NODE_PORT, names(web), node1),
+    asked(vm, ['VM', 'NodePort, Local'], node(1), LOCAL_NODE_PORT, [edge1.name], [vmAddress]),
+  ];
+}
+
+/** Asks all of it and prints the table. */
+export async function everybodyAsks(cluster: Cluster, print: (line: string) => void): Promise<void> {
+  const answers: Answer[] = [];
+  for (const family of families)
+    answers.push(
+      ...(await Promise.all((await questions(cluster, family)).map(async (question) => await ask(question)))),
+    );
+  for (const line of answerTable(answers)) print(line);
+  const wrong = answers.filter(({ right }) => !right);
+  assert.deepEqual(
+    wrong.map(({ question, saw }) => `${question.label.join(' -> ')} ${question.address}: ${saw}`),
+    [],
+  );
+}
