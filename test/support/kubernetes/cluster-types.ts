@@ -1,16 +1,28 @@
 // The kinds that an agent reads, as the fake API server has them.
 import { kinds } from '#resources/resource-set.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import type { ResourceType } from '#kubernetes/store.ts';
+import type { ApiObject, ResourceType } from '#kubernetes/store.ts';
+import type { FieldProblem } from '#resources/schema.ts';
 import type { FakeType } from './fake-api.ts';
 
 const selectable: Readonly<Record<string, readonly string[]>> = { IPBlock: ['spec.node'] };
+
+/** The server knows no rules but those of the schema that it was made from. */
+function refusal(kind: (typeof kinds)[number], object: ApiObject): string | undefined {
+  const problems: FieldProblem[] = [];
+  const { status: _, ...rest } = object;
+  const { apiVersion, kind: name } = kind;
+  kind.schema.read({ ...rest, apiVersion, kind: name }, [], problems);
+  const wrong = problems.find((it) => it.code !== 'CONFIG_UNKNOWN_FIELD');
+  return wrong === undefined ? undefined : `${wrong.path.join('.')}: ${wrong.text}`;
+}
 
 /** All kinds of a cluster that flatroute reads. */
 export const clusterTypes: readonly FakeType[] = kinds.map((kind) => ({
   ...typeOf(kind),
   status: kind.apiVersion !== 'v1',
   selectableFields: selectable[kind.kind] ?? [],
+  ...(kind.apiVersion === 'v1' ? {} : { validate: (object: ApiObject) => refusal(kind, object) }),
 }));
 
 export function typeNamed(kind: string): ResourceType {

@@ -251,7 +251,11 @@ export async function fakeApi(types: readonly FakeType[]): Promise<FakeApi> {
     const off = objects.onChange(tell);
     const open: OpenWatch = { type: asked.type, response, send };
     watches.add(open);
+    // As the real one does: whoever watches too long is sent away, perhaps to another server.
+    const seconds = Number(asked.query.get('timeoutSeconds') ?? '0');
+    const end = seconds > 0 ? setTimeout(() => response.end(), seconds * 1000).unref() : undefined;
     response.on('close', () => {
+      clearTimeout(end);
       off();
       watches.delete(open);
     });
