@@ -93,7 +93,8 @@ async function settleEarlier(
     const host = pods.links.link(earlier.hostIndex);
     const side = host === undefined ? undefined : pods.links.observePod(namespaceFd, request.key.interfaceName);
     const { addresses } = earlier.attachment;
-    if (host !== undefined && side?.link?.link === earlier.hostIndex && side.link.kind === 'veth') {
+    const isWhole = addresses.every((address) => side?.addresses.some((one) => one.address === address));
+    if (host !== undefined && side?.link?.link === earlier.hostIndex && side.link.kind === 'veth' && isWhole) {
       keepGateway(pods, earlier, side.link.index, namespaceFd);
       return ok({
         record: earlier,
@@ -118,7 +119,8 @@ async function settleEarlier(
 function keepGateway(pods: Pods, record: PodRecord, podIndex: number, namespaceFd: number): void {
   if (record.attachment.mac === undefined) return;
   const gateways = [...new Set(record.attachment.addresses.map(gatewayOf))];
-  pods.links.gateways.keep(PodLinks.openPod(namespaceFd), podIndex, gateways, () => record.state === 'live');
+  const socket = PodLinks.openPod(namespaceFd);
+  pods.links.gateways.keep(record.hostInterface, socket, podIndex, gateways, () => record.state === 'live');
 }
 
 async function build(pods: Pods, request: AddRequest, namespaceFd: number): Promise<CniResult<Added>> {

@@ -24,7 +24,9 @@ const containerIdPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
 function interfaceNameProblem(name: string): string | undefined {
   if (Buffer.byteLength(name) >= IFNAMSIZ) return `has ${Buffer.byteLength(name)} bytes, Linux allows ${IFNAMSIZ - 1}`;
   if (name === '.' || name === '..') return 'is . or ..';
-  if (/[/:\s]/.test(name)) return 'holds a slash, a colon or a blank';
+  // The kernel puts a number where it finds %d, and has settings of its own called all and default.
+  if (/[/:%\s]/.test(name)) return 'holds a slash, a colon, a percent sign or a blank';
+  if (name === 'all' || name === 'default') return "is one of the kernel's own names";
   return /^[\x21-\x7e]+$/.test(name) ? undefined : 'holds characters outside ASCII';
 }
 

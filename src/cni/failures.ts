@@ -10,6 +10,9 @@ const familyName = { ipv4: 'IPv4', ipv6: 'IPv6' } as const;
 /** Annotations may hold anything. */
 const quoteName = (name: string): string => (/^[a-z0-9.-]{1,63}$/.test(name) ? name : quote(name));
 
+/** As a caller wrote it; what is long or would do something to a terminal is quoted and cut. */
+const path = (text: string): string => (/^[\x21-\x7e]{1,100}$/.test(text) ? text : quote(text));
+
 const failure = (code: number, msg: string, details: string): CniFailure => ({ code, msg, details });
 
 export function addressFailure(why: AddressFailure): CniFailure {
@@ -102,19 +105,19 @@ export function namespaceFailure(why: NamespaceFailure): CniFailure {
     case 'absent':
       return failure(
         cniCode.containerUnknown,
-        `the network namespace ${why.path} cannot be opened`,
+        `the network namespace ${path(why.path)} cannot be opened`,
         `${why.reason}; the pod may be gone`,
       );
     case 'notANamespace':
       return failure(
         cniCode.invalidEnvironment,
-        `CNI_NETNS ${why.path} is no network namespace`,
+        `CNI_NETNS ${path(why.path)} is no network namespace`,
         'a path such as /run/netns/NAME or /proc/PID/ns/net is expected',
       );
     case 'ourOwn':
       return failure(
         cniCode.invalidEnvironment,
-        `CNI_NETNS ${why.path} is the node's own network namespace`,
+        `CNI_NETNS ${path(why.path)} is the node's own network namespace`,
         'a pod of the host network needs no interface',
       );
     default:

@@ -73,6 +73,6 @@ export function repairLive(
       ...wrongNeighbours.map(() => 'podNeighbour' as const),
     ];
     const missing = { down, routes: wrongRoutes, neighbours: wrongNeighbours };
-    report(record, what, podLinks.repair(hostIndex, missing, mac, node));
+    report(record, what, podLinks.repair(link, missing, mac, node));
   }
 }

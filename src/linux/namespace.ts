@@ -4,12 +4,15 @@
  * thread that cannot come back ends the process: everything it did from then on would hit the wrong network. The pool of
  * libuv inherits the namespace of the thread that starts it, so `warmThreadPool` must have been called before.
  */
-import { closeSync, openSync, stat } from 'node:fs';
+import { closeSync, constants, openSync, stat } from 'node:fs';
 import { AppError } from '#lib/result.ts';
 import { errnoName } from './errno.ts';
 import * as libc from './libc.ts';
 
 const CLONE_NEWNET = 0x40000000;
+
+/** What a path leads to may be anything: a pipe that nobody writes to would be waited for without end. */
+const READ_ONLY = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /** The calling thread's own namespace; a thread never keeps another, so one descriptor serves its whole life. */
 let home: number | undefined;
@@ -22,7 +25,7 @@ function homeNamespace(): number {
 /** Opens a namespace file; the caller closes the descriptor. Errors: AppError `OS_ENOENT` and the like. */
 export function openNamespace(path: string): number {
   try {
-    return openSync(path, 'r');
+    return openSync(path, READ_ONLY);
   } catch (error) {
     const errno = typeof error === 'object' && error !== null && 'errno' in error ? Number(error.errno) : 0;
     throw libc.osError('open', path, Math.abs(errno), error);
@@ -32,7 +35,6 @@ export function openNamespace(path: string): number {
 /** The same number for every machine that Linux runs on. */
 const SYS_OPENAT2 = 437;
 const AT_FDCWD = -100;
-const O_RDONLY = 0;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
 const RESOLVE_IN_ROOT = 0x10;
@@ -41,7 +43,7 @@ const RESOLVE_IN_ROOT = 0x10;
 const openHow = (flags: number, resolve: number): Uint8Array =>
   new Uint8Array(new BigUint64Array([BigInt(flags), 0n, BigInt(resolve)]).buffer);
 const howRoot = openHow(O_PATH | O_CLOEXEC, 0);
-const howWithin = openHow(O_RDONLY | O_CLOEXEC, RESOLVE_IN_ROOT);
+const howWithin = openHow(READ_ONLY | O_CLOEXEC, RESOLVE_IN_ROOT);
 
 /**
  * Opens a file as a process would whose root directory is `root`, symbolic links included; `undefined` when that fails for

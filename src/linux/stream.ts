@@ -2,7 +2,7 @@
  * Stream sockets of the unix family as plain descriptors, for a server whose calls are over in less time than a `net.Socket`
  * takes to be made. Nothing here waits. Errors: AppError `OS_<ERRNO>`.
  */
-import { EAGAIN, ECONNABORTED, ECONNRESET, EINTR, EPIPE } from './errno.ts';
+import { EAGAIN, ECONNABORTED, ECONNRESET, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPIPE } from './errno.ts';
 import * as libc from './libc.ts';
 
 const SOCK_NONBLOCK = 0o4000;
@@ -10,12 +10,15 @@ const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
-/** The next connection of a listening socket, non-blocking, closed on exec; `undefined` when none waits. */
+/** accept(2): what may pass by itself. A connection that could not be taken for want of room waits. */
+const NOT_NOW = new Set([EAGAIN, EINTR, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM]);
+
+/** The next connection of a listening socket, non-blocking, closed on exec; `undefined` when none can be taken now. */
 export function acceptConnection(listening: number): number | undefined {
   const fd = libc.accept4(listening, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) return fd;
   const errno = libc.lastErrno();
-  if (errno === EAGAIN || errno === EINTR || errno === ECONNABORTED) return undefined;
+  if (NOT_NOW.has(errno)) return undefined;
   throw libc.osError('accept4', `descriptor ${listening}`, errno);
 }
 

@@ -53,6 +53,8 @@ const rows: readonly Row[] = [
   environment('a CNI_IFNAME of 16 characters', 4, { interfaceName: 'sixteen-letters0' }),
   environment('a CNI_IFNAME with a slash', 4, { interfaceName: 'a/b' }),
   environment('a CNI_IFNAME that is a directory', 4, { interfaceName: '..' }),
+  environment('a CNI_IFNAME that the kernel would number', 4, { interfaceName: 'eth%d' }),
+  environment("a CNI_IFNAME of the kernel's own", 4, { interfaceName: 'all' }),
   environment('no CNI_NETNS', 4, { netns: '' }),
   environment('a CNI_NETNS that is gone', 3, { netns: '/run/netns/gone' }),
   environment('a CNI_NETNS that is a file', 4, { netns: '/etc/passwd' }),

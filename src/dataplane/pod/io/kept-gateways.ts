@@ -10,41 +10,58 @@ import { MessageBatch } from '#netlink/wire/batch.ts';
 import { appendGatewayNeighbour } from '../wiring.ts';
 
 const EVERY_MS = 100;
-/** The rest of a list takes a fraction of a second; this is for a machine with no time left. */
+/** The rest of a list takes a fraction of a second … */
+const SELDOM_AFTER_MS = 3000;
+const SELDOM_MS = 1000;
+/** … and this is for a machine with no time left. */
 const AT_MOST_MS = 30_000;
 
 interface Kept {
   readonly socket: NetlinkSocket;
   readonly messages: MessageBatch;
   readonly still: () => boolean;
-  readonly until: number;
+  /** Milliseconds of performance.now(). */
+  readonly since: number;
+  next: number;
 }
 
 export class KeptGateways {
-  readonly #kept = new Set<Kept>();
+  readonly #kept = new Map<string, Kept>();
   #timer: NodeJS.Timeout | undefined;
 
-  /** Takes the socket over, which holds the pod's namespace: it is closed when `still` answers false. */
-  keep(socket: NetlinkSocket, podIndex: number, gateways: readonly IpAddress[], still: () => boolean): void {
+  /** Takes the socket over, which holds the pod's namespace: it is closed when `still` answers false, or for the next of this name. */
+  keep(
+    name: string,
+    socket: NetlinkSocket,
+    podIndex: number,
+    gateways: readonly IpAddress[],
+    still: () => boolean,
+  ): void {
     const messages = new MessageBatch(256);
     for (const gateway of gateways) appendGatewayNeighbour(messages, podIndex, gateway);
-    this.#kept.add({ socket, messages, still, until: performance.now() + AT_MOST_MS });
+    this.#kept.get(name)?.socket.close();
+    const since = performance.now();
+    this.#kept.set(name, { socket, messages, still, since, next: since });
     this.#timer ??= setInterval(() => this.#putBack(), EVERY_MS).unref();
   }
 
   close(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-    for (const { socket } of this.#kept) socket.close();
+    for (const { socket } of this.#kept.values()) socket.close();
     this.#kept.clear();
   }
 
   #putBack(): void {
     const now = performance.now();
-    for (const kept of this.#kept) {
-      if (now < kept.until && kept.still() && put(kept)) continue;
+    for (const [name, kept] of this.#kept) {
+      const age = now - kept.since;
+      const isWanted = age < AT_MOST_MS && kept.still();
+      if (isWanted && now < kept.next) continue;
+      kept.next = now + (age < SELDOM_AFTER_MS ? 0 : SELDOM_MS);
+      if (isWanted && put(kept)) continue;
       kept.socket.close();
-      this.#kept.delete(kept);
+      this.#kept.delete(name);
     }
     if (this.#kept.size === 0) this.close();
   }

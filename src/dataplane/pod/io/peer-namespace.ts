@@ -16,6 +16,8 @@ export type NamespaceFailure =
   | { readonly kind: 'ourOwn'; readonly path: string };
 
 const LONGEST_CHAIN = 40;
+/** Says nothing of the pod: the agent itself is short of something. */
+const SHORTAGES = new Set(['EMFILE', 'ENFILE', 'ENOMEM']);
 
 /** The calling thread's own namespace; a thread never keeps another. */
 let own: { readonly ino: number; readonly dev: number } | undefined;
@@ -64,8 +66,11 @@ export function openPeerNamespace(peer: number, path: string): Result<number, Na
         ? (openNamespaceWithin(`/proc/${peer}/root`, path) ?? openNamespace(withinRoot(`/proc/${peer}/root`, path)))
         : openNamespace(path);
   } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    return fail({ kind: 'absent', path, reason: error.code.replace(/^OS_/, '') });
+    // Ours, or that of Node's own functions.
+    const code = error instanceof Error && 'code' in error ? String(error.code).replace(/^OS_/, '') : '';
+    if (code === '') throw error;
+    if (SHORTAGES.has(code)) throw new AppError(`OS_${code}`, `${path} cannot be opened now: ${code}; try again`);
+    return fail({ kind: 'absent', path, reason: code });
   }
   try {
     own ??= statSync('/proc/thread-self/ns/net');

@@ -7,7 +7,7 @@ import { familyOf, hostPrefix, type IpAddress } from '#lib/ip.ts';
 import { AppError, type Result, fail, ok } from '#lib/result.ts';
 import { sysctlDirectory } from '#linux/host-root.ts';
 import { inNamespace } from '#linux/namespace.ts';
-import { EACCES, EEXIST, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
+import { EACCES, EEXIST, EINVAL, ENODEV, EPERM, ESRCH } from '#linux/errno.ts';
 import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
@@ -46,6 +46,8 @@ export interface KernelRefusal {
 /** Where requests inside one pod's namespace go during an ADD. */
 export type PodSocket = NetlinkSocket;
 
+/** Of a setting that the kernel refused. */
+const LONGEST_VALUE_SHOWN = 100;
 /** The loopback interface is the first of every namespace. */
 const LOOPBACK_INDEX = 1;
 /** Route look-ups are answered one by one; so many answers fit the receive buffer easily. */
@@ -139,7 +141,7 @@ export class PodLinks {
       wiring.addresses.some(isIpv6)
     ) {
       // The runtime switched IPv6 off in new namespaces; our pod has an address of it.
-      writeSysctl(namespaceFd, `net/ipv6/conf/${wiring.interfaceName}/disable_ipv6`, '0');
+      writeSysctl(namespaceFd, ipv6Switch(wiring.interfaceName), '0');
       failure = this.#podBatch(pod, wiring, podIndex);
     }
     if (failure !== undefined)
@@ -152,7 +154,7 @@ export class PodLinks {
       const problem = writeSysctl(namespaceFd, path, value);
       if (problem !== undefined)
         return {
-          step: `write ${JSON.stringify(value)} to the sysctl ${path.replaceAll('/', '.')}`,
+          step: `write ${JSON.stringify(value.slice(0, LONGEST_VALUE_SHOWN))} to the sysctl ${path.replaceAll('/', '.')}`,
           errno: 0,
           text: problem,
         };
@@ -195,12 +197,22 @@ export class PodLinks {
 
   /** The last change: the host's end comes up, live, with neighbours and routes; then the pod can talk and answers. */
   makeLive(wiring: Wiring, pair: Pair, node: NodeAddresses): KernelRefusal | undefined {
-    this.#batch.clear();
-    const look = appendHostLive(this.#batch, wiring, pair, node);
-    const failure = this.#host.execute(this.#batch).failures.find((one) => one.index !== look);
+    let failure = this.#hostBatch(wiring, pair, node);
+    // IPv6 is off for new interfaces of the node, and this one has an address of it.
+    if (failure?.errno === EINVAL && wiring.addresses.some(isIpv6)) {
+      writeSysctl(undefined, ipv6Switch(wiring.hostInterface), '0');
+      failure = this.#hostBatch(wiring, pair, node);
+    }
     return failure === undefined
       ? undefined
       : { step: 'let the pod talk', errno: failure.errno, text: describe(failure) };
+  }
+
+  /** Sent a second time it replaces what the first one made. */
+  #hostBatch(wiring: Wiring, pair: Pair, node: NodeAddresses): RequestFailure | undefined {
+    this.#batch.clear();
+    const look = appendHostLive(this.#batch, wiring, pair, node);
+    return this.#host.execute(this.#batch).failures.find((one) => one.index !== look);
   }
 
   /** Puts a live pod's host end back into its group. */
@@ -271,7 +283,7 @@ export class PodLinks {
 
   /** Puts back what a live pod's host end lacks. */
   repair(
-    hostIndex: number,
+    { index, name }: Link,
     missing: {
       readonly down: boolean;
       readonly routes: readonly IpAddress[];
@@ -280,11 +292,18 @@ export class PodLinks {
     mac: string,
     node: NodeAddresses,
   ): KernelRefusal | undefined {
-    this.#batch.clear();
-    if (missing.down) appendSetLink(this.#batch, { index: hostIndex }, { up: true });
-    for (const address of missing.neighbours) appendHostNeighbour(this.#batch, hostIndex, address, mac);
-    for (const address of missing.routes) appendHostRoute(this.#batch, hostIndex, address, node);
-    return this.#executed('repair routes and neighbours');
+    const attempt = (): KernelRefusal | undefined => {
+      this.#batch.clear();
+      if (missing.down) appendSetLink(this.#batch, { index }, { up: true });
+      for (const address of missing.neighbours) appendHostNeighbour(this.#batch, index, address, mac);
+      for (const address of missing.routes) appendHostRoute(this.#batch, index, address, node);
+      return this.#executed('repair routes and neighbours');
+    };
+    const refused = attempt();
+    if (refused?.errno !== EINVAL || ![...missing.neighbours, ...missing.routes].some(isIpv6)) return refused;
+    // Somebody switched IPv6 off.
+    writeSysctl(undefined, ipv6Switch(name), '0');
+    return attempt();
   }
 
   /** What is inside the pod; a link that is not there leaves the rest empty. */
@@ -336,10 +355,13 @@ function dumped<T>(outcome: Result<readonly T[], { readonly kind: string }>, wha
   });
 }
 
-/** Opened inside the namespace, written outside. Answers what went wrong. */
-function writeSysctl(namespaceFd: number, path: string, value: string): string | undefined {
+const ipv6Switch = (interfaceName: string): string => `net/ipv6/conf/${interfaceName}/disable_ipv6`;
+
+/** Opened inside the namespace, which is the node's without one, and written outside. Answers what went wrong. */
+function writeSysctl(namespaceFd: number | undefined, path: string, value: string): string | undefined {
+  const open = (): number => openSync(`${sysctlDirectory}/${path}`, 'w');
   try {
-    const fd = inNamespace(namespaceFd, () => openSync(`${sysctlDirectory}/${path}`, 'w'));
+    const fd = namespaceFd === undefined ? open() : inNamespace(namespaceFd, open);
     try {
       writeSync(fd, value);
     } finally {

@@ -107,7 +107,8 @@ async function readResults(
 /** `undefined` for what is no file of libcni's. */
 async function readResult(path: string): Promise<Omit<RuntimeResult, 'exists' | 'namespace'> | undefined> {
   try {
-    if ((await files.stat(path)).size > LARGEST_RESULT) return undefined;
+    const seen = await files.stat(path);
+    if (!seen.isFile() || seen.size > LARGEST_RESULT) return undefined;
     const json: unknown = JSON.parse(await files.readFile(path, 'utf8'));
     const { kind, containerId, ifName, networkName, netns, config, result } = fields(json);
     if (kind !== 'cniCacheV1' || typeof containerId !== 'string' || typeof ifName !== 'string') return undefined;
