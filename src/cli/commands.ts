@@ -5,6 +5,7 @@ import { agentSpec } from './agent.ts';
 import { bfdSpec } from './bfd.ts';
 import { type Command, EXIT_FINE } from './command.ts';
 import { cniInstall } from './cni-install.ts';
+import { controllerSpec } from './controller.ts';
 import { drainSpec, undrainSpec } from './drain.ts';
 import { ipamCheck } from './ipam-check.ts';
 import { questions } from './questions.ts';
@@ -35,6 +36,7 @@ export const commands: readonly Command[] = [
   version,
   agentSpec,
   bfdSpec,
+  controllerSpec,
   replaySpec,
   cniInstall,
   uninstallSpec,

@@ -55,6 +55,8 @@ export interface LeaseModules {
   readonly lost: (why: string) => void;
   /** Who holds it, when that changes. */
   readonly holder?: (identity: string) => void;
+  /** A try that got its answer, whoever holds it. */
+  readonly answered?: () => void;
   /** A try that failed, while there may be others. */
   readonly failed?: (error: ApiError) => void;
 }
@@ -179,6 +181,7 @@ export function contend(options: LeaseOptions, modules: LeaseModules): Leadershi
     while (!stopping) {
       try {
         await attempt();
+        modules.answered?.();
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
         // What is there now must be read: our write may have happened, or somebody else's.

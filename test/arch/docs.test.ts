@@ -91,7 +91,9 @@ test('every link between pages leads to a file', () => {
 test('docs/metrics.md lists every metric of the source, and no other', () => {
   const listed = new Set([...read('docs/metrics.md').matchAll(/^\| `(flatroute_[a-z_]+)`/gm)].map((match) => match[1]));
   const served = new Set(
-    [...read('src/status/metrics.ts').matchAll(/'(flatroute_[a-z_]+)'/g)].map((match) => match[1]),
+    ['metrics', 'controller-metrics'].flatMap((name) =>
+      [...read(`src/status/${name}.ts`).matchAll(/'(flatroute_[a-z_]+)'/g)].map((match) => match[1]),
+    ),
   );
   assert.ok(served.size > 10);
   assert.deepEqual(

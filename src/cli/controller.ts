@@ -1,0 +1,43 @@
+/** `flatroute controller`: what is done once for the cluster, by the one of its replicas that holds the Lease. */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { LogLevel } from '#agent/messages.ts';
+import { secretNamespace } from '#resources/kind.ts';
+import { parseEndpoint } from './agent.ts';
+import { type Command, EXIT_USAGE } from './command.ts';
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+export const controllerSpec: Command = {
+  name: 'controller',
+  summary: 'Runs the controller of a cluster, in the foreground: blocks of vanished nodes, status of pools and peers.',
+  arguments: [],
+  options: [
+    { name: 'kubeconfig', value: 'FILE', help: 'how to reach the API (default: as the ServiceAccount of this pod)' },
+    { name: 'namespace', value: 'NAME', help: `where its Lease is (default ${secretNamespace})` },
+    { name: 'identity', value: 'NAME', help: 'name in the Lease (default: host name and a random part)' },
+    { name: 'metrics', value: 'ADDRESS:PORT', help: 'serve /metrics, /healthz and /readyz there (default: nowhere)' },
+    { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
+  ],
+  examples: ['flatroute controller --metrics 127.0.0.1:9180', 'flatroute controller --kubeconfig ~/.kube/config'],
+  run: async ({ values }, io) => {
+    const metricsText = values.get('metrics');
+    const metrics = metricsText === undefined ? undefined : parseEndpoint(metricsText);
+    if (metricsText !== undefined && metrics === undefined) {
+      io.err(`flatroute: --metrics ${metricsText} is not ADDRESS:PORT, such as 127.0.0.1:9180 or [::1]:9180\n`);
+      return EXIT_USAGE;
+    }
+    const { runController } = await import('#agent/controller-process.ts');
+    return await runController(
+      {
+        kubeconfig: values.get('kubeconfig'),
+        namespace: values.get('namespace') ?? secretNamespace,
+        // Two processes of one pod are two: one that was killed must not be taken for the one that follows.
+        identity: `${values.get('identity') ?? hostname()}_${randomUUID().slice(0, 8)}`,
+        metrics,
+        logLevel: levels.find((known) => known === values.get('log-level')) ?? 'info',
+      },
+      { stop: io.signal },
+    );
+  },
+};

@@ -1,0 +1,107 @@
+/**
+ * The controller: what is done once for the cluster. Of its replicas the one that holds the Lease works, the others wait; who loses
+ * it stops before another may begin, and starts anew when it gets it back.
+ */
+import { contend, fenced, type LeaseTimes } from '#kubernetes/lease.ts';
+import type { ApiError, ResourceStore } from '#kubernetes/store.ts';
+import type { Clock } from '#lib/time.ts';
+import { lead } from './leader.ts';
+import type { LogFunction } from './part.ts';
+
+export const LEASE = 'flatroute-controller';
+
+export interface ControllerOptions {
+  /** Where its Lease is. */
+  readonly namespace: string;
+  /** Another for each process. */
+  readonly identity: string;
+  readonly times?: LeaseTimes;
+}
+
+export interface ControllerModules {
+  readonly store: ResourceStore;
+  readonly clock: Clock;
+  readonly now: () => Date;
+  readonly random: () => number;
+  readonly log: LogFunction;
+}
+
+export interface ControllerState {
+  readonly leads: boolean;
+  /** Identity of who leads; '' is nobody, `undefined` that it is not known yet. */
+  readonly holder: string | undefined;
+  /** Why the last look at the Lease failed; `undefined`: it did not. */
+  readonly problem: ApiError | undefined;
+  readonly writes: { readonly done: number; readonly failed: number };
+}
+
+export interface Controller {
+  readonly state: () => ControllerState;
+  /** Gives the lead up. No call of the API comes after it resolved. */
+  stop(): Promise<void>;
+}
+
+interface Work {
+  stop(): Promise<void>;
+}
+
+export function startController(options: ControllerOptions, modules: ControllerModules): Controller {
+  const { store, clock, now, log } = modules;
+  const writes = { done: 0, failed: 0 };
+  let holder: string | undefined;
+  let problem: ApiError | undefined;
+  let works: readonly Work[] = [];
+  /** What was begun or ended before is over. */
+  let ended = Promise.resolve();
+
+  async function begin(before: Promise<void>): Promise<void> {
+    await before;
+    if (!leadership.leads()) return;
+    const wrote = (outcome: 'done' | 'failed'): void => {
+      writes[outcome]++;
+    };
+    works = [lead({ store: fenced(store, () => leadership.leads()), clock, now, log, wrote })];
+  }
+
+  async function end(before: Promise<void>): Promise<void> {
+    await before;
+    const stopping = works;
+    works = [];
+    await Promise.all(stopping.map(async (one) => await one.stop()));
+  }
+
+  const leadership = contend(
+    { name: LEASE, ...options },
+    {
+      ...modules,
+      acquired: () => {
+        log('info', 'controller.leads', { identity: options.identity });
+        ended = begin(ended);
+      },
+      lost: (why) => {
+        log('info', 'controller.leads-no-longer', { identity: options.identity, why });
+        ended = end(ended);
+      },
+      holder: (identity) => {
+        holder = identity;
+        if (identity !== options.identity) log('info', 'controller.leader', { identity });
+      },
+      answered: () => {
+        problem = undefined;
+      },
+      failed: (error) => {
+        if (problem?.code !== error.code)
+          log('warn', 'controller.lease-failed', { code: error.code, error: error.message });
+        problem = error;
+      },
+    },
+  );
+
+  return {
+    state: () => ({ leads: leadership.leads(), holder, problem, writes: { ...writes } }),
+    async stop() {
+      await leadership.stop();
+      await ended;
+    },
+  };
+}

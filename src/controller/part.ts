@@ -1,0 +1,54 @@
+/** One part of the leader's work, and what the parts share. */
+import type { ApiObject, ResourceStore, ResourceType } from '#kubernetes/store.ts';
+import { sameJson } from './conditions.ts';
+import type { Task } from './tasks.ts';
+
+export type LogFunction = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  event: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
+
+export interface PartModules {
+  /** Refuses writes once this process does not lead any more. */
+  readonly store: ResourceStore;
+  readonly log: LogFunction;
+  /** A write that was tried, for metrics. */
+  readonly wrote: (outcome: 'done' | 'failed') => void;
+  readonly watch: <T>(
+    type: ResourceType,
+    keep: (object: ApiObject) => T,
+    learn: (all: ReadonlyMap<string, T>) => void,
+  ) => void;
+}
+
+/** `now`: as it stands in conditions. */
+export type Part = (modules: PartModules) => (now: string) => readonly Task[];
+
+/** Of an object what a status is decided on. */
+export const essence = ({ apiVersion = '', kind = '', metadata, status }: ApiObject): ApiObject => ({
+  apiVersion,
+  kind,
+  metadata,
+  status,
+});
+
+/** Nothing where the status stands there already. */
+export function statusTask(
+  type: ResourceType,
+  object: ApiObject,
+  status: object,
+  { store, wrote }: Pick<PartModules, 'store' | 'wrote'>,
+): readonly Task[] {
+  if (sameJson(status, object['status'])) return [];
+  const { name, resourceVersion } = object.metadata;
+  const run = async (): Promise<void> => {
+    // A merge keeps what is not named: fields that are gone are said to be.
+    const before = Object.keys(object['status'] ?? {});
+    const gone = Object.fromEntries(before.filter((key) => !Object.hasOwn(status, key)).map((key) => [key, null]));
+    const patch = { metadata: { resourceVersion }, status: { ...gone, ...status } };
+    await store.patch(type, name, patch, { subresource: 'status' });
+    wrote('done');
+  };
+  return [{ key: `${type.kind}/${name} status`, seldom: true, run }];
+}

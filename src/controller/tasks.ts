@@ -1,0 +1,92 @@
+/**
+ * Brings what the API holds to what it should hold: whenever something changed, `plan` says what is to be written, and each
+ * thing is written at most once in a while, because a status that follows every blink of a session would keep the API server
+ * busy. A write that fails is planned again; one that found another state than it was planned for is left to the watch.
+ */
+import { after, type Clock, earliest, type Instant, milliseconds, seconds } from '#lib/time.ts';
+import { ApiError } from '#kubernetes/store.ts';
+
+export interface Task {
+  /** Whose it is: `IPPool/a status`. */
+  readonly key: string;
+  /** Not again within `QUIET`. */
+  readonly seldom: boolean;
+  readonly run: () => Promise<void>;
+}
+
+export interface TaskLoop {
+  /** Something changed. */
+  readonly changed: () => void;
+  /** The task that runs is waited for; none begins after. */
+  stop(): Promise<void>;
+}
+
+/** What changes together is looked at together. */
+const GATHER = milliseconds(200);
+/** Between two writes of one status. */
+const QUIET = seconds(30);
+const AGAIN = seconds(5);
+
+export function taskLoop(
+  plan: () => readonly Task[],
+  modules: { readonly clock: Clock; readonly failed: (key: string, error: ApiError) => void },
+): TaskLoop {
+  const { clock } = modules;
+  const written = new Map<string, Instant>();
+  let cancel: (() => void) | undefined;
+  let running: Promise<void> | undefined;
+  let dirty = false;
+  let stopped = false;
+
+  function schedule(at: Instant): void {
+    if (stopped) return;
+    cancel?.();
+    cancel = clock.at(at, () => {
+      cancel = undefined;
+      running = round().finally(() => {
+        running = undefined;
+        if (dirty) schedule(after(clock.now(), GATHER));
+      });
+    });
+  }
+
+  async function round(): Promise<void> {
+    dirty = false;
+    let next: Instant | undefined;
+    const tasks = plan();
+    const keys = new Set(tasks.map(({ key }) => key));
+    for (const [key, at] of written) if (!keys.has(key) && after(at, QUIET) <= clock.now()) written.delete(key);
+    for (const { key, seldom, run } of tasks) {
+      if (stopped) return;
+      const last = written.get(key);
+      if (seldom && last !== undefined && after(last, QUIET) > clock.now()) {
+        next = earliest(next, after(last, QUIET));
+        continue;
+      }
+      try {
+        await run();
+        written.set(key, clock.now());
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        // Somebody wrote it in between, or it is gone: the watch will tell.
+        const passed = error.code === 'API_CONFLICT' || error.code === 'API_NOT_FOUND';
+        if (!passed) modules.failed(key, error);
+        next = earliest(next, after(clock.now(), AGAIN));
+      }
+    }
+    if (next !== undefined && !dirty) schedule(next);
+  }
+
+  return {
+    changed() {
+      if (dirty || stopped) return;
+      dirty = true;
+      if (running === undefined) schedule(after(clock.now(), GATHER));
+    },
+    async stop() {
+      stopped = true;
+      cancel?.();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,55 @@
+/** Prometheus metrics of the controller; docs/metrics.md lists them. */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+
+export interface ControllerMetrics {
+  readonly contentType: string;
+  readonly text: () => Promise<string>;
+  /** One request was answered, or was not (`none`). */
+  readonly requested: (verb: string, code: string) => void;
+}
+
+export interface ControllerFigures {
+  readonly leads: boolean;
+  readonly writes: { readonly done: number; readonly failed: number };
+}
+
+export function createControllerMetrics(version: string, figures: () => ControllerFigures): ControllerMetrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
+  const registers = [registry];
+  new Gauge({
+    name: 'flatroute_build_info',
+    help: 'Version of the program and of Node; always 1.',
+    labelNames: ['version', 'node_version'],
+    registers,
+  }).set({ version, node_version: process.version }, 1);
+  const leader: Gauge = new Gauge({
+    name: 'flatroute_controller_leader',
+    help: '1 while this replica leads.',
+    registers,
+    collect: () => leader.set(figures().leads ? 1 : 0),
+  });
+  const writes: Counter<'outcome'> = new Counter({
+    name: 'flatroute_controller_writes_total',
+    help: 'Writes of status and finalizers that were tried.',
+    labelNames: ['outcome'],
+    registers,
+    collect: () => {
+      writes.reset();
+      const { done, failed } = figures().writes;
+      writes.inc({ outcome: 'done' }, done);
+      writes.inc({ outcome: 'failed' }, failed);
+    },
+  });
+  const requests = new Counter({
+    name: 'flatroute_controller_api_requests_total',
+    help: 'Requests to the Kubernetes API by verb and HTTP status.',
+    labelNames: ['verb', 'code'],
+    registers,
+  });
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    requested: (verb, code) => requests.inc({ verb, code }),
+  };
+}
