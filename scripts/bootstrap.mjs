@@ -391,10 +391,10 @@ async function main() {
     const built = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
     env.FLATROUTE_MULTUS = built.status === 0 ? built.stdout.trim() : '';
   }
-  if (command.kubernetes) {
+  if (command.kubernetes || (name === 'bench' && args[0] === 'kubernetes')) {
     // Only a cluster needs more than an API server.
     const files = args.filter((word) => !word.startsWith('-'));
-    const apiOnly = files.length > 0 && !files.some((file) => file.includes('cluster'));
+    const apiOnly = name === 'bench' || (files.length > 0 && !files.some((file) => file.includes('cluster')));
     const script = join(root, 'scripts', 'build-kubernetes.mjs');
     env.FLATROUTE_KUBERNETES = await outputOf([node, script, ...(apiOnly ? ['--api-only'] : [])], env);
   }

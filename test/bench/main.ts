@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { runBgp } from './bgp/bgp.ts';
 import { runFib } from './fib/fib.ts';
+import { runKubernetes } from './kubernetes/kubernetes.ts';
 import { runPaths } from './paths/paths.ts';
 import { runPods } from './pods/pods.ts';
 import { runContainerd } from './runtime/containerd.ts';
@@ -36,6 +37,10 @@ const benches: Readonly<Record<string, Bench>> = {
   bgp: {
     run: runBgp,
     what: '[--size 10k,100k,1M] [--rounds 3] [--daemons …] [--cases table,peers,idle,slow] …   speakers side by side',
+  },
+  kubernetes: {
+    run: runKubernetes,
+    what: '[--cases watchers,endpoints] [--agents 300] [--rounds 20] [--idle 60] [--endpoints 150000]   agents and a real API server: events, watches, bytes, memory',
   },
   fib: {
     run: runFib,

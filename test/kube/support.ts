@@ -3,16 +3,12 @@
  * namespaces of its own and moves the test process's main thread there: 127.0.0.1:6443 is that server, for this process and
  * for those it starts from now on. It ends with the file.
  */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { after } from 'node:test';
 import { Lab } from '#lab/lab.ts';
 import { ControlPlane } from '#lab/kubernetes/control-plane.ts';
 import { kubernetesTools } from '#lab/kubernetes/tools.ts';
 import { moveToNamespace } from '#linux/namespace.ts';
 import { keepLogsOnFailure, step } from './steps.ts';
-
-const CUSTOM_RESOURCES = resolve('deploy/crds');
 
 let lab: Lab | undefined;
 let plane: Promise<ControlPlane> | undefined;
@@ -29,13 +25,8 @@ async function start(): Promise<ControlPlane> {
   const host = await lab.addHost('api');
   const started = await step('API server', ControlPlane.start({ host, address: '127.0.0.1', tools }));
   moveToNamespace(`/proc/${host.pid}/ns/net`);
-  if (existsSync(CUSTOM_RESOURCES)) await step('custom resource definitions', defineResources(started));
+  await step('custom resource definitions', started.define('deploy/crds'));
   return started;
-}
-
-async function defineResources(started: ControlPlane): Promise<void> {
-  await started.run(['apply', '--server-side', '-f', CUSTOM_RESOURCES]);
-  await started.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
 }
 
 keepLogsOnFailure(() => lab?.hosts ?? []);

@@ -7,7 +7,7 @@
  *   await plane.kubectl(['apply', '-f', '-'], manifest);
  */
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { AppError } from '#lib/result.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
@@ -244,10 +244,24 @@ export class ControlPlane {
     return succeeded(this.host.name, ['kubectl', ...args], await this.kubectl(args, stdin));
   }
 
+  /** Applies the custom resource definitions of a directory of this machine; resolves when all are served. */
+  async define(directory: string): Promise<void> {
+    await this.run(['apply', '--server-side', '-f', resolve(directory)]);
+    await this.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+  }
+
   /** A token as the kubelet asks one for a pod: bound to the pod, and by it to the pod's node, where one is named. */
   async serviceAccountToken(namespace: string, name: string, boundPod?: string): Promise<string> {
     const bound = boundPod === undefined ? [] : ['--bound-object-kind=Pod', `--bound-object-name=${boundPod}`];
     return (await this.run(['create', 'token', name, `--namespace=${namespace}`, ...bound])).trim();
+  }
+
+  /** As this machine sees it, for whoever measures it. Throws OS_LAB_KUBERNETES when it does not run. */
+  pidOf(program: Program): number {
+    const running = this.#processes.get(program);
+    if (running === undefined || running.ended)
+      throw new AppError('OS_LAB_KUBERNETES', `${program} does not run`, { retry: 'never' });
+    return running.pid;
   }
 
   async logTail(program: Program, lines = LOG_TAIL): Promise<string> {

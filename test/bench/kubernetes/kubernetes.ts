@@ -1,0 +1,48 @@
+/** flatroute beside a real API server: what its watches cost, what its lists do to the bgp thread. */
+import { parseArgs } from 'node:util';
+import { figureTable } from '../pods/tables.ts';
+import type { Figure } from '../pods/tables.ts';
+import { endpoints } from './endpoints.ts';
+import { watchers } from './watchers.ts';
+
+interface Case {
+  readonly title: string;
+  readonly run: () => Promise<readonly Figure[]>;
+}
+
+export async function runKubernetes(args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      cases: { type: 'string', default: 'watchers,endpoints' },
+      agents: { type: 'string', default: '300' },
+      processes: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '20' },
+      endpoints: { type: 'string', default: '150000' },
+      idle: { type: 'string', default: '60' },
+    },
+  });
+  const agents = Number(values.agents);
+  const idleSeconds = Number(values.idle);
+  const rounds = Number(values.rounds);
+  const cases: Readonly<Record<string, Case>> = {
+    watchers: {
+      title: `${agents} agents of watches alone against one API server:`,
+      run: () => watchers({ agents, processes: Number(values.processes), rounds, idleSeconds }),
+    },
+    endpoints: {
+      title: 'An agent whose main thread lists the endpoints of a large cluster:',
+      run: () => endpoints(Number(values.endpoints)),
+    },
+  };
+  for (const name of values.cases.split(',')) {
+    const one = Object.hasOwn(cases, name) ? cases[name] : undefined;
+    if (one === undefined) {
+      console.error(`no case ${name}; there are ${Object.keys(cases).join(', ')}`);
+      return 2;
+    }
+    console.error(`${name}:`);
+    console.log(figureTable(one.title, await one.run()));
+  }
+  return 0;
+}
