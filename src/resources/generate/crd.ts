@@ -121,8 +121,8 @@ const property = (field: Field<unknown>): { readonly [key: string]: Json } => ({
 /** What `kubectl explain` says: the description, what stands when it is absent, what a change does. */
 function explained(field: Field<unknown>): string {
   const parts = [field.description];
-  const choice = /^\*\*(.*)\*\*$/.exec(field.defaultText ?? '')?.[1];
-  if (choice !== undefined) parts.push(`One is needed: ${choice}.`);
+  if (field.defaultText?.startsWith('**') === true)
+    parts.push(`One is needed: ${field.defaultText.replaceAll('**', '')}.`);
   else if (field.defaultText !== undefined) parts.push(`Default: ${field.defaultText}.`);
   if (field.reset === 'reset') parts.push('A change takes the session down and up again.');
   return forPeople(parts.join(' '));
