@@ -58,7 +58,7 @@ export async function runAgent(options: AgentOptions, modules: { readonly stop: 
   const lock = await takeLock();
   settleCompiler();
   await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));
-  const agent = new Agent(options, find(options.resources));
+  const agent = new Agent(options, await find(options.resources));
   try {
     const ended = agent.untilEnd(modules.stop);
     // A stop that comes while the agent still starts is not kept waiting.
@@ -174,7 +174,7 @@ class Agent {
       node,
       version: this.#version,
       pid: process.pid,
-      resources,
+      resources: typeof resources === 'string' ? resources : 'kubernetes',
       restarted: this.#restarted,
     });
     if (metrics !== undefined) {
@@ -336,6 +336,7 @@ class Agent {
       growth: this.#growth.growth(systemClock.now()),
       bfd: facts.bfd ?? noBfd,
       conflist: facts.conflist,
+      cluster: this.#surroundings.facts(),
       threads: this.#supervisor.states(),
       conditions,
       objectConditions,

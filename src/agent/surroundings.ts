@@ -5,11 +5,12 @@
 import type { Clock } from '#lib/time.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
 import { DirectorySource } from '#sources/directory/directory-source.ts';
-import type { Snapshot } from '#status/snapshot.ts';
+import type { ClusterFacts, Snapshot } from '#status/snapshot.ts';
+import type { KubernetesOptions } from './kubernetes.ts';
 import type { LogLevel } from './messages.ts';
 
-/** A directory of YAML files. */
-export type FromWhere = string;
+/** A directory of YAML files, or the API. */
+export type FromWhere = string | KubernetesOptions;
 
 export interface SurroundingsModules {
   readonly node: string;
@@ -25,15 +26,26 @@ export interface Surroundings {
   start(): Promise<void>;
   /** What the snapshot says may have changed. */
   changed(): void;
+  /** What was asked of the API; `undefined` without one. */
+  facts(): ClusterFacts | undefined;
   /** Nothing is read, written or called after it resolved. */
   stop(): Promise<void>;
 }
 
 export type Found = (modules: SurroundingsModules) => Surroundings;
 
-export const find =
-  (where: FromWhere): Found =>
-  ({ resources }) => {
+export async function find(where: FromWhere): Promise<Found> {
+  if (typeof where !== 'string') {
+    const { joinCluster } = await import('./kubernetes.ts');
+    return await joinCluster(where);
+  }
+  return ({ resources }) => {
     const source = new DirectorySource({ directory: where });
-    return { start: () => source.start(resources), changed: () => undefined, stop: () => source.stop() };
+    return {
+      start: () => source.start(resources),
+      changed: () => undefined,
+      facts: () => undefined,
+      stop: () => source.stop(),
+    };
   };
+}

@@ -5,6 +5,9 @@ import { BIN_DIRECTORY, CONFIG_FILE } from '#cni/install.ts';
 import { RUN_DIRECTORY } from '#dataplane/kernel-names.ts';
 import type { CliIo } from './io.ts';
 
+const BOOTSTRAP_DIRECTORY = '/etc/flatroute/bootstrap';
+const STATE_DIRECTORY = '/var/lib/flatroute';
+
 const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
 export const agentSpec: Command = {
@@ -16,6 +19,18 @@ export const agentSpec: Command = {
       name: 'resources',
       value: 'DIR',
       help: 'directory of YAML files: our resources, Nodes, Namespaces, Secrets; watched',
+    },
+    { name: 'kubernetes', help: 'resources from the Kubernetes API, instead of --resources' },
+    { name: 'kubeconfig', value: 'FILE', help: "how the API is reached (default: as the pod's ServiceAccount)" },
+    {
+      name: 'bootstrap',
+      value: 'DIR',
+      help: `resource files that hold where the API says nothing (default ${BOOTSTRAP_DIRECTORY})`,
+    },
+    {
+      name: 'state-dir',
+      value: 'DIR',
+      help: `where the last valid resources are kept for a start without the API (default ${STATE_DIRECTORY})`,
     },
     { name: 'node', value: 'NAME', help: 'name of this node, as its Node resource says' },
     { name: 'metrics', value: 'ADDRESS:PORT', help: 'serve /metrics, /healthz and /readyz there (default: nowhere)' },
@@ -42,12 +57,23 @@ export const agentSpec: Command = {
       help: 'at a stop withdraw all routes at the peers instead of leaving them to graceful restart',
     },
   ],
-  examples: ['flatroute agent --resources /etc/flatroute --node node-1 --metrics 127.0.0.1:9179'],
+  examples: [
+    'flatroute agent --resources /etc/flatroute --node node-1 --metrics 127.0.0.1:9179',
+    'flatroute agent --kubernetes --kubeconfig /etc/flatroute/kubeconfig --node node-1',
+  ],
   run: async (parsed, io) => {
     const resources = parsed.values.get('resources');
     const node = parsed.values.get('node');
-    if (resources === undefined)
-      return wrongUse(io, '--resources DIR is missing: the directory with the YAML files of this node');
+    const kubernetes = parsed.switches.has('kubernetes');
+    if (resources === undefined && !kubernetes)
+      return wrongUse(
+        io,
+        '--resources DIR is missing: the directory with the YAML files of this node; or --kubernetes, to have them from the API',
+      );
+    if (resources !== undefined && kubernetes)
+      return wrongUse(io, '--resources and --kubernetes exclude each other: resources come from files or from the API');
+    const onlyThere = ['kubeconfig', 'bootstrap', 'state-dir'].find((name) => parsed.values.has(name));
+    if (!kubernetes && onlyThere !== undefined) return wrongUse(io, `--${onlyThere} goes with --kubernetes only`);
     if (node === undefined)
       return wrongUse(io, '--node NAME is missing: the name of this node, as its Node resource says');
     if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(node)) {
@@ -72,7 +98,11 @@ export const agentSpec: Command = {
     const { runAgent } = await import('#agent/agent.ts');
     return await runAgent(
       {
-        resources,
+        resources: resources ?? {
+          kubeconfig: parsed.values.get('kubeconfig'),
+          bootstrap: parsed.values.get('bootstrap') ?? BOOTSTRAP_DIRECTORY,
+          stateDirectory: parsed.values.get('state-dir') ?? STATE_DIRECTORY,
+        },
         node,
         metrics,
         runDirectory: parsed.values.get('run-dir') ?? RUN_DIRECTORY,

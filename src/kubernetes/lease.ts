@@ -243,6 +243,7 @@ export function fenced(store: ResourceStore, leads: () => boolean): ResourceStor
   return {
     get: (type, name, namespace) => store.get(type, name, namespace),
     list: (type, selection) => store.list(type, selection),
+    count: (type) => store.count(type),
     watch: (type, options) => store.watch(type, options),
     create: (type, object) =>
       guard(`${type.kind} ${object.metadata.name}`, async () => await store.create(type, object)),

@@ -113,6 +113,8 @@ export interface ResourceStore {
   get(type: ResourceType, name: string, namespace?: string): Promise<ApiObject | undefined>;
   /** All pages, the newest state. */
   list(type: ResourceType, selection?: Selection): Promise<readonly ApiObject[]>;
+  /** How many there are in all namespaces, by one page of one object. */
+  count(type: ResourceType): Promise<number>;
   create(type: ResourceType, object: ApiObject): Promise<ApiObject>;
   /** With a resourceVersion in the metadata it is refused (API_CONFLICT) when somebody wrote in between. */
   replace(type: ResourceType, object: ApiObject, subresource?: 'status'): Promise<ApiObject>;

@@ -216,6 +216,30 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     },
   );
 
+  counter(
+    'flatroute_kubernetes_requests_total',
+    'Requests to the Kubernetes API; code is the HTTP status, or none without an answer.',
+    ['verb', 'code'],
+    (set, now) => {
+      for (const { verb, code, count } of now.cluster?.requests ?? []) set({ verb, code }, count);
+    },
+  );
+  counter('flatroute_kubernetes_received_bytes_total', 'Bytes that the Kubernetes API sent.', [], (set, now) => {
+    if (now.cluster !== undefined) set({}, now.cluster.receivedBytes);
+  });
+  counter(
+    'flatroute_kubernetes_events_total',
+    'Events on the Node: sent, or dropped because the API did not take them in time.',
+    ['outcome'],
+    (set, now) => {
+      if (now.cluster === undefined) return;
+      for (const outcome of ['sent', 'dropped'] as const) set({ outcome }, now.cluster.events[outcome]);
+    },
+  );
+  counter('flatroute_kubernetes_state_writes_total', 'Writes of BGPNodeState.', [], (set, now) => {
+    if (now.cluster !== undefined) set({}, now.cluster.stateWrites);
+  });
+
   gauge(
     'flatroute_event_loop_delay_seconds',
     'How late a thread runs what is due, over the last second.',

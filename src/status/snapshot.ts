@@ -17,6 +17,16 @@ interface ThreadStatus {
   readonly stuck: string | undefined;
 }
 
+/** What an agent asked of the API, since its start. */
+export interface ClusterFacts {
+  /** By verb and HTTP status; `none`: there was no answer. */
+  readonly requests: readonly { readonly verb: string; readonly code: string; readonly count: number }[];
+  readonly receivedBytes: number;
+  readonly events: { readonly sent: number; readonly dropped: number };
+  /** Of BGPNodeState. */
+  readonly stateWrites: number;
+}
+
 export interface Snapshot {
   readonly node: string;
   readonly version: string;
@@ -41,6 +51,8 @@ export interface Snapshot {
   readonly bfd: BfdFacts;
   /** Only where the agent keeps a list for the container runtime. */
   readonly conflist: ConflistFacts | undefined;
+  /** Only in a cluster. */
+  readonly cluster: ClusterFacts | undefined;
   readonly threads: readonly ThreadStatus[];
   /** Worst first. */
   readonly conditions: readonly ConditionAnswer[];

@@ -156,6 +156,7 @@ export const snapshot = (changes: Partial<Snapshot> = {}): Snapshot => ({
   growth: [{ pool: 'node', family: 'ipv4', perHour: 30 }],
   bfd: noBfd,
   conflist: undefined,
+  cluster: undefined,
   threads: ['bgp', 'background', 'pods'].map((name) => ({
     name,
     state: 'running',

@@ -8,6 +8,8 @@ export interface Page {
   readonly resourceVersion: string;
   /** Token of the next page. */
   readonly next: string | undefined;
+  /** Objects behind this page, where the server counts them: of a list without selectors. */
+  readonly remaining: number;
 }
 
 export type Foreign = Readonly<Record<string, unknown>>;
@@ -41,10 +43,12 @@ export function pageOf(what: string, type: ResourceType, value: Foreign): Page {
   if ((items !== null && !Array.isArray(items)) || resourceVersion === undefined)
     throw new ApiError('API_ANSWER', `${what}: the answer is not a list`);
   const next = isRecord(metadata) ? text(metadata['continue']) : undefined;
+  const remaining = isRecord(metadata) ? metadata['remainingItemCount'] : undefined;
   return {
     objects: (items ?? []).map((item: unknown) => objectOf(what, type, item)),
     resourceVersion,
     next: next === '' ? undefined : next,
+    remaining: typeof remaining === 'number' ? remaining : 0,
   };
 }
 

@@ -233,6 +233,11 @@ export function apiStore(options: ClientOptions): ApiStore {
         }
       }
     },
+    async count(type) {
+      const one: Selection = { metadataOnly: true, atMost: 1 };
+      const { objects, remaining } = await page(type, one, undefined, closing.signal);
+      return objects.length + remaining;
+    },
     create: (type, object) =>
       one('create', type, {
         method: 'POST',

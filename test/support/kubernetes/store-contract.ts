@@ -275,6 +275,16 @@ function contract(open: () => Promise<ContractSubject>): void {
     });
   });
 
+  describe('counting', () => {
+    test('objects are counted without being read', async () => {
+      const before = await store.count(configMaps);
+      for (const name of ['count-a', 'count-b', 'count-c']) await store.create(configMaps, configMap(name));
+      assert.equal(await store.count(configMaps), before + 3);
+      for (const name of ['count-a', 'count-b', 'count-c']) await store.remove(configMaps, name, { namespace });
+      assert.equal(await store.count(configMaps), before);
+    });
+  });
+
   describe('watching', () => {
     test('a watch tells what is there, then what changes, and nothing after stop', async () => {
       await create('watched-a', '1', 'watched');

@@ -1,0 +1,191 @@
+/**
+ * An agent in a cluster: resources from the API with a cache and the bootstrap directory behind it, what the node really does
+ * written to its BGPNodeState, and Events on its Node. Loaded in this mode alone. The API may be away at any time: nothing
+ * here is waited for by pods or sessions.
+ */
+import { join } from 'node:path';
+import type { Condition } from '#intent/node-intent.ts';
+import { needsOf } from '#intent/needs.ts';
+import { type EventObject, EventSender } from '#kubernetes/events.ts';
+import { kubernetesAccess } from '#kubernetes/io/access.ts';
+import { apiStore } from '#kubernetes/io/client.ts';
+import { ApiError, type ResourceType } from '#kubernetes/store.ts';
+import { after, milliseconds, seconds } from '#lib/time.ts';
+import { kindNamed } from '#sources/kubernetes/types.ts';
+import { KubernetesSource } from '#sources/kubernetes/kubernetes-source.ts';
+import type { ResourceSet } from '#resources/resource-set.ts';
+import { conditionNotes, type Watchlist } from '#status/event-notes.ts';
+import type { ClusterFacts } from '#status/snapshot.ts';
+import { bootIdentity } from './boot-identity.ts';
+import { programVersion } from './entries.ts';
+import { NodeStateWriter } from './node-state-writer.ts';
+import type { Found, Surroundings } from './surroundings.ts';
+
+export interface KubernetesOptions {
+  /** `undefined`: the ServiceAccount of the pod. */
+  readonly kubeconfig: string | undefined;
+  /** Resource files at the lowest precedence; need not be there. */
+  readonly bootstrap: string;
+  /** Where the last valid resources are kept. */
+  readonly stateDirectory: string;
+}
+
+const networkPolicies: ResourceType = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+  kind: 'NetworkPolicy',
+  namespaced: true,
+};
+
+/** Counting what a cluster has of NetworkPolicies is one short request. */
+const policiesEvery = seconds(6 * 3600);
+/** Events of all nodes about what happens to all of them: so many a second. */
+const eventsPerSecond = 50;
+
+/** Rejects with API_UNAUTHORIZED when there are no credentials. */
+export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: KubernetesOptions): Promise<Found> {
+  const access = await kubernetesAccess(kubeconfig);
+  return ({ node, clock, log, snapshot, resources }): Surroundings => {
+    const requests = new Map<string, { readonly verb: string; readonly code: string; count: number }>();
+    let receivedBytes = 0;
+    const store = apiStore({
+      access,
+      userAgent: `flatroute-agent/${programVersion()}`,
+      onRequest: (verb, code) => {
+        const key = `${verb} ${code}`;
+        const row = requests.get(key) ?? { verb, code, count: 0 };
+        row.count += 1;
+        requests.set(key, row);
+      },
+      onReceived: (bytes) => (receivedBytes += bytes),
+    });
+    const source = new KubernetesSource(
+      { node, cacheFile: join(stateDirectory, 'resources.json'), bootstrapDirectory: bootstrap },
+      { store, needs: (set) => needsOf(set, node) },
+    );
+    let known = new Map<string, { readonly uid: string | undefined; readonly generation: number | undefined }>();
+    const remember = (set: ResourceSet): void => {
+      const all = Object.values(set).flat() as readonly {
+        readonly kind: string;
+        readonly metadata: { readonly name: string; readonly uid?: string; readonly generation?: number };
+      }[];
+      known = new Map(
+        all.map(({ kind, metadata: { name, uid, generation } }) => [`${kind}/${name}`, { uid, generation }]),
+      );
+    };
+    const nodeUID = (): string | undefined => known.get(`Node/${node}`)?.uid;
+    const state = new NodeStateWriter(node, {
+      store,
+      clock,
+      random: Math.random,
+      snapshot,
+      nodeUID,
+      generationOf: (kind, name) => known.get(`${kind}/${name}`)?.generation,
+      bootID: bootIdentity(),
+      log,
+    });
+    const events = new EventSender(
+      { controller: 'flatroute.io/agent', instance: node },
+      {
+        store,
+        clock,
+        wallClock: Date.now,
+        spread: () => milliseconds(Math.random() * (state.nodes / eventsPerSecond) * 1000),
+      },
+    );
+    const regarding = (): EventObject => ({ apiVersion: 'v1', kind: 'Node', name: node, uid: nodeUID() });
+    let watchlist: Watchlist = new Map();
+    let cancelLook: (() => void) | undefined;
+    let stopped = false;
+
+    const tell = ({ kind, name, type, reason, message }: Condition, severity: 'Normal' | 'Warning'): void => {
+      const [object = name] = name.split('/');
+      const related = kindNamed(kind);
+      events.tell({
+        regarding: regarding(),
+        ...(related === undefined || kind === 'Node'
+          ? {}
+          : {
+              related: {
+                apiVersion: related.apiVersion,
+                kind,
+                name: object,
+                uid: known.get(`${kind}/${object}`)?.uid,
+              },
+            }),
+        type: severity,
+        reason,
+        action: type,
+        text: kind === 'Node' ? message : `${kind} ${name}: ${message}`,
+      });
+    };
+    const look = (): void => {
+      cancelLook?.();
+      cancelLook = undefined;
+      if (stopped) return;
+      const now = clock.now();
+      const next = conditionNotes(watchlist, snapshot().objectConditions, now);
+      watchlist = next.watchlist;
+      for (const { condition, type } of next.notes) tell(condition, type);
+      if (next.waits) cancelLook = clock.at(after(now, seconds(5)), look);
+    };
+    const countPolicies = async (): Promise<void> => {
+      try {
+        const count = await store.count(networkPolicies);
+        if (count > 0 && !stopped)
+          events.tell({
+            regarding: regarding(),
+            type: 'Warning',
+            reason: 'NetworkPolicyNotEnforced',
+            action: 'NetworkPolicies',
+            text: `There ${count === 1 ? 'is 1 NetworkPolicy' : `are ${count} NetworkPolicies`} in the cluster, and flatroute enforces none: its pods reach each other whatever they say. Delete them, or run an enforcer beside flatroute.`,
+          });
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        log('debug', 'network-policies.not-counted', { code: error.code });
+      }
+      if (!stopped) cancelCount = clock.at(after(clock.now(), policiesEvery), () => void countPolicies());
+    };
+    let cancelCount: (() => void) | undefined;
+
+    return {
+      async start() {
+        await source.start((set, problems) => {
+          remember(set);
+          resources(set, problems);
+        });
+        // Spread, because all agents of a cluster may start together.
+        if (!stopped)
+          cancelCount = clock.at(
+            after(clock.now(), milliseconds(10_000 + Math.random() * 50_000)),
+            () => void countPolicies(),
+          );
+      },
+      changed() {
+        if (stopped) return;
+        state.changed();
+        look();
+      },
+      facts: (): ClusterFacts => ({
+        requests: [...requests.values()],
+        receivedBytes,
+        events: events.facts,
+        stateWrites: state.writes,
+      }),
+      async stop() {
+        stopped = true;
+        cancelLook?.();
+        cancelCount?.();
+        // Nobody writes any more, then nobody reads, then nobody listens.
+        await Promise.race([Promise.all([state.stop(), events.stop(), source.stop()]), within(2000)]);
+        await store.close();
+      },
+    };
+  };
+}
+
+const within = (time: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, time).unref();
+  });
