@@ -19,6 +19,11 @@ import type { RouterName } from './plan.ts';
 
 /** Flows use both routers, and nobody is told of a shorter way on the same segment. */
 const SYSCTLS = {
+  // A link without carrier is no next hop.
+  'ipv4/conf/all/ignore_routes_with_linkdown': '1',
+  'ipv4/conf/default/ignore_routes_with_linkdown': '1',
+  'ipv6/conf/all/ignore_routes_with_linkdown': '1',
+  'ipv6/conf/default/ignore_routes_with_linkdown': '1',
   'ipv4/fib_multipath_hash_policy': '1',
   'ipv6/fib_multipath_hash_policy': '1',
   'ipv4/conf/all/send_redirects': '0',
@@ -77,7 +82,6 @@ export class ClusterNetwork {
 
   async #connectRouter(name: RouterName): Promise<void> {
     const { host } = this.routers[name];
-    const other = routerNames.find((it) => it !== name) ?? name;
     await addSegment(
       host,
       'rack',
@@ -91,13 +95,32 @@ export class ClusterNetwork {
         `${vmLinkAddress(name, 2, family)}/${linkLength(family)}`,
       ]),
     });
-    await host.ip(
+    await this.#addStaticRoutes(name);
+  }
+
+  async #addStaticRoutes(name: RouterName): Promise<void> {
+    const other = routerNames.find((it) => it !== name) ?? name;
+    await this.routers[name].host.ip(
       families.flatMap((family) => [
-        `route add ${VM_ADDRESS[family]}/${hostLength(family)} via ${vmLinkAddress(name, 2, family)}`,
+        `route replace ${VM_ADDRESS[family]}/${hostLength(family)} via ${vmLinkAddress(name, 2, family)}`,
         // A node's packet may leave by the router that its source address does not belong to.
-        `route add ${rackAddress(other, 0, family)}/${linkLength(family)} via ${routerLinkAddress(other, family)}`,
+        `route replace ${rackAddress(other, 0, family)}/${linkLength(family)} via ${routerLinkAddress(other, family)}`,
       ]),
     );
+  }
+
+  /** A router's power is cut: its links lose their carrier, and it says nothing to anybody. */
+  async powerOff(name: RouterName): Promise<void> {
+    await this.routers[name].host.powerOff();
+  }
+
+  async powerOn(name: RouterName): Promise<void> {
+    const router = this.routers[name];
+    await router.host.powerOn(this.lab.endsOf(router.host));
+    await this.#addStaticRoutes(name);
+    // The other one's route to this rack went with the link between them.
+    for (const other of routerNames) if (other !== name) await this.#addStaticRoutes(other);
+    await router.start();
   }
 
   /** A host in the place of `node-N`: `eth0` in the management network, `rack-a` and `rack-b` under the routers. */

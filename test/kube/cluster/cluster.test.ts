@@ -5,10 +5,14 @@ import { Cluster } from '#lab/kubernetes/cluster.ts';
 import { found, notYet } from '#lab/wait.ts';
 import type { NodeAgent } from '#lab/node-agent.ts';
 import { keepLogsOnFailure, step } from '../steps.ts';
+import { burst } from './burst.ts';
 import { underFlow } from './flow.ts';
 import { startAgentsFromFiles } from './from-files.ts';
+import { installDefinitions } from './install.ts';
 import { everybodyAsks, startWorkloads } from './reach.ts';
+import { routerDownAndUp } from './router-down.ts';
 import { print, sessionsUp } from './world.ts';
+import { wrongObjectsAreRefused } from './wrong.ts';
 
 let cluster: Cluster;
 let agents: readonly NodeAgent[] = [];
@@ -54,5 +58,14 @@ describe('a cluster of two nodes', { timeout: seconds(600) }, () => {
         told(`an agent on ${agent.host.name}`);
       }
     });
+  });
+
+  test('a hundred pods at once', async () => await burst(cluster));
+
+  test('a router goes down and comes back', async () => await routerDownAndUp(cluster, 'tor-a'));
+
+  test('wrong objects are refused with a sentence', async () => {
+    await installDefinitions(cluster);
+    await wrongObjectsAreRefused(cluster);
   });
 });
