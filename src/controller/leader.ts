@@ -6,7 +6,7 @@
 import type { ApiObject, ResourceStore, ResourceType, Watching } from '#kubernetes/store.ts';
 import type { Clock } from '#lib/time.ts';
 import type { LogFunction, Part } from './part.ts';
-import { peerPart } from './peers.ts';
+import { reportPart } from './reports.ts';
 import { taskLoop } from './tasks.ts';
 
 export interface LeaderModules {
@@ -19,7 +19,7 @@ export interface LeaderModules {
   readonly wrote: (outcome: 'done' | 'failed') => void;
 }
 
-const parts: readonly Part[] = [peerPart];
+const parts: readonly Part[] = [reportPart];
 
 /** Begins at once; after `stop` resolved nothing is written or watched. */
 export function lead(modules: LeaderModules): { stop(): Promise<void> } {

@@ -2,15 +2,18 @@
 // and an agent writes its own node's objects alone.
 import assert from 'node:assert/strict';
 import { join, resolve } from 'node:path';
-import { existsSync, readFileSync } from 'node:fs';
-import { before, describe, test } from 'node:test';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { after, before, describe, test } from 'node:test';
 import type { ControlPlane } from '#lab/kubernetes/control-plane.ts';
-import type { CommandResult } from '#lab/process.ts';
+import type { CommandResult, LabProcess } from '#lab/process.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
 import { kubernetesTools } from '#lab/kubernetes/tools.ts';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 import { parseAllDocuments } from 'yaml';
 import { apiServer } from './support.ts';
 
+const system = 'flatroute-system';
 let plane: ControlPlane;
 
 const agent = 'system:serviceaccount:flatroute-system:flatroute-agent';
@@ -19,7 +22,10 @@ const bfd = 'system:serviceaccount:flatroute-system:flatroute-bfd';
 
 before(async () => {
   plane = await apiServer();
-  await plane.run(['apply', '--validate=strict', '-k', resolve('deploy/kustomize')]);
+  const apply = ['apply', '--validate=strict', '-k'];
+  await plane.run([...apply, resolve('deploy/kustomize')]);
+  for (const folder of ['kustomize', 'uninstall'])
+    await plane.run([...apply, resolve('deploy', folder), '--dry-run=server']);
 });
 
 const node = (name: string): object => ({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
@@ -122,8 +128,11 @@ describe('kubectl auth can-i', () => {
     [agent, 'patch', 'bgpnodestates.flatroute.io/status', 'yes'],
     [agent, 'patch', 'nodes', 'no'],
     [agent, 'list', 'pods', 'no'],
-    [agent, 'create', 'events', 'yes'],
-    [agent, 'list', 'events', 'no'],
+    [agent, 'create', 'events.events.k8s.io', 'yes'],
+    [agent, 'list', 'events.events.k8s.io', 'no'],
+    [agent, 'list', 'networkpolicies.networking.k8s.io', 'yes'],
+    [controller, 'patch', 'nodes', 'yes'],
+    [controller, 'delete', 'nodes', 'no'],
     [controller, 'create', 'ipblocks.flatroute.io', 'no'],
     [controller, 'delete', 'ipblocks.flatroute.io', 'yes'],
     [controller, 'patch', 'ippools.flatroute.io/status', 'yes'],
@@ -147,6 +156,126 @@ describe('kubectl auth can-i', () => {
       ]);
       assert.equal(stdout.trim(), answer);
     });
+});
+
+describe('the controller, as its ServiceAccount', () => {
+  const running = new Map<string, LabProcess>();
+  let kubeconfig: string;
+
+  before(async () => {
+    kubeconfig = await plane.tokenKubeconfig(
+      'controller',
+      await plane.serviceAccountToken(system, 'flatroute-controller'),
+    );
+  });
+  after(async () => {
+    for (const one of running.values()) {
+      one.kill('SIGCONT');
+      one.kill('SIGTERM');
+      await one.exited;
+    }
+  });
+
+  async function start(name: string): Promise<LabProcess> {
+    const words = ['controller', `--kubeconfig=${kubeconfig}`, `--identity=${name}`];
+    const one = await plane.host.spawn([process.execPath, resolve('src/main.ts'), ...words], { log: `${name}.log` });
+    running.set(name, one);
+    return one;
+  }
+
+  const holder = async (): Promise<string> => {
+    const path = 'jsonpath={.spec.holderIdentity}';
+    return (await plane.kubectl(['get', 'lease', 'flatroute-controller', '-n', system, '-o', path])).stdout;
+  };
+  const leads = async (name: string, within = seconds(60)): Promise<void> =>
+    await waitFor(
+      `${name} to lead`,
+      async () => {
+        const who = await holder();
+        return who.startsWith(`${name}_`) ? found(undefined) : notYet(`the Lease is held by ${who}`);
+      },
+      { deadline: within, every: milliseconds(200) },
+    );
+  const conditionOf = async (peer: string): Promise<string> =>
+    (await plane.kubectl(['get', 'bgppeer', peer, '-o', 'jsonpath={.status.conditions[0].reason}'])).stdout;
+  const says = async (peer: string, reason: string): Promise<void> =>
+    await waitFor(
+      `BGPPeer ${peer} to say ${reason}`,
+      async () => {
+        const said = await conditionOf(peer);
+        return said === reason ? found(undefined) : notYet(`it says ${said}`);
+      },
+      { deadline: seconds(60), every: milliseconds(200) },
+    );
+  const peer = (name: string, peerIP: string): object => ({
+    apiVersion: 'flatroute.io/v1alpha1',
+    kind: 'BGPPeer',
+    metadata: { name },
+    spec: { peerIP, asNumber: 65100 },
+  });
+
+  test('writes statuses with the rights that it has, and no word of refusal', async () => {
+    await start('one');
+    await leads('one');
+    await plane.run(['apply', '-f', '-'], JSON.stringify(peer('tor-x', '192.0.2.71')));
+    await says('tor-x', 'Pending');
+    assert.doesNotMatch(await plane.host.readFile('/run/log/one.log'), /API_FORBIDDEN|"level":"error"/);
+  });
+
+  test('stopped past its lease it is followed, and resumed it writes nothing', async () => {
+    const one = running.get('one');
+    assert.ok(one);
+    await start('two');
+    one.kill('SIGSTOP');
+    await leads('two');
+    one.kill('SIGCONT');
+    await waitFor(
+      'the first to find out',
+      async () => {
+        const log = await plane.host.readFile('/run/log/one.log');
+        return log.includes('controller.leads-no-longer') ? found(undefined) : notYet(log.slice(-500));
+      },
+      { deadline: seconds(30), every: milliseconds(200) },
+    );
+    await plane.run(['apply', '-f', '-'], JSON.stringify(peer('tor-y', '192.0.2.72')));
+    await says('tor-y', 'Pending');
+    assert.match(await holder(), /^two_/);
+    assert.doesNotMatch(await plane.host.readFile('/run/log/one.log'), /controller\.write-failed/);
+  });
+
+  test('told to stop it hands over at once', async () => {
+    const two = running.get('two');
+    assert.ok(two);
+    two.kill('SIGTERM');
+    assert.equal((await two.exited).code, 0);
+    running.delete('two');
+    await leads('one', seconds(14));
+  });
+});
+
+describe('the image', () => {
+  test('holds what the last stage of the Dockerfile copies, starts as it says, and its program runs there', async () => {
+    const tree = mkdtempSync(join(tmpdir(), 'flatroute-image-'));
+    try {
+      const tar = join(tree, 'image.tar');
+      const made = await plane.host.exec([process.execPath, resolve('scripts/image.mjs'), '--output', tar], {
+        timeout: seconds(120),
+      });
+      assert.equal(made.code, 0, made.stderr);
+      const unpack = `cd ${tree} && tar xf image.tar config.json layer.tar && mkdir root && tar xf layer.tar -C root && chroot root /usr/bin/flatroute version`;
+      const ran = await plane.host.exec(['sh', '-ec', unpack], { timeout: seconds(60) });
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.match(ran.stdout, /^flatroute /);
+      const { config } = JSON.parse(readFileSync(join(tree, 'config.json'), 'utf8')) as {
+        config: { Entrypoint: unknown };
+      };
+      const entry = /^ENTRYPOINT (.*)$/m.exec(readFileSync('deploy/Dockerfile', 'utf8'))?.[1] ?? '';
+      assert.deepEqual(config.Entrypoint, JSON.parse(entry));
+      assert.equal(existsSync(join(tree, 'root/bin/sh')), false);
+    } finally {
+      rmSync(tree, { recursive: true });
+    }
+  });
 });
 
 /** What is in a stream of documents, by kind and name. */

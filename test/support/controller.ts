@@ -1,6 +1,7 @@
 // Controllers against the fake API server, in time that the test makes.
 import { afterEach, beforeEach } from 'node:test';
 import { type Controller, startController } from '#controller/controller.ts';
+import { nodeType } from '#controller/taints.ts';
 import { leaseType } from '#kubernetes/lease.ts';
 import type { ApiObject, ResourceType } from '#kubernetes/store.ts';
 import { milliseconds, toSeconds } from '#lib/time.ts';
@@ -30,7 +31,7 @@ export let api: FakeApi;
 let replicas: Replica[];
 
 beforeEach(async () => {
-  api = await fakeApi([leaseType, pools, blocks, peers, states]);
+  api = await fakeApi([leaseType, pools, blocks, peers, states, nodeType]);
   replicas = [];
 });
 afterEach(async () => {
@@ -101,7 +102,8 @@ export function put(type: ResourceType, name: string, rest: Readonly<Record<stri
 
 export function sessions(name: string, ...rows: readonly (readonly [string, string])[]): void {
   const there = of(states, name) ?? api.put(states, { metadata: { name } });
-  const status = { sessions: rows.map(([peer, state]) => ({ peer, state, address: '192.0.2.1' })) };
+  const blocks = [{ cidr: '10.60.1.0/26', pool: 'node', announced: true }];
+  const status = { blocks, sessions: rows.map(([peer, state]) => ({ peer, state, address: '192.0.2.1' })) };
   api.objects.replace(api.type(states), { ...there, status }, 'status');
 }
 
