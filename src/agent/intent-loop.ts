@@ -13,10 +13,13 @@ import type { PodsGate } from '#ipam/intent.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { conditionAnswers } from '#status/conditions.ts';
+import type { ClaimerInput } from './claims.ts';
 
 export interface IntentLoopModules {
   readonly intent: (intent: NodeIntent, generation: number) => void;
   readonly podsGate: (gate: PodsGate) => void;
+  /** Given where there is an API to claim blocks in: what the claims go by, after each decision. */
+  readonly claims?: (input: ClaimerInput) => void;
   readonly conditions: (before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]) => void;
 }
 
@@ -60,7 +63,7 @@ export class IntentLoop {
   }
 
   resources(resources: ResourceSet, problems: readonly ResourceProblem[]): void {
-    this.#compiled = compile(resources, this.#node);
+    this.#compiled = compile(resources, this.#node, { claims: this.#modules.claims !== undefined });
     this.#problems = problems;
     this.#decide();
   }
@@ -102,11 +105,14 @@ export class IntentLoop {
     this.#objectConditions = conditions(asked, this.#facts, this.#problems);
     this.#conditions = conditionAnswers(this.#objectConditions, this.#problems);
     this.#modules.conditions(before, this.#conditions);
+    const { claims } = this.#compiled;
+    if (claims !== undefined)
+      this.#modules.claims?.({ claims, facts: this.#facts, intent, generation: this.#generation });
   }
 }
 
 /** What an ADD waits for: its block was written to an established session. */
-export function podsGateOf(intent: NodeIntent, { bgp }: Facts): PodsGate {
+export function podsGateOf(intent: NodeIntent, { bgp, claims }: Facts): PodsGate {
   const blocks = new Set(intent.dataplane.blocks);
   const meant = new Set(intent.bgp?.announcements.map(({ prefix }) => prefix) ?? blocks);
   return {
@@ -117,5 +123,6 @@ export function podsGateOf(intent: NodeIntent, { bgp }: Facts): PodsGate {
         .map(({ prefix }) => prefix),
       ...[...blocks].filter((block) => !meant.has(block)),
     ],
+    ...(claims === undefined || claims.problems.length === 0 ? {} : { claimProblems: claims.problems }),
   };
 }

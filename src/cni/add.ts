@@ -14,6 +14,7 @@ import { openPeerNamespace } from '#dataplane/pod/io/peer-namespace.ts';
 import type { PodRecord } from '#dataplane/pod/registry.ts';
 import { gatewayOf, type Pair, type Wiring } from '#dataplane/pod/wiring.ts';
 import type { AddOptions } from './config.ts';
+import { claimable, problemOf } from './demand.ts';
 import { addressFailure, kernelFailure, namespaceFailure } from './failures.ts';
 import { type Pods, rowData } from './pods.ts';
 import { type CniResult, cniCode, cniFailure } from './spec.ts';
@@ -231,7 +232,10 @@ async function createPair(
   }
 }
 
-/** When only fenced addresses are left, the reaper is hurried and waited for: full means full for good. */
+/**
+ * When only fenced addresses are left, the reaper is hurried and waited for; when a block can be claimed, for that. Full
+ * means full for good.
+ */
 async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult<readonly IpAddress[]>> {
   const { pools: names, addresses } = request.options;
   const wish = { pools: names, addresses, namespace: request.namespace };
@@ -239,17 +243,22 @@ async function takeAddresses(pods: Pods, request: AddRequest): Promise<CniResult
   for (;;) {
     const taken = pods.allocator.assign(wish);
     if (taken.ok) {
+      pods.served(request.key);
       pods.addressesTaken(taken.value);
       return taken;
     }
     const { error } = taken;
     const mayComeBack = (error.kind === 'full' && error.fenced > 0) || (error.kind === 'taken' && error.fenced);
-    signal ??= AbortSignal.any([request.gone, AbortSignal.timeout(request.deletionWaitMs)]);
-    const removal = mayComeBack && pods.registry.removal(signal);
+    const mayBeClaimed = claimable(error);
+    if (mayBeClaimed) pods.asked(request.key, error);
+    const problem = mayBeClaimed ? problemOf(error, pods.gate.claimProblems) : undefined;
     if (mayComeBack) pods.hurryReaper();
-    if (await removal) continue;
+    if (mayComeBack || (mayBeClaimed && problem === undefined)) {
+      signal ??= AbortSignal.any([request.gone, AbortSignal.timeout(request.deletionWaitMs)]);
+      if (await pods.supply(signal)) continue;
+    }
     if (error.kind === 'full') pods.refusedAsFull(error);
-    return { ok: false, error: addressFailure(error) };
+    return { ok: false, error: addressFailure(error, problem) };
   }
 }
 

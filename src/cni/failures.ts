@@ -2,6 +2,7 @@
 import type { KernelRefusal } from '#dataplane/pod/io/pod-links.ts';
 import type { NamespaceFailure } from '#dataplane/pod/io/peer-namespace.ts';
 import type { AddressFailure } from '#ipam/allocator.ts';
+import type { ClaimProblem } from '#ipam/claims/intent.ts';
 import { familyOf } from '#lib/ip.ts';
 import { assertNever } from '#lib/result.ts';
 import { type CniFailure, cniCode, quote } from './spec.ts';
@@ -15,7 +16,8 @@ const path = (text: string): string => (/^[\x21-\x7e]{1,100}$/.test(text) ? text
 
 const failure = (code: number, msg: string, details: string): CniFailure => ({ code, msg, details });
 
-export function addressFailure(why: AddressFailure): CniFailure {
+/** `problem`: why no block can be claimed now, where one could help. */
+export function addressFailure(why: AddressFailure, problem?: ClaimProblem): CniFailure {
   switch (why.kind) {
     case 'noPool':
       return failure(
@@ -57,12 +59,24 @@ export function addressFailure(why: AddressFailure): CniFailure {
             `no free ${familyName[why.family]} address in ${where}; try again`,
             `${why.fenced} are being released: the veths of the pods that had them are not gone yet`,
           )
-        : failure(
-            cniCode.addressesExhausted,
-            `no free ${familyName[why.family]} address in ${where}`,
-            'give the node another block of the pool, or move pods away; flatroute pools shows how full each is',
-          );
+        : why.claimable
+          ? failure(
+              cniCode.tryAgain,
+              `no free ${familyName[why.family]} address in ${where}, and no block was claimed; try again`,
+              problem?.text ?? 'another block is being claimed',
+            )
+          : failure(
+              cniCode.addressesExhausted,
+              `no free ${familyName[why.family]} address in ${where}`,
+              'give the node another block of the pool, or move pods away; flatroute pools shows how full each is',
+            );
     }
+    case 'unclaimed':
+      return failure(
+        cniCode.tryAgain,
+        `the address ${why.address} of pool ${why.pool} is not claimed for this node; try again`,
+        problem?.text ?? 'it is being claimed, or given back first',
+      );
     case 'noBlock':
       return failure(
         cniCode.invalidConfig,

@@ -14,10 +14,12 @@ import type { MtuTarget } from '#dataplane/pod/io/pod-mtu.ts';
 import { podMtu, uplinkMtu } from '#dataplane/pod/mtu.ts';
 import { type ForeignLink, rebuild } from '#dataplane/pod/rebuild.ts';
 import { dyingLink, type PodRecord, Registry } from '#dataplane/pod/registry.ts';
+import type { AttachmentKey } from '#dataplane/pod/attachment.ts';
 import type { NodeAddresses } from '#dataplane/pod/wiring.ts';
 import type { Books } from '#dataplane/pod/audit.ts';
 import { type AddressFailure, Allocator } from '#ipam/allocator.ts';
 import type { PodFacts, PodRow, PodsGate, PodsIntent, Refusals } from '#ipam/intent.ts';
+import { Demands, type Want } from './demand.ts';
 import { PodMtu } from './pod-mtu.ts';
 import { PodRules } from './pod-rules.ts';
 import type { PodEvent } from './port.ts';
@@ -40,6 +42,7 @@ export class Pods {
   readonly #modules: PodsModules;
   readonly #networkNames = new Map<string, string>();
   readonly #gateWaiting = new Set<() => void>();
+  readonly #demands = new Demands();
   #intent: PodsIntent | undefined;
   #generation = 0;
   #gate = noGate;
@@ -203,6 +206,7 @@ export class Pods {
     this.#intent = intent;
     this.#generation = generation;
     this.allocator.apply(intent.ipam);
+    for (const wake of this.#gateWaiting) wake();
     if (started) this.lookAgain();
     this.changed();
   }
@@ -219,17 +223,39 @@ export class Pods {
 
   /** Resolves when `condition` holds after a change of the gate, or when `signal` is aborted. */
   async untilGate(condition: () => boolean, signal: AbortSignal): Promise<void> {
-    while (!condition() && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          this.#gateWaiting.delete(wake);
-          signal.removeEventListener('abort', wake);
-          resolve();
-        };
-        this.#gateWaiting.add(wake);
-        signal.addEventListener('abort', wake, { once: true });
-      });
-    }
+    while (!condition() && !signal.aborted) await this.#nextWord(signal);
+  }
+
+  /** Resolves when the intent or the gate has changed, or when `signal` is aborted. */
+  #nextWord(signal: AbortSignal): Promise<void> {
+    return new Promise<void>((resolve) => {
+      const wake = (): void => {
+        this.#gateWaiting.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#gateWaiting.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+
+  /** Waits until there may be more addresses than there were: a veth is gone, or a block came. `false`: not before `signal`. */
+  async supply(signal: AbortSignal): Promise<boolean> {
+    const settled = new AbortController();
+    const either = AbortSignal.any([signal, settled.signal]);
+    await Promise.race([this.registry.removal(either), this.#nextWord(either)]);
+    settled.abort();
+    return !signal.aborted;
+  }
+
+  /** An ADD waits for what only a claim can give. */
+  asked(key: AttachmentKey, want: Want): void {
+    this.#demands.asked(key, want, performance.now());
+    this.#modules.changed(true);
+  }
+
+  served(key: AttachmentKey): void {
+    this.#demands.served(key);
   }
 
   /** Fences a pod and hands its veth to the reaper; its addresses come back when the veth is gone. */
@@ -435,6 +461,8 @@ export class Pods {
       blocks: this.allocator.facts(),
       foreignLinks: [...this.#foreign.values()].map((link) => link.name),
       outsideBlocks: this.allocator.outsideBlocks(),
+      fencedOutsideBlocks: this.allocator.fencedOutsideBlocks(),
+      demand: this.#demands.now(performance.now()),
       repairs: this.#repairs.facts(),
       fixedAddresses: this.allocator.fixedAddresses(),
       refusals: [...this.#refusals.values()],

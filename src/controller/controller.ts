@@ -5,6 +5,7 @@
 import { contend, fenced, type LeaseTimes } from '#kubernetes/lease.ts';
 import type { ApiError, ResourceStore } from '#kubernetes/store.ts';
 import type { Clock } from '#lib/time.ts';
+import { BlockCollector, collectorDefaults } from './block-collection.ts';
 import { lead } from './leader.ts';
 import type { LogFunction } from './part.ts';
 
@@ -60,7 +61,10 @@ export function startController(options: ControllerOptions, modules: ControllerM
     const wrote = (outcome: 'done' | 'failed'): void => {
       writes[outcome]++;
     };
-    works = [lead({ store: fenced(store, () => leadership.leads()), clock, now, log, wrote })];
+    const leading = fenced(store, () => leadership.leads());
+    const collector = new BlockCollector(collectorDefaults, { store: leading, clock, log });
+    collector.start();
+    works = [lead({ store: leading, clock, now, log, wrote }), collector];
   }
 
   async function end(before: Promise<void>): Promise<void> {

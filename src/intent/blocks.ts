@@ -3,17 +3,18 @@
  * from the same objects by the same order, so that two nodes never both use a range that both were given.
  */
 import type { PoolIntent } from '#ipam/intent.ts';
-import { addressBytes, comparePrefixes, contains, familyOf, networkAddress, overlaps, prefixLength } from '#lib/ip.ts';
+import { addressBytes, comparePrefixes, contains, familyOf, networkAddress, prefixLength } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { type Node, podCIDRs } from '#resources/core.ts';
-import { defaultBlockSize, isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
-import type { IPPool } from '#resources/ip-pool.ts';
+import type { IPBlock } from '#resources/ip-block.ts';
+import { isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import { matches } from '#resources/selector.ts';
 import type { Labels } from '#resources/selector.ts';
 import type { Condition } from './node-intent.ts';
 import { namespaceLimit } from './namespaces.ts';
 import type { Complaint } from './node.ts';
+import { allocatable, blockSizeOf, fits, isClosed, isManual, overlappedPools, poolOf } from './pools.ts';
 
 interface Block {
   readonly cidr: Prefix;
@@ -35,11 +36,14 @@ export interface Blocks {
   readonly pools: readonly PoolIntent[];
   readonly conditions: readonly Condition[];
   readonly complaints: readonly Complaint[];
+  /** Of `blocks`: those on their way back, which are announced while a pod has an address of them. */
+  readonly releasing: readonly Prefix[];
 }
 
 interface Claim {
   readonly cidr: Prefix;
   readonly node: string;
+  readonly releasing: boolean;
   /** `undefined`: a podCIDR of the Node. */
   readonly ipBlock: string | undefined;
 }
@@ -53,13 +57,21 @@ export function blocksOf(
   const conditions: Condition[] = [];
   const complaints: Complaint[] = [];
   const overlapping = overlappedPools(resources.ipPools);
-  for (const pool of resources.ipPools) conditions.push(allocatable(pool, overlapping.get(pool)));
+  for (const pool of resources.ipPools) conditions.push(allocatable(pool, overlapping));
 
-  const claims: Claim[] = resources.ipBlocks.map((it) => ({
-    cidr: it.spec.cidr,
-    node: it.spec.node,
-    ipBlock: it.metadata.name,
-  }));
+  const node = resources.nodes.find((it) => it.metadata.name === nodeName);
+  const claims: Claim[] = [];
+  for (const it of resources.ipBlocks) {
+    const why = it.spec.node === nodeName ? notInForce(it, node) : undefined;
+    if (why !== undefined) conditions.push(why);
+    else if (it.spec.state !== 'Pending')
+      claims.push({
+        cidr: it.spec.cidr,
+        node: it.spec.node,
+        releasing: it.spec.state === 'Releasing',
+        ipBlock: it.metadata.name,
+      });
+  }
   if (source === 'NodePodCIDR') {
     const unused = new Set(claims.filter(({ cidr }) => !isManual(poolOf(cidr, resources.ipPools, overlapping))));
     for (const claim of unused) if (claim.node === nodeName) conditions.push(notUsed(claim));
@@ -68,7 +80,7 @@ export function blocksOf(
 
   const blocks: Block[] = [];
   const foreign: ForeignBlock[] = [];
-  const pools = new Map<string, { intent: PoolIntent; blocks: Prefix[] }>();
+  const pools = new Map<string, { intent: PoolIntent; blocks: Prefix[]; closed: Prefix[] }>();
   for (const { claim, lostTo } of decided(claims)) {
     const { cidr, ipBlock } = claim;
     if (claim.node !== nodeName) {
@@ -92,13 +104,14 @@ export function blocksOf(
       continue;
     }
     if (ipBlock !== undefined && pool !== undefined && !fits(cidr, pool)) {
-      const size = pool.spec.blockSize ?? defaultBlockSize(pool.spec.cidr);
-      const message = `${cidr} is no block of IPPool ${pool.metadata.name}, whose blocks are /${size}, and is not used. Cut it into such blocks.`;
+      const message = `${cidr} is no block of IPPool ${pool.metadata.name}, whose blocks are /${blockSizeOf(pool)}, and is not used. Cut it into such blocks.`;
       accept('False', 'BlockSizeWrong', message);
       continue;
     }
     const selected = ipBlock === undefined || pool === undefined || matches(pool.spec.nodeSelector.expression, labels);
-    if (selected) accept('True', 'Accepted', `${cidr} is used by ${nodeName}.`);
+    if (claim.releasing)
+      accept('False', 'Releasing', `${cidr} gives no new addresses and goes back when no pod has one of it.`);
+    else if (selected) accept('True', 'Accepted', `${cidr} is used by ${nodeName}.`);
     else
       accept(
         'False',
@@ -106,12 +119,17 @@ export function blocksOf(
         `nodeSelector of IPPool ${pool?.metadata.name} leaves ${nodeName} out: pods that have an address of ${cidr} keep it, new ones get none. Change the selector, or move the pods and delete the block.`,
       );
     const assignmentMode = pool?.spec.assignmentMode ?? 'Automatic';
-    const disabled = !selected || (pool !== undefined && (pool.spec.disabled || overlapping.has(pool)));
+    const disabled = !selected || (pool !== undefined && isClosed(pool, overlapping));
     const name = pool?.metadata.name ?? nodePoolName;
     const namespaces = pool === undefined ? undefined : namespaceLimit(pool, resources.namespaces);
     const limit = namespaces === undefined ? {} : { namespaces };
-    const entry = pools.get(name) ?? { intent: { name, blocks: [], assignmentMode, disabled, ...limit }, blocks: [] };
+    const entry = pools.get(name) ?? {
+      intent: { name, blocks: [], assignmentMode, disabled, ...limit },
+      blocks: [],
+      closed: [],
+    };
     entry.blocks.push(cidr);
+    if (claim.releasing) entry.closed.push(cidr);
     pools.set(name, entry);
     blocks.push({
       cidr,
@@ -121,15 +139,37 @@ export function blocksOf(
       natOutgoing: pool?.spec.natOutgoing ?? false,
     });
   }
-  const poolIntents = [...pools.values()].map((it) => ({ ...it.intent, blocks: it.blocks.sort(comparePrefixes) }));
+  const poolIntents = [...pools.values()].map(
+    ({ intent, blocks: own, closed }): PoolIntent => ({
+      ...intent,
+      blocks: own.sort(comparePrefixes),
+      ...(closed.length === 0 ? {} : { closed }),
+    }),
+  );
   poolIntents.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { foreign, blocks, pools: poolIntents, conditions, complaints };
+  const releasing = claims.filter((it) => it.releasing && it.node === nodeName).map((it) => it.cidr);
+  return { foreign, blocks, pools: poolIntents, conditions, complaints, releasing };
 }
 
-const isManual = (pool: IPPool | undefined): boolean => pool?.spec.assignmentMode === 'Manual';
-
 const podCIDRClaims = (nodes: readonly Node[]): Claim[] =>
-  nodes.flatMap((it) => podCIDRs(it).map((cidr) => ({ cidr, node: it.metadata.name, ipBlock: undefined })));
+  nodes.flatMap((it) =>
+    podCIDRs(it).map((cidr) => ({ cidr, node: it.metadata.name, releasing: false, ipBlock: undefined })),
+  );
+
+/** A block of this node's name that is not to be used, or not yet. A Node that is not there may be there no longer: its name counts. */
+function notInForce({ metadata, spec }: IPBlock, node: Node | undefined): Condition | undefined {
+  const uid = node?.metadata.uid;
+  const machineID = node?.status?.nodeInfo?.machineID;
+  const sameMachine = machineID !== undefined && machineID === spec.machineID;
+  const base = { kind: 'IPBlock', name: metadata.name, type: 'Accepted' } as const;
+  if (spec.nodeUID !== undefined && uid !== undefined && spec.nodeUID !== uid && !sameMachine) {
+    const message = `${spec.cidr} was claimed by an earlier Node ${spec.node} (UID ${spec.nodeUID}) and is not used. It was another machine's, and is collected by the controller; nothing is to be done.`;
+    return { ...base, status: 'False', reason: 'NodeReplaced', message };
+  }
+  if (spec.state !== 'Pending') return undefined;
+  const message = `${spec.cidr} is not used yet: ${spec.node} looks whether another block overlaps it.`;
+  return { ...base, status: 'Unknown', reason: 'Pending', message };
+}
 
 function notUsed({ cidr, ipBlock = '' }: Claim): Condition {
   const message = `${cidr} is not used: with addressSource NodePodCIDR addresses come from podCIDRs, and from blocks of pools with assignmentMode Manual. Set addressSource to IPPools in the BGPConfiguration, or delete the block.`;
@@ -153,38 +193,4 @@ function* decided(claims: readonly Claim[]): Generator<{ claim: Claim; lostTo: C
       yield { claim, lostTo: undefined };
     }
   }
-}
-
-/** Pools in order of name; one that overlaps an earlier pool in force gives no new addresses. */
-function overlappedPools(pools: readonly IPPool[]): ReadonlyMap<IPPool, IPPool> {
-  const found = new Map<IPPool, IPPool>();
-  const inForce: IPPool[] = [];
-  for (const pool of pools) {
-    const first = inForce.find((it) => overlaps(it.spec.cidr, pool.spec.cidr));
-    if (first === undefined) inForce.push(pool);
-    else found.set(pool, first);
-  }
-  return found;
-}
-
-/** A Manual pool has fixed addresses beside its blocks. */
-const fits = (cidr: Prefix, { spec }: IPPool): boolean =>
-  prefixLength(cidr) === (spec.blockSize ?? defaultBlockSize(spec.cidr)) ||
-  (spec.assignmentMode === 'Manual' && isSingleAddress(cidr));
-
-const poolOf = (cidr: Prefix, pools: readonly IPPool[], overlapping: ReadonlyMap<IPPool, IPPool>): IPPool | undefined =>
-  pools.find((pool) => !overlapping.has(pool) && contains(pool.spec.cidr, cidr)) ??
-  pools.find((pool) => contains(pool.spec.cidr, cidr));
-
-function allocatable(pool: IPPool, first: IPPool | undefined): Condition {
-  const base = { kind: 'IPPool', name: pool.metadata.name, type: 'Allocatable' } as const;
-  if (first !== undefined) {
-    const message = `${pool.spec.cidr} overlaps ${first.spec.cidr} of IPPool ${first.metadata.name}, which comes first by name. No new addresses are given from ${pool.metadata.name}; give it a range of its own.`;
-    return { ...base, status: 'False', reason: 'CIDROverlap', message };
-  }
-  if (pool.spec.disabled) {
-    const message = `${pool.metadata.name} is disabled: pods keep their addresses, no new ones are given. Set spec.disabled to false to use it again.`;
-    return { ...base, status: 'False', reason: 'PoolDisabled', message };
-  }
-  return { ...base, status: 'True', reason: 'OK', message: `Addresses of ${pool.spec.cidr} are given to pods.` };
 }

@@ -11,6 +11,7 @@ import type { Advertisements } from './advertisements.ts';
 import { advertisements, communitiesOf } from './advertisements.ts';
 import { blocksOf } from './blocks.ts';
 import type { Blocks } from './blocks.ts';
+import { claimIntent, withClaimable } from './claims.ts';
 import type { Compiled, Condition } from './node-intent.ts';
 import { describeNode } from './node.ts';
 import type { Complaint, ThisNode } from './node.ts';
@@ -18,11 +19,19 @@ import { peersOf } from './peers.ts';
 import { settingsFor } from './settings.ts';
 import type { Settings } from './settings.ts';
 
-export function compile(resources: ResourceSet, nodeName: string): Compiled {
+export interface CompileOptions {
+  /** The node may claim blocks: there is an API to claim them in. */
+  readonly claims?: boolean;
+}
+
+export function compile(resources: ResourceSet, nodeName: string, options: CompileOptions = {}): Compiled {
   const settings = settingsFor(resources.bgpConfigurations, nodeName);
   const object = resources.nodes.find((it) => it.metadata.name === nodeName);
   const node = describeNode(object, nodeName, settings);
   const assigned = blocksOf(resources, nodeName, node.labels, settings.addressSource);
+  const claims =
+    options.claims === true ? claimIntent(resources, nodeName, node.labels, settings.addressSource) : undefined;
+  const pools = claims === undefined ? assigned.pools : withClaimable(assigned.pools, claims, resources);
   const blocks = assigned.blocks.map((it) => it.cidr).sort(comparePrefixes);
   const peers = peersOf(resources, node, settings, blocks);
   const nodePrefixes = addressesOf(node).map(hostPrefix);
@@ -46,9 +55,9 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
       },
       pods: {
         ipam: {
-          pools: assigned.pools,
-          reserved: reservedIn(blocks, resources, nodePrefixes),
-          ...(assigned.pools.some((it) => it.namespaces !== undefined)
+          pools,
+          reserved: reservedIn([...blocks, ...pools.flatMap((it) => it.claimable ?? [])], resources, nodePrefixes),
+          ...(pools.some((it) => it.namespaces !== undefined)
             ? { knownNamespaces: resources.namespaces.map((it) => it.metadata.name) }
             : {}),
         },
@@ -75,6 +84,8 @@ export function compile(resources: ResourceSet, nodeName: string): Compiled {
       translated: resources.ipPools.filter((it) => it.spec.natOutgoing).map((it) => it.spec.cidr),
       advertised: advertised.entries,
     },
+    releasing: assigned.releasing,
+    claims,
   };
 }
 

@@ -6,6 +6,7 @@ import type { ResourceProblem } from '#resources/resource-set.ts';
 import { bfdConditions } from './bfd-conditions.ts';
 import { addressConditions, kernelConditions, podConditions } from './kernel-conditions.ts';
 import { conflistConditions } from './conflist-conditions.ts';
+import { claimConditions } from './claim-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 import { listeningConditions, passwordConditions, sessionConditions } from './session-conditions.ts';
 
@@ -17,6 +18,7 @@ export function conditions(
   const all = new Map<string, Condition>();
   const put = (it: Condition): void => void all.set(`${it.kind} ${it.name} ${it.type}`, it);
   for (const it of compiled.conditions) put(it);
+  for (const it of claimConditions(compiled, facts)) put(it);
   for (const it of sessionConditions(compiled, facts)) put(it);
   for (const it of bfdConditions(compiled, facts)) put(it);
   for (const it of listeningConditions(compiled, facts)) put(it);

@@ -2,26 +2,38 @@
  * What may be announced now, and so what this node must do now. PURE. A block is announced only when its blackhole route
  * is in the kernel: before that, traffic for its free addresses would go round in circles between this node and its
  * router. A fixed address is announced only while a pod of this node has it, and a pod whose block was taken away by its
- * own address.
+ * own address. A block on its way back is withdrawn, with its blackhole, as soon as no pod has an address of it.
  */
 import type { Announcement } from '#bgp/engine.ts';
 import { comparePrefixes, contains, hostPrefix, type Prefix } from '#lib/ip.ts';
 import type { Compiled, Facts, NodeIntent } from './node-intent.ts';
-import { strayOf } from './strays.ts';
+import { strayOf, straysOf } from './strays.ts';
 
-type Gated = Pick<Compiled, 'intent' | 'strays'>;
+type Gated = Pick<Compiled, 'intent' | 'strays' | 'releasing'>;
 
 const needsBlackhole = ({ source }: Announcement): boolean => source === 'block' || source === 'fixedAddress';
 
+/** Blocks on their way back of which no pod has an address any more. */
+function leaving({ releasing }: Gated, { pods }: Facts): ReadonlySet<Prefix> {
+  const idle = pods?.blocks.filter((it) => it.used + it.fenced === 0) ?? [];
+  return new Set(releasing.filter((cidr) => idle.some((it) => it.cidr === cidr)));
+}
+
 /** What is to be announced, whatever the kernel has; the same list when no pod changes it. */
-export function wanted({ intent, strays }: Gated, { pods }: Facts): readonly Announcement[] {
-  const announcements = intent.bgp?.announcements ?? [];
+export function wanted(compiled: Gated, facts: Facts): readonly Announcement[] {
+  const { intent } = compiled;
+  const strays = straysOf(compiled, facts);
+  const { pods } = facts;
+  const gone = leaving(compiled, facts);
+  const all = intent.bgp?.announcements ?? [];
+  const announcements = gone.size === 0 ? all : all.filter((it) => it.source !== 'block' || !gone.has(it.prefix));
   const inUse = new Set<Prefix>(pods?.fixedAddresses.map(hostPrefix));
   const idle = announcements.filter((it) => it.source === 'fixedAddress' && !inUse.has(it.prefix));
   const hosts = (pods?.outsideBlocks ?? []).flatMap((address) => strayOf(strays, address).announcement ?? []);
   if (idle.length === 0 && hosts.length === 0) return announcements;
-  const all = [...announcements.filter((it) => !idle.includes(it)), ...hosts];
-  return all.sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+  return [...announcements.filter((it) => !idle.includes(it)), ...hosts].sort((a, b) =>
+    comparePrefixes(a.prefix, b.prefix),
+  );
 }
 
 /** Announcements that wait for the kernel. */
@@ -44,7 +56,9 @@ export function gate(compiled: Gated, facts: Facts): NodeIntent {
   const held = new Set(heldBack(compiled, facts).map((it) => it.prefix));
   const natOutgoing = translated(compiled, facts);
   if (all === intent.bgp.announcements && held.size + natOutgoing.length === 0) return intent;
-  const blocks = new Set([...intent.dataplane.blocks, ...all.filter(needsBlackhole).map((it) => it.prefix)]);
+  const gone = leaving(compiled, facts);
+  const standing = intent.dataplane.blocks.filter((it) => !gone.has(it));
+  const blocks = new Set([...standing, ...all.filter(needsBlackhole).map((it) => it.prefix)]);
   return {
     ...intent,
     bgp: { ...intent.bgp, announcements: all.filter((it) => !held.has(it.prefix)) },

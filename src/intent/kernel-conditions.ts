@@ -4,7 +4,7 @@ import { families, familyOf } from '#lib/ip.ts';
 import { isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
 import { heldBack, wanted as wantedNow } from './gate.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
-import { strayOf } from './strays.ts';
+import { strayOf, straysOf } from './strays.ts';
 
 /** Names listed in one message at most; the rest is a number. */
 const listed = 5;
@@ -121,8 +121,9 @@ export function podConditions(compiled: Compiled, facts: Facts): Condition[] {
     return [
       { ...base, status: 'True', reason: 'PodsInBlocks', message: 'Every pod has addresses of a block of the node.' },
     ];
+  const strays = straysOf(compiled, facts);
   const taken = outside.flatMap((address) => {
-    const { owner } = strayOf(compiled.strays, address);
+    const { owner } = strayOf(strays, address);
     return owner === undefined ? [] : [`${address} (${owner})`];
   });
   if (taken.length > 0) {

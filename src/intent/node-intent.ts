@@ -2,7 +2,9 @@
 import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
+import type { ClaimFacts, ClaimIntent } from '#ipam/claims/intent.ts';
 import type { PodFacts, PodsIntent } from '#ipam/intent.ts';
+import type { Prefix } from '#lib/ip.ts';
 import type { Reason } from './reasons.ts';
 import type { Strays } from './strays.ts';
 
@@ -34,6 +36,7 @@ export interface Facts {
   readonly bfd?: BfdFacts | undefined;
   /** Only where the agent keeps one. */
   readonly conflist?: ConflistFacts | undefined;
+  readonly claims?: ClaimFacts | undefined;
 }
 
 export type ConditionType =
@@ -90,4 +93,8 @@ export interface Compiled {
   /** One for each peer of the intent, in the same order. */
   readonly peers: readonly PeerOrigin[];
   readonly strays: Strays;
+  /** Blocks on their way back. */
+  readonly releasing: readonly Prefix[];
+  /** What claims go by; `undefined` where nothing is claimed (directory mode). */
+  readonly claims: ClaimIntent | undefined;
 }

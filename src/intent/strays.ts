@@ -1,5 +1,6 @@
 /** Pods whose block was taken from the node. PURE. */
 import type { Announcement } from '#bgp/engine.ts';
+import type { ClaimFacts } from '#ipam/claims/intent.ts';
 import { contains, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { type Advertised, communitiesOf } from './advertisements.ts';
 import type { ForeignBlock } from './blocks.ts';
@@ -13,6 +14,15 @@ export interface Strays {
   readonly translated: readonly Prefix[];
   readonly advertised: readonly Advertised[];
 }
+
+/** With what the claims found out about other nodes, whose blocks this node does not watch. */
+export const straysOf = (
+  { strays }: { readonly strays: Strays },
+  { claims }: { readonly claims?: ClaimFacts | undefined },
+): Strays =>
+  claims === undefined || claims.foreign.length === 0
+    ? strays
+    : { ...strays, foreign: [...strays.foreign, ...claims.foreign] };
 
 export interface Stray {
   /** The node whose block holds the address now; then it is that node's to announce. */

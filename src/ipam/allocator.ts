@@ -3,7 +3,16 @@
  * wishes of an ADD, and the life of an address afterwards: in use → fenced (DEL was answered, its veth still exists) →
  * free. Out: addresses, or the reason why there are none. Nothing is stored: the kernel's links are the record.
  */
-import { contains, families, type Family, familyOf, type IpAddress, networkAddress, type Prefix } from '#lib/ip.ts';
+import {
+  contains,
+  families,
+  type Family,
+  familyOf,
+  hostPrefix,
+  type IpAddress,
+  networkAddress,
+  type Prefix,
+} from '#lib/ip.ts';
 import { type Result, fail, ok } from '#lib/result.ts';
 import { Block } from './block.ts';
 import { type AddressWish as Wish, type Choosable, choosePools, type PoolFailure, whyNotPool } from './choice.ts';
@@ -22,7 +31,11 @@ export type AddressFailure =
       readonly pools: readonly string[];
       readonly capacity: number;
       readonly fenced: number;
+      /** This node may claim more blocks of these pools. */
+      readonly claimable: boolean;
     }
+  /** In no block of this node, but in a pool of fixed addresses that the node may claim. */
+  | { readonly kind: 'unclaimed'; readonly address: IpAddress; readonly pool: string }
   /** In no block of this node. */
   | { readonly kind: 'noBlock'; readonly address: IpAddress }
   /** Fixed addresses come from pools with `assignmentMode: Manual`. */
@@ -38,7 +51,10 @@ interface Taken {
 }
 
 interface Pool extends Choosable {
+  /** Those that give no new addresses among them. */
   readonly blocks: readonly Block[];
+  readonly closed: ReadonlySet<Prefix>;
+  readonly claimable: Prefix | undefined;
 }
 
 interface Holder {
@@ -73,6 +89,8 @@ export class Allocator {
       manual: pool.assignmentMode === 'Manual',
       disabled: pool.disabled,
       namespaces: pool.namespaces,
+      closed: new Set(pool.closed),
+      claimable: pool.claimable,
       blocks: pool.blocks.map((cidr) => keep.get(cidr) ?? new Block(cidr, intent.reserved, this.#random())),
     }));
     this.#single = new Map(
@@ -87,7 +105,7 @@ export class Allocator {
 
   /** Whether any ADD at all could be served: some enabled pool has a block. */
   get servable(): boolean {
-    return this.#pools.some((pool) => !pool.disabled && pool.blocks.length > 0);
+    return this.#pools.some((pool) => !pool.disabled && (pool.blocks.length > 0 || pool.claimable !== undefined));
   }
 
   /** Takes note of an address that a living or dying veth has, in a block of ours or not. */
@@ -117,7 +135,9 @@ export class Allocator {
     if (!chosen.ok) return chosen;
     const taken = new Map<IpAddress, Block>();
     for (const family of open) {
-      const having = (pool: Pool): boolean => pool.blocks.some((block) => familyOf(block.cidr) === family);
+      const having = ({ blocks, claimable }: Pool): boolean =>
+        blocks.some((block) => familyOf(block.cidr) === family) ||
+        (claimable !== undefined && familyOf(claimable) === family);
       const pools = chosen.value.map((group) => group.filter(having)).find((group) => group.length > 0) ?? [];
       if (pools.length === 0) continue;
       const found = this.#takeFrom(pools, family);
@@ -165,6 +185,7 @@ export class Allocator {
         capacity: block.capacity + (counts.get(block)?.reserved ?? 0),
         used: counts.get(block)?.used ?? 0,
         fenced: counts.get(block)?.fenced ?? 0,
+        ...(pool.closed.has(block.cidr) ? { closed: true } : {}),
       })),
     );
   }
@@ -175,16 +196,20 @@ export class Allocator {
   }
 
   fixedAddresses(): IpAddress[] {
-    return this.#inUse((_, address) => this.isFixed(address));
+    return this.#those('used', (_, address) => this.isFixed(address));
   }
 
   /** Addresses of pods whose block was taken from the node. Those that wait for their veth to be gone do not count. */
   outsideBlocks(): IpAddress[] {
-    return this.#inUse(({ block }) => block === undefined);
+    return this.#those('used', ({ block }) => block === undefined);
   }
 
-  #inUse(which: (taken: Taken, address: IpAddress) => boolean): IpAddress[] {
-    const found = [...this.#taken].filter(([address, taken]) => taken.state === 'used' && which(taken, address));
+  fencedOutsideBlocks(): IpAddress[] {
+    return this.#those('fenced', ({ block }) => block === undefined);
+  }
+
+  #those(state: Taken['state'], which: (taken: Taken, address: IpAddress) => boolean): IpAddress[] {
+    const found = [...this.#taken].filter(([address, taken]) => taken.state === state && which(taken, address));
     return found.map(([address]) => address).sort();
   }
 
@@ -198,17 +223,26 @@ export class Allocator {
     return undefined;
   }
 
+  #claimableFor(address: IpAddress): Pool | undefined {
+    return this.#pools.find(({ claimable }) => claimable !== undefined && contains(claimable, address));
+  }
+
   #whyNot(address: IpAddress, namespace: string): AddressFailure | undefined {
     const found = this.#blockOf(address);
-    if (found === undefined) return { kind: 'noBlock', address };
-    const { pool, block } = found;
+    const pool = found?.pool ?? this.#claimableFor(address);
+    if (pool === undefined) return { kind: 'noBlock', address };
     if (!pool.manual) return { kind: 'automaticPool', address, pool: pool.name };
     const refused = whyNotPool(pool, namespace, this.#knownNamespaces);
     if (refused !== undefined) return refused;
-    if (!block.assignable(address)) {
-      const reservation = this.#reserved.some((prefix) => contains(prefix, address));
-      return { kind: 'reserved', address, block: block.cidr, reservation };
+    const reserved = this.#reserved.some((prefix) => contains(prefix, address));
+    if (found === undefined) {
+      if (reserved) return { kind: 'reserved', address, block: hostPrefix(address), reservation: true };
+      return { kind: 'unclaimed', address, pool: pool.name };
     }
+    const { block } = found;
+    if (pool.closed.has(block.cidr) && !this.#taken.has(address))
+      return { kind: 'unclaimed', address, pool: pool.name };
+    if (!block.assignable(address)) return { kind: 'reserved', address, block: block.cidr, reservation: reserved };
     const taken = this.#taken.get(address);
     return taken === undefined ? undefined : { kind: 'taken', address, fenced: taken.state === 'fenced' };
   }
@@ -220,7 +254,7 @@ export class Allocator {
   ): { readonly address: IpAddress; readonly block: Block } | undefined {
     const isTaken = (candidate: IpAddress): boolean => this.#taken.has(candidate);
     for (const pool of pools) {
-      const blocks = pool.blocks.filter((block) => familyOf(block.cidr) === family);
+      const blocks = pool.blocks.filter(({ cidr }) => familyOf(cidr) === family && !pool.closed.has(cidr));
       for (const block of blocks) {
         const address = block.takeFresh(isTaken);
         if (address !== undefined) return { address, block };
@@ -242,7 +276,8 @@ export class Allocator {
     let fenced = 0;
     for (const { state, block } of this.#taken.values())
       if (state === 'fenced' && block !== undefined && blocks.has(block)) fenced += 1;
-    return { kind: 'full', family, pools: pools.map((pool) => pool.name), capacity, fenced };
+    const claimable = pools.some((pool) => pool.claimable !== undefined && !pool.disabled);
+    return { kind: 'full', family, pools: pools.map((pool) => pool.name), capacity, fenced, claimable };
   }
 }
 

@@ -1,5 +1,6 @@
 /** What intent gives the allocator: the node's blocks by pool. */
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import type { ClaimProblem } from './claims/intent.ts';
 
 export interface IpamIntent {
   /** In order of preference; a pod takes one address of each family that any of its pools has. */
@@ -20,6 +21,10 @@ export interface NamespaceLimit {
 export interface PoolIntent {
   readonly name: string;
   readonly blocks: readonly Prefix[];
+  /** Of the blocks: those that give no new addresses, because they are on their way back. */
+  readonly closed?: readonly Prefix[];
+  /** Range of the pool where this node may claim more blocks of it, and has perhaps none yet. */
+  readonly claimable?: Prefix;
   /** `Manual`: only for pods that name the pool. */
   readonly assignmentMode: 'Automatic' | 'Manual';
   /** No new addresses from here; those in use stay. */
@@ -42,6 +47,8 @@ export interface PodsGate {
   readonly anySession: boolean;
   /** Blocks that were written to at least one established session, and those that are to be announced to nobody. */
   readonly announcedBlocks: readonly Prefix[];
+  /** Why no more blocks can be had now; absent or empty: a claim is a matter of moments. */
+  readonly claimProblems?: readonly ClaimProblem[];
 }
 
 export interface PodFacts {
@@ -53,6 +60,10 @@ export interface PodFacts {
   readonly foreignLinks: readonly string[];
   /** Addresses in use that no block of the node holds any more. */
   readonly outsideBlocks: readonly IpAddress[];
+  /** Addresses that wait for their veth to be gone and that no block of the node holds any more. */
+  readonly fencedOutsideBlocks: readonly IpAddress[];
+  /** What pods asked for lately and only a claim can give. */
+  readonly demand: Demand;
   /** Addresses in use that are blocks of their own in a pool with manual assignment: announced while they are. */
   readonly fixedAddresses: readonly IpAddress[];
   /** ADDs that found their pools full, since the start. */
@@ -63,6 +74,20 @@ export interface PodFacts {
   readonly mtu: number;
   /** What keeps pods from being as they should be; a sentence each. */
   readonly problems: readonly { readonly code: string; readonly text: string }[];
+}
+
+export interface Demand {
+  /** Pods that found every pool they may take from full, by these pools. */
+  readonly choices: readonly DemandedChoice[];
+  /** Fixed addresses that are in no block of this node. */
+  readonly addresses: readonly IpAddress[];
+}
+
+export interface DemandedChoice {
+  readonly pools: readonly string[];
+  readonly family: Family;
+  /** Pods. */
+  readonly count: number;
 }
 
 export interface Refusals {
@@ -77,6 +102,8 @@ export interface BlockFacts {
   readonly capacity: number;
   readonly used: number;
   readonly fenced: number;
+  /** It gives no new addresses. */
+  readonly closed?: boolean;
 }
 
 /** What was taken less what was given back. */

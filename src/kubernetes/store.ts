@@ -100,6 +100,9 @@ export class ApiError extends AppError {
   }
 }
 
+export const isApiError = (error: unknown, ...codes: readonly ApiCode[]): error is ApiError =>
+  error instanceof ApiError && codes.includes(error.code);
+
 function retryOf(code: ApiCode): RetryClass {
   if (code === 'API_EXPIRED') return 'now';
   return code === 'API_BUSY' || code === 'API_UNREACHABLE' || code === 'API_ANSWER' || code === 'API_UNAUTHORIZED'

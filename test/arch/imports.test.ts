@@ -48,6 +48,7 @@ const inputTypes = new Set([
   'dataplane/kernel-view.ts',
   'dataplane/kernel-names.ts',
   'dataplane/fib/route.ts',
+  'ipam/claims/intent.ts',
   'ipam/intent.ts',
 ]);
 const onlyInputTypes: Readonly<Record<string, readonly string[]>> = {

@@ -31,8 +31,8 @@ export class VirtualClock implements Clock {
     return this.at(instant(this.#now + milliseconds), callback);
   }
 
-  /** Runs all that is due by then. Throws when it does not come to an end: something asks for more at one moment without end. */
-  async runUntil(until: number): Promise<void> {
+  /** Runs all that is due by then, and `settle` after each. Throws when it does not come to an end: something asks for more at one moment without end. */
+  async runUntil(until: number, settle?: () => Promise<void>): Promise<void> {
     let atOneMoment = 0;
     let last = -1;
     for (let due = this.#heap[0]; due !== undefined && due.at <= until; due = this.#heap[0]) {
@@ -44,7 +44,8 @@ export class VirtualClock implements Clock {
       this.#now = due.at;
       due.work();
       // Promises of sessions that end.
-      if ((due.order & 63) === 0) await Promise.resolve();
+      if (settle !== undefined) await settle();
+      else if ((due.order & 63) === 0) await Promise.resolve();
     }
     this.#now = until;
     for (let turn = 0; turn < 10; turn++) await Promise.resolve();

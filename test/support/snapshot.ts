@@ -15,6 +15,8 @@ export const podFacts = (changes: Partial<PodFacts> = {}): PodFacts => ({
   blocks: [],
   foreignLinks: [],
   outsideBlocks: [],
+  fencedOutsideBlocks: [],
+  demand: { choices: [], addresses: [] },
   fixedAddresses: [],
   refusals: [],
   repairs: {},

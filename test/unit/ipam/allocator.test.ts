@@ -107,7 +107,14 @@ test('a fenced address is not given, counts as fenced, and is told of when the p
   const all = drain(one).map(address);
   for (const each of all) one.fence(each);
   assert.deepEqual(one.facts(), [{ pool: 'p', cidr: '10.0.0.0/30', capacity: 2, used: 0, fenced: 2 }]);
-  assert.deepEqual(refusal(one), { kind: 'full', family: 'ipv4', pools: ['p'], capacity: 2, fenced: 2 });
+  assert.deepEqual(refusal(one), {
+    kind: 'full',
+    family: 'ipv4',
+    pools: ['p'],
+    capacity: 2,
+    fenced: 2,
+    claimable: false,
+  });
   one.free(address('10.0.0.1'));
   assert.deepEqual(take(one), ['10.0.0.1']);
 });
@@ -241,6 +248,7 @@ describe('pools and namespaces', () => {
       pools: ['shop'],
       capacity: 2,
       fenced: 0,
+      claimable: false,
     });
     assert.equal(take(one, wish('both'))[0], '10.2.0.1');
   });

@@ -1,0 +1,42 @@
+/** PURE: what the controller writes on an IPPool: whether addresses are given from it, and what keeps it while blocks of it stand. */
+import type { Condition } from '#intent/node-intent.ts';
+import { allocatable, overlappedPools } from '#intent/pools.ts';
+import { overlaps, type Prefix } from '#lib/ip.ts';
+import type { IPPool } from '#resources/ip-pool.ts';
+
+/** While a pool has it and is deleted, no new addresses are given from it, and it stays until its last block is gone. */
+export const blocksFinalizer = 'flatroute.io/blocks';
+
+export interface PoolState {
+  readonly pool: IPPool;
+  readonly finalizers: readonly string[];
+}
+
+export interface PoolDecision {
+  readonly name: string;
+  readonly condition: Condition;
+  /** `undefined`: as they are. */
+  readonly finalizers: readonly string[] | undefined;
+}
+
+/** For every pool; `blocks` are all IPBlocks of the cluster, in whatever state. */
+export function poolDecisions(pools: readonly PoolState[], blocks: readonly Prefix[]): PoolDecision[] {
+  const overlapping = overlappedPools(pools.map((it) => it.pool));
+  return pools.map(({ pool, finalizers }) => {
+    const going = pool.metadata.deletionTimestamp !== undefined;
+    const has = finalizers.includes(blocksFinalizer);
+    const inUse = blocks.some((block) => overlaps(pool.spec.cidr, block));
+    // It is put on before the first block is claimed: a pool that is deleted in between would leave blocks in no pool.
+    const next = going ? has && inUse : true;
+    return {
+      name: pool.metadata.name,
+      condition: allocatable(pool, overlapping),
+      finalizers:
+        next === has
+          ? undefined
+          : next
+            ? [...finalizers, blocksFinalizer]
+            : finalizers.filter((it) => it !== blocksFinalizer),
+    };
+  });
+}
