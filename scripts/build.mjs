@@ -24,6 +24,28 @@ const withoutDemo = {
   },
 };
 
+/**
+ * Of the Kubernetes client only the reading of kubeconfig files and credentials is used. Its package does not say that its
+ * modules do nothing when they are loaded, so the models of every kind would be kept; and it brings an HTTP library that is
+ * never called here. Without both the agent is 20 MiB smaller.
+ */
+const leanKubernetes = {
+  name: 'lean-kubernetes',
+  setup(api) {
+    api.onResolve({ filter: /^\.|^@kubernetes\/client-node/ }, async ({ path, pluginData, ...from }) => {
+      if (pluginData === 'asked' || !/@kubernetes\/client-node/.test(`${from.importer} ${path}`)) return undefined;
+      const { kind, importer, namespace, resolveDir } = from;
+      const found = await api.resolve(path, { kind, importer, namespace, resolveDir, pluginData: 'asked' });
+      return found.errors.length === 0 ? { path: found.path, sideEffects: false } : { errors: found.errors };
+    });
+    api.onResolve({ filter: /^undici$/ }, () => ({ path: 'undici', namespace: 'never-called', sideEffects: false }));
+    api.onLoad({ filter: /.*/, namespace: 'never-called' }, () => ({
+      contents:
+        "class NotHere { constructor() { throw new Error('the bundle has no undici'); } } export { NotHere as Agent, NotHere as ProxyAgent, NotHere as fetch };",
+    }));
+  },
+};
+
 rmSync(dist, { recursive: true, force: true });
 const result = await build({
   entryPoints,
@@ -40,7 +62,7 @@ const result = await build({
     js: "import { createRequire as flatrouteRequire } from 'node:module'; const require = flatrouteRequire(import.meta.url);",
   },
   external: ['koffi'],
-  plugins: [withoutDemo],
+  plugins: [withoutDemo, leanKubernetes],
   metafile: true,
   logLevel: 'warning',
 });

@@ -63,16 +63,10 @@ const ours = (annotations: Readonly<Record<string, string>> | undefined): Record
   Object.fromEntries(Object.entries(annotations ?? {}).filter(([key]) => /^([^/]*\.)?flatroute\.io\//.test(key)));
 
 function essence(object: ApiObject): Raw {
-  const { name, namespace, uid, creationTimestamp, deletionTimestamp, labels, annotations } = object.metadata;
-  const metadata = {
-    name,
-    namespace,
-    uid,
-    creationTimestamp,
-    deletionTimestamp,
-    labels,
-    annotations: ours(annotations),
-  };
+  const { annotations, ...meta } = object.metadata;
+  const { name, namespace, uid, generation, creationTimestamp, deletionTimestamp, labels } = meta;
+  const identity = { name, namespace, uid, generation, creationTimestamp, deletionTimestamp };
+  const metadata = { ...identity, labels, annotations: ours(annotations) };
   const base = { apiVersion: object.apiVersion, kind: object.kind, metadata: withoutAbsent(metadata) };
   switch (object.kind) {
     case 'Node':
