@@ -89,10 +89,12 @@ export async function makeNodes(
   }
 }
 
-export const agentWords = ({ host }: TestNode): readonly string[] => [
+export const agentWords = (
+  { host }: TestNode,
+  from: readonly string[] = ['--resources', RESOURCES],
+): readonly string[] => [
   'agent',
-  '--resources',
-  RESOURCES,
+  ...from,
   '--node',
   host.name,
   '--metrics',

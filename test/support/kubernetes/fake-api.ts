@@ -72,7 +72,8 @@ interface OpenWatch {
   readonly send: (text: string) => void;
 }
 
-export async function fakeApi(types: readonly FakeType[]): Promise<FakeApi> {
+/** `fixedPort`: instead of a free one. */
+export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promise<FakeApi> {
   const objects = fakeObjects();
   const known = new Map(types.map((type) => [typeKey(type), type]));
   const sockets = new Set<Socket>();
@@ -80,7 +81,7 @@ export async function fakeApi(types: readonly FakeType[]): Promise<FakeApi> {
   const pages = new Map<string, { readonly items: readonly ApiObject[]; readonly version: number }>();
   const stores: ApiStore[] = [];
   let nextPage = 0;
-  let port = 0;
+  let port = fixedPort;
 
   const server = createServer((request, response) => void answer(request, response));
   server.keepAliveTimeout = 0;
