@@ -23,6 +23,7 @@ import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
 import { bootIdentity, lastLife, prepareRunDirectory, preserved, rememberLife } from './boot-identity.ts';
 import { settleCompiler } from './compiler.ts';
+import type { ClaimerInput } from './claims.ts';
 import { ConflistKeeper, type ConflistOptions } from './conflist-keeper.ts';
 import { Drain } from './drain.ts';
 import { programVersion, type ThreadName } from './entries.ts';
@@ -117,6 +118,9 @@ class Agent {
         this.#bfd.setIntent(intent.bgp);
       },
       podsGate: (gate) => this.#supervisor.pods.command({ kind: 'gate', gate }),
+      ...(typeof options.resources === 'string'
+        ? {}
+        : { claims: (input: ClaimerInput): void => this.#surroundings.claim(input) }),
       conditions: (before, now) => {
         this.#logConditions(before, now);
         this.#surroundings.changed();
@@ -149,6 +153,8 @@ class Agent {
       log: this.log.write,
       snapshot: () => this.#snapshot(),
       resources: (set, problems) => this.#loop.resources(set, problems),
+      growth: () => this.#growth.growth(systemClock.now()),
+      claimed: (claims) => this.#loop.learn({ claims }),
     });
     if (options.conflist !== undefined)
       this.#conflist = new ConflistKeeper(options.conflist, {
@@ -332,6 +338,7 @@ class Agent {
       bgp: facts.bgp,
       kernel: facts.kernel,
       pods: facts.pods,
+      claims: facts.claims,
       pools: intent?.pods.ipam.pools ?? [],
       growth: this.#growth.growth(systemClock.now()),
       bfd: facts.bfd ?? noBfd,

@@ -1,6 +1,6 @@
 /**
  * An agent in a cluster: resources from the API with a cache and the bootstrap directory behind it, what the node really does
- * written to its BGPNodeState, and Events on its Node. Loaded in this mode alone. The API may be away at any time: nothing
+ * written to its BGPNodeState, blocks claimed as it needs them, and Events on its Node. Loaded in this mode alone. The API may be away at any time: nothing
  * here is waited for by pods or sessions.
  */
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import type { ResourceSet } from '#resources/resource-set.ts';
 import { conditionNotes, type Watchlist } from '#status/event-notes.ts';
 import type { ClusterFacts } from '#status/snapshot.ts';
 import { bootIdentity } from './boot-identity.ts';
+import { BlockClaimer } from './claims.ts';
 import { programVersion } from './entries.ts';
 import { NodeStateWriter } from './node-state-writer.ts';
 import type { Found, Surroundings } from './surroundings.ts';
@@ -46,7 +47,7 @@ const eventsPerSecond = 50;
 /** Rejects with API_UNAUTHORIZED when there are no credentials. */
 export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: KubernetesOptions): Promise<Found> {
   const access = await kubernetesAccess(kubeconfig);
-  return ({ node, clock, log, snapshot, resources }): Surroundings => {
+  return ({ node, clock, log, snapshot, resources, growth, claimed }): Surroundings => {
     const requests = new Map<string, { readonly verb: string; readonly code: string; count: number }>();
     let receivedBytes = 0;
     const store = apiStore({
@@ -64,6 +65,15 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       { node, cacheFile: join(stateDirectory, 'resources.json'), bootstrapDirectory: bootstrap },
       { store, needs: (set) => needsOf(set, node) },
     );
+    const claimer = new BlockClaimer(node, {
+      store,
+      clock,
+      random: Math.random,
+      settled: () => source.saved(),
+      growth,
+      facts: claimed,
+      log,
+    });
     let known = new Map<string, { readonly uid: string | undefined; readonly generation: number | undefined }>();
     const remember = (set: ResourceSet): void => {
       const all = Object.values(set).flat() as readonly {
@@ -167,6 +177,7 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
         state.changed();
         look();
       },
+      claim: (input) => claimer.learn(input),
       facts: (): ClusterFacts => ({
         requests: [...requests.values()],
         receivedBytes,
@@ -178,7 +189,7 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
         cancelLook?.();
         cancelCount?.();
         // Nobody writes any more, then nobody reads, then nobody listens.
-        await Promise.race([Promise.all([state.stop(), events.stop(), source.stop()]), within(2000)]);
+        await Promise.race([Promise.all([claimer.stop(), state.stop(), events.stop(), source.stop()]), within(2000)]);
         await store.close();
       },
     };

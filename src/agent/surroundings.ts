@@ -2,10 +2,13 @@
  * Where an agent has its resources from, and to whom it tells what became of them: a directory of files, which is never
  * written to, or a cluster. What only a cluster needs is loaded only there.
  */
+import type { ClaimFacts } from '#ipam/claims/intent.ts';
+import type { PoolGrowth } from '#ipam/intent.ts';
 import type { Clock } from '#lib/time.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
 import { DirectorySource } from '#sources/directory/directory-source.ts';
 import type { ClusterFacts, Snapshot } from '#status/snapshot.ts';
+import type { ClaimerInput } from './claims.ts';
 import type { KubernetesOptions } from './kubernetes.ts';
 import type { LogLevel } from './messages.ts';
 
@@ -19,6 +22,9 @@ export interface SurroundingsModules {
   readonly snapshot: () => Snapshot;
   /** Everything that is in force, and what is wrong with what is not. */
   readonly resources: (set: ResourceSet, problems: readonly ResourceProblem[]) => void;
+  readonly growth: () => readonly PoolGrowth[];
+  /** What became of claims. */
+  readonly claimed: (facts: ClaimFacts) => void;
 }
 
 export interface Surroundings {
@@ -26,6 +32,8 @@ export interface Surroundings {
   start(): Promise<void>;
   /** What the snapshot says may have changed. */
   changed(): void;
+  /** After each decision, what claims of blocks go by; nothing is claimed without an API. */
+  claim(input: ClaimerInput): void;
   /** What was asked of the API; `undefined` without one. */
   facts(): ClusterFacts | undefined;
   /** Nothing is read, written or called after it resolved. */
@@ -44,6 +52,7 @@ export async function find(where: FromWhere): Promise<Found> {
     return {
       start: () => source.start(resources),
       changed: () => undefined,
+      claim: () => undefined,
       facts: () => undefined,
       stop: () => source.stop(),
     };

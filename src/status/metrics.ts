@@ -206,6 +206,9 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
   counter('flatroute_ipam_refusals_total', 'ADDs that found their pools full.', ['pool', 'family'], (set, now) => {
     for (const { pool, family, refused } of poolAnswers(now)) set({ pool, family }, refused);
   });
+  counter('flatroute_ipam_claims_total', 'What became of claims of blocks.', ['outcome'], (set, now) => {
+    for (const [outcome, count = 0] of Object.entries(now.claims?.outcomes ?? {})) set({ outcome }, count);
+  });
   gauge(
     'flatroute_ipam_time_to_full_seconds',
     'When a pool is full on this node if it goes on growing as in the last hour; absent when it does not grow.',

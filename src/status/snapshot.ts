@@ -3,6 +3,7 @@ import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import type { Condition, ConflistFacts } from '#intent/node-intent.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
+import type { ClaimFacts } from '#ipam/claims/intent.ts';
 import type { PodFacts, PoolGrowth, PoolIntent } from '#ipam/intent.ts';
 import type { ConditionAnswer } from './answers.ts';
 
@@ -51,6 +52,8 @@ export interface Snapshot {
   readonly bfd: BfdFacts;
   /** Only where the agent keeps a list for the container runtime. */
   readonly conflist: ConflistFacts | undefined;
+  /** What became of claims of blocks; only in a cluster. */
+  readonly claims?: ClaimFacts | undefined;
   /** Only in a cluster. */
   readonly cluster: ClusterFacts | undefined;
   readonly threads: readonly ThreadStatus[];

@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
+import { AppError } from '#lib/result.ts';
 import { idOf, idText, resourceSet } from '#resources/resource-set.ts';
 import type { AnyResource, ResourceId, ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
 import { ApiError } from '#kubernetes/store.ts';
@@ -132,6 +133,18 @@ export class KubernetesSource implements ResourceSource {
       this.#writeCache();
     }
     await this.#writing;
+  }
+
+  /** Resolves when the cache says what is in force now. Errors: AppError `CONFIG_CACHE_UNREADABLE`. */
+  async saved(): Promise<void> {
+    if (this.#cacheText() === this.#cached) return;
+    clearTimeout(this.#cacheTimer);
+    this.#writeCache();
+    await this.#writing;
+    if (this.#cacheProblem !== undefined)
+      throw new AppError('CONFIG_CACHE_UNREADABLE', `${this.#options.cacheFile} ${this.#cacheProblem}`, {
+        retry: 'backoff',
+      });
   }
 
   #bootstrapRead(resources: ResourceSet, problems: readonly ResourceProblem[]): void {
