@@ -133,7 +133,7 @@ const nodes: readonly Row[] = [
   ],
   [
     'a label selector',
-    `${good}, nodeLabelSelector: {matchLabels: {rack: a, "example.com/row": "7"}, matchExpressions: [{key: x, operator: Exists}, {key: y, operator: In, values: [a]}]}`,
+    `${good}, nodeLabelSelector: {matchLabels: {rack: a, "example.com/row": "7"}, matchExpressions: [{key: x, operator: Exists}, {key: z, operator: In, values: [a]}]}`,
     'good',
   ],
   [
