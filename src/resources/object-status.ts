@@ -24,7 +24,7 @@ export const objectConditions = list(
       description: 'When its status last changed.',
     }),
   }),
-  { maxItems: 16 },
+  { maxItems: 16, unique: { field: 'type' } },
 );
 
 export const poolStatus = object({

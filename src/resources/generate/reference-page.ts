@@ -12,6 +12,12 @@ What flatroute is told, as YAML files in the directory that \`flatroute agent --
 documents in a file, and \`v1\` Lists, are fine). A wrong object is refused with file, line, field, what is wrong and what is allowed; its last
 good state stays in force and the other objects are untouched. A field that is not listed here is refused too: a typing error must not
 pass. What \`kubectl get -o yaml\` adds (\`status\`, \`metadata.uid\` and the like) is accepted and not read.
+
+In Kubernetes the same kinds are CustomResourceDefinitions (\`deploy/crds\`), generated from the same schemas: types, bounds, defaults and
+rules below are enforced by the API server as well, with the same sentences, and \`kubectl explain\` says what this page says. Where it does
+not see all of a rule, that stands there; such an object is stored, the nodes refuse it, keep its last good state and say so in a condition.
+YAML is read as YAML 1.2 from a directory; kubectl reads \`yes\`, \`no\`, \`on\`, \`off\` and \`y\`, \`n\` as true and false, so put such words in quotes.
+
 Every object has \`apiVersion\`, \`kind\` and \`metadata\` with its \`name\` (a DNS name of at most 253 characters), \`labels\` and \`annotations\`.
 
 **Change** says what changing the field does to a running session: *none*: nothing is sent; *refresh*: routes are judged or announced
@@ -53,7 +59,9 @@ function section(kind: Kind<unknown>): string {
     `| ${columns.join(' | ')} |`,
     `|${columns.map(() => ' --- ').join('|')}|`,
     ...lines,
-    ...(rules.length === 0 ? [] : ['\nRules:\n', ...rules]),
+    ...(rules.length === 0
+      ? []
+      : [`\nRules${kind.definition === undefined ? '' : ', which the API server enforces too'}:\n`, ...rules]),
     '',
   ].join('\n');
 }
@@ -110,7 +118,7 @@ function defaultOf(field: Field<unknown>): string {
   return `\`${typeof field.default === 'string' ? field.default : JSON.stringify(field.default)}\``;
 }
 
-/** Rules of objects; those of single values are said by their types. */
+/** Rules of objects and changes; those of single values are said by their types, but for what CEL does not see of them. */
 function ruleLines(kind: Kind<unknown>, found: readonly Row[]): string[] {
   const named = [{ name: '', schema: kind.schema }, ...found].map((row) => ({
     name: row.name,
@@ -122,14 +130,26 @@ function ruleLines(kind: Kind<unknown>, found: readonly Row[]): string[] {
       const field = shape.fields[key];
       if (field !== undefined) named.push({ name: key, schema: field.schema });
     }
-  return named
-    .filter((row) => row.schema.shape.kind === 'object')
-    .flatMap((row) =>
-      row.schema.rules.map(
-        (rule) => `- ${place(row.name, rule.path)}${rule.sentence.replaceAll('{', '<').replaceAll('}', '>')}`,
-      ),
+  const defined = kind.definition !== undefined;
+  return named.flatMap(({ name, schema }) => {
+    const rules = schema.rules.filter(
+      (rule) => schema.shape.kind === 'object' || (defined && gapOf(rule) !== undefined),
     );
+    const changes = schema.shape.kind === 'object' ? schema.shape.changes : [];
+    return [
+      ...rules.map((rule) => {
+        const gap = defined ? gapOf(rule) : undefined;
+        const sentence = rule.sentence.replaceAll('{', '<').replaceAll('}', '>');
+        return `- ${place(name, rule.path)}${sentence}${gap === undefined ? '' : ` (not seen by the API server: ${gap})`}`;
+      }),
+      ...changes.map(({ sentence, path }) => `- ${place(name, path)}${sentence} (API server only)`),
+    ];
+  });
 }
+
+/** What the API server takes of the objects that break the rule. */
+const gapOf = (rule: Schema<unknown>['rules'][number]): string | undefined =>
+  rule.cel === undefined ? 'all of it' : rule.celGap;
 
 function place(name: string, path: readonly (string | number)[] | undefined): string {
   const whole = [name, ...(path ?? [])].filter((it) => it !== '').join('.');

@@ -193,13 +193,12 @@ export const formats: Readonly<Record<string, Format>> = {
 /** The seeds and texts up to three changes away, no two alike. */
 export function mutations(format: Format, count: number, random: Random): string[] {
   const found = new Set(format.seeds);
-  const characters = [...format.characters];
   for (let i = 0; found.size < count && i < 20 * count; i++) {
     let text = random.pick(format.seeds);
     for (let changes = 1 + random.below(3); changes > 0; changes--) {
       const at = random.below(text.length + 1);
       const rest = text.slice(at + random.below(2));
-      text = `${text.slice(0, at)}${random.below(3) === 0 ? '' : random.pick(characters)}${rest}`;
+      text = `${text.slice(0, at)}${random.below(3) === 0 ? '' : format.characters.charAt(random.below(format.characters.length))}${rest}`;
     }
     if (text.length <= format.longest) found.add(text);
   }
