@@ -88,6 +88,11 @@ export interface AgentQuestions {
 /** How the agent of a host is asked. */
 export type Asking = (host: Host) => AgentQuestions;
 
+export interface NexthopDeletion {
+  readonly afterMilliseconds: number;
+  readonly tookMilliseconds: number;
+}
+
 export class NodeAgent {
   readonly host: Host;
   readonly questions: AgentQuestions;
@@ -166,6 +171,18 @@ export class NodeAgent {
   async signalBfd(signal: NodeJS.Signals): Promise<void> {
     const pid = await this.bfdPid();
     if (pid !== undefined) await this.host.run(['kill', '-s', signal.replace('SIG', ''), String(pid)]);
+  }
+
+  /** When BFD's process deleted next hops of a peer, and how long that took; `undefined`: not since `moment`, in Unix milliseconds. */
+  async nexthopsDeleted(peer: string, moment: number): Promise<NexthopDeletion | undefined> {
+    for (const line of (await this.host.readFile('/run/flatroute/bfd.log')).split('\n')) {
+      if (!line.startsWith('{') || !line.endsWith('}')) continue;
+      const it = JSON.parse(line) as { event: string; name?: string; time: string; milliseconds?: number };
+      const afterMilliseconds = Date.parse(it.time) - moment;
+      if (it.event === 'bfd.nexthops.deleted' && it.name === peer && afterMilliseconds >= 0)
+        return { afterMilliseconds, tookMilliseconds: it.milliseconds ?? 0 };
+    }
+    return undefined;
   }
 
   /** A table as people see it in so many columns; throws OS_LAB_COMMAND unless the exit code is 0. */

@@ -48,7 +48,7 @@ const benches: Readonly<Record<string, Bench>> = {
   },
   failover: {
     run: script('bfd/failover.ts'),
-    what: '[--routes 10,100000] [--rounds 5] [--router bird|frr]   a flow of a pod when the router that carries it freezes',
+    what: '[--routes 10,100000] [--rounds 5] [--routers bird,frr]   a flow of a pod when the router that carries it freezes',
   },
   wire: {
     run: script('bgp/wire.ts'),

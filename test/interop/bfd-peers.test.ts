@@ -64,22 +64,6 @@ const reach = async (rack: Rack, wanted: string): Promise<void> =>
     { deadline: seconds(20), every: milliseconds(10) },
   );
 
-interface LogLine {
-  readonly event: string;
-  readonly time: string;
-  readonly name?: string;
-}
-
-/** When the first router's nexthops were deleted after a moment, in milliseconds from it. */
-async function deletedAfter(rack: Rack, moment: number): Promise<number> {
-  const lines = (await rack.node.readFile('/run/flatroute/bfd.log')).split('\n').filter((line) => line.startsWith('{'));
-  const deletions = lines
-    .map((line) => JSON.parse(line) as LogLine)
-    .filter(({ event, name }) => event === 'bfd.nexthops.deleted' && name === 'first')
-    .map(({ time }) => Date.parse(time) - moment);
-  return deletions.find((after) => after >= 0) ?? Number.NaN;
-}
-
 const rows: readonly (readonly [string, RouterKind, BfdOptions])[] = [
   ['BIRD, bfd on', 'bird', {}],
   ['FRR', 'frr', {}],
@@ -117,7 +101,7 @@ for (const [name, kind, bfd] of rows)
     const failed = await until(agent, 'first', 'failed, and its BGP session ended', ended);
     assert.match(failed.lastError?.text ?? '', /BFD with 172\.16\.1\.2 is down: no packet came for the detection time/);
     assert.ok(failed.conditions.some(({ reason }) => reason === 'BFDFailed'));
-    const seen = await deletedAfter(rack, frozenAt);
+    const seen = (await agent.nexthopsDeleted('first', frozenAt))?.afterMilliseconds ?? Number.NaN;
     t.diagnostic(`left ${seen} ms after it was frozen`);
     assert.ok(seen < 2000, `${seen} ms`);
     const second = await until(agent, 'second', 'untouched', isUp);

@@ -45,7 +45,7 @@ const blocks = (...rows: readonly (readonly [cidr: string, node: string])[]): st
 const namespace = (name: string, labels = ''): string =>
   `{apiVersion: v1, kind: Namespace, metadata: {name: ${name}, labels: {${labels}}}}\n---\n`;
 
-describe('addresses', { timeout: 180_000 }, () => {
+describe('addresses', { timeout: 290_000 }, () => {
   let lab: Lab;
   let router: LabRouter;
   let one: CniHost;

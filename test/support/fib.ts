@@ -4,7 +4,7 @@ import { systemClock } from '#lib/time.ts';
 import { NetlinkSocket } from '#netlink/io/socket.ts';
 import { FibWriter, type FibFacts } from '#dataplane/fib/fib-writer.ts';
 import { fibRowBytes, type FibUpdate, type NextHopGroup } from '#dataplane/fib/route.ts';
-import { createNamespace, execute, type TestNamespace } from './netns.ts';
+import { createNamespace, eventually, execute, type TestNamespace } from './netns.ts';
 
 export function fibRows(rows: readonly (readonly [prefix: string, group: number])[]): {
   prefixes: Uint8Array;
@@ -57,6 +57,11 @@ export async function createFibNode(prefix: string): Promise<FibNode> {
     await must(['ip', '-n', peer.name, 'link', 'set', name, 'up']);
     await must(['ip', '-n', ns.name, 'link', 'set', name, 'up']);
     up.push(Number(await ns.run(['cat', `/sys/class/net/${name}/ifindex`])));
+    // The kernel tells of carrier in its own time; nothing of that is to come during a test.
+    await eventually(
+      `carrier of ${name}`,
+      async () => (await ns.run(['cat', `/sys/class/net/${name}/operstate`])).trim() === 'up',
+    );
   }
   const socket = NetlinkSocket.open({ namespace: ns.path });
   return {

@@ -10,17 +10,17 @@ import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
 import type { Host } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
-import { bgpConfiguration, bgpPeer, ipPool, node, passwords } from '#lab/manifests.ts';
+import { bfdProfile, bgpConfiguration, bgpPeer, ipPool, node, passwords } from '#lab/manifests.ts';
 import { NodeAgent } from '#lab/node-agent.ts';
 import type { Pod } from '#lab/pod.ts';
 import { flatroute, labScript, referencePlugins } from '#lab/program.ts';
 import { makeRouter } from '#lab/routers/make.ts';
-import type { ForwardingKind, LabRouter, RouterDescription } from '#lab/routers/router.ts';
+import { bfdTimes, type ForwardingKind, type LabRouter, type RouterDescription } from '#lab/routers/router.ts';
 import { askByAdminApi } from './ask.ts';
 import type { NodePlan, RouterPlan } from './topology.ts';
 import { linkAddresses, links, nodes, routers, vm } from './topology.ts';
 
-const HOLD_TIME_SECONDS = 9;
+export const HOLD_TIME_SECONDS = 9;
 export const PLUGIN_FOLDER = '/run/cni/bin';
 export const CONFLIST_FOLDER = '/etc/cni/net.d';
 
@@ -50,6 +50,7 @@ function routerDescription(plan: RouterPlan): RouterDescription {
         asn: n.asn,
         families,
         password: plan.password,
+        bfd: {},
       })),
       ...others.map((other) => ({ name: other.name, address: joined(other), asn: other.asn, families })),
     ],
@@ -67,6 +68,7 @@ function routerDescription(plan: RouterPlan): RouterDescription {
 /** The files that make a node of the demo. */
 function nodeResources(plan: NodePlan): Readonly<Record<string, string>> {
   return {
+    'bfd.yaml': bfdProfile('fast', bfdTimes),
     'bgp.yaml': bgpConfiguration({ asn: plan.asn, importPolicy: 'All', nodeAddresses: true }),
     'node.yaml': node({
       name: plan.name,
@@ -87,6 +89,7 @@ function nodeResources(plan: NodePlan): Readonly<Record<string, string>> {
           families,
           holdTimeSeconds: HOLD_TIME_SECONDS,
           passwordKey: router.name,
+          options: ['bfd: { profile: fast }'],
         }),
       ]),
     ),

@@ -69,22 +69,6 @@ async function whole(rack: Rack, routes: number): Promise<void> {
   );
 }
 
-interface Deletion {
-  readonly afterMs: number;
-  readonly tookMs: number;
-}
-
-async function deletion(rack: Rack, peer: string, moment: number): Promise<Deletion> {
-  const lines = (await rack.node.readFile('/run/flatroute/bfd.log')).split('\n').filter((line) => line.startsWith('{'));
-  for (const line of lines) {
-    const it = JSON.parse(line) as { event: string; name?: string; time: string; milliseconds?: number };
-    const afterMs = Date.parse(it.time) - moment;
-    if (it.event === 'bfd.nexthops.deleted' && it.name === peer && afterMs >= 0)
-      return { afterMs, tookMs: it.milliseconds ?? 0 };
-  }
-  return { afterMs: Number.NaN, tookMs: Number.NaN };
-}
-
 async function round(rack: Rack, pod: Awaited<ReturnType<Rack['addPod']>>, routes: number): Promise<string> {
   const streams = await Streams.start(Rack.podEnd(pod), rack.vmEnd(), RATE, 120);
   const router = await carrier(rack);
@@ -93,28 +77,31 @@ async function round(rack: Rack, pod: Awaited<ReturnType<Rack['addPod']>>, route
   await router.signal('SIGSTOP');
   await delay(2000);
   const directions = await streams.stop();
-  const { afterMs, tookMs } = await deletion(rack, router.host.name, moment);
+  const deleted = await rack.agent.nexthopsDeleted(router.host.name, moment);
   await router.signal('SIGCONT');
   await forwarding(router, 1);
   await whole(rack, routes);
   const lost = directions.filter(({ name }) => name.startsWith('pod to')).map((it) => it.lost);
-  const cells = [String(routes), router.host.name, `${afterMs} ms`, `${tookMs} ms`, ...lost.map((ms) => `${ms} ms`)];
+  const times = [deleted?.afterMilliseconds, deleted?.tookMilliseconds, ...lost];
+  const cells = [String(routes), router.host.name, ...times.map((ms) => `${ms ?? '?'} ms`)];
   return cells.map((cell, i) => (i === 1 ? cell.padEnd(8) : cell.padStart(10))).join('  ');
 }
 
 const { values } = parseArgs({
   options: {
-    router: { type: 'string', default: 'bird' },
+    routers: { type: 'string', default: 'bird' },
     routes: { type: 'string', default: '10,100000' },
     rounds: { type: 'string', default: '5' },
   },
 });
-const kind = values.router === 'frr' ? 'frr' : 'bird';
-console.log(`BFD at 50 ms x 3, routers: ${kind}; the flow's cut, and from the freeze to the nexthops' deletion\n`);
-console.log('    routes  router      deleted        took   cut, IPv4   cut, IPv6');
-for (const count of values.routes.split(',').map(Number)) {
-  await using rack = await Rack.create(kind, { bfd: {}, announce: routesOf(count) });
-  const pod = await rack.addPod('pod');
-  await whole(rack, count);
-  for (let i = 0; i < Number(values.rounds); i++) console.log(await round(rack, pod, count));
+for (const kind of values.routers.split(',')) {
+  if (kind !== 'bird' && kind !== 'frr') throw new RangeError(`--routers ${kind}: bird and frr have BFD`);
+  console.log(`\nBFD at 50 ms x 3, routers: ${kind}; the flow's cut, and from the freeze to the nexthops' deletion\n`);
+  console.log('    routes  router      deleted        took   cut, IPv4   cut, IPv6');
+  for (const count of values.routes.split(',').map(Number)) {
+    await using rack = await Rack.create(kind, { bfd: {}, announce: routesOf(count) });
+    const pod = await rack.addPod('pod');
+    await whole(rack, count);
+    for (let i = 0; i < Number(values.rounds); i++) console.log(await round(rack, pod, count));
+  }
 }

@@ -51,7 +51,7 @@ export const messageScenarios: readonly Scenario[] = [
     judges: ['RFC 7313'],
     play: async (rack) => {
       await rack.setup({ toNode: { enhancedRefresh: true } });
-      assert.ok((await rack.session()).capabilities.includes('enhanced-route-refresh'));
+      await rack.sessionIs('the capability', ({ capabilities }) => capabilities.includes('enhanced-route-refresh'));
       await rack.judgeSays(/enhanced.?(route.?)?refresh/i);
       await nodeAsks(rack);
       await judgeAsks(rack);

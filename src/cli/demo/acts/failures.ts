@@ -1,4 +1,4 @@
-/** Fourth act: a router loses power and an agent is killed, each while traffic is going on. */
+/** Fourth act: a router freezes, a router loses power and an agent is killed, each while traffic is going on. */
 import { families } from '#lib/ip.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import { Pod } from '#lab/pod.ts';
@@ -6,8 +6,10 @@ import { found, notYet, waitFor } from '#lab/wait.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unexpected } from '../checks.ts';
 import type { DemoNetwork } from '../network.ts';
+import { bfdTimes } from '#lab/routers/router.ts';
+import { HOLD_TIME_SECONDS } from '../network.ts';
 import { nodes, routers, vm } from '../topology.ts';
-import { allEstablished } from './network.ts';
+import { allEstablished, bothPaths } from './network.ts';
 import type { Stage } from './play.ts';
 import type { TrafficReport } from './traffic.ts';
 import { flowsText, lossText, Traffic } from './traffic.ts';
@@ -25,6 +27,54 @@ async function received(network: DemoNetwork, at: string, from: string): Promise
     readonly stats64?: { readonly rx?: { readonly packets?: number } };
   }[];
   return link?.stats64?.rx?.packets ?? 0;
+}
+
+/** Every session of a node has BFD, and it is up. */
+async function watched(network: DemoNetwork): Promise<void> {
+  await waitFor(
+    'BFD of all sessions',
+    async () => {
+      const peers = await Promise.all(nodes.map(({ name }) => network.agent(name).questions.peers()));
+      return peers.flat().every(({ bfd }) => bfd?.state === 'Up') ? found(undefined) : notYet(JSON.stringify(peers));
+    },
+    { deadline: seconds(30) },
+  );
+}
+
+/** Its links stay up and what it forwards goes on: only BFD tells that nobody is at home any more. */
+export async function freezeRouter({ network, checks }: Stage): Promise<void> {
+  const [router, other] = routers;
+  const [plan] = nodes;
+  if (router === undefined || other === undefined || plan === undefined) return;
+  const bfd = `BFD at ${bfdTimes.intervalMilliseconds} ms × ${bfdTimes.multiplier}`;
+
+  await checks.check(`${router.name} freezes`, async () => {
+    await watched(network);
+    const addresses = network.pods.flatMap((pod) => pod.addresses);
+    const traffic = await Traffic.start(network.vm, addresses, 'flows-freeze.log');
+    await delay(BEFORE);
+    const moment = Date.now();
+    await network.router(router.name).signal('SIGSTOP');
+    const deleted = await waitFor(
+      `${plan.name} to leave ${router.name}`,
+      async () => {
+        const seen = await network.agent(plan.name).nexthopsDeleted(router.name, moment);
+        return seen === undefined ? notYet('it is a next hop') : found(seen);
+      },
+      { deadline: seconds(HOLD_TIME_SECONDS) },
+    );
+    await delay(BEFORE);
+    const report = await traffic.stop();
+    expectGoesOn(report, TOLERATED_GAP, `over ${other.name}`);
+    return `${plan.name} left it after ${deleted.afterMilliseconds} ms (${bfd}; the hold time is ${HOLD_TIME_SECONDS} s): ${lossText(report)}`;
+  });
+
+  await checks.check(`${router.name} goes on`, async () => {
+    await network.router(router.name).signal('SIGCONT');
+    const said = await allEstablished(network);
+    for (const { name } of nodes) await bothPaths(network, name);
+    return said;
+  });
 }
 
 export async function switchOffRouter({ network, checks }: Stage): Promise<void> {
@@ -86,6 +136,17 @@ const addressesInside = async (pod: Pod): Promise<string> => {
     .join(' ');
 };
 
+/** The plugin waits for an agent for ten seconds; on a machine that needs longer to start one the runtime asks again. */
+async function asKubelet<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let again = 0; ; again++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (again === 5 || !/try again/.test(String(error))) throw error;
+    }
+  }
+}
+
 export async function killTheAgent({ network, checks, screen }: Stage): Promise<void> {
   const [plan] = nodes;
   if (plan === undefined) return;
@@ -125,7 +186,7 @@ export async function killTheAgent({ network, checks, screen }: Stage): Promise<
   let late: Promise<Pod> | undefined;
   await checks.check('a pod asked for meanwhile', async () => {
     const started = performance.now();
-    late = Pod.attach(network.runner(plan.name), 'web-late');
+    late = asKubelet(async () => await Pod.attach(network.runner(plan.name), 'web-late'));
     const [pod] = await Promise.all([late, agent.start()]);
     network.pods.push(pod);
     return `${pod.name} waited for the agent and came after ${((performance.now() - started) / 1000).toFixed(1)} s: ${pod.addresses.join(' ')}`;

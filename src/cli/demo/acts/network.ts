@@ -119,7 +119,7 @@ async function learned(network: DemoNetwork, name: string): Promise<string> {
 }
 
 /** The kernel's routes of a node to the other rack and to the VM have a next hop at either router. */
-async function bothPaths(network: DemoNetwork, name: string): Promise<string> {
+export async function bothPaths(network: DemoNetwork, name: string): Promise<string> {
   const others = nodes.filter((plan) => plan.name !== name);
   const host = network.host(name);
   const wanted = families.flatMap((family) => {

@@ -2,7 +2,7 @@
 import type { Checks } from '../checks.ts';
 import type { DemoNetwork } from '../network.ts';
 import type { Screen } from '../screen.ts';
-import { killTheAgent, switchOffRouter } from './failures.ts';
+import { freezeRouter, killTheAgent, switchOffRouter } from './failures.ts';
 import { buildNetwork, compareTables, establishSessions } from './network.ts';
 import { attachPods } from './pods.ts';
 import { reachEachOther, tracePath } from './reach.ts';
@@ -27,6 +27,7 @@ export async function play(network: DemoNetwork, checks: Checks, screen: Screen,
   await reachEachOther(stage);
   await tracePath(stage);
   screen.act('What breaks');
+  await freezeRouter(stage);
   await switchOffRouter(stage);
   await killTheAgent(stage);
   if (keep) return;
