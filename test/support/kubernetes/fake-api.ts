@@ -230,7 +230,9 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
     const event = (type: string, object: unknown): string => `${JSON.stringify({ type, object })}\n`;
-    const send = (text: string): void => void response.write(text);
+    const send = (text: string): void => {
+      if (!response.writableEnded) response.write(text);
+    };
     const tell = ({ type, before, after, version }: Change): void => {
       if (type !== asked.type) return;
       const was = before !== undefined && matches(before);
@@ -297,6 +299,7 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     },
     cutWatches(how) {
       for (const open of watches) {
+        watches.delete(open);
         if (how === 'cut') open.response.socket?.destroy();
         else if (how === 'expire')
           open.response.end(

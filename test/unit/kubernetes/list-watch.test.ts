@@ -1,0 +1,294 @@
+// What goes wrong between a client and the API server, each thing by itself and then all of them at random.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import { seconds } from '#lib/time.ts';
+import type { ApiStore } from '#kubernetes/io/client.ts';
+import { ApiError } from '#kubernetes/store.ts';
+import type { ApiCode, ApiObject, Watching } from '#kubernetes/store.ts';
+import { fakeApi } from '../../support/kubernetes/fake-api.ts';
+import type { FakeApi, Misfortune } from '../../support/kubernetes/fake-api.ts';
+import { configMaps, failsWith } from '../../support/kubernetes/store-contract.ts';
+import { seededRandom } from '../../support/random.ts';
+
+let api: FakeApi;
+beforeEach(async () => (api = await fakeApi([configMaps])));
+afterEach(() => api.close());
+
+const namespace = 'default';
+const put = (name: string, n: string): ApiObject => api.put(configMaps, { metadata: { name, namespace }, data: { n } });
+
+interface Follower {
+  readonly calls: { readonly objects: ReadonlyMap<string, string>; readonly keys: readonly string[] }[];
+  readonly health: (ApiCode | undefined)[];
+  readonly watching: Watching;
+}
+
+function follow(store: ApiStore = api.store()): Follower {
+  const calls: Follower['calls'] = [];
+  const health: Follower['health'] = [];
+  const watching = store.watch(configMaps, {
+    selection: { namespace },
+    keep: (object) => (object['data'] as { readonly n: string }).n,
+    changed: (objects, keys) => void calls.push({ objects: new Map(objects), keys: [...keys] }),
+    health: (error) => void health.push(error?.code),
+  });
+  return { calls, health, watching };
+}
+
+const eventually = (what: string, holds: () => boolean, seen: () => string = () => ''): Promise<unknown> =>
+  waitFor(what, () => Promise.resolve(holds() ? found(true) : notYet(seen())), { deadline: seconds(20) });
+
+const held = (it: Follower): string =>
+  JSON.stringify([...(it.calls.at(-1)?.objects ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)));
+const truth = (): string =>
+  JSON.stringify(
+    api.objects
+      .all(api.type(configMaps))
+      .map((it) => [`${namespace}/${it.metadata.name}`, (it['data'] as { n: string }).n]),
+  );
+const inStep = (it: Follower): Promise<unknown> =>
+  eventually(
+    'the truth',
+    () => it.calls.length > 0 && held(it) === truth(),
+    () => `${held(it)} is not ${truth()}`,
+  );
+
+const lists = (): number => api.requests.filter((it) => it.verb === 'list').length;
+
+describe('a watch', () => {
+  const endings: readonly (readonly [string, () => void, number])[] = [
+    ['ended by the server goes on without a list', () => api.cutWatches('end'), 0],
+    ['whose connection is cut goes on without a list', () => api.cutWatches('cut'), 0],
+    ['that is too old lists again', () => api.cutWatches('expire'), 1],
+    ['with a line that is no JSON lists again', () => api.cutWatches({ line: '{"type":"ADDED","object":{"meta' }), 1],
+    [
+      'with a line of a type that nobody knows lists again',
+      () => api.cutWatches({ line: '{"type":"MOVED","object":{"metadata":{"name":"x","resourceVersion":"9"}}}' }),
+      1,
+    ],
+    [
+      'with an object that has no name lists again',
+      () => api.cutWatches({ line: '{"type":"ADDED","object":{"metadata":{"resourceVersion":"9"}}}' }),
+      1,
+    ],
+    [
+      'with an error of the server lists again',
+      () => api.cutWatches({ line: '{"type":"ERROR","object":{"code":500,"message":"etcd"}}' }),
+      1,
+    ],
+  ];
+  for (const [name, end, expected] of endings) {
+    test(name, async () => {
+      put('a', '1');
+      const it = follow();
+      await eventually('a watch', () => api.watches() === 1);
+      await inStep(it);
+      api.requests.length = 0;
+      end();
+      await eventually('the next watch', () => api.requests.some((request) => request.verb === 'watch'));
+      put('b', '2');
+      await inStep(it);
+      assert.equal(lists(), expected);
+      // Objects that were seen before are no news.
+      assert.deepEqual(
+        it.calls.map((call) => call.keys),
+        [['default/a'], ['default/b']],
+      );
+    });
+  }
+
+  test('goes on behind a bookmark, not behind the last object', async () => {
+    put('a', '1');
+    const it = follow();
+    await eventually('a watch', () => api.watches() === 1);
+    for (let i = 0; i < 5; i++) api.objects.tick();
+    api.bookmark();
+    const version = String(api.objects.version);
+    await eventually('the bookmark to be read', () => {
+      api.requests.length = 0;
+      api.cutWatches('end');
+      return true;
+    });
+    await eventually('the next watch', () => api.requests.some((request) => request.verb === 'watch'));
+    assert.equal(api.requests.find((request) => request.verb === 'watch')?.query.get('resourceVersion'), version);
+    await it.watching.stop();
+  });
+
+  test('that is refused lists again; that the server is away is said once, and that it is back', async () => {
+    const it = follow();
+    await inStep(it);
+    await eventually('health', () => it.health.length === 1);
+    await api.stop();
+    await eventually('the failure', () => it.health.length > 1);
+    await api.start();
+    await eventually('health again', () => it.health.at(-1) === undefined);
+    assert.deepEqual([...new Set(it.health)], [undefined, 'API_UNREACHABLE']);
+  });
+
+  test('stops while it lists, while it waits, and while the server hangs, and says nothing any more', async () => {
+    for (const misfortune of ['hang', { status: 503 }, 'drop-before'] satisfies readonly Misfortune[]) {
+      api.misfortune = () => misfortune;
+      api.requests.length = 0;
+      const it = follow();
+      await eventually('a request', () => api.requests.length > 0);
+      await it.watching.stop();
+      const said = it.health.length;
+      api.misfortune = undefined;
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual([it.calls.length, it.health.length], [0, said]);
+    }
+  });
+
+  test('may be stopped by what it tells', async () => {
+    put('a', '1');
+    let stopped = false;
+    const watching = api.store().watch(configMaps, {
+      keep: (object) => object.metadata.name,
+      changed: () => {
+        void watching.stop().then(() => (stopped = true));
+      },
+    });
+    await eventually('the end', () => stopped);
+  });
+
+  test('a list whose pages expire is begun again, and half of it takes nothing away', async () => {
+    for (let i = 0; i < 30; i++) put(`a-${i}`, '1');
+    let expired = 0;
+    api.misfortune = ({ query }) => {
+      if (query.get('continue') !== null && expired < 2) {
+        expired++;
+        api.expirePages();
+      }
+      return undefined;
+    };
+    const it = follow(api.store({ tuning: { pageSize: 10 } }));
+    await inStep(it);
+    assert.deepEqual([it.calls.length, expired], [1, 2]);
+    assert.ok(!it.health.includes('API_EXPIRED'));
+    expired = 0;
+    const listed = await api.store({ tuning: { pageSize: 10 } }).list(configMaps);
+    assert.deepEqual([listed.length, expired], [30, 2]);
+  });
+});
+
+describe('a call', () => {
+  test('is made again after 429, when the server says so, and the last answer counts', async () => {
+    let left = 2;
+    api.misfortune = () => (left-- > 0 ? { status: 429, retryAfter: 0 } : undefined);
+    const store = api.store();
+    await store.create(configMaps, { metadata: { name: 'a', namespace }, data: {} });
+    assert.equal(api.requests.length, 3);
+    left = Infinity;
+    const hasty = api.store({ tuning: { busyAttempts: 2 } });
+    await assert.rejects(hasty.get(configMaps, 'a', namespace), failsWith('API_BUSY'));
+  });
+
+  test('takes no longer than it may', async () => {
+    api.misfortune = () => 'hang';
+    const store = api.store({ tuning: { callMilliseconds: 30 } });
+    await assert.rejects(store.get(configMaps, 'a', namespace), failsWith('API_UNREACHABLE', /no answer within/));
+    const write = store.create(configMaps, { metadata: { name: 'a', namespace } });
+    await assert.rejects(write, (error) => error instanceof ApiError && error.maybeDone);
+  });
+
+  test('whose answer is no object is an error that quotes nothing of it', async () => {
+    for (const text of ['', 'not JSON: hunter2', '[]', '{"metadata":{"name":7},"data":"hunter2"}']) {
+      api.misfortune = () => ({ text });
+      await assert.rejects(api.store().get(configMaps, 'a', namespace), (error) => {
+        assert.ok(!String(error).includes('hunter2'));
+        return failsWith('API_ANSWER')(error);
+      });
+    }
+  });
+
+  test('a write that the server failed at may have happened, one that it refused has not', async () => {
+    const object = { metadata: { name: 'a', namespace } };
+    for (const [status, maybeDone] of [
+      [500, true],
+      [504, true],
+      [422, false],
+      [403, false],
+    ] as const) {
+      api.misfortune = () => ({ status });
+      await assert.rejects(
+        api.store().create(configMaps, object),
+        (error) => error instanceof ApiError && error.status === status && error.maybeDone === maybeDone,
+      );
+    }
+  });
+
+  test('says who asks, and every answer is counted', async () => {
+    const counted: string[] = [];
+    let bytes = 0;
+    const store = api.store({
+      userAgent: 'flatroute-agent/1.2.3',
+      onRequest: (verb, code) => void counted.push(`${verb} ${code}`),
+      onReceived: (more) => (bytes += more),
+    });
+    await store.get(configMaps, 'a', namespace);
+    await store.list(configMaps);
+    await api.stop();
+    await assert.rejects(store.get(configMaps, 'a', namespace));
+    assert.deepEqual(counted, ['get 404', 'list 200', 'get none', 'get none']);
+    assert.ok(bytes > 0);
+    assert.ok(api.requests.every((it) => it.headers['user-agent'] === 'flatroute-agent/1.2.3'));
+  });
+});
+
+for (const seed of [1, 2, 3, 4]) {
+  test(`whatever happens in between, a watch ends in step and told every change (seed ${seed})`, async () => {
+    const random = seededRandom(seed);
+    const known = new Map<string, string>();
+    const it = follow(api.store({ tuning: { pageSize: 7, idleMilliseconds: 500 } }));
+    const misfortunes: readonly (() => Misfortune | undefined)[] = [
+      () => undefined,
+      () => undefined,
+      () => 'drop-before',
+      () => ({ status: 503 }),
+      () => ({ status: 429, retryAfter: 0 }),
+      () => ({ text: '{' }),
+    ];
+    const happenings: readonly (() => void)[] = [
+      ...Array.from({ length: 8 }, () => () => void put(`o-${random.below(30)}`, String(random.below(4)))),
+      ...Array.from({ length: 4 }, () => () => {
+        const gone = api.objects.all(api.type(configMaps));
+        if (gone.length > 0) api.remove(configMaps, `${namespace}/${random.pick(gone).metadata.name}`);
+      }),
+      () => api.cutWatches('end'),
+      () => api.cutWatches('cut'),
+      () => api.cutWatches('expire'),
+      () => api.cutWatches({ line: '{"type":"ADDED","obj' }),
+      () => api.bookmark(),
+      () => api.objects.compact(),
+      () => api.expirePages(),
+      () => {
+        const now = random.pick(misfortunes);
+        api.misfortune = () => (random.below(2) === 0 ? now() : undefined);
+      },
+    ];
+    for (let round = 0; round < 400; round++) {
+      random.pick(happenings)();
+      if (random.below(4) === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (random.below(20) === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    api.misfortune = undefined;
+    await inStep(it);
+    for (const { objects, keys } of it.calls) {
+      for (const key of keys) {
+        const value = objects.get(key);
+        if (value === undefined) known.delete(key);
+        else known.set(key, value);
+      }
+      assert.deepEqual([...known].sort(byKey), [...objects].sort(byKey), 'a change that was not told');
+    }
+    await eventually('a watch', () => api.watches() === 1);
+    const calls = it.calls.length;
+    api.requests.length = 0;
+    api.cutWatches('expire');
+    await eventually('a list', () => api.watches() === 1 && lists() > 0);
+    assert.equal(it.calls.length, calls, 'a list that brings nothing new is told to nobody');
+  });
+}
+
+const byKey = ([a]: readonly [string, string], [b]: readonly [string, string]): number => (a < b ? -1 : 1);
