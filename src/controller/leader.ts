@@ -6,6 +6,7 @@
 import type { ApiObject, ResourceStore, ResourceType, Watching } from '#kubernetes/store.ts';
 import type { Clock } from '#lib/time.ts';
 import type { LogFunction, Part } from './part.ts';
+import { poolPart } from './pool-part.ts';
 import { reportPart } from './reports.ts';
 import { taskLoop } from './tasks.ts';
 
@@ -19,7 +20,7 @@ export interface LeaderModules {
   readonly wrote: (outcome: 'done' | 'failed') => void;
 }
 
-const parts: readonly Part[] = [reportPart];
+const parts: readonly Part[] = [poolPart, reportPart];
 
 /** Begins at once; after `stop` resolved nothing is written or watched. */
 export function lead(modules: LeaderModules): { stop(): Promise<void> } {
