@@ -15,6 +15,8 @@ export const NODE_ASN = asn(65001);
 export const POD_RANGES = prefixes('10.60.0.0/16', 'fd60::/48');
 /** What kube-controller-manager gives the nodes, a /26 and a /122 each. */
 export const NODE_CIDRS = prefixes('10.60.0.0/17', 'fd60::/108');
+/** What is left for IPPools. */
+export const POOL_CIDRS = prefixes('10.60.128.0/17', 'fd60:0:0:1::/64');
 export const VM_ADDRESS = { ipv4: address('192.0.2.50'), ipv6: address('2001:db8::50') } as const;
 
 export const routerNames = ['tor-a', 'tor-b'] as const;

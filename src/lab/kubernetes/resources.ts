@@ -1,5 +1,5 @@
-/** What an operator applies in a lab's cluster: one AS on all nodes, a peer for each router. */
-import { NODE_ASN, rackAddress, routerAsn } from './plan.ts';
+/** What an operator applies in a lab's cluster: one AS on all nodes, a peer for each router, a pool of each family. */
+import { NODE_ASN, POOL_CIDRS, rackAddress, routerAsn, routerNames } from './plan.ts';
 import type { RouterName } from './plan.ts';
 
 const GROUP = 'flatroute.io/v1alpha1';
@@ -11,7 +11,7 @@ export const bgpConfiguration = (more: object = {}): object => ({
   spec: {
     asNumber: NODE_ASN,
     importPolicy: 'DefaultRoute',
-    addressSource: 'IPPools',
+    addressSource: 'NodePodCIDR',
     advertise: { nodeAddresses: true },
     ...more,
   },
@@ -31,3 +31,18 @@ export const bgpPeer = (router: RouterName, more: object = {}): object => ({
     ...more,
   },
 });
+
+export const ipPools = (): readonly object[] =>
+  POOL_CIDRS.map((cidr) => ({
+    apiVersion: GROUP,
+    kind: 'IPPool',
+    metadata: { name: cidr.includes(':') ? 'pods6' : 'pods4' },
+    spec: { cidr, blockSize: cidr.includes(':') ? 122 : 26 },
+  }));
+
+/** All of it. */
+export const operatorResources = (): readonly object[] => [
+  bgpConfiguration(),
+  ...routerNames.map((router) => bgpPeer(router)),
+  ...ipPools(),
+];

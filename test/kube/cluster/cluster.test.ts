@@ -3,25 +3,29 @@ import { after, before, describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
 import { Cluster } from '#lab/kubernetes/cluster.ts';
 import { found, notYet } from '#lab/wait.ts';
-import type { NodeAgent } from '#lab/node-agent.ts';
 import { keepLogsOnFailure, step } from '../steps.ts';
 import { burst } from './burst.ts';
 import { underFlow } from './flow.ts';
-import { startAgentsFromFiles } from './from-files.ts';
-import { installDefinitions } from './install.ts';
+import { buildImage, install } from './install.ts';
 import { everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
+import { eachWithoutAgent, rollAgents } from './upgrade.ts';
 import { print, sessionsUp } from './world.ts';
 import { wrongObjectsAreRefused } from './wrong.ts';
 
 let cluster: Cluster;
-let agents: readonly NodeAgent[] = [];
+/** Milliseconds; what takes longer in the world is proved by less here, and by all of it with this variable. */
+const AGENT_AWAY = Number(process.env['FLATROUTE_AGENT_AWAY'] ?? 10_000);
 keepLogsOnFailure(() => cluster?.lab.hosts ?? []);
 after(async () => await cluster?.[Symbol.asyncDispose]());
 
-describe('a cluster of two nodes', { timeout: seconds(600) }, () => {
+describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   before(async () => {
-    cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, taint: false }));
+    const image = buildImage();
+    cluster = await step(
+      'control plane, routers, two nodes',
+      Cluster.create({ nodes: 2, images: [image], taint: false }),
+    );
   });
 
   test('without a network no node is Ready, and each says why', async () => {
@@ -39,24 +43,19 @@ describe('a cluster of two nodes', { timeout: seconds(600) }, () => {
     });
   });
 
-  test('agents make the nodes Ready, and pods, nodes and the VM see each other by their own addresses', async () => {
-    agents = await step('agents', startAgentsFromFiles(cluster));
+  test('from deploy/: nodes are Ready, and pods, nodes and the VM see each other by their own addresses', async () => {
+    await step('install', install(cluster));
     await step('nodes Ready', cluster.nodesReady());
     await step('sessions', sessionsUp(cluster));
     await step('workloads', startWorkloads(cluster));
     await everybodyAsks(cluster, print);
   });
 
-  test('no datagram is lost while each agent in turn is away', async () => {
+  test('no datagram is lost while the DaemonSet is rolled, and while each node in turn has no agent', async () => {
     await underFlow(cluster, async (told) => {
-      for (const agent of agents) {
-        agent.process.kill('SIGTERM');
-        await agent.process.exited;
-        told(`no agent on ${agent.host.name}`);
-        await agent.start();
-        await sessionsUp(cluster, [agent.host.name]);
-        told(`an agent on ${agent.host.name}`);
-      }
+      await rollAgents(cluster);
+      told('the DaemonSet was rolled');
+      await eachWithoutAgent(cluster, AGENT_AWAY, told);
     });
   });
 
@@ -64,8 +63,5 @@ describe('a cluster of two nodes', { timeout: seconds(600) }, () => {
 
   test('a router goes down and comes back', async () => await routerDownAndUp(cluster, 'tor-a'));
 
-  test('wrong objects are refused with a sentence', async () => {
-    await installDefinitions(cluster);
-    await wrongObjectsAreRefused(cluster);
-  });
+  test('wrong objects are refused with a sentence', async () => await wrongObjectsAreRefused(cluster));
 });

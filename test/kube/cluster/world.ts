@@ -6,12 +6,17 @@ import type { RouterName } from '#lab/kubernetes/plan.ts';
 import type { AgentQuestions } from '#lab/node-agent.ts';
 import { found, notYet } from '#lab/wait.ts';
 
+export const SYSTEM = 'flatroute-system';
+export const AGENT = 'flatroute-agent';
+/** Labels of the agents' pods. */
+export const AGENTS = 'app.kubernetes.io/name=flatroute,app.kubernetes.io/component=agent';
+
 /** A line of the test's report, with the time since the file began. */
 const began = performance.now();
 export const print = (line: string): void =>
   console.log(`# ${((performance.now() - began) / 1000).toFixed(1).padStart(6)} s  ${line}`);
 
-const agentOf = (cluster: Cluster, node: string): AgentQuestions => askByAdminApi(cluster.node(node).host);
+export const agentOf = (cluster: Cluster, node: string): AgentQuestions => askByAdminApi(cluster.node(node).host);
 
 /** `node-N` as its routers call it. */
 const numberOf = (node: string): number => Number(node.split('-')[1]);
