@@ -29,6 +29,8 @@ import { KUBECONFIG, fakeApiIn, type RemoteFake } from '../support/kubernetes/re
 
 const BOOTSTRAP = '/etc/flatroute/bootstrap';
 const CONFLIST = '/etc/cni/net.d/05-flatroute.conflist';
+/** A busy machine takes its time to start an agent. */
+const STARTING = 60_000;
 const BIN = '/run/cni/bin';
 const clusterWords = [
   ...['--kubernetes', '--kubeconfig', KUBECONFIG, '--bootstrap', BOOTSTRAP],
@@ -39,7 +41,7 @@ const secret = (text: string): string =>
   `{apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: flatroute-system}, data: {password: ${Buffer.from(text).toString('base64')}}}`;
 const withPassword = '  password: { secretKeyRef: { name: bgp, key: password } }\n';
 
-describe('an agent in a cluster', { timeout: 180_000 }, () => {
+describe('an agent in a cluster', { timeout: 300_000 }, () => {
   let lab: Lab | undefined;
   let node: TestNode;
   let router: TestNode;
@@ -87,7 +89,7 @@ describe('an agent in a cluster', { timeout: 180_000 }, () => {
 
   test('without API and cache it speaks to whom the bootstrap directory names', async () => {
     await start();
-    const status = await untilStatus(node, 'the session of the bootstrap directory', established);
+    const status = await untilStatus(node, 'the session of the bootstrap directory', established, STARTING);
     assert.deepEqual(status.blocks, []);
     await eventually('what the router announces', async () =>
       (await ourRoutes(node)).some((line) => line.startsWith('10.60.2.0/26 nhid')),
@@ -135,7 +137,7 @@ describe('an agent in a cluster', { timeout: 180_000 }, () => {
     agent.kill('SIGKILL');
     await agent.exited;
     await start();
-    await untilStatus(node, 'the session again', established);
+    await untilStatus(node, 'the session again', established, STARTING);
     assert.deepEqual(
       (await json<{ pods: readonly { pod: string }[] }>(node, 'pods')).pods.map((it) => it.pod),
       ['first'],
@@ -199,6 +201,20 @@ describe('an agent in a cluster', { timeout: 180_000 }, () => {
     });
     assert.equal((event?.['regarding'] as { name: string } | undefined)?.name, 'node-1');
     assert.equal(event?.['type'], 'Warning');
+  });
+
+  test('with addresses of pools it claims a block, in its own name, and announces it', async () => {
+    const pool =
+      '{apiVersion: flatroute.io/v1alpha1, kind: IPPool, metadata: {name: pods}, spec: {cidr: 10.61.0.0/24}}\n';
+    const { 'bgp.yaml': bgp = '' } = manifests(1);
+    await api.apply(`${pool}---\n${bgp}  addressSource: IPPools\n---\n${peerManifest(2)}${withPassword}`);
+    await eventually('the block at the router', async () =>
+      (await ourRoutes(router)).some((line) => /^10\.61\.0\.\d+\/26 nhid/.test(line)),
+    );
+    const [block] = await api.objects('IPBlock');
+    const [own] = await api.objects('Node');
+    const spec = block?.['spec'] as { node: string; nodeUID: string; state: string } | undefined;
+    assert.deepEqual([spec?.node, spec?.nodeUID, spec?.state], ['node-1', own?.metadata.uid, 'Claimed']);
   });
 
   test('a list of another network that comes first is a condition of the node', async () => {
