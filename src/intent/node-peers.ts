@@ -124,8 +124,8 @@ function meshOf(node: ThisNode, settings: Settings, others: readonly Other[]): F
     const message = `nodeToNodeMeshEnabled is for at most ${largestMesh} nodes, and there are ${inMesh.length + 1}: no node has a session of the mesh. Let the nodes peer with their routers, or with route reflectors by peerSelector, and set it to false.`;
     return { peers: [], conditions: [{ ...base, status: 'False', reason: 'MeshTooLarge', message }] };
   }
-  const { password } = settings.mesh;
-  const peer: BGPPeer = { ...meshPeer, spec: { ...meshPeer.spec, password } };
+  const { password, maxRestartTime } = settings.mesh;
+  const peer: BGPPeer = { ...meshPeer, spec: { ...meshPeer.spec, password, maxRestartTime } };
   const { peers, missing } = sessionsWith(peer, 2, node, settings, inMesh);
   return { peers, conditions: [{ ...base, ...verdict(node, peers.length, missing) }] };
 }

@@ -16,7 +16,11 @@ export interface Settings {
   readonly clusterId: IpAddress | undefined;
   /** From `node.<name>` alone: this node is a reflector among nodes. */
   readonly nodeClusterId: IpAddress | undefined;
-  readonly mesh: { readonly enabled: boolean; readonly password: BGPPeer['spec']['password'] };
+  readonly mesh: {
+    readonly enabled: boolean;
+    readonly password: BGPPeer['spec']['password'];
+    readonly maxRestartTime: Duration | undefined;
+  };
   readonly importPolicy: ImportPolicy | undefined;
   /** By name; those of `node.<name>` beside those of `default`. */
   readonly communities: ReadonlyMap<string, Community>;
@@ -51,7 +55,11 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
     routerId: own?.routerID,
     clusterId: own?.routeReflectorClusterID ?? all?.routeReflectorClusterID,
     nodeClusterId: own?.routeReflectorClusterID,
-    mesh: { enabled: all?.nodeToNodeMeshEnabled ?? false, password: all?.nodeMeshPassword },
+    mesh: {
+      enabled: all?.nodeToNodeMeshEnabled ?? false,
+      password: all?.nodeMeshPassword,
+      maxRestartTime: all?.nodeMeshMaxRestartTime,
+    },
     importPolicy: own?.importPolicy ?? all?.importPolicy,
     communities: new Map(
       [...(all?.communities ?? []), ...(own?.communities ?? [])].map(({ name, value }) => [name, value]),

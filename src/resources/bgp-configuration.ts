@@ -2,7 +2,7 @@
 import { asNumber, ipv4Address, prefix } from './formats.ts';
 import { secretKeyRef } from './bgp-peer.ts';
 import { ownKind } from './kind.ts';
-import { gracefulRestart, importPolicy } from './policy-fields.ts';
+import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
 import { community } from './route-fields.ts';
 import { boolean, integer, oneOf, string } from './scalars.ts';
 import { list, object, optional, required } from './schema.ts';
@@ -13,7 +13,7 @@ const perNode = /^node\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
 const spec = object({
   asNumber: optional(asNumber, {
     description:
-      'AS number of the nodes. A node takes the first that is set: `node.<name>`, its annotation `flatroute.io/as-number`, `default`.',
+      'AS number of the nodes: `64512`, or dotted in quotes, `"1.10"`. A node takes the first that is set: `node.<name>`, its annotation `flatroute.io/as-number`, `default`.',
     defaultText: '64512',
     reset: 'reset',
   }),
@@ -45,6 +45,11 @@ const spec = object({
     defaultText: 'none',
     reset: 'reset',
   }),
+  nodeMeshMaxRestartTime: optional(restartTime, {
+    description: 'gracefulRestart.restartTime of the sessions of the mesh. Only in `default`.',
+    defaultText: 'that of gracefulRestart',
+    reset: 'reset',
+  }),
   importPolicy: optional(importPolicy, {
     description:
       'What is accepted of what peers announce when no filter has decided: nothing, 0.0.0.0/0 and ::/0 only, or all. BGPPeer can say otherwise for one peer.',
@@ -60,7 +65,7 @@ const spec = object({
       }),
       prefixes: optional(list(prefix, { maxItems: 500, unique: 'entry' }), {
         description:
-          'Further prefixes that the node announces as they stand, such as a loopback or a network behind it.',
+          'Further prefixes that the node announces as they stand, such as a loopback or a network behind it: `[192.0.2.0/24]`.',
         reset: 'refresh',
       }),
     }),
@@ -181,11 +186,13 @@ export const bgpConfiguration = ownKind(
       path: ['spec', 'routerID'],
     },
     {
-      cel: "!(has(self.spec.nodeToNodeMeshEnabled) || has(self.spec.nodeMeshPassword)) || self.metadata.name == 'default'",
-      holds: (it) =>
-        (it.spec.nodeToNodeMeshEnabled === undefined && it.spec.nodeMeshPassword === undefined) ||
-        it.metadata.name === 'default',
-      sentence: 'a mesh is of all nodes; set nodeToNodeMeshEnabled and nodeMeshPassword in default',
+      cel: "!(has(self.spec.nodeToNodeMeshEnabled) || has(self.spec.nodeMeshPassword) || has(self.spec.nodeMeshMaxRestartTime)) || self.metadata.name == 'default'",
+      holds: ({ spec, metadata }) =>
+        (spec.nodeToNodeMeshEnabled === undefined &&
+          spec.nodeMeshPassword === undefined &&
+          spec.nodeMeshMaxRestartTime === undefined) ||
+        metadata.name === 'default',
+      sentence: 'a mesh is of all nodes; set what is said of it in default',
       path: ['spec', 'nodeToNodeMeshEnabled'],
     },
   ],

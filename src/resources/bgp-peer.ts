@@ -148,7 +148,8 @@ const spec = object(
       reset: 'none',
     }),
     asNumber: optional(asNumber, {
-      description: "The peer's AS number. Equal to the node's own: an internal session.",
+      description:
+        'The peer\'s AS number: `65100`, or dotted in quotes, `"1.10"`. Equal to the node\'s own: an internal session.',
       defaultText: '**this or dynamicASN**, without peerSelector',
       reset: 'reset',
     }),

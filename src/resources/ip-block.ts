@@ -36,7 +36,7 @@ const celName6 = [
 
 const spec = object(
   {
-    cidr: required(prefix, { description: 'The block. Immutable.' }),
+    cidr: required(prefix, { description: 'The block: `10.60.1.0/26`. Immutable.' }),
     node: required(objectName, { description: 'The node that owns it.' }),
     nodeUID: optional(string({ type: 'the UID of a Node', minLength: 1, maxLength: 128 }), {
       description:

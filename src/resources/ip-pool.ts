@@ -18,7 +18,7 @@ export const defaultBlockSize = (cidr: Prefix): number => (familyOf(cidr) === 'i
 
 const spec = object(
   {
-    cidr: required(prefix, { description: 'The range. Immutable.' }),
+    cidr: required(prefix, { description: 'The range: `10.60.0.0/16`, `fd60::/48`. Immutable.' }),
     blockSize: optional(integer(20, 128), {
       description: 'Length of the blocks that nodes own: 20 to 32 for IPv4, 116 to 128 for IPv6. Immutable.',
       defaultText: '26 for IPv4, 122 for IPv6',

@@ -13,7 +13,7 @@ export const ipReservation = ownKind(
   },
   object({
     reservedCIDRs: defaulted(list(prefix, { maxItems: 1000, unique: 'entry' }), [], {
-      description: 'Prefixes; a single address is a /32 or /128.',
+      description: 'Prefixes; a single address is a /32 or /128: `[10.60.0.1/32]`.',
     }),
   }),
 );

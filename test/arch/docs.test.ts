@@ -4,6 +4,8 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import * as kernelNames from '#dataplane/kernel-names.ts';
+import { kinds } from '#resources/resource-set.ts';
+import type { Shape } from '#resources/schema.ts';
 
 const read = (file: string): string => readFileSync(file, 'utf8');
 
@@ -116,4 +118,22 @@ test('docs/ipam-check.md explains every disagreement that a check of pods can te
     .filter((line) => line.startsWith('| `'))
     .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([A-Za-z]+)`/g)].map((match) => match[1] ?? ''));
   assert.deepEqual([...new Set(told)].sort(), rows.sort());
+});
+
+const fieldsOf = (shape: Shape | undefined): Readonly<Record<string, Shape>> =>
+  shape?.kind === 'object'
+    ? Object.fromEntries(Object.entries(shape.fields).map(([name, { schema }]) => [name, schema.shape]))
+    : {};
+
+test("docs/calico.md says of each of Calico's fields whether there is one", () => {
+  const sections = read('docs/calico.md').split(/^## /m).slice(1);
+  assert.equal(sections.length, 5);
+  for (const section of sections) {
+    const [name = ''] = section.split('\n');
+    const spec = fieldsOf(kinds.find(({ kind }) => kind === name)?.schema.shape)['spec'];
+    const list = fieldsOf(spec)['exportV4'];
+    const fields = name === 'BGPFilter' && list?.kind === 'list' ? fieldsOf(list.items.shape) : fieldsOf(spec);
+    for (const [, field = '', what] of section.matchAll(/^\| `(\w+)` \| ([a-z ]+) \|/gm))
+      assert.equal(Object.hasOwn(fields, field), what !== 'left out', `${name}.${field}: ${what}`);
+  }
 });

@@ -1,4 +1,5 @@
 /** docs/resources.md from the schemas: every kind, field, type, default, bound and rule. PURE: kinds in, Markdown out. */
+import { bgpNodeState } from '../bgp-node-state.ts';
 import { kindLists } from '../resource-set.ts';
 import type { Kind } from '../kind.ts';
 import { typeWords } from '../schema.ts';
@@ -31,13 +32,14 @@ interface Row {
 }
 
 export function referencePage(): string {
-  const kinds: readonly Kind<unknown>[] = Object.values(kindLists);
+  const kinds: readonly Kind<unknown>[] = [...Object.values(kindLists), bgpNodeState];
   const index = kinds.map((kind) => `- [${kind.kind}](#${kind.kind.toLowerCase()}): \`${kind.apiVersion}\``).join('\n');
   return [head, index, ...kinds.map(section)].join('\n');
 }
 
 function section(kind: Kind<unknown>): string {
-  const found = rows(kind.schema, '');
+  const { status } = kind.definition ?? {};
+  const found = [...rows(kind.schema, ''), ...(status === undefined ? [] : rows(status, 'status'))];
   const withClass = found.some((row) => row.field.reset !== undefined);
   const columns = ['Field', 'Type', 'Default', ...(withClass ? ['Change'] : []), 'What it says'];
   const lines = found.map((row) => {

@@ -111,7 +111,7 @@ const configurations = samplesOf('BGPConfiguration', [
   ],
   [
     'a mesh',
-    'nodeToNodeMeshEnabled: true, nodeMeshPassword: {secretKeyRef: {name: bgp, key: mesh}}',
+    'nodeToNodeMeshEnabled: true, nodeMeshPassword: {secretKeyRef: {name: bgp, key: mesh}}, nodeMeshMaxRestartTime: 1m',
     'good',
     'default',
   ],

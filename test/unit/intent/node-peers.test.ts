@@ -108,6 +108,11 @@ describe('the mesh of all nodes', () => {
     assert.deepEqual(both.sessions('node-1'), ['special 192.0.2.2 AS 64512']);
     assert.equal(both.condition('node-1', 'BGPPeer mesh/node-2'), undefined);
   });
+
+  test('has the restart time that is said of it', () => {
+    const slow = own('BGPConfiguration', 'default', 'nodeToNodeMeshEnabled: true, nodeMeshMaxRestartTime: 1m');
+    assert.equal(network(slow, node(1), node(2)).peers('node-1')[0]?.gracefulRestart.restartTime, 60_000);
+  });
 });
 
 describe('peerSelector', () => {
