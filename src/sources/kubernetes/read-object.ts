@@ -88,7 +88,8 @@ function nodeEssence(object: ApiObject): Raw {
     spec: withoutAbsent({ podCIDR: spec['podCIDR'], podCIDRs: spec['podCIDRs'] }),
     status: withoutAbsent({
       addresses: status['addresses'],
-      nodeInfo: info['machineID'] === undefined ? undefined : { machineID: info['machineID'] },
+      // The API shows the empty string where kubelet found none: it is the id of no machine.
+      nodeInfo: (info['machineID'] ?? '') === '' ? undefined : { machineID: info['machineID'] },
     }),
   };
 }

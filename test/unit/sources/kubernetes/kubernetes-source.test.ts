@@ -128,6 +128,13 @@ describe('reading', () => {
     assert.equal(it.deliveries.length, 1);
   });
 
+  test('a Node whose machine id is the empty string, as the API shows a Node without one, has none', async () => {
+    const made = node('node-1');
+    put({ ...made, status: { ...(made['status'] as object), nodeInfo: { machineID: '' } } });
+    const { resources } = await startedOnce(start());
+    assert.equal(resources.nodes[0]?.status?.nodeInfo?.machineID, undefined);
+  });
+
   test('a Secret is watched by name while a peer of this node names it, and with the peer in one call', async () => {
     put(node('node-1'));
     put(secret('tor', 'one'));
