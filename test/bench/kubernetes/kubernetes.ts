@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { figureTable } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
+import { agent } from './agent.ts';
 import { endpoints } from './endpoints.ts';
 import { watchers } from './watchers.ts';
 
@@ -14,11 +15,13 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      cases: { type: 'string', default: 'watchers,endpoints' },
+      cases: { type: 'string', default: 'agent,watchers,endpoints' },
       agents: { type: 'string', default: '300' },
       processes: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '20' },
       endpoints: { type: 'string', default: '150000' },
+      nodes: { type: 'string', default: '5' },
+      pods: { type: 'string', default: '100' },
       idle: { type: 'string', default: '60' },
     },
   });
@@ -26,6 +29,10 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
   const idleSeconds = Number(values.idle);
   const rounds = Number(values.rounds);
   const cases: Readonly<Record<string, Case>> = {
+    agent: {
+      title: 'One agent in Kubernetes mode:',
+      run: () => agent({ rounds: Number(values.nodes), pods: Number(values.pods), idleSeconds }),
+    },
     watchers: {
       title: `${agents} agents of watches alone against one API server:`,
       run: () => watchers({ agents, processes: Number(values.processes), rounds, idleSeconds }),

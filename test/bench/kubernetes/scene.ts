@@ -25,11 +25,16 @@ export interface Scene extends AsyncDisposable {
 
 export const progress = (line: string): void => console.error(`  ${line}`);
 
-/** With our custom resource definitions, and with further arguments of the API server. */
-export async function openScene(title: string, apiServer: readonly string[] = []): Promise<Scene> {
+/** With our custom resource definitions, and with further arguments of the API server, for which `prepare` puts files on its host. */
+export async function openScene(
+  title: string,
+  apiServer: readonly string[] = [],
+  prepare: (host: Host) => Promise<void> = () => Promise.resolve(),
+): Promise<Scene> {
   const lab = await Lab.create(title);
   try {
     const host = await lab.addHost('api', { loopback: [API_ADDRESS], forwarding: true });
+    await prepare(host);
     const plane = await ControlPlane.start({ host, address: API_ADDRESS, tools: kubernetesTools(), apiServer });
     moveToNamespace(`/proc/${host.pid}/ns/net`);
     await plane.define('deploy/crds');
