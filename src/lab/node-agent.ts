@@ -136,7 +136,7 @@ export class NodeAgent {
   }
 
   /** Launches the agent and resolves when it answers. Throws OS_LAB_AGENT with the end of its log when it ended. */
-  async start(deadline: Duration = seconds(20), options: readonly string[] = []): Promise<void> {
+  async start(deadline: Duration = seconds(60), options: readonly string[] = []): Promise<void> {
     const started = await this.launch(options);
     await waitFor(
       `the agent of ${this.host.name} to answer`,

@@ -202,7 +202,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
     const before = await flaps();
     assert.equal((await ask(node, 'reset', 'node-2')).code, 0);
     await eventually('the session went down once', async () => (await flaps()) > before);
-    await untilStatus(node, 'the session is back', established, 40_000);
+    await untilStatus(node, 'the session is back', established);
     const unknown = await ask(node, 'reset', 'nobody');
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /no peer is called nobody; there are node-2/);
@@ -324,7 +324,7 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
     try {
       const status = await untilStatus(node, 'active only', (s) => running(s) && s.bgp.listenError !== undefined);
       assert.match(status.bgp.listenError ?? '', /179/);
-      await untilStatus(node, 'the session is established', established, 40_000);
+      await untilStatus(node, 'the session is established', established);
     } finally {
       for (const process of [agent, peer, squatter]) {
         process.kill('SIGTERM');
@@ -349,7 +349,7 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
       agent.kill('SIGKILL');
       await agent.exited;
       agent = await startAgent(node);
-      await untilStatus(node, 'the session is back', established, 40_000);
+      await untilStatus(node, 'the session is back', established);
       await eventually(
         'the peer heard End-of-RIB',
         async () => (await json<{ peers: readonly PeerAnswer[] }>(other, 'peers')).peers[0]?.received.ipv6 === 1,

@@ -120,7 +120,7 @@ export async function untilStatus(
   node: TestNode,
   what: string,
   fits: (status: StatusAnswer) => boolean,
-  deadlineMs = 20_000,
+  deadlineMs = 60_000,
 ): Promise<StatusAnswer> {
   let last = '';
   try {

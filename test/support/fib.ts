@@ -47,6 +47,7 @@ export interface FibNode {
 export async function createFibNode(prefix: string): Promise<FibNode> {
   const ns = await createNamespace(prefix);
   const peer = await createNamespace(prefix);
+  await ns.run(['sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0']);
   const up: number[] = [];
   for (const i of [0, 1]) {
     const name = `up${i}`;
@@ -57,12 +58,13 @@ export async function createFibNode(prefix: string): Promise<FibNode> {
     await must(['ip', '-n', peer.name, 'link', 'set', name, 'up']);
     await must(['ip', '-n', ns.name, 'link', 'set', name, 'up']);
     up.push(Number(await ns.run(['cat', `/sys/class/net/${name}/ifindex`])));
-    // The kernel tells of carrier in its own time; nothing of that is to come during a test.
-    await eventually(
-      `carrier of ${name}`,
-      async () => (await ns.run(['cat', `/sys/class/net/${name}/operstate`])).trim() === 'up',
-    );
   }
+  // The kernel has carrier and a link-local address in its own time; nothing of that is to come during a test.
+  for (const name of ['up0', 'up1'])
+    await eventually(`${name} to be settled`, async () => {
+      const words = ['ip', '-6', '-o', 'address', 'show', 'dev', name, 'scope', 'link', '-tentative'];
+      return (await ns.run(words)).includes('fe80');
+    });
   const socket = NetlinkSocket.open({ namespace: ns.path });
   return {
     ns,
