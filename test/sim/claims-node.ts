@@ -9,15 +9,14 @@ import type { Compiled, Facts, NodeIntent } from '#intent/node-intent.ts';
 import type { ClaimFacts } from '#ipam/claims/intent.ts';
 import { Allocator } from '#ipam/allocator.ts';
 import { hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
-import { kindLists, resourceSet } from '#resources/resource-set.ts';
-import type { AnyResource } from '#resources/resource-set.ts';
+import { after, type Clock, milliseconds } from '#lib/time.ts';
+import { resourceSet } from '#resources/resource-set.ts';
+import type { AnyResource, kindLists } from '#resources/resource-set.ts';
 import { invalid } from '#resources/schema.ts';
-import type { ApiObject } from '#kubernetes/store.ts';
+import type { ApiObject, ResourceStore } from '#kubernetes/store.ts';
 import { podFacts } from '../support/snapshot.ts';
 import type { Random } from '../support/random.ts';
-import type { SimApi } from './claims-world.ts';
-import { blocksType, nodesType } from './claims-world.ts';
-import type { VirtualClock } from './clock.ts';
+import type { Caller } from './claims-world.ts';
 
 /** What everybody is told of beside blocks and Nodes. */
 export interface Told {
@@ -25,9 +24,13 @@ export interface Told {
 }
 
 export interface World {
-  readonly clock: VirtualClock;
+  readonly clock: Clock;
   readonly random: Random;
-  readonly api: SimApi;
+  readonly store: (caller: Caller) => ResourceStore;
+  /** What the watches of a node have now; `undefined`: they do not hear anything. */
+  readonly watched: (node: string) => Omit<View, 'told'> | undefined;
+  /** Milliseconds until what a watch has is looked at. */
+  readonly lag: () => number;
   readonly told: () => Told;
   /** Fixed addresses that pods anywhere may ask for. */
   readonly fixed: readonly IpAddress[];
@@ -43,7 +46,7 @@ export const readAs = (kind: (typeof kindLists)[keyof typeof kindLists], raw: un
 };
 
 /** What the agent's cache keeps, and what its watches deliver. */
-interface View {
+export interface View {
   readonly blocks: readonly AnyResource[];
   readonly node: AnyResource | undefined;
   readonly told: Told;
@@ -97,7 +100,7 @@ export class Agent {
     for (const [address, state] of machine.held) this.#allocator.adopt(address, state);
     const caller = { alive: () => this.#alive, run: (work: () => void) => this.#run(work) };
     this.#claimer = new BlockClaimer(machine.name, {
-      store: world.api.store(caller),
+      store: world.store(caller),
       clock: {
         now: () => world.clock.now(),
         at: (at, callback) => world.clock.at(at, () => this.#run(callback)),
@@ -129,10 +132,10 @@ export class Agent {
   }
 
   /** SIGSTOP, and SIGCONT some time later. */
-  pause(milliseconds: number): void {
+  pause(time: number): void {
     if (!this.runs) return;
     this.#stalled = [];
-    this.#world.clock.after(milliseconds, () => {
+    this.#after(time, () => {
       const stalled = this.#stalled ?? [];
       this.#stalled = undefined;
       for (const work of stalled) this.#run(work);
@@ -145,8 +148,13 @@ export class Agent {
     else this.#stalled.push(work);
   }
 
-  #later(milliseconds: number, work: () => void): void {
-    this.#world.clock.after(milliseconds, () => this.#run(work));
+  #after(time: number, work: () => void): void {
+    const { clock } = this.#world;
+    clock.at(after(clock.now(), milliseconds(time)), work);
+  }
+
+  #later(time: number, work: () => void): void {
+    this.#after(time, () => this.#run(work));
   }
 
   /** Blocks that a pod could have an address of at once. */
@@ -158,23 +166,14 @@ export class Agent {
 
   /** The watches deliver what the API has at the moment of their reading, in order. */
   look(): void {
-    const { api, told, random, clock } = this.#world;
-    if (api.away) {
+    const { watched, told, clock } = this.#world;
+    const seen = watched(this.#machine.name);
+    if (seen === undefined) {
       this.#later(1000, () => this.look());
       return;
     }
-    const { name } = this.#machine;
-    const blocks = api.objects
-      .all(blocksType)
-      .filter((it) => (it['spec'] as { node: string }).node === name)
-      .map((it) => readAs(kindLists.ipBlocks, it));
-    const object = api.objects.get(nodesType, name);
-    const view: View = {
-      blocks,
-      node: object === undefined ? undefined : readAs(kindLists.nodes, object),
-      told: told(),
-    };
-    const at = Math.max(clock.now() + random.below(random.unit() < 0.05 ? 5000 : 100), this.#last);
+    const view: View = { ...seen, told: told() };
+    const at = Math.max(clock.now() + this.#world.lag(), this.#last);
     this.#last = at;
     this.#later(at - clock.now(), () => {
       this.#view = view;

@@ -77,7 +77,9 @@ class Simulation {
     this.world = {
       clock: this.clock,
       random: this.random,
-      api: this.api,
+      store: (caller) => this.api.store(caller),
+      watched: (name) => this.#watched(name),
+      lag: () => this.random.below(this.random.unit() < 0.05 ? 5000 : 100),
       told: () => ({ resources: [configuration, ...this.pools.values()] }),
       fixed: ['10.62.0.7', '10.62.0.8', '10.62.0.9'] as IpAddress[],
       changed: (machine) => this.#check(machine),
@@ -92,6 +94,19 @@ class Simulation {
       if (object !== undefined) this.#tellCollector();
     });
     this.startCollector();
+  }
+
+  #watched(name: string): ReturnType<World['watched']> {
+    const { away, objects } = this.api;
+    if (away) return undefined;
+    const node = objects.get(nodesType, name);
+    return {
+      blocks: objects
+        .all(blocksType)
+        .filter((it) => liveBlock(it)?.node === name)
+        .map((it) => readAs(kindLists.ipBlocks, it)),
+      node: node === undefined ? undefined : readAs(kindLists.nodes, node),
+    };
   }
 
   #machine(name: string | undefined): Machine | undefined {
