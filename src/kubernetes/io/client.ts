@@ -10,7 +10,7 @@ import { objectOf, pageOf, parseAnswer, statusError } from './answers.ts';
 import type { Foreign, Page } from './answers.ts';
 import { lineCutter } from './lines.ts';
 import { listAndWatch, rest, usualTuning } from './list-watch.ts';
-import type { Reader, Tuning } from './list-watch.ts';
+import type { Companions, Reader, Tuning } from './list-watch.ts';
 import { acceptOf, collectionPath, objectPath, selectionQuery } from './paths.ts';
 import { send, unreachable, wholeText } from './transport.ts';
 import type { Answer, Call } from './transport.ts';
@@ -63,6 +63,7 @@ export function apiStore(options: ClientOptions): ApiStore {
   const tuning: ClientTuning = { ...usual, ...options.tuning };
   const closing = new AbortController();
   const watchings = new Set<Watching>();
+  const companions: Companions = { pauses: new Set() };
 
   async function sendOnce(verb: Verb, call: Call): Promise<Answer> {
     try {
@@ -291,7 +292,7 @@ export function apiStore(options: ClientOptions): ApiStore {
         page: (token, signal) => page(type, selection, token, signal),
         watch: (version, on, signal) => follow(type, selection, version, on, signal),
       };
-      const inner = listAndWatch(reader, about, tuning);
+      const inner = listAndWatch(reader, about, tuning, companions);
       const watching: Watching = {
         async stop() {
           watchings.delete(watching);

@@ -49,7 +49,21 @@ interface Kept<T> {
   readonly identity: string;
 }
 
-export function listAndWatch<T>(reader: Reader, options: WatchOptions<T>, tuning: Tuning = usualTuning): Watching {
+/**
+ * The watches of one client. When one of them begins, the server is there: the others need not wait out pauses that have
+ * grown while it was away.
+ */
+export interface Companions {
+  /** Pauses of those that failed; each ends when it is called. */
+  readonly pauses: Set<() => void>;
+}
+
+export function listAndWatch<T>(
+  reader: Reader,
+  options: WatchOptions<T>,
+  tuning: Tuning = usualTuning,
+  companions: Companions = { pauses: new Set() },
+): Watching {
   const stopping = new AbortController();
   const { signal } = stopping;
   const kept = new Map<string, Kept<T>>();
@@ -148,6 +162,7 @@ export function listAndWatch<T>(reader: Reader, options: WatchOptions<T>, tuning
         {
           open: () => {
             opened = performance.now();
+            for (const end of companions.pauses) end();
             health(undefined);
           },
           line,
@@ -163,7 +178,7 @@ export function listAndWatch<T>(reader: Reader, options: WatchOptions<T>, tuning
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
-      let wait = 0;
+      let asked: number | undefined;
       try {
         if (version === undefined) await list();
         if (version !== undefined && (await follow(version))) {
@@ -179,14 +194,25 @@ export function listAndWatch<T>(reader: Reader, options: WatchOptions<T>, tuning
         if (!(resumable && (error.status === undefined || error.status !== 500))) version = undefined;
         // That a list is needed again is nothing that is wrong.
         if (error.code !== 'API_EXPIRED') health(error);
-        wait = error.retryAfter ?? 0;
+        asked = error.retryAfter;
+      }
+      // A server that is there and says when, knows better than a growing pause.
+      if (asked !== undefined) {
+        await rest(asked + tuning.firstPauseMilliseconds * Math.random(), signal);
+        continue;
       }
       const pause = Math.min(
         tuning.longestPauseMilliseconds,
         tuning.firstPauseMilliseconds * 2 ** Math.min(failures, 20),
       );
       failures++;
-      await rest(wait + pause * (0.5 + Math.random() / 2), signal);
+      const woken = new AbortController();
+      const wake = (): void => woken.abort();
+      companions.pauses.add(wake);
+      await rest(pause * (0.5 + Math.random() / 2), AbortSignal.any([signal, woken.signal]));
+      companions.pauses.delete(wake);
+      // Not all in one moment.
+      if (woken.signal.aborted) await rest(Math.min(tuning.firstPauseMilliseconds, 1000) * Math.random(), signal);
     }
   }
 

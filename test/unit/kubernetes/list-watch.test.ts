@@ -126,6 +126,17 @@ describe('a watch', () => {
     assert.deepEqual([...new Set(it.health)], [undefined, 'API_UNREACHABLE']);
   });
 
+  test('that begins ends the pauses of the others, which had grown while the server was away', async () => {
+    const store = api.store({ tuning: { firstPauseMilliseconds: 600_000, longestPauseMilliseconds: 600_000 } });
+    const many = Array.from({ length: 4 }, () => follow(store));
+    await eventually('all watches', () => api.watches() === 4);
+    api.cutWatches('cut');
+    await eventually('their failures', () => many.every((it) => it.health.at(-1) === 'API_UNREACHABLE'));
+    const late = follow(store);
+    await eventually('all watches again', () => api.watches() === 5);
+    await Promise.all([...many, late].map((it) => it.watching.stop()));
+  });
+
   test('stops while it lists, while it waits, and while the server hangs, and says nothing any more', async () => {
     for (const misfortune of ['hang', { status: 503 }, 'drop-before'] satisfies readonly Misfortune[]) {
       api.misfortune = () => misfortune;
