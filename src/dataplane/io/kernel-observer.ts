@@ -4,16 +4,14 @@
  * Links and addresses follow the notifications; routes are dumped again, because a link that loses its carrier takes IPv4
  * routes with it without a word.
  */
-import { families, type IpAddress } from '#lib/ip.ts';
 import type { AppError } from '#lib/result.ts';
 import { after, between, type Clock, type Duration, type Instant, milliseconds } from '#lib/time.ts';
-import { ENOENT } from '#linux/errno.ts';
 import { NetlinkMonitor } from '#netlink/io/monitor.ts';
 import type { NamespaceTarget } from '#netlink/io/datagram-port.ts';
 import type { NetlinkSocket } from '#netlink/io/socket.ts';
 import { appendDumpAddresses, decodeAddress, type InterfaceAddress } from '#netlink/wire/address.ts';
-import { IFA_F, IFF, RT_TABLE, RTM, RTN, RTNLGRP } from '#netlink/wire/constants.ts';
-import { appendDumpLinks, decodeLink, type Link, linkIsUp } from '#netlink/wire/link.ts';
+import { IFF, RT_TABLE, RTM, RTNLGRP } from '#netlink/wire/constants.ts';
+import { appendDumpLinks, decodeLink, type Link } from '#netlink/wire/link.ts';
 import {
   decodeNetconfInterface,
   NETCONF_ONE_BYTES,
@@ -23,16 +21,11 @@ import {
 } from '#netlink/wire/netconf.ts';
 import { decodeNexthop } from '#netlink/wire/nexthop.ts';
 import type { MessageHeader, WireReader } from '#netlink/wire/reader.ts';
-import { appendDumpRoutes, decodePackedRoute, decodeRoute, emptyPackedRoute, type Route } from '#netlink/wire/route.ts';
-import {
-  BLACKHOLE_METRIC,
-  LEARNED_ROUTE_METRIC,
-  LINK_GROUP,
-  NEXTHOP_ID_FIRST,
-  ROUTE_PROTOCOL,
-} from '../kernel-names.ts';
+import { decodePackedRoute, emptyPackedRoute } from '#netlink/wire/route.ts';
+import { BLACKHOLE_METRIC, LEARNED_ROUTE_METRIC, NEXTHOP_ID_FIRST, ROUTE_PROTOCOL } from '../kernel-names.ts';
 import { uplinkMtu } from '../pod/mtu.ts';
-import type { KernelInterface, KernelRoute, KernelView } from '../kernel-view.ts';
+import type { KernelRoute, KernelView } from '../kernel-view.ts';
+import { addressKey, isPodLink, isUsable, kernelView, readForeignRoutes, sameLink } from './kernel-picture.ts';
 
 export interface KernelObserverOptions {
   readonly namespace?: NamespaceTarget;
@@ -90,9 +83,6 @@ const podViewRest = milliseconds(1000);
 const dumpRest = 5;
 const nothing: OwnRouteChange = { learned: false, blocks: false, pods: false };
 const everything: OwnRouteChange = { learned: true, blocks: true, pods: true };
-
-const podGroups: ReadonlySet<number> = new Set(Object.values(LINK_GROUP));
-const isPodLink = (link: Link): boolean => podGroups.has(link.group);
 
 export class KernelObserver {
   readonly #modules: KernelObserverModules;
@@ -259,8 +249,7 @@ export class KernelObserver {
     const before = this.#addresses.get(key);
     if (removed) this.#addresses.delete(key);
     else this.#addresses.set(key, address);
-    const usable = (one: InterfaceAddress | undefined): boolean =>
-      one !== undefined && (one.flags & (IFA_F.TENTATIVE | IFA_F.DADFAILED)) === 0;
+    const usable = (one: InterfaceAddress | undefined): boolean => one !== undefined && isUsable(one);
     if (!removed && usable(before) === usable(address) && before?.scope === address.scope) return;
     this.#viewChanged = true;
     this.#routesStale = true;
@@ -329,7 +318,7 @@ export class KernelObserver {
     this.#viewChanged = false;
     this.#podsOfViewChanged = false;
     this.#podViewNotBefore = after(now, podViewRest);
-    this.#callbacks.view(this.#view());
+    this.#callbacks.view(kernelView(this.#links.values(), this.#addresses.values(), this.#routes));
   }
 
   #observeRoutesWhenRested(): void {
@@ -369,78 +358,15 @@ export class KernelObserver {
   }
 
   #observeRoutes(): void {
-    const found: KernelRoute[] = [];
-    this.#routesStale = false;
-    for (const family of families) {
-      let list: KernelRoute[] = [];
-      const outcome = this.#modules.socket.dump((batch) => appendDumpRoutes(batch, { family, table: RT_TABLE.MAIN }), {
-        begin: () => {
-          list = [];
-        },
-        message: (reader, message) => {
-          if (!decodePackedRoute(reader, message, this.#packed) || !isForeign(this.#packed)) return;
-          const route = decodeRoute(reader, message);
-          if (route !== undefined) list.push(...kernelRoutes(route));
-        },
-      });
-      if (!outcome.ok && !(outcome.error.kind === 'refused' && outcome.error.errno === ENOENT)) {
-        // Half a table would look like routes that went away; the next round reads it again.
-        this.#routesStale = true;
-        this.#due(podSettle);
-        return;
-      }
-      found.push(...list);
+    const found = readForeignRoutes(this.#modules.socket);
+    this.#routesStale = found === undefined;
+    if (found === undefined) {
+      // Half a table would look like routes that went away; the next round reads it again.
+      this.#due(podSettle);
+      return;
     }
     if (JSON.stringify(found) === JSON.stringify(this.#routes)) return;
     this.#routes = found;
     this.#viewChanged = true;
   }
-
-  #view(): KernelView {
-    const addresses = new Map<number, { readonly address: IpAddress; readonly prefixLength: number }[]>();
-    for (const { interfaceIndex, address, prefixLength, flags } of this.#addresses.values()) {
-      if ((flags & (IFA_F.TENTATIVE | IFA_F.DADFAILED)) !== 0) continue;
-      const list = addresses.get(interfaceIndex) ?? [];
-      list.push({ address, prefixLength });
-      addresses.set(interfaceIndex, list);
-    }
-    const interfaces = [...this.#links.values()].map(
-      (link): KernelInterface => ({
-        index: link.index,
-        name: link.name,
-        up: linkIsUp(link),
-        mtu: link.mtu,
-        pod: isPodLink(link),
-        addresses: addresses.get(link.index) ?? [],
-      }),
-    );
-    return { interfaces, routes: this.#routes };
-  }
-}
-
-const sameLink = (before: Link, link: Link): boolean =>
-  before.name === link.name &&
-  before.mtu === link.mtu &&
-  before.group === link.group &&
-  linkIsUp(before) === linkIsUp(link);
-
-const addressKey = (one: InterfaceAddress): string => `${one.interfaceIndex} ${one.address}/${one.prefixLength}`;
-
-const isForeign = (route: { readonly table: number; readonly protocol: number; readonly type: number }): boolean =>
-  route.table === RT_TABLE.MAIN && route.protocol !== ROUTE_PROTOCOL && route.type === RTN.UNICAST;
-
-/** A multipath route counts once for each of its paths. */
-function kernelRoutes(route: Route): readonly KernelRoute[] {
-  const { prefix, metric, protocol } = route;
-  if (route.multipath.length > 0) {
-    return route.multipath.map(({ gateway, interfaceIndex }) => ({
-      prefix,
-      gateway,
-      interfaceIndex,
-      metric,
-      protocol,
-    }));
-  }
-  if (route.interfaceIndex === undefined) return [];
-  return [{ prefix, gateway: route.gateway, interfaceIndex: route.interfaceIndex, metric, protocol }];
 }
