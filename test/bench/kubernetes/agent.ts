@@ -260,6 +260,8 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
   }
   if (running === undefined) throw new Error('--rounds is at least 1');
   const { pid } = running;
+  // Events of the start, and what is looked at once.
+  await delay(2 * SETTLE_MILLISECONDS);
   const memory = residentMebibytes(pid);
   const { watches } = askedBy(scene.host, USER);
   const idle = await spentBy(place, running, async () => await delay(1000 * idleSeconds));
