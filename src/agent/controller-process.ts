@@ -1,4 +1,5 @@
 /** The controller as a process: its access to the API, its log, its metrics and health, its orderly end. */
+import type { CollectorOptions } from '#controller/block-collection.ts';
 import { startController } from '#controller/controller.ts';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
 import { apiStore } from '#kubernetes/io/client.ts';
@@ -14,6 +15,7 @@ export interface ControllerProcessOptions {
   readonly kubeconfig: string | undefined;
   readonly namespace: string;
   readonly identity: string;
+  readonly collection: CollectorOptions;
   readonly metrics: Endpoint | undefined;
   readonly logLevel: LogLevel;
 }

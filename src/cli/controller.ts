@@ -2,7 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { LogLevel } from '#agent/messages.ts';
+import type { Duration } from '#lib/time.ts';
 import { secretNamespace } from '#resources/kind.ts';
+import { collectorDefaults, type CollectorOptions } from '#controller/block-collection.ts';
+import { parseDuration } from '#resources/formats.ts';
 import { parseEndpoint } from './agent.ts';
 import { type Command, EXIT_USAGE } from './command.ts';
 
@@ -17,6 +20,16 @@ export const controllerSpec: Command = {
     { name: 'namespace', value: 'NAME', help: `where its Lease is (default ${secretNamespace})` },
     { name: 'identity', value: 'NAME', help: 'name in the Lease (default: host name and a random part)' },
     { name: 'metrics', value: 'ADDRESS:PORT', help: 'serve /metrics, /healthz and /readyz there (default: nowhere)' },
+    {
+      name: 'collect-after',
+      value: 'DURATION',
+      help: 'collect the blocks of a Node that has been gone for so long (default 15m)',
+    },
+    {
+      name: 'collect-veto',
+      value: 'DURATION',
+      help: 'and how long an agent has then to object (default 2m)',
+    },
     { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
   ],
   examples: ['flatroute controller --metrics 127.0.0.1:9180', 'flatroute controller --kubeconfig ~/.kube/config'],
@@ -27,6 +40,11 @@ export const controllerSpec: Command = {
       io.err(`flatroute: --metrics ${metricsText} is not ADDRESS:PORT, such as 127.0.0.1:9180 or [::1]:9180\n`);
       return EXIT_USAGE;
     }
+    const collection = collectionOf(values);
+    if (collection === undefined) {
+      io.err('flatroute: --collect-after and --collect-veto are durations, such as 15m or 90s\n');
+      return EXIT_USAGE;
+    }
     const { runController } = await import('#agent/controller-process.ts');
     return await runController(
       {
@@ -34,6 +52,7 @@ export const controllerSpec: Command = {
         namespace: values.get('namespace') ?? secretNamespace,
         // Two processes of one pod are two: one that was killed must not be taken for the one that follows.
         identity: `${values.get('identity') ?? hostname()}_${randomUUID().slice(0, 8)}`,
+        collection,
         metrics,
         logLevel: levels.find((known) => known === values.get('log-level')) ?? 'info',
       },
@@ -41,3 +60,14 @@ export const controllerSpec: Command = {
     );
   },
 };
+
+/** `undefined`: one of them is no duration. */
+function collectionOf(values: ReadonlyMap<string, string>): CollectorOptions | undefined {
+  const given = (name: string, otherwise: Duration): Duration | undefined => {
+    const text = values.get(name);
+    return text === undefined ? otherwise : parseDuration(text);
+  };
+  const absence = given('collect-after', collectorDefaults.absence);
+  const veto = given('collect-veto', collectorDefaults.veto);
+  return absence === undefined || veto === undefined ? undefined : { absence, veto };
+}

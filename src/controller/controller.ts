@@ -5,7 +5,7 @@
 import { contend, fenced, type LeaseTimes } from '#kubernetes/lease.ts';
 import type { ApiError, ResourceStore } from '#kubernetes/store.ts';
 import type { Clock } from '#lib/time.ts';
-import { BlockCollector, collectorDefaults } from './block-collection.ts';
+import { BlockCollector, collectorDefaults, type CollectorOptions } from './block-collection.ts';
 import { lead } from './leader.ts';
 import type { LogFunction } from './part.ts';
 
@@ -17,6 +17,8 @@ export interface ControllerOptions {
   /** Another for each process. */
   readonly identity: string;
   readonly times?: LeaseTimes;
+  /** How long a Node must be gone before its blocks are collected; `collectorDefaults` if not given. */
+  readonly collection?: CollectorOptions;
 }
 
 export interface ControllerModules {
@@ -62,7 +64,7 @@ export function startController(options: ControllerOptions, modules: ControllerM
       writes[outcome]++;
     };
     const leading = fenced(store, () => leadership.leads());
-    const collector = new BlockCollector(collectorDefaults, { store: leading, clock, log });
+    const collector = new BlockCollector(options.collection ?? collectorDefaults, { store: leading, clock, log });
     collector.start();
     works = [lead({ store: leading, clock, now, log, wrote }), collector];
   }

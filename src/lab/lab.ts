@@ -90,10 +90,13 @@ export class Lab implements AsyncDisposable {
   async removeHost(host: Host): Promise<void> {
     await host.dispose();
     if (this.#hosts.get(host.name) === host) this.#hosts.delete(host.name);
-    for (let i = this.#links.length - 1; i >= 0; i--) {
-      const link = this.#links[i];
-      if (link?.a.host === host || link?.b.host === host) this.#links.splice(i, 1);
+    for (const { a, b } of this.#links.filter((link) => link.a.host === host || link.b.host === host)) {
+      const end = a.host === host ? b : a;
+      // The kernel takes a network namespace away some time after its last process.
+      await end.host.exec(['ip', 'link', 'delete', 'dev', end.interface]);
     }
+    const left = this.#links.filter((link) => link.a.host !== host && link.b.host !== host);
+    this.#links.splice(0, this.#links.length, ...left);
   }
 
   /** Joins two hosts by a veth pair that is created inside the namespaces. */

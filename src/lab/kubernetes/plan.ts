@@ -45,7 +45,10 @@ export const routerLinkAddress = (router: RouterName, family: Family): IpAddress
 export const linkLength = (family: Family): number => (family === 'ipv4' ? 24 : 64);
 export const hostLength = (family: Family): number => (family === 'ipv4' ? 32 : 128);
 
-/** A default route for the nodes, and from them what lies in the pods' ranges and their own addresses. */
+/**
+ * A default route for the nodes, and from them what lies in the pods' ranges and their own addresses. Of graceful restart FRR
+ * has its default: it helps.
+ */
 export const routerDescription = (name: RouterName, password?: string): RouterDescription => ({
   asn: routerAsns[name],
   routerId: address(`10.255.0.${numberOf(name)}`),
@@ -58,7 +61,6 @@ export const routerDescription = (name: RouterName, password?: string): RouterDe
     asn: NODE_ASN,
     families,
     accept: [...POD_RANGES, ...prefixes('10.250.0.0/24', 'fd25::/64')],
-    gracefulRestart: { restartTimeSeconds: 120 },
     maxPrefixes: 1000,
     ...(password === undefined ? {} : { password }),
   })),

@@ -11,7 +11,7 @@ export const bgpConfiguration = (more: object = {}): object => ({
   spec: {
     asNumber: NODE_ASN,
     importPolicy: 'DefaultRoute',
-    addressSource: 'NodePodCIDR',
+    addressSource: 'IPPools',
     advertise: { nodeAddresses: true },
     ...more,
   },

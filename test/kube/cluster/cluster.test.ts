@@ -4,28 +4,28 @@ import { seconds } from '#lib/time.ts';
 import { Cluster } from '#lab/kubernetes/cluster.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { keepLogsOnFailure, step } from '../steps.ts';
+import { withoutApi } from './api-away.ts';
 import { burst } from './burst.ts';
 import { underFlow } from './flow.ts';
 import { buildImage, install } from './install.ts';
 import { everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
+import { passwordFromSecret } from './secret.ts';
 import { eachWithoutAgent, rollAgents } from './upgrade.ts';
 import { print, sessionsUp } from './world.ts';
 import { wrongObjectsAreRefused } from './wrong.ts';
 
 let cluster: Cluster;
-/** Milliseconds; what takes longer in the world is proved by less here, and by all of it with this variable. */
+/** Milliseconds; what takes longer in the world is proved by less here, and by all of it with these variables. */
 const AGENT_AWAY = Number(process.env['FLATROUTE_AGENT_AWAY'] ?? 10_000);
+const API_AWAY = Number(process.env['FLATROUTE_API_AWAY'] ?? 20_000);
 keepLogsOnFailure(() => cluster?.lab.hosts ?? []);
 after(async () => await cluster?.[Symbol.asyncDispose]());
 
 describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   before(async () => {
     const image = buildImage();
-    cluster = await step(
-      'control plane, routers, two nodes',
-      Cluster.create({ nodes: 2, images: [image], taint: false }),
-    );
+    cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, images: [image] }));
   });
 
   test('without a network no node is Ready, and each says why', async () => {
@@ -64,4 +64,11 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   test('a router goes down and comes back', async () => await routerDownAndUp(cluster, 'tor-a'));
 
   test('wrong objects are refused with a sentence', async () => await wrongObjectsAreRefused(cluster));
+
+  test("a peer's Secret is set, changed and removed", async () => await passwordFromSecret(cluster));
+
+  test('without the API server pods start and stop, sessions stay, a killed agent comes back', async () => {
+    await withoutApi(cluster, API_AWAY);
+    await everybodyAsks(cluster, () => undefined);
+  });
 });
