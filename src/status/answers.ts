@@ -206,6 +206,8 @@ export interface PoolAnswer {
   readonly growthPerHour?: number;
   /** When it is full if it goes on growing like that; absent when it does not grow, or not within a year. */
   readonly fullInSeconds?: number;
+  /** In a cluster: which block is being claimed, or why none can be had; absent when there is nothing to say. */
+  readonly claim?: string;
 }
 
 export interface BlockAnswer {

@@ -339,9 +339,8 @@ async function simulate(seed: number): Promise<void> {
 }
 
 const given = process.env['FLATROUTE_SEED'];
-const seeds = given === undefined ? [1, 2].map((it) => it * 7919 + (Date.now() % 7919)) : [Number(given)];
+const seed = given === undefined ? Date.now() % 1_000_000 : Number(given);
 
-for (const seed of seeds)
-  test(`no two nodes use overlapping blocks, and nothing is left over at rest (FLATROUTE_SEED=${seed})`, async () => {
-    await simulate(seed);
-  });
+test(`no two nodes use overlapping blocks, and nothing is left over at rest (FLATROUTE_SEED=${seed})`, async () => {
+  await simulate(seed);
+});

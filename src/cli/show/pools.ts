@@ -23,7 +23,7 @@ function growth({ growthPerHour: perHour }: PoolAnswer): string {
 export function showPools(pools: readonly PoolAnswer[], options: TableOptions): readonly string[] {
   if (pools.length === 0)
     return ['this node has no blocks: give its Node a spec.podCIDRs, or make an IPPool and an IPBlock'];
-  return renderTable<PoolAnswer>(
+  const table = renderTable<PoolAnswer>(
     [
       { title: 'POOL', value: (p) => p.pool, shrinkTo: 8 },
       { title: 'FAMILY', value: (p) => p.family },
@@ -50,4 +50,8 @@ export function showPools(pools: readonly PoolAnswer[], options: TableOptions): 
     pools,
     options,
   );
+  const claims = pools.flatMap(({ pool, family, claim }) =>
+    claim === undefined ? [] : [`${pool} ${family}: ${claim}`],
+  );
+  return claims.length === 0 ? table : [...table, '', ...claims];
 }
