@@ -46,6 +46,7 @@ describe('an agent in a cluster', { timeout: 300_000 }, () => {
   let node: TestNode;
   let router: TestNode;
   let agent: LabProcess;
+  let routerAgent: LabProcess;
   let api: RemoteFake;
   const pods: Pod[] = [];
 
@@ -81,7 +82,7 @@ describe('an agent in a cluster', { timeout: 300_000 }, () => {
     await api.stop();
     await node.host.run(['mkdir', '-p', BOOTSTRAP]);
     await node.host.writeFile(`${BOOTSTRAP}/way.yaml`, `${manifests(1)['bgp.yaml']}---\n${peerManifest(2)}`);
-    await startAgent(router);
+    routerAgent = await startAgent(router);
   });
   after(async () => {
     await lab?.dispose();
@@ -214,7 +215,8 @@ describe('an agent in a cluster', { timeout: 300_000 }, () => {
     assert.match((await untilReason('ForeignConflist')).message, /00-other.conflist/);
   });
 
-  test('that a session went down for its password was told by an Event on the Node', async () => {
+  test('a session that goes down is an Event on the Node', async () => {
+    routerAgent.kill('SIGKILL');
     const event = await eventually('an Event', async () => {
       const found = await api.objects('Event');
       return found.find((it) => it['reason'] === 'NotEstablished' && it['type'] === 'Warning');
