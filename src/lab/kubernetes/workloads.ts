@@ -24,7 +24,7 @@ const podTemplate = (it: Workload): object => ({
       {
         maxSkew: 1,
         topologyKey: 'kubernetes.io/hostname',
-        whenUnsatisfiable: 'ScheduleAnyway',
+        whenUnsatisfiable: 'DoNotSchedule',
         labelSelector: { matchLabels: { app: it.name } },
       },
     ],
