@@ -178,7 +178,7 @@ if (lacking().length > 0) {
   const started = performance.now();
   if (missing.length > 0) {
     say(`building ${missing.length} programs of Kubernetes into ${target};`);
-    say('  from cold this takes about 15 minutes on two cores, and it is done once');
+    say('  from cold this takes about ten minutes on two quiet cores, and it is done once');
     if (getPriority() < NICE) setPriority(NICE);
   }
   for (const [index, name] of missing.entries()) await build(name, `${index + 1} of ${missing.length}`);
