@@ -1,4 +1,4 @@
-/** The API server is away for a while: what runs goes on, pods start and stop, an agent dies. */
+/** The API server is away for a while: what runs goes on, pods start and stop, an agent dies, a node boots again. */
 import assert from 'node:assert/strict';
 import { families } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
@@ -6,10 +6,11 @@ import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { WITNESS_PORT } from '#lab/kubernetes/network.ts';
 import type { KubernetesNode } from '#lab/kubernetes/node.ts';
 import { VM_ADDRESS } from '#lab/kubernetes/plan.ts';
+import { flatroute } from '#lab/program.ts';
 import { WITNESS_IMAGE } from '#lab/runtime/images.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { ask } from './ask.ts';
-import { agentOf, print, sessionsUp } from './world.ts';
+import { agentOf, print, sessionsUp, SYSTEM } from './world.ts';
 
 const STATIC_POD = 'static-web';
 
@@ -91,11 +92,15 @@ async function killAgent(cluster: Cluster, node: KubernetesNode): Promise<void> 
   await sessionsUp(cluster, [node.name]);
 }
 
-/** At least so long without the API server. */
+/**
+ * At least so long without the API server. A kubelet that boots meanwhile knows only the pods of its files, so a DaemonSet's
+ * agent comes back with the API: on the rebooted node an agent is started as a process, with what its disk holds.
+ */
 export async function withoutApi(cluster: Cluster, milliseconds: number): Promise<void> {
-  const [first] = cluster.nodes;
-  if (first === undefined) throw new TypeError('no node');
+  const [first, second] = cluster.nodes;
+  if (first === undefined || second === undefined) throw new TypeError('two nodes');
   const before = await Promise.all(cluster.nodes.map(async ({ name }) => await flaps(cluster, name)));
+  const kubeconfig = await cluster.plane.kubeconfig(`system:serviceaccount:${SYSTEM}:flatroute-agent`);
   const since = performance.now();
   await cluster.plane.stopApiServer();
   print('no API server');
@@ -118,8 +123,20 @@ export async function withoutApi(cluster: Cluster, milliseconds: number): Promis
   await podStops(cluster, first);
   print(`${first.name}: its agent was killed; the next one serves pods from what was read last`);
 
+  const booted = await cluster.rebootNode(second.name);
+  const agent = await booted.host.spawn(
+    flatroute('agent', '--kubernetes', '--kubeconfig', kubeconfig, '--node', second.name),
+    { log: 'flatroute.log' },
+  );
+  await sessionsUp(cluster, [second.name]);
+  const addresses = await podStarts(cluster, booted);
+  print(`${second.name}: booted anew; sessions are up, a pod started (${addresses.join(', ')})`);
+  agent.kill('SIGTERM');
+  await agent.exited;
   await cluster.plane.startApiServer();
   print(`the API server is back after ${((performance.now() - since) / 1000).toFixed(0)} s`);
   await cluster.nodesReady();
   await sessionsUp(cluster);
+  // A kubelet that has never reached the API ends no pod.
+  await podStops(cluster, booted);
 }

@@ -67,7 +67,7 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
 
   test("a peer's Secret is set, changed and removed", async () => await passwordFromSecret(cluster));
 
-  test('without the API server pods start and stop, sessions stay, a killed agent comes back', async () => {
+  test('without the API server pods start and stop, sessions stay, an agent and a node come back', async () => {
     await withoutApi(cluster, API_AWAY);
     await everybodyAsks(cluster, () => undefined);
   });
