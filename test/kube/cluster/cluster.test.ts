@@ -1,4 +1,8 @@
 // A cluster as kubeadm leaves it, then flatroute from deploy/: one cluster for all of it, each test goes on where the one before it ended.
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
 import { Cluster } from '#lab/kubernetes/cluster.ts';
@@ -8,23 +12,31 @@ import { withoutApi } from './api-away.ts';
 import { burst } from './burst.ts';
 import { underFlow } from './flow.ts';
 import { buildImage, install } from './install.ts';
+import { nodeGoneAndBack } from './node-gone.ts';
 import { everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
+import { newerSchemaAndBack } from './rollback.ts';
 import { passwordFromSecret } from './secret.ts';
+import { uninstall } from './uninstall.ts';
 import { eachWithoutAgent, rollAgents } from './upgrade.ts';
 import { print, sessionsUp } from './world.ts';
 import { wrongObjectsAreRefused } from './wrong.ts';
 
 let cluster: Cluster;
+/** The tar of our image: a node that joins later wants it too. */
+const images = mkdtempSync(join(tmpdir(), 'flatroute-image-'));
 /** Milliseconds; what takes longer in the world is proved by less here, and by all of it with these variables. */
 const AGENT_AWAY = Number(process.env['FLATROUTE_AGENT_AWAY'] ?? 10_000);
 const API_AWAY = Number(process.env['FLATROUTE_API_AWAY'] ?? 20_000);
 keepLogsOnFailure(() => cluster?.lab.hosts ?? []);
-after(async () => await cluster?.[Symbol.asyncDispose]());
+after(async () => {
+  await cluster?.[Symbol.asyncDispose]();
+  await rm(images, { recursive: true, force: true });
+});
 
 describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   before(async () => {
-    const image = buildImage();
+    const image = buildImage(images);
     cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, images: [image] }));
   });
 
@@ -67,8 +79,15 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
 
   test("a peer's Secret is set, changed and removed", async () => await passwordFromSecret(cluster));
 
+  test('kinds of a newer flatroute, and back: no session goes down', async () => await newerSchemaAndBack(cluster));
+
   test('without the API server pods start and stop, sessions stay, an agent and a node come back', async () => {
     await withoutApi(cluster, API_AWAY);
     await everybodyAsks(cluster, () => undefined);
   });
+
+  test('blocks of a deleted Node are collected, no sooner; its name can be used again', async () =>
+    await nodeGoneAndBack(cluster));
+
+  test('uninstalled, nothing of flatroute is left', async () => await uninstall(cluster));
 });

@@ -1,10 +1,7 @@
 /** flatroute in a bare cluster, from deploy/ as docs/kubernetes.md has it. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { after } from 'node:test';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { API_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { operatorResources } from '#lab/kubernetes/resources.ts';
@@ -13,10 +10,8 @@ import { SYSTEM } from './world.ts';
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
 export const IMAGE = `flatroute:${version}`;
 
-/** A tar of our image under these names, made from this checkout; it goes with the test. */
-export function buildImage(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'flatroute-image-'));
-  after(async () => await rm(directory, { recursive: true, force: true }));
+/** A tar of our image in this directory, made from this checkout. */
+export function buildImage(directory: string): string {
   const path = join(directory, 'image.tar');
   const built = spawnSync(process.execPath, ['scripts/image.mjs', '--output', path, '--name', IMAGE], {
     encoding: 'utf8',
@@ -35,6 +30,10 @@ export async function installDefinitions(cluster: Cluster): Promise<void> {
   await cluster.plane.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
 }
 
+/** Instead of 15 minutes, for a test: a Node is gone for most of it, and its agent could object for the rest. */
+export const COLLECT_AFTER_SECONDS = 20;
+const VETO_SECONDS = 5;
+
 /** The address of the API server, then agents, BFD and controller; nothing says what to peer with yet. */
 export async function installPrograms(cluster: Cluster): Promise<void> {
   await cluster.plane.run(['apply', '-f', resolve('deploy/kustomize/namespace.yaml')]);
@@ -45,6 +44,10 @@ export async function installPrograms(cluster: Cluster): Promise<void> {
     data: { KUBERNETES_SERVICE_HOST: API_ADDRESS, KUBERNETES_SERVICE_PORT: '6443' },
   });
   await cluster.plane.run(['apply', '-k', resolve('deploy/kustomize')]);
+  const more = [`--collect-after=${COLLECT_AFTER_SECONDS - VETO_SECONDS}s`, `--collect-veto=${VETO_SECONDS}s`];
+  const patch = more.map((value) => ({ op: 'add', path: '/spec/template/spec/containers/0/args/-', value }));
+  const argv = ['patch', 'deployment', '-n', SYSTEM, 'flatroute-controller', '--type=json'];
+  await cluster.plane.run([...argv, '-p', JSON.stringify(patch)]);
 }
 
 export async function install(cluster: Cluster): Promise<void> {
