@@ -20,7 +20,7 @@ import { PluginPods } from '../support/chaos/plugin-pods.ts';
 import { Sandboxes } from '../support/chaos/sandboxes.ts';
 import { type Random, seededRandom } from '../support/random.ts';
 
-const misfortunes = Number(process.env['FLATROUTE_KILLS'] ?? 60);
+const misfortunes = Number(process.env['FLATROUTE_KILLS'] ?? 45);
 const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
 /** Misfortunes from one rest to the next. */
 const STRETCH = 60;

@@ -7,7 +7,7 @@ import type { Target } from './target.ts';
 import { targets } from './targets.ts';
 
 const seed = Number(process.env['FLATROUTE_SEED'] ?? Date.now() % 1_000_000);
-const milliseconds = Number(process.env['FLATROUTE_FUZZ_MS'] ?? 500);
+const milliseconds = Number(process.env['FLATROUTE_FUZZ_MS'] ?? 300);
 
 describe(`fuzzing, seed ${seed} (FLATROUTE_SEED), ${milliseconds} ms each (FLATROUTE_FUZZ_MS)`, () => {
   for (const target of targets) {
