@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { WITNESS_PORT } from '#lab/kubernetes/network.ts';
 import { nodeAddress, VM_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { daemonSet, deployment, service } from '#lab/kubernetes/workloads.ts';
 import type { PodEndpoint } from '#lab/pod-endpoint.ts';
+import { found, notYet } from '#lab/wait.ts';
 import { answerTable, ask } from './ask.ts';
 import type { Answer, Question } from './ask.ts';
 
@@ -109,17 +111,40 @@ async function questions(cluster: Cluster, family: Family): Promise<readonly Que
   ];
 }
 
-/** Asks all of it and prints the table. */
-export async function everybodyAsks(cluster: Cluster, print: (line: string) => void): Promise<void> {
+async function answersOf(cluster: Cluster): Promise<readonly Answer[]> {
   const answers: Answer[] = [];
   for (const family of families)
     answers.push(
       ...(await Promise.all((await questions(cluster, family)).map(async (question) => await ask(question)))),
     );
+  return answers;
+}
+
+const wrongOf = (answers: readonly Answer[]): readonly string[] =>
+  answers
+    .filter(({ right }) => !right)
+    .map(({ question, saw }) => `${question.label.join(' -> ')} ${question.address}: ${saw}`);
+
+/** Asks all of it and prints the table. */
+export async function everybodyAsks(cluster: Cluster, print: (line: string) => void): Promise<void> {
+  const answers = await answersOf(cluster);
   for (const line of answerTable(answers)) print(line);
-  const wrong = answers.filter(({ right }) => !right);
-  assert.deepEqual(
-    wrong.map(({ question, saw }) => `${question.label.join(' -> ')} ${question.address}: ${saw}`),
-    [],
+  assert.deepEqual(wrongOf(answers), []);
+}
+
+/** The same after a node booted: its kubelet and kube-proxy take their time to make its pods anew, with other addresses. */
+export async function everybodyAnswersAgain(cluster: Cluster): Promise<void> {
+  await cluster.until(
+    'everybody to reach everybody',
+    async () => {
+      try {
+        const wrong = wrongOf(await answersOf(cluster));
+        return wrong.length === 0 ? found(undefined) : notYet(wrong.join('; '));
+      } catch (error) {
+        // A pod that is being made has no address to ask from.
+        return notYet(String(error));
+      }
+    },
+    seconds(180),
   );
 }
