@@ -373,7 +373,7 @@ async function main() {
   const node = nodeBinary();
   const env = {
     ...process.env,
-    PATH: `${join(modules, '.bin')}:${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`,
+    PATH: `${join(modules, '.bin')}:${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin`,
     FLATROUTE_ROOT: isRoot ? 'root' : 'user-namespace',
   };
   if (command.plugin) {

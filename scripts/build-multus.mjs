@@ -21,7 +21,7 @@ if (!existsSync(target)) {
   const built = spawnSync('go', ['build', '-trimpath', '-ldflags', '-s -w', '-o', temporary, source], {
     cwd: module,
     stdio: ['ignore', 2, 2],
-    env: { ...process.env, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '-mod=readonly' },
+    env: { ...process.env, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '-mod=readonly -buildvcs=false' },
     timeout: 30 * 60_000,
   });
   if (built.error?.code === 'ENOENT')
