@@ -77,13 +77,20 @@ const BASE_SYSCTLS: Readonly<Record<string, string>> = {
   'ipv6/conf/all/forwarding': '0',
   'ipv6/conf/default/forwarding': '0',
 };
+/** Hash over ports as well: two flows between the same two hosts may take two paths. */
+export const MULTIPATH_SYSCTLS = { 'ipv4/fib_multipath_hash_policy': '1', 'ipv6/fib_multipath_hash_policy': '1' };
+/** A link without carrier is no next hop, as on a router. */
+export const CARRIER_SYSCTLS = {
+  'ipv4/conf/all/ignore_routes_with_linkdown': '1',
+  'ipv4/conf/default/ignore_routes_with_linkdown': '1',
+  'ipv6/conf/all/ignore_routes_with_linkdown': '1',
+  'ipv6/conf/default/ignore_routes_with_linkdown': '1',
+};
 const FORWARDING_SYSCTLS: Readonly<Record<string, string>> = {
   'ipv4/ip_forward': '1',
   'ipv6/conf/all/forwarding': '1',
   'ipv6/conf/default/forwarding': '1',
-  // Hash over ports as well: two flows between the same two hosts may take two paths.
-  'ipv4/fib_multipath_hash_policy': '1',
-  'ipv6/fib_multipath_hash_policy': '1',
+  ...MULTIPATH_SYSCTLS,
 };
 
 export class Host implements Endpoint {

@@ -16,7 +16,7 @@ import { type Family, families, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import { type Conflist, HostConflistRunner } from '#lab/conflist.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
-import type { Host } from '#lab/host.ts';
+import { CARRIER_SYSCTLS, type Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { node } from '#lab/manifests.ts';
 import { ADMIN_SOCKET, NodeAgent } from '#lab/node-agent.ts';
@@ -88,17 +88,11 @@ export class PodLab implements AsyncDisposable {
     );
     try {
       if (compiled.status !== 0) throw new Error(`wire.c cannot be compiled: ${compiled.stderr}`);
-      // A router that looks at carrier, as routers do.
-      const carrier = Object.fromEntries(
-        families.flatMap((family) =>
-          ['all', 'default'].map((it) => [`${family}/conf/${it}/ignore_routes_with_linkdown`, '1']),
-        ),
-      );
       const address = (n: 0 | 1): readonly IpAddress[] => Object.values(nodeAddress[n]);
       const [one, two, tor, vm] = await Promise.all([
         lab.addHost('node-1', { loopback: address(0) }),
         lab.addHost('node-2', { loopback: address(1) }),
-        lab.addHost('tor', { forwarding: true, sysctls: carrier }),
+        lab.addHost('tor', { forwarding: true, sysctls: CARRIER_SYSCTLS }),
         lab.addHost('vm'),
       ]);
       const made = new PodLab(lab, [one, two], tor, vm, folder);

@@ -8,7 +8,7 @@ import { seconds } from '#lib/time.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
 import type { Conflist } from '#lab/conflist.ts';
 import { HostConflistRunner } from '#lab/conflist.ts';
-import type { Host } from '#lab/host.ts';
+import { type Host, MULTIPATH_SYSCTLS } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { bfdProfile, bgpConfiguration, bgpPeer, node } from '#lab/manifests.ts';
 import { NodeAgent } from '#lab/node-agent.ts';
@@ -41,9 +41,6 @@ const sides: readonly Side[] = [
 ];
 const names = ['first', 'second'] as const;
 
-/** No link's loss of carrier or choice of path is of interest here, but flows are to use both routers. */
-const hashPorts = { 'ipv4/fib_multipath_hash_policy': '1', 'ipv6/fib_multipath_hash_policy': '1' };
-
 export interface RackOptions {
   /** Between the node and both routers, single hop. */
   readonly bfd?: BfdOptions;
@@ -73,9 +70,9 @@ export class Rack implements AsyncDisposable {
     const lab = await Lab.create('rack');
     try {
       const [nodeHost, vm, ...hosts] = await Promise.all([
-        lab.addHost('node', { forwarding: true, sysctls: hashPorts }),
-        lab.addHost('vm', { loopback: [vmAddress.ipv4, vmAddress.ipv6], sysctls: hashPorts }),
-        ...names.map((name) => lab.addHost(name, { forwarding: true, sysctls: hashPorts })),
+        lab.addHost('node', { forwarding: true }),
+        lab.addHost('vm', { loopback: [vmAddress.ipv4, vmAddress.ipv6], sysctls: MULTIPATH_SYSCTLS }),
+        ...names.map((name) => lab.addHost(name, { forwarding: true })),
       ]);
       const routers: LabRouter[] = [];
       for (const [i, host] of hosts.entries()) {

@@ -8,7 +8,7 @@ import { AppError } from '#lib/result.ts';
 import type { Conflist } from '#lab/conflist.ts';
 import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
-import type { Host } from '#lab/host.ts';
+import { CARRIER_SYSCTLS, type Host, MULTIPATH_SYSCTLS } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
 import { bfdProfile, bgpConfiguration, bgpPeer, ipPool, node, passwords } from '#lab/manifests.ts';
 import { NodeAgent } from '#lab/node-agent.ts';
@@ -25,14 +25,7 @@ export const PLUGIN_FOLDER = '/run/cni/bin';
 export const CONFLIST_FOLDER = '/etc/cni/net.d';
 
 /** Routers and nodes hash over ports too, and a link without carrier is no next hop. */
-const PATH_SYSCTLS = {
-  'ipv4/conf/all/ignore_routes_with_linkdown': '1',
-  'ipv4/conf/default/ignore_routes_with_linkdown': '1',
-  'ipv6/conf/all/ignore_routes_with_linkdown': '1',
-  'ipv6/conf/default/ignore_routes_with_linkdown': '1',
-  'ipv4/fib_multipath_hash_policy': '1',
-  'ipv6/fib_multipath_hash_policy': '1',
-};
+const PATH_SYSCTLS = { ...CARRIER_SYSCTLS, ...MULTIPATH_SYSCTLS };
 
 function routerDescription(plan: RouterPlan): RouterDescription {
   const others = routers.filter((other) => other !== plan);

@@ -8,14 +8,14 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { AppError } from '#lib/result.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
-import type { CommandResult, LabProcess } from '../process.ts';
+import type { CommandResult } from '../process.ts';
 import { succeeded } from '../process.ts';
 import { found, notYet, waitFor } from '../wait.ts';
 import { sharedDirectory } from './directory.ts';
 import { CertificateAuthority, makeSigningKey } from './pki.ts';
+import { Programs } from './programs.ts';
 import type { KubernetesTools } from './tools.ts';
 
 export interface ControlPlaneOptions {
@@ -40,7 +40,6 @@ const ETCD = 'http://127.0.0.1:2379';
 const SERVICE_RANGES = '10.96.0.0/16,fd00:96::/112';
 const SERVICE_ADDRESSES = ['10.96.0.1', 'fd00:96::1'];
 const READY_WITHIN = seconds(90);
-const LOG_TAIL = 30;
 
 type Program = 'etcd' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler';
 
@@ -53,7 +52,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #authority: CertificateAuthority;
   readonly #kubeconfigs = new Map<string, Promise<string>>();
-  readonly #processes = new Map<Program, LabProcess>();
+  readonly #programs: Programs<Program>;
   #apiServerArguments: readonly string[] = [];
   #admin = '';
 
@@ -62,6 +61,7 @@ export class ControlPlane {
     this.url = `https://${options.address.includes(':') ? `[${options.address}]` : options.address}:${PORT}`;
     this.ca = authority.certificate;
     this.#options = options;
+    this.#programs = new Programs(options.host, options.tools);
     this.#authority = authority;
   }
 
@@ -121,7 +121,7 @@ export class ControlPlane {
   }
 
   async #startEtcd(): Promise<void> {
-    await this.#spawn('etcd', [
+    await this.#programs.start('etcd', [
       '--name=lab',
       '--data-dir=/run/etcd',
       `--listen-client-urls=${ETCD}`,
@@ -140,7 +140,7 @@ export class ControlPlane {
       this.kubeconfig('system:kube-scheduler'),
     ]);
     const common = ['--leader-elect=false', '--bind-address=127.0.0.1', '--profiling=false'];
-    await this.#spawn('kube-controller-manager', [
+    await this.#programs.start('kube-controller-manager', [
       ...common,
       `--kubeconfig=${manager}`,
       `--service-account-private-key-file=${tokenKey}`,
@@ -148,27 +148,16 @@ export class ControlPlane {
       '--use-service-account-credentials=true',
       ...(this.#options.controllerManager ?? []),
     ]);
-    await this.#spawn('kube-scheduler', [...common, `--kubeconfig=${scheduler}`]);
-  }
-
-  async #spawn(program: Program, words: readonly string[]): Promise<void> {
-    const started = await this.host.spawn([join(this.#options.tools.directory, program), ...words], {
-      log: `${program}.log`,
-    });
-    this.#processes.set(program, started);
+    await this.#programs.start('kube-scheduler', [...common, `--kubeconfig=${scheduler}`]);
   }
 
   /** The same server on the same address, with what etcd kept. Resolves when it is ready. */
   async startApiServer(): Promise<void> {
-    await this.#spawn('kube-apiserver', this.#apiServerArguments);
+    await this.#programs.start('kube-apiserver', this.#apiServerArguments);
     await waitFor(
       `the API server at ${this.url} to be ready`,
       async () => {
-        const dead = [...this.#processes].find(([, one]) => one.ended);
-        if (dead !== undefined)
-          throw new AppError('OS_LAB_KUBERNETES', `${dead[0]} ended: ${await this.logTail(dead[0])}`, {
-            retry: 'never',
-          });
+        await this.#programs.expectAlive();
         const { code, stderr } = await this.kubectl(['get', '--raw=/readyz']);
         if (code !== 0) return notYet(stderr.trim());
         // It is there a moment after the server is ready, and everything lives in a namespace.
@@ -181,14 +170,7 @@ export class ControlPlane {
 
   /** At once, as when its machine loses power: connections end, etcd and the nodes go on. */
   async stopApiServer(): Promise<void> {
-    await this.#end('kube-apiserver');
-  }
-
-  async #end(program: Program): Promise<void> {
-    const running = this.#processes.get(program);
-    this.#processes.delete(program);
-    running?.kill('SIGKILL');
-    await running?.exited;
+    await this.#programs.end('kube-apiserver');
   }
 
   /**
@@ -258,20 +240,12 @@ export class ControlPlane {
 
   /** As this machine sees it, for whoever measures it. Throws OS_LAB_KUBERNETES when it does not run. */
   pidOf(program: Program): number {
-    const running = this.#processes.get(program);
-    if (running === undefined || running.ended)
-      throw new AppError('OS_LAB_KUBERNETES', `${program} does not run`, { retry: 'never' });
-    return running.pid;
-  }
-
-  async logTail(program: Program, lines = LOG_TAIL): Promise<string> {
-    const text = await this.host.readFile(`/run/log/${program}.log`).catch(() => '');
-    return text.trimEnd().split('\n').slice(-lines).join('\n');
+    return this.#programs.pidOf(program);
   }
 
   /** Ends every process; the host and the files stay until it is disposed of. */
   async stop(): Promise<void> {
-    for (const program of [...this.#processes.keys()].reverse()) await this.#end(program);
+    await this.#programs.endAll();
   }
 
   #say(what: string, since: number): void {

@@ -1,6 +1,6 @@
 /** The network of a lab's cluster, without Kubernetes: hosts, segments and routers as plan.ts has them. */
 import { families } from '#lib/ip.ts';
-import type { Host } from '../host.ts';
+import { CARRIER_SYSCTLS, type Host, MULTIPATH_SYSCTLS } from '../host.ts';
 import type { Lab } from '../lab.ts';
 import { FrrRouter } from '../routers/frr.ts';
 import { staticProgram } from '../runtime/images.ts';
@@ -19,13 +19,8 @@ import type { RouterName } from './plan.ts';
 
 /** Flows use both routers, and nobody is told of a shorter way on the same segment. */
 const SYSCTLS = {
-  // A link without carrier is no next hop.
-  'ipv4/conf/all/ignore_routes_with_linkdown': '1',
-  'ipv4/conf/default/ignore_routes_with_linkdown': '1',
-  'ipv6/conf/all/ignore_routes_with_linkdown': '1',
-  'ipv6/conf/default/ignore_routes_with_linkdown': '1',
-  'ipv4/fib_multipath_hash_policy': '1',
-  'ipv6/fib_multipath_hash_policy': '1',
+  ...CARRIER_SYSCTLS,
+  ...MULTIPATH_SYSCTLS,
   'ipv4/conf/all/send_redirects': '0',
   'ipv4/conf/default/send_redirects': '0',
 };

@@ -6,19 +6,17 @@
  *   const node = await KubernetesNode.prepare({ host, plane, tools, addresses, podRanges });
  *   await node.start();
  */
-import { join } from 'node:path';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
 import { seconds } from '#lib/time.ts';
 import { hierarchies, labCgroup } from '../cgroups.ts';
 import type { Host } from '../host.ts';
-import type { LabProcess } from '../process.ts';
 import { execute, succeeded } from '../process.ts';
 import { referencePlugins } from '../program.ts';
 import { Containerd, KUBELET_CNI_BINARIES } from '../runtime/containerd.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { shieldKernelSettings } from './kernel-settings.ts';
 import { kubeletConfiguration, nodePreparation, proxyConfiguration, STATIC_PODS } from './kubelet-config.ts';
+import { Programs } from './programs.ts';
 import type { KubernetesTools } from './tools.ts';
 
 export interface KubernetesNodeOptions {
@@ -64,12 +62,13 @@ export class KubernetesNode {
   readonly host: Host;
   readonly containerd: Containerd;
   readonly #options: KubernetesNodeOptions;
-  readonly #processes = new Map<Program, LabProcess>();
+  readonly #programs: Programs<Program>;
 
   private constructor(options: KubernetesNodeOptions, containerd: Containerd) {
     this.host = options.host;
     this.containerd = containerd;
     this.#options = options;
+    this.#programs = new Programs(options.host, options.tools);
   }
 
   get name(): string {
@@ -124,7 +123,7 @@ export class KubernetesNode {
 
   async startKubelet(): Promise<void> {
     const { plane, addresses } = this.#options;
-    await this.#spawn('kubelet', [
+    await this.#programs.start('kubelet', [
       `--config=${CONFIGURATION}/kubelet.json`,
       `--kubeconfig=${await plane.kubeconfig(`system:node:${this.name}`, ['system:nodes'])}`,
       `--hostname-override=${this.name}`,
@@ -135,37 +134,20 @@ export class KubernetesNode {
   }
 
   async startProxy(): Promise<void> {
-    await this.#spawn('kube-proxy', [`--config=${CONFIGURATION}/kube-proxy.json`]);
-  }
-
-  async #spawn(program: Program, words: readonly string[]): Promise<void> {
-    const argv = [join(this.#options.tools.directory, program), ...words];
-    this.#processes.set(program, await this.host.spawn(argv, { log: `${program}.log` }));
+    await this.#programs.start('kube-proxy', [`--config=${CONFIGURATION}/kube-proxy.json`]);
   }
 
   async stopKubelet(): Promise<void> {
-    await this.#end('kubelet');
-  }
-
-  async #end(program: Program): Promise<void> {
-    const running = this.#processes.get(program);
-    this.#processes.delete(program);
-    running?.kill('SIGKILL');
-    await running?.exited;
+    await this.#programs.end('kubelet');
   }
 
   /** Throws OS_LAB_KUBERNETES with the end of its log when one of them ended by itself. */
   async expectAlive(): Promise<void> {
-    for (const [program, one] of this.#processes)
-      if (one.ended)
-        throw new AppError('OS_LAB_KUBERNETES', `${program} of ${this.name} ended: ${await this.logTail(program)}`, {
-          retry: 'never',
-        });
+    await this.#programs.expectAlive();
   }
 
-  async logTail(program: Program, lines = 30): Promise<string> {
-    const text = await this.host.readFile(`/run/log/${program}.log`).catch(() => '');
-    return text.trimEnd().split('\n').slice(-lines).join('\n');
+  async logTail(program: Program, lines?: number): Promise<string> {
+    return await this.#programs.logTail(program, lines);
   }
 
   /** A pod that kubelet runs from a file, without the API server; `undefined` takes it away. */

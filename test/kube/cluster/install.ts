@@ -1,6 +1,6 @@
 /** flatroute in a bare cluster, from deploy/ as docs/kubernetes.md has it. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { API_ADDRESS } from '#lab/kubernetes/plan.ts';
@@ -21,12 +21,7 @@ export function buildImage(directory: string): string {
 }
 
 export async function installDefinitions(cluster: Cluster): Promise<void> {
-  await cluster.plane.run([
-    'apply',
-    '--server-side',
-    existsSync('deploy/crds/kustomization.yaml') ? '-k' : '-f',
-    resolve('deploy/crds'),
-  ]);
+  await cluster.plane.run(['apply', '--server-side', '-f', resolve('deploy/crds')]);
   await cluster.plane.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
 }
 
