@@ -209,8 +209,9 @@ export class Allocator {
   }
 
   #those(state: Taken['state'], which: (taken: Taken, address: IpAddress) => boolean): IpAddress[] {
-    const found = [...this.#taken].filter(([address, taken]) => taken.state === state && which(taken, address));
-    return found.map(([address]) => address).sort();
+    const found: IpAddress[] = [];
+    for (const [address, taken] of this.#taken) if (taken.state === state && which(taken, address)) found.push(address);
+    return found.sort();
   }
 
   #blockOf(address: IpAddress): Holder | undefined {

@@ -15,7 +15,7 @@ import { milliseconds, seconds, systemClock } from '#lib/time.ts';
 import { kindLists } from '#resources/resource-set.ts';
 import type { AnyResource } from '#resources/resource-set.ts';
 import { ipBlockType, type LiveBlock, liveBlock } from '#sources/kubernetes/ip-blocks.ts';
-import { Agent, Machine, nodeObject, readAs, type World } from '../sim/claims-node.ts';
+import { Agent, fromPools, Machine, nodeObject, readAs, type World } from '../sim/claims-node.ts';
 import { nodesType } from '../sim/claims-world.ts';
 import { seededRandom } from '../support/random.ts';
 import { apiServer } from './support.ts';
@@ -81,12 +81,6 @@ const pool = (name: string, created: string, spec: object): AnyResource =>
     metadata: { name, uid: name, creationTimestamp: `2026-01-01T00:00:${created}Z` },
     spec,
   });
-const configuration = readAs(kindLists.bgpConfigurations, {
-  apiVersion: 'flatroute.io/v1alpha1',
-  kind: 'BGPConfiguration',
-  metadata: { name: 'default' },
-  spec: { addressSource: 'IPPools' },
-});
 const main = pool('main', '10', { cidr: '10.61.0.0/20', blockSize: 28 });
 const vip = pool('vip', '20', { cidr: '10.62.0.0/24', assignmentMode: 'Manual' });
 /** Made before the others, and known to some nodes only for a while. */
@@ -102,7 +96,7 @@ class RealNode {
 
   constructor(name: string, pools: readonly AnyResource[], machineID = `machine-of-${name}`) {
     this.pools = pools;
-    this.machine = new Machine(name, machineID, { resources: [configuration, ...pools] });
+    this.machine = new Machine(name, machineID, { resources: [fromPools, ...pools] });
   }
 
   start(): void {
@@ -116,7 +110,7 @@ class RealNode {
       store: () => store,
       watched: () => (this.#blocks === undefined ? undefined : { blocks: this.#blocks, node: this.#node }),
       lag: () => 0,
-      told: () => ({ resources: [configuration, ...this.pools] }),
+      told: () => ({ resources: [fromPools, ...this.pools] }),
       fixed,
       changed: check,
     };

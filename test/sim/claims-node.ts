@@ -10,8 +10,8 @@ import type { ClaimFacts } from '#ipam/claims/intent.ts';
 import { Allocator } from '#ipam/allocator.ts';
 import { hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { after, type Clock, milliseconds } from '#lib/time.ts';
-import { resourceSet } from '#resources/resource-set.ts';
-import type { AnyResource, kindLists } from '#resources/resource-set.ts';
+import { kindLists, resourceSet } from '#resources/resource-set.ts';
+import type { AnyResource } from '#resources/resource-set.ts';
 import { invalid } from '#resources/schema.ts';
 import type { ApiObject, ResourceStore } from '#kubernetes/store.ts';
 import { podFacts } from '../support/snapshot.ts';
@@ -44,6 +44,14 @@ export const readAs = (kind: (typeof kindLists)[keyof typeof kindLists], raw: un
   if (value === invalid) throw new Error(JSON.stringify([raw, problems]));
   return value as AnyResource;
 };
+
+/** Nodes have their addresses from pools. */
+export const fromPools = readAs(kindLists.bgpConfigurations, {
+  apiVersion: 'flatroute.io/v1alpha1',
+  kind: 'BGPConfiguration',
+  metadata: { name: 'default' },
+  spec: { addressSource: 'IPPools' },
+});
 
 /** What the agent's cache keeps, and what its watches deliver. */
 export interface View {

@@ -17,7 +17,7 @@ import { kindLists } from '#resources/resource-set.ts';
 import type { AnyResource } from '#resources/resource-set.ts';
 import { liveBlock } from '#sources/kubernetes/ip-blocks.ts';
 import { seededRandom } from '../support/random.ts';
-import { Agent, Machine, nodeObject, readAs, type World } from './claims-node.ts';
+import { Agent, fromPools, Machine, nodeObject, readAs, type World } from './claims-node.ts';
 import { blocksType, nodesType, SimApi } from './claims-world.ts';
 import { VirtualClock } from './clock.ts';
 
@@ -37,13 +37,6 @@ const pool = (name: string, spec: object, deleted = false): AnyResource =>
     },
     spec,
   });
-
-const configuration = readAs(kindLists.bgpConfigurations, {
-  apiVersion: 'flatroute.io/v1alpha1',
-  kind: 'BGPConfiguration',
-  metadata: { name: 'default' },
-  spec: { addressSource: 'IPPools' },
-});
 
 const spans = new Map<Prefix, readonly [bigint, bigint]>();
 function spanOf(cidr: Prefix): readonly [bigint, bigint] {
@@ -80,7 +73,7 @@ class Simulation {
       store: (caller) => this.api.store(caller),
       watched: (name) => this.#watched(name),
       lag: () => this.random.below(this.random.unit() < 0.05 ? 5000 : 100),
-      told: () => ({ resources: [configuration, ...this.pools.values()] }),
+      told: () => ({ resources: [fromPools, ...this.pools.values()] }),
       fixed: ['10.62.0.7', '10.62.0.8', '10.62.0.9'] as IpAddress[],
       changed: (machine) => this.#check(machine),
     };

@@ -191,7 +191,7 @@ export function listAndWatch<T>(
         if (!(error instanceof ApiError)) throw error;
         const resumable =
           error.code === 'API_UNREACHABLE' || error.code === 'API_BUSY' || error.code === 'API_UNAUTHORIZED';
-        if (!(resumable && (error.status === undefined || error.status !== 500))) version = undefined;
+        if (!resumable || error.status === 500) version = undefined;
         // That a list is needed again is nothing that is wrong.
         if (error.code !== 'API_EXPIRED') health(error);
         asked = error.retryAfter;

@@ -4,8 +4,6 @@
  */
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { connectAgent } from '#cli/client.ts';
-import { ADMIN_SOCKET } from '#dataplane/kernel-names.ts';
 import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Conflist } from '#lab/conflist.ts';
 import type { Host } from '#lab/host.ts';
@@ -15,7 +13,16 @@ import { found, notYet, waitFor } from '#lab/wait.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import { kindLists } from '#resources/resource-set.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { agentProgram, buildBundle, residentMebibytes, spentSince, sum, threadSeconds } from '../pods/agent.ts';
+import {
+  agentProgram,
+  buildBundle,
+  residentMebibytes,
+  spentSince,
+  sum,
+  threadSeconds,
+  timed,
+  untilRunning,
+} from '../pods/agent.ts';
 import { median } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { openScene, progress } from './scene.ts';
@@ -125,22 +132,6 @@ async function launch({ node: host }: Place, node: string, kubeconfig: string): 
   );
 }
 
-async function untilRunning({ node }: Place): Promise<void> {
-  await waitFor(
-    'the agent to run',
-    async () => {
-      const client = await connectAgent(node.path(ADMIN_SOCKET));
-      try {
-        const { state } = await client.status();
-        return state === 'running' ? found(undefined) : notYet(state);
-      } finally {
-        client.close();
-      }
-    },
-    { deadline: seconds(60) },
-  );
-}
-
 /** Resolves when the router has a block of both families, or none. */
 async function untilAtRouter({ tor }: Place, agent: LabProcess, there: boolean): Promise<void> {
   await waitFor(
@@ -166,12 +157,6 @@ const createNode = async ({ scene }: Place, name: string): Promise<void> => {
     },
   });
 };
-
-async function timed(action: () => Promise<void>): Promise<number> {
-  const from = performance.now();
-  await action();
-  return performance.now() - from;
-}
 
 interface Spent {
   readonly requests: readonly string[];
@@ -227,7 +212,7 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
     const name = `node-${round}`;
     const kubeconfig = await credentials(place, name);
     let process = await launch(place, name, kubeconfig);
-    await untilRunning(place);
+    await untilRunning(place.node);
     waiting.push(
       await timed(async () => {
         await createNode(place, name);

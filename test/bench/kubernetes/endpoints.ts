@@ -10,7 +10,15 @@ import type { Host } from '#lab/host.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
-import { agentProgram, buildBundle, lateness, residentMebibytes, spentSince, threadSeconds } from '../pods/agent.ts';
+import {
+  agentProgram,
+  bgpManifest,
+  buildBundle,
+  lateness,
+  residentMebibytes,
+  spentSince,
+  threadSeconds,
+} from '../pods/agent.ts';
 import { percentile } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { apiServerSeconds, createAll, openScene, progress } from './scene.ts';
@@ -32,16 +40,7 @@ metadata:
   annotations: { flatroute.io/bgp-address-ipv4: 192.0.2.11 }
 spec: { podCIDRs: [10.60.0.0/24] }
 `,
-  'bgp.yaml': `apiVersion: flatroute.io/v1alpha1
-kind: BGPConfiguration
-metadata: { name: default }
-spec: { asNumber: 65001 }
----
-apiVersion: flatroute.io/v1alpha1
-kind: BGPPeer
-metadata: { name: tor }
-spec: { peerIP: 192.0.2.1, asNumber: 65100 }
-`,
+  'bgp.yaml': bgpManifest,
 };
 
 /** A slice as the controller writes it for a Deployment of a hundred pods. */

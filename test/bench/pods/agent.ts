@@ -2,16 +2,30 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { connectAgent } from '#cli/client.ts';
+import { ADMIN_SOCKET } from '#dataplane/kernel-names.ts';
 import type { Host } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 
 const bundle = resolve('build/bench-bundle');
 const resources = '/run/bench-resources';
 const heartbeatFile = '/run/bench-heartbeat';
 const METRICS_PORT = 9412;
+
+/** One router at 192.0.2.1, AS 65100. */
+export const bgpManifest = `apiVersion: flatroute.io/v1alpha1
+kind: BGPConfiguration
+metadata: { name: default }
+spec: { asNumber: 65001 }
+---
+apiVersion: flatroute.io/v1alpha1
+kind: BGPPeer
+metadata: { name: tor }
+spec: { peerIP: 192.0.2.1, asNumber: 65100 }
+`;
 
 const files: Readonly<Record<string, string>> = {
   'node.yaml': `apiVersion: v1
@@ -24,16 +38,7 @@ metadata:
 spec:
   podCIDRs: [10.60.0.0/19, "fd60::/115"]
 `,
-  'bgp.yaml': `apiVersion: flatroute.io/v1alpha1
-kind: BGPConfiguration
-metadata: { name: default }
-spec: { asNumber: 65001 }
----
-apiVersion: flatroute.io/v1alpha1
-kind: BGPPeer
-metadata: { name: tor }
-spec: { peerIP: 192.0.2.1, asNumber: 65100 }
-`,
+  'bgp.yaml': bgpManifest,
 };
 
 const birdConf = `router id 192.0.2.1;
@@ -84,6 +89,30 @@ export async function launch(node: Host, heartbeat: boolean): Promise<LabProcess
     log: 'agent',
     environment: heartbeat ? { FLATROUTE_BENCH_HEARTBEAT: heartbeatFile } : {},
   });
+}
+
+/** Resolves when the agent of this node says that it runs. */
+export async function untilRunning(node: Host): Promise<void> {
+  await waitFor(
+    'the agent to be running',
+    async () => {
+      const client = await connectAgent(node.path(ADMIN_SOCKET));
+      try {
+        const { state } = await client.status();
+        return state === 'running' ? found(undefined) : notYet(state);
+      } finally {
+        client.close();
+      }
+    },
+    { deadline: seconds(60), every: milliseconds(20) },
+  );
+}
+
+/** Milliseconds that it takes. */
+export async function timed(action: () => Promise<unknown>): Promise<number> {
+  const from = performance.now();
+  await action();
+  return performance.now() - from;
 }
 
 /** The session is there and the block is at the router. */

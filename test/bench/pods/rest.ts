@@ -2,7 +2,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectAgent } from '#cli/client.ts';
 import { ADMIN_SOCKET } from '#dataplane/kernel-names.ts';
-import type { Host } from '#lab/host.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import {
@@ -13,7 +12,9 @@ import {
   spentSince,
   sum,
   threadSeconds,
+  timed,
   untilAnnounced,
+  untilRunning,
 } from './agent.ts';
 import { type Figure, IDLE, median, MEMORY } from './tables.ts';
 
@@ -29,28 +30,6 @@ for (let i = 0; i < ${ASKINGS}; i++) {
   times.push(performance.now() - from);
 }
 console.log(JSON.stringify(times));`;
-
-async function timed(action: () => Promise<unknown>): Promise<number> {
-  const from = performance.now();
-  await action();
-  return performance.now() - from;
-}
-
-async function answering(node: Host): Promise<void> {
-  await waitFor(
-    'the agent to be running',
-    async () => {
-      const client = await connectAgent(node.path(ADMIN_SOCKET));
-      try {
-        const { state } = await client.status();
-        return state === 'running' ? found(undefined) : notYet(state);
-      } finally {
-        client.close();
-      }
-    },
-    { deadline: seconds(60), every: milliseconds(20) },
-  );
-}
 
 async function idle({ process: agent }: BenchAgent, forSeconds: number): Promise<Figure[]> {
   await delay(SETTLE_MILLISECONDS);
@@ -109,7 +88,7 @@ async function restart(agent: BenchAgent): Promise<Figure[]> {
   await agent.process.exited;
   const wall = await timed(async () => {
     agent.process = await launch(agent.node, false);
-    await answering(agent.node);
+    await untilRunning(agent.node);
   });
   const used = sum([...threadSeconds(agent.process.pid).values()]);
   return [

@@ -197,12 +197,7 @@ export class PodLinks {
 
   /** The last change: the host's end comes up, live, with neighbours and routes; then the pod can talk and answers. */
   makeLive(wiring: Wiring, pair: Pair, node: NodeAddresses): KernelRefusal | undefined {
-    let failure = this.#hostBatch(wiring, pair, node);
-    // IPv6 is off for new interfaces of the node, and this one has an address of it.
-    if (failure?.errno === EINVAL && wiring.addresses.some(isIpv6)) {
-      writeSysctl(undefined, ipv6Switch(wiring.hostInterface), '0');
-      failure = this.#hostBatch(wiring, pair, node);
-    }
+    const failure = withIpv6(wiring.hostInterface, wiring.addresses, () => this.#hostBatch(wiring, pair, node));
     return failure === undefined
       ? undefined
       : { step: 'let the pod talk', errno: failure.errno, text: describe(failure) };
@@ -292,18 +287,13 @@ export class PodLinks {
     mac: string,
     node: NodeAddresses,
   ): KernelRefusal | undefined {
-    const attempt = (): KernelRefusal | undefined => {
+    return withIpv6(name, [...missing.neighbours, ...missing.routes], () => {
       this.#batch.clear();
       if (missing.down) appendSetLink(this.#batch, { index }, { up: true });
       for (const address of missing.neighbours) appendHostNeighbour(this.#batch, index, address, mac);
       for (const address of missing.routes) appendHostRoute(this.#batch, index, address, node);
       return this.#executed('repair routes and neighbours');
-    };
-    const refused = attempt();
-    if (refused?.errno !== EINVAL || ![...missing.neighbours, ...missing.routes].some(isIpv6)) return refused;
-    // Somebody switched IPv6 off.
-    writeSysctl(undefined, ipv6Switch(name), '0');
-    return attempt();
+    });
   }
 
   /** What is inside the pod; a link that is not there leaves the rest empty. */
@@ -356,6 +346,21 @@ function dumped<T>(outcome: Result<readonly T[], { readonly kind: string }>, wha
 }
 
 const ipv6Switch = (interfaceName: string): string => `net/ipv6/conf/${interfaceName}/disable_ipv6`;
+
+/**
+ * A request for addresses at an interface of the node, sent once more when IPv6 stood in its way: it is off for new interfaces,
+ * or somebody switched it off, and this one has an address of it.
+ */
+function withIpv6<Refusal extends { readonly errno: number }>(
+  interfaceName: string,
+  addresses: readonly IpAddress[],
+  attempt: () => Refusal | undefined,
+): Refusal | undefined {
+  const refused = attempt();
+  if (refused?.errno !== EINVAL || !addresses.some(isIpv6)) return refused;
+  writeSysctl(undefined, ipv6Switch(interfaceName), '0');
+  return attempt();
+}
 
 /** Opened inside the namespace, which is the node's without one, and written outside. Answers what went wrong. */
 function writeSysctl(namespaceFd: number | undefined, path: string, value: string): string | undefined {
