@@ -2,11 +2,12 @@
  * The controller: what is done once for the cluster. Of its replicas the one that holds the Lease works, the others wait; who loses
  * it stops before another may begin, and starts anew when it gets it back.
  */
+import type { EventFacts } from '#kubernetes/events.ts';
 import { contend, fenced, type LeaseTimes } from '#kubernetes/lease.ts';
 import type { ApiError, ResourceStore } from '#kubernetes/store.ts';
 import type { Clock } from '#lib/time.ts';
 import { BlockCollector, collectorDefaults, type CollectorOptions } from './block-collection.ts';
-import { lead } from './leader.ts';
+import { lead, type Leading } from './leader.ts';
 import type { LogFunction } from './part.ts';
 
 export const LEASE = 'flatroute-controller';
@@ -36,6 +37,7 @@ export interface ControllerState {
   /** Why the last look at the Lease failed; `undefined`: it did not. */
   readonly problem: ApiError | undefined;
   readonly writes: { readonly done: number; readonly failed: number };
+  readonly events: EventFacts;
 }
 
 export interface Controller {
@@ -54,6 +56,13 @@ export function startController(options: ControllerOptions, modules: ControllerM
   let holder: string | undefined;
   let problem: ApiError | undefined;
   let works: readonly Work[] = [];
+  let leading: Leading | undefined;
+  /** Of earlier times that it led. */
+  let events: EventFacts = { sent: 0, dropped: 0 };
+  const allEvents = (): EventFacts => {
+    const { sent, dropped } = leading?.events() ?? { sent: 0, dropped: 0 };
+    return { sent: events.sent + sent, dropped: events.dropped + dropped };
+  };
   /** What was begun or ended before is over. */
   let ended = Promise.resolve();
 
@@ -63,10 +72,12 @@ export function startController(options: ControllerOptions, modules: ControllerM
     const wrote = (outcome: 'done' | 'failed'): void => {
       writes[outcome]++;
     };
-    const leading = fenced(store, () => leadership.leads());
-    const collector = new BlockCollector(options.collection ?? collectorDefaults, { store: leading, clock, log });
+    const guarded = fenced(store, () => leadership.leads());
+    const collector = new BlockCollector(options.collection ?? collectorDefaults, { store: guarded, clock, log });
     collector.start();
-    works = [lead({ store: leading, clock, now, log, wrote }), collector];
+    const { identity } = options;
+    leading = lead({ identity, store: guarded, clock, now, log, wrote });
+    works = [leading, collector];
   }
 
   async function end(before: Promise<void>): Promise<void> {
@@ -74,6 +85,8 @@ export function startController(options: ControllerOptions, modules: ControllerM
     const stopping = works;
     works = [];
     await Promise.all(stopping.map(async (one) => await one.stop()));
+    events = allEvents();
+    leading = undefined;
   }
 
   const leadership = contend(
@@ -104,7 +117,7 @@ export function startController(options: ControllerOptions, modules: ControllerM
   );
 
   return {
-    state: () => ({ leads: leadership.leads(), holder, problem, writes: { ...writes } }),
+    state: () => ({ leads: leadership.leads(), holder, problem, writes: { ...writes }, events: allEvents() }),
     async stop() {
       await leadership.stop();
       await ended;

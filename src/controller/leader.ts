@@ -3,14 +3,19 @@
  * written when what should stand somewhere differs from what stands there; nothing is decided before every kind was listed once,
  * because what was not listed looks like nothing. Every write carries the resourceVersion that it was decided on.
  */
-import type { ApiObject, ResourceStore, ResourceType, Watching } from '#kubernetes/store.ts';
-import type { Clock } from '#lib/time.ts';
-import type { LogFunction, Part } from './part.ts';
+import { EventSender } from '#kubernetes/events.ts';
+import type { EventFacts } from '#kubernetes/events.ts';
+import type { ResourceStore } from '#kubernetes/store.ts';
+import { type Clock, seconds } from '#lib/time.ts';
+import type { LogFunction, Part, PartModules } from './part.ts';
 import { poolPart } from './pool-part.ts';
 import { reportPart } from './reports.ts';
 import { taskLoop } from './tasks.ts';
+import { watches } from './watches.ts';
 
 export interface LeaderModules {
+  /** In the Lease, and in Events. */
+  readonly identity: string;
   /** Refuses writes once this process does not lead any more. */
   readonly store: ResourceStore;
   readonly clock: Clock;
@@ -22,18 +27,22 @@ export interface LeaderModules {
 
 const parts: readonly Part[] = [poolPart, reportPart];
 
+export interface Leading {
+  /** Events that were told, since it leads. */
+  readonly events: () => EventFacts;
+  stop(): Promise<void>;
+}
+
 /** Begins at once; after `stop` resolved nothing is written or watched. */
-export function lead(modules: LeaderModules): { stop(): Promise<void> } {
+export function lead(modules: LeaderModules): Leading {
   const { store, clock, log, wrote } = modules;
-  const watchings: Watching[] = [];
-  let unlisted = 0;
   const loop = taskLoop(
     () => {
       const now = modules
         .now()
         .toISOString()
         .replace(/\.\d+Z$/, 'Z');
-      return unlisted > 0 ? [] : plans.flatMap((plan) => plan(now));
+      return reading.listed() ? plans.flatMap((plan) => plan(now)) : [];
     },
     {
       clock,
@@ -44,36 +53,32 @@ export function lead(modules: LeaderModules): { stop(): Promise<void> } {
     },
   );
 
-  function watch<T>(
-    type: ResourceType,
-    keep: (object: ApiObject) => T,
-    learn: (all: ReadonlyMap<string, T>) => void,
-  ): void {
-    let failing = false;
-    let listed = false;
-    unlisted++;
-    const watching = store.watch(type, {
-      keep,
-      changed: (objects) => {
-        learn(objects);
-        if (!listed) unlisted--;
-        listed = true;
-        loop.changed();
-      },
-      health: (error) => {
-        if ((error !== undefined) === failing) return;
-        failing = error !== undefined;
-        if (error === undefined) log('info', 'controller.watching', { kind: type.kind });
-        else log('warn', 'controller.not-watching', { kind: type.kind, code: error.code, error: error.message });
-      },
-    });
-    watchings.push(watching);
-  }
-
-  const plans = parts.map((part) => part({ store, log, wrote, watch }));
+  const reading = watches(store, {
+    changed: () => loop.changed(),
+    health: (kind, error) => {
+      if (error === undefined) log('info', 'controller.watching', { kind });
+      else log('warn', 'controller.not-watching', { kind, code: error.code, error: error.message });
+    },
+  });
+  const events = new EventSender(
+    { controller: 'flatroute.io/controller', instance: modules.identity },
+    { store, clock, wallClock: () => modules.now().getTime(), spread: () => seconds(0) },
+  );
+  const shared: PartModules = {
+    store,
+    clock,
+    log,
+    wrote,
+    watch: reading.watch,
+    changed: () => loop.changed(),
+    tell: (note) => events.tell(note),
+  };
+  const plans = parts.map((part) => part(shared));
+  reading.start();
   return {
+    events: () => events.facts,
     async stop() {
-      await Promise.all([loop.stop(), ...watchings.map(async (one) => await one.stop())]);
+      await Promise.all([loop.stop(), reading.stop(), events.stop()]);
     },
   };
 }

@@ -1,7 +1,10 @@
 /** One part of the leader's work, and what the parts share. */
 import type { ApiObject, ResourceStore, ResourceType } from '#kubernetes/store.ts';
+import type { Note } from '#kubernetes/events.ts';
+import type { Clock } from '#lib/time.ts';
 import { sameJson } from './conditions.ts';
 import type { Task } from './tasks.ts';
+import type { Watch } from './watches.ts';
 
 export type LogFunction = (
   level: 'debug' | 'info' | 'warn' | 'error',
@@ -12,14 +15,16 @@ export type LogFunction = (
 export interface PartModules {
   /** Refuses writes once this process does not lead any more. */
   readonly store: ResourceStore;
+  readonly clock: Clock;
   readonly log: LogFunction;
   /** A write that was tried, for metrics. */
   readonly wrote: (outcome: 'done' | 'failed') => void;
-  readonly watch: <T>(
-    type: ResourceType,
-    keep: (object: ApiObject) => T,
-    learn: (all: ReadonlyMap<string, T>) => void,
-  ) => void;
+  /** While the part is made; parts that look at one kind share its watch. */
+  readonly watch: Watch;
+  /** Something changed that no watch tells, such as that a time has come: all parts are asked again. */
+  readonly changed: () => void;
+  /** An Event. */
+  readonly tell: (note: Note) => void;
 }
 
 /** `now`: as it stands in conditions. */

@@ -11,6 +11,7 @@ export interface ControllerMetrics {
 export interface ControllerFigures {
   readonly leads: boolean;
   readonly writes: { readonly done: number; readonly failed: number };
+  readonly events: { readonly sent: number; readonly dropped: number };
 }
 
 export function createControllerMetrics(version: string, figures: () => ControllerFigures): ControllerMetrics {
@@ -39,6 +40,18 @@ export function createControllerMetrics(version: string, figures: () => Controll
       const { done, failed } = figures().writes;
       writes.inc({ outcome: 'done' }, done);
       writes.inc({ outcome: 'failed' }, failed);
+    },
+  });
+  const events: Counter<'outcome'> = new Counter({
+    name: 'flatroute_controller_events_total',
+    help: 'Events: sent, or dropped because the API did not take them in time.',
+    labelNames: ['outcome'],
+    registers,
+    collect: () => {
+      events.reset();
+      const { sent, dropped } = figures().events;
+      events.inc({ outcome: 'sent' }, sent);
+      events.inc({ outcome: 'dropped' }, dropped);
     },
   });
   const requests = new Counter({
