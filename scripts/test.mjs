@@ -5,7 +5,20 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const folders = ['arch', 'unit', 'vectors', 'property', 'fuzz', 'replay', 'sim', 'netns', 'cni', 'interop', 'chaos'];
+const folders = [
+  'arch',
+  'unit',
+  'vectors',
+  'property',
+  'fuzz',
+  'replay',
+  'sim',
+  'contract',
+  'netns',
+  'cni',
+  'interop',
+  'chaos',
+];
 const options = process.argv.slice(2).filter((word) => word.startsWith('-'));
 const named = process.argv.slice(2).filter((word) => !word.startsWith('-'));
 const files = (named.length > 0 ? named : folders.map((folder) => `test/${folder}/**/*.test.ts`)).flatMap((pattern) =>
