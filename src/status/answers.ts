@@ -3,6 +3,7 @@
  * to scripts: names are lower camelCase, times are RFC 3339 text, a field that is not known is absent, and a field is
  * never renamed inside one API version.
  */
+import type { Severity } from '#intent/severity.ts';
 import type { DrainStep } from '#bgp/engine.ts';
 import type { Family } from '#lib/ip.ts';
 
@@ -19,7 +20,7 @@ export interface ConditionAnswer {
   /** What happened, to what, what to do. */
   readonly message: string;
   /** `info` needs nobody. */
-  readonly severity: 'error' | 'warning' | 'info';
+  readonly severity: Severity;
 }
 
 export interface StatusAnswer {

@@ -1,51 +1,10 @@
 /** Conditions and resource problems as one list of answers, worst first. PURE. */
 import type { Condition } from '#intent/node-intent.ts';
 import type { Reason } from '#intent/reasons.ts';
+import { severityOf } from '#intent/severity.ts';
+import type { Severity } from '#intent/severity.ts';
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import type { ConditionAnswer } from './answers.ts';
-
-type Severity = ConditionAnswer['severity'];
-
-/** Reasons that are `False` and yet somebody's wish. */
-const wished: ReadonlySet<Reason> = new Set<Reason>([
-  'AdminDown',
-  'Drained',
-  'NodeNotSelected',
-  'PoolDisabled',
-  'NoPeers',
-]);
-/** What another condition of the same object says as well, with what to do. */
-const saidElsewhere: ReadonlySet<Reason> = new Set<Reason>(['NotAccepted', 'NoNeighbour']);
-/** Reasons that want a look, while everything that is in force goes on working. */
-const worthALook: ReadonlySet<Reason> = new Set<Reason>([
-  'UnknownField',
-  'NearLimit',
-  'SeveralPathsNotOffered',
-  'NothingReceived',
-  'NothingAccepted',
-  'NothingAnnounced',
-  'AnnouncementsLeftOut',
-  'AddressesLow',
-  'NotAnnounced',
-  'NoBlocks',
-  'BlockNotUsed',
-  'PodsOutsideBlocks',
-  'KernelProblem',
-  'NoNextHop',
-  'NeighbourAmbiguous',
-  'ListenRangeFull',
-  'BFDNotUp',
-  'BFDPeerAdminDown',
-  'BFDNotRealTime',
-  'PasswordsNearLimit',
-]);
-
-export function severityOf({ status, reason }: Pick<Condition, 'status' | 'reason'>): Severity {
-  // What has not reported yet is said by readiness while the agent starts, and by health when it hangs.
-  if (status === 'True' || reason === 'Pending' || wished.has(reason) || saidElsewhere.has(reason)) return 'info';
-  if (status === 'Unknown' || worthALook.has(reason)) return 'warning';
-  return 'error';
-}
 
 /** How an object is called in answers: `peers/tor-b`. */
 const collections: Readonly<Record<string, string>> = {

@@ -4,8 +4,8 @@
  * an agent starts; and what was said to be wrong is said to be right again.
  */
 import type { Condition } from '#intent/node-intent.ts';
+import { severityOf } from '#intent/severity.ts';
 import { type Instant, between, seconds } from '#lib/time.ts';
-import { severityOf } from './conditions.ts';
 
 export interface ConditionNote {
   readonly condition: Condition;

@@ -4,11 +4,11 @@
  * anew about the same failure is no news: the API server is not for counters.
  */
 import type { Condition } from '#intent/node-intent.ts';
+import { severityOf } from '#intent/severity.ts';
 import { type Duration, type Instant, after, milliseconds, seconds } from '#lib/time.ts';
 import type { BGPNodeStatus } from '#resources/bgp-node-state.ts';
 import { longestMessage, mostBlocks, mostConditions, mostDrift, mostSessions } from '#resources/bgp-node-state.ts';
 import type { PeerAnswer } from './answers.ts';
-import { severityOf } from './conditions.ts';
 import { blockAnswers, driftAnswer, statusAnswer } from './node.ts';
 import { isoTime, peerAnswers } from './peers.ts';
 import type { Snapshot } from './snapshot.ts';

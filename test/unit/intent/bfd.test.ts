@@ -9,7 +9,7 @@ import { conditions } from '#intent/conditions.ts';
 import type { Compiled, Condition, Facts } from '#intent/node-intent.ts';
 import { milliseconds } from '#lib/time.ts';
 import { readDocuments } from '#sources/directory/documents.ts';
-import { severityOf } from '#status/conditions.ts';
+import { severityOf } from '#intent/severity.ts';
 import { nodeYaml, own, resources } from '../../support/resources.ts';
 import { bfdRuns, bfdSession, bgpFacts, peerFacts } from '../../support/snapshot.ts';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { changedConditions, conditionAnswers, severityOf } from '#status/conditions.ts';
+import { severityOf } from '#intent/severity.ts';
+import { changedConditions, conditionAnswers } from '#status/conditions.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { healthOf, readinessOf } from '#status/health.ts';
 import { createMetrics } from '#status/metrics.ts';
