@@ -215,6 +215,28 @@ export const ipv4Address: Schema<IpAddress> = text(
   (raw) => toEndpoint(raw).address,
 );
 
+/** Any address of either family. */
+export const address: Schema<IpAddress> = text(
+  {
+    type: 'an address',
+    maxLength: 45,
+    rules: [
+      {
+        cel: 'isIP(self)',
+        holds: (raw) => parseAddress(raw) !== undefined && !isMapped(raw),
+        sentence: '{value} is not an address; write one such as 10.60.1.7 or fd60::7',
+      },
+    ],
+  },
+  (raw) => toAddress(raw),
+);
+
+function toAddress(raw: string): IpAddress {
+  const parsed = parseAddress(raw);
+  if (parsed === undefined) throw new TypeError(`not an address: ${raw}`);
+  return parsed;
+}
+
 /** Of one unit each, in nanoseconds. */
 const unit: Readonly<Record<string, bigint>> = {
   ms: 1_000_000n,

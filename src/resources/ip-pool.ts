@@ -1,4 +1,4 @@
-/** IPPool: a range of pod addresses and what holds for it. */
+/** IPPool: a range of addresses for pods, or for Services, and what holds for it. */
 import { addressBits, familyOf, overlaps, parsePrefix, prefixLength } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { prefix, selectorWithoutGlobal } from './formats.ts';
@@ -24,28 +24,29 @@ const spec = object(
       defaultText: '26 for IPv4, 122 for IPv6',
     }),
     nodeSelector: defaulted(selectorWithoutGlobal, 'all()', {
-      description: 'The nodes that may own blocks of this pool, as a selector expression over their labels.',
+      description:
+        'The nodes that may own blocks of this pool, as a selector expression over their labels. Nothing to pools for Services.',
     }),
     namespaceSelector: defaulted(selectorWithoutGlobal, '', {
       description:
-        'The namespaces whose pods may have addresses of this pool, as a selector expression over their labels; empty: all. A namespace that a pool selects gets addresses of such pools only ([how an address is chosen](addresses.md)).',
+        'The namespaces whose pods, or Services, may have addresses of this pool, as a selector expression over their labels; empty: all. A namespace that a pool selects gets addresses of such pools only ([how an address is chosen](addresses.md)).',
     }),
     natOutgoing: defaulted(boolean, false, {
       description: "Translate to the node's address what pods of this pool send to anything outside every pool.",
     }),
     disabled: defaulted(boolean, false, {
-      description: 'No new addresses from this pool; pods that have one keep it.',
+      description: 'No new addresses from this pool; pods and Services that have one keep it.',
     }),
     disableBGPExport: defaulted(boolean, false, {
       description: 'Blocks of this pool are not announced.',
     }),
     allowedUses: defaulted(list(oneOf('Workload', 'LoadBalancer'), { maxItems: 2, unique: 'entry' }), ['Workload'], {
       description:
-        'What its addresses are for: `Workload` for pods, `LoadBalancer` for Services. Nodes claim blocks of pools for pods only.',
+        'What its addresses are for: `Workload` for pods, `LoadBalancer` for Services ([how they get one](load-balancer.md)), not both. Immutable between the two.',
     }),
     assignmentMode: defaulted(oneOf('Automatic', 'Manual'), 'Automatic', {
       description:
-        '`Manual`: only pods that ask for this pool, or for one of its addresses, get one from it. Its /32 and /128 IPBlocks are fixed addresses, announced from where their pod runs.',
+        '`Manual`: only pods, or Services, that ask for this pool, or for one of its addresses, get one from it. Its /32 and /128 IPBlocks are fixed addresses, announced from where their pod runs.',
     }),
   },
   {
@@ -69,6 +70,12 @@ const spec = object(
         sentence: 'the pool is smaller than one of its blocks; write a shorter prefix or a larger blockSize',
         path: ['cidr'],
       },
+      {
+        cel: '!has(self.allowedUses) || size(self.allowedUses) < 2',
+        holds: (it) => it.allowedUses.length < 2,
+        sentence: 'a pool is for pods or for Services; make one for each',
+        path: ['allowedUses'],
+      },
     ],
     changes: [
       {
@@ -81,6 +88,11 @@ const spec = object(
         sentence: 'cannot be changed; make another pool, and set disabled here',
         path: ['blockSize'],
       },
+      {
+        cel: "('LoadBalancer' in self.allowedUses) == ('LoadBalancer' in oldSelf.allowedUses)",
+        sentence: 'cannot be changed between pods and Services; make another pool, and set disabled here',
+        path: ['allowedUses'],
+      },
     ],
   },
 );
@@ -92,7 +104,7 @@ export const ipPool = ownKind(
   'IPPool',
   {
     shortNames: ['frpool'],
-    description: 'A range of pod addresses.',
+    description: 'A range of addresses for pods, or for Services.',
     columns: [
       { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
       { name: 'Block', type: 'integer', jsonPath: '.spec.blockSize' },

@@ -1,4 +1,4 @@
-/** IPReservation: addresses inside pools that no pod gets. */
+/** IPReservation: addresses inside pools that no pod and no Service gets. */
 import { prefix } from './formats.ts';
 import { ownKind } from './kind.ts';
 import { defaulted, list, object } from './schema.ts';
@@ -8,7 +8,7 @@ export const ipReservation = ownKind(
   'IPReservation',
   {
     shortNames: ['frreserve'],
-    description: 'Addresses that no pod gets, though a pool or a block has them.',
+    description: 'Addresses that no pod and no Service gets, though a pool or a block has them.',
     columns: [{ name: 'CIDRs', type: 'string', jsonPath: '.spec.reservedCIDRs' }],
   },
   object({

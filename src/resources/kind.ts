@@ -37,8 +37,8 @@ interface Column {
   readonly wide?: boolean;
 }
 
-/** `bgppeers`, of BGPPeer. */
-export const pluralOf = (kind: string): string => `${kind.toLowerCase()}s`;
+/** `bgppeers`, of BGPPeer; `serviceaddresses`, of ServiceAddress. */
+export const pluralOf = (kind: string): string => `${kind.toLowerCase()}${kind.endsWith('s') ? 'es' : 's'}`;
 
 /** Written by the API server and by kubectl; accepted so that `kubectl get -o yaml` can be used as it is. */
 const serverMetadata = [

@@ -6,6 +6,7 @@ import { bfdProfile } from './bfd-profile.ts';
 import type { BFDProfile } from './bfd-profile.ts';
 import { bgpConfiguration } from './bgp-configuration.ts';
 import type { BGPConfiguration } from './bgp-configuration.ts';
+import { bgpNodeState } from './bgp-node-state.ts';
 import { bgpFilter } from './bgp-filter.ts';
 import type { BGPFilter } from './bgp-filter.ts';
 import { bgpPeer } from './bgp-peer.ts';
@@ -21,6 +22,7 @@ import type { IPReservation } from './ip-reservation.ts';
 import { secretNamespace } from './kind.ts';
 import type { Kind } from './kind.ts';
 import type { FieldCode } from './schema.ts';
+import { serviceAddress } from './service-address.ts';
 
 export interface ResourceSet {
   readonly bgpConfigurations: readonly BGPConfiguration[];
@@ -52,6 +54,11 @@ export const kindLists = {
 } as const satisfies { readonly [K in keyof ResourceSet]: Kind<ResourceSet[K][number]> };
 
 export const kinds: readonly Kind<AnyResource>[] = Object.values(kindLists);
+
+/** Kinds that only the API has: no file holds one, and no agent reads them. */
+export const apiKinds = { bgpNodeStates: bgpNodeState, serviceAddresses: serviceAddress } as const satisfies Readonly<
+  Record<string, Kind<unknown>>
+>;
 
 export interface ResourceId {
   readonly kind: string;

@@ -93,6 +93,24 @@ describe('a stored object', () => {
       /spec\.cidr: Forbidden: cannot be changed; the block is another object/,
     );
     assert.equal(await patch('ipblock/ipv4-0a3d0000-26', { state: 'Releasing' }), '');
+    assert.match(
+      await patch('ippool/still', { allowedUses: ['LoadBalancer'] }),
+      /spec\.allowedUses: Forbidden: cannot be changed between pods and Services/,
+    );
+  });
+
+  test('keeps the address of a claim, and lets Services come and go on it', async () => {
+    const service = (name: string): object => ({ namespace: 'shop', name, uid: `uid-${name}`, ports: [] });
+    await apply(
+      object('ServiceAddress', 'ipv4-0a3d0107', { address: '10.61.1.7', pool: 'vips', services: [service('a')] }),
+    );
+    assert.match(
+      await patch('fraddress/ipv4-0a3d0107', { address: '10.61.1.8' }),
+      /spec\.address: Forbidden: cannot be changed; the claim of another address is another object/,
+    );
+    assert.equal(await patch('fraddress/ipv4-0a3d0107', { services: [service('a'), service('b')] }), '');
+    assert.match(await patch('fraddress/ipv4-0a3d0107', { services: [] }), /should have at least 1 items/);
+    assert.match(await plane.run(['get', 'fraddress']), /10\.61\.1\.7 +vips +shop +a/);
   });
 
   test('has one owner for each reserved prefix: two who apply are not in each other’s way', async () => {

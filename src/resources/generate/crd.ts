@@ -3,10 +3,9 @@
  * The structural schema is what the API server prunes, defaults, bounds and explains by; the rules are CEL.
  */
 import { stringify } from 'yaml';
-import { bgpNodeState } from '../bgp-node-state.ts';
 import { pluralOf } from '../kind.ts';
 import type { Definition, Kind } from '../kind.ts';
-import { kindLists } from '../resource-set.ts';
+import { apiKinds, kindLists } from '../resource-set.ts';
 import type { Field, Schema, Shape } from '../schema.ts';
 import { validations } from './cel.ts';
 
@@ -15,7 +14,7 @@ export const minimumKubernetes = '1.32';
 
 type Json = string | number | boolean | readonly Json[] | { readonly [key: string]: Json };
 
-const ownKinds = [...Object.values<Kind<unknown>>(kindLists), bgpNodeState].filter(
+const ownKinds = [...Object.values<Kind<unknown>>(kindLists), ...Object.values<Kind<unknown>>(apiKinds)].filter(
   (kind) => kind.definition !== undefined,
 );
 

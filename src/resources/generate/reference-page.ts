@@ -1,6 +1,5 @@
 /** docs/resources.md from the schemas: every kind, field, type, default, bound and rule. PURE: kinds in, Markdown out. */
-import { bgpNodeState } from '../bgp-node-state.ts';
-import { kindLists } from '../resource-set.ts';
+import { apiKinds, kindLists } from '../resource-set.ts';
 import type { Kind } from '../kind.ts';
 import { typeWords } from '../schema.ts';
 import type { Field, Schema, Shape } from '../schema.ts';
@@ -32,7 +31,7 @@ interface Row {
 }
 
 export function referencePage(): string {
-  const kinds: readonly Kind<unknown>[] = [...Object.values(kindLists), bgpNodeState];
+  const kinds: readonly Kind<unknown>[] = [...Object.values(kindLists), ...Object.values(apiKinds)];
   const index = kinds.map((kind) => `- [${kind.kind}](#${kind.kind.toLowerCase()}): \`${kind.apiVersion}\``).join('\n');
   return [head, index, ...kinds.map(section)].join('\n');
 }

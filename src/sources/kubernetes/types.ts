@@ -1,5 +1,6 @@
 /** Where the API keeps the kinds that are read. */
 import { kinds } from '#resources/resource-set.ts';
+import { pluralOf } from '#resources/kind.ts';
 import type { Kind } from '#resources/kind.ts';
 import type { ResourceType } from '#kubernetes/store.ts';
 
@@ -9,7 +10,7 @@ export function typeOf(kind: Pick<Kind<unknown>, 'apiVersion' | 'kind' | 'namesp
   return {
     group,
     version: version ?? '',
-    plural: `${kind.kind.toLowerCase()}s`,
+    plural: pluralOf(kind.kind),
     kind: kind.kind,
     namespaced: kind.namespaced,
   };

@@ -207,6 +207,11 @@ const pools = samplesOf('IPPool', [
     'cidr: 10.60.0.0/16, allowedUses: [Workload, Workload]',
     structure('Workload is there twice', 'Duplicate value'),
   ],
+  [
+    'for pods and for Services',
+    'cidr: 10.60.0.0/16, allowedUses: [Workload, LoadBalancer]',
+    rule('a pool is for pods or for Services; make one for each'),
+  ],
 ]);
 
 const blocks = samplesOf('IPBlock', [
@@ -266,6 +271,72 @@ const blocks = samplesOf('IPBlock', [
     'cidr: 10.60.1.0/26, node: a, state: Free',
     structure('Free is not known here', 'Unsupported value: "Free"'),
     'ipv4-0a3c0100-26',
+  ],
+]);
+
+const web = '{namespace: shop, name: web, uid: 6a1, ports: [{protocol: TCP, port: 443}]}';
+const addresses = samplesOf('ServiceAddress', [
+  ['IPv4', `address: 10.60.1.7, pool: vips, services: [${web}]`, 'good', 'ipv4-0a3c0107'],
+  [
+    'shared',
+    `address: 255.255.255.255, pool: vips, sharingKey: "dns of the house", services: [${web}, {namespace: shop, name: dns, uid: 6a2, ports: [{protocol: UDP, port: 53}], policy: Local, selector: "app=dns"}]`,
+    'good',
+    'ipv4-ffffffff',
+  ],
+  ['IPv6', `address: "fd60::7", pool: vips, services: [${web}]`, 'good', 'ipv6-fd600000000000000000000000000007'],
+  [
+    'IPv6, not canonical',
+    `address: "FD60:0::0007", pool: vips, services: [${web}]`,
+    'good',
+    'ipv6-fd600000000000000000000000000007',
+  ],
+  [
+    'the name of another address',
+    `address: 10.60.1.7, pool: vips, services: [${web}]`,
+    rule('the ServiceAddress of 10.60.1.7 is named ipv4-0a3c0107'),
+    'ipv4-0a3c0108',
+  ],
+  [
+    'the name of a block',
+    `address: 10.60.1.7, pool: vips, services: [${web}]`,
+    rule('is named ipv4-0a3c0107'),
+    'ipv4-0a3c0107-32',
+  ],
+  [
+    'the name of another IPv6 address',
+    `address: "fd60::7", pool: vips, services: [${web}]`,
+    rule('the ServiceAddress of fd60::7 is named ipv6-'),
+    'ipv6-fd600000000000000000000000000008',
+  ],
+  [
+    'a prefix',
+    `address: 10.60.1.7/32, pool: vips, services: [${web}]`,
+    rule('10.60.1.7/32 is not an address'),
+    'ipv4-0a3c0107',
+  ],
+  [
+    'an IPv4 address in disguise',
+    `address: "::ffff:10.60.1.7", pool: vips, services: [${web}]`,
+    rule('is not an address'),
+    'ipv4-0a3c0107',
+  ],
+  [
+    'of nobody',
+    'address: 10.60.1.7, pool: vips, services: []',
+    structure('at least 1 are needed', 'at least 1 items'),
+    'ipv4-0a3c0107',
+  ],
+  [
+    'of one Service twice',
+    `address: 10.60.1.7, pool: vips, services: [${web}, ${web}]`,
+    structure('6a1 is there twice', 'Duplicate value'),
+    'ipv4-0a3c0107',
+  ],
+  [
+    'of a Service with a wrong name',
+    'address: 10.60.1.7, pool: vips, services: [{namespace: shop, name: Web, uid: 6a1, ports: []}]',
+    rule('Web is not a name'),
+    'ipv4-0a3c0107',
   ],
 ]);
 
@@ -334,6 +405,7 @@ export const others: readonly Sample[] = [
   ...profiles,
   ...pools,
   ...blocks,
+  ...addresses,
   ...reservations,
   ...around,
 ];
