@@ -1,6 +1,6 @@
 // Creating an object of ours over REST as kubectl does, so that nothing is kept.
-import { request } from 'node:https';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
+import { send, wholeText } from '#kubernetes/io/transport.ts';
 import type { ControlPlane } from '#lab/kubernetes/control-plane.ts';
 import { pluralOf } from '#resources/kind.ts';
 
@@ -19,20 +19,15 @@ export type DryRun = (kind: string, yaml: string) => Promise<Answer>;
 export async function dryRunner(plane: ControlPlane): Promise<DryRun> {
   const access = await kubernetesAccess(await plane.kubeconfig('kubernetes-admin', ['system:masters']));
   return async (kind, yaml) => {
-    const { headers, agent } = await access.grant();
-    const path = `/apis/flatroute.io/v1alpha1/${pluralOf(kind)}?dryRun=All&fieldValidation=Strict`;
-    return await new Promise((resolve, reject) => {
-      const asked = request(
-        new URL(path, access.server),
-        { method: 'POST', agent, headers: { ...headers, 'content-type': 'application/yaml' } },
-        (answer) => {
-          let text = '';
-          answer.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-          answer.on('end', () => resolve(answerOf(answer.statusCode ?? 0, text)));
-        },
-      );
-      asked.on('error', reject).end(yaml);
-    });
+    const call = {
+      method: 'POST',
+      path: `/apis/flatroute.io/v1alpha1/${pluralOf(kind)}?dryRun=All&fieldValidation=Strict`,
+      what: `dry run ${kind}`,
+      body: { type: 'application/yaml', text: yaml },
+      headMilliseconds: 30_000,
+    } as const;
+    const answer = await send(access, 'flatroute-test/0', call);
+    return answerOf(answer.status, await wholeText(answer, call, { bytes: 1 << 24, milliseconds: 30_000 }));
   };
 }
 

@@ -4,14 +4,16 @@
  */
 import { createHash } from 'node:crypto';
 import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import type { AgentOptions, RequestOptions } from 'node:https';
+import type { RequestOptions } from 'node:https';
 import { ApiError } from '../store.ts';
+import { http1Connections, tlsConnections } from './connections.ts';
+import type { TlsOptions } from './connections.ts';
+import type { Connections } from './exchange.ts';
 
 /** What one request needs beside its path. */
 export interface Grant {
   readonly headers: Readonly<Record<string, string>>;
-  readonly agent: HttpAgent;
+  readonly connections: Connections;
 }
 
 export interface Access {
@@ -21,29 +23,32 @@ export interface Access {
   grant(): Promise<Grant>;
   /** The server refused the credentials: the next grant makes them anew. */
   refused(): void;
-  /** Closes idle connections. */
+  /** Closes all connections. */
   close(): void;
 }
 
-/** A connection nobody uses is closed by us before an API server does it (90 s), so that no request meets a closing one. */
-const idleMilliseconds = 30_000;
-/** The first probe of the kernel on a silent connection; Node's further ones follow each second, ten of them. */
-const keepAliveMilliseconds = 15_000;
-const pool = { keepAlive: true, keepAliveMsecs: keepAliveMilliseconds, timeout: idleMilliseconds } as const;
-
 /** An API server that asks for nothing: `kubectl proxy`, the fake of the tests. */
-export function plainAccess(server: string, headers: Readonly<Record<string, string>> = {}): Access {
-  const agent = new HttpAgent(pool);
+export function plainAccess(
+  server: string,
+  headers: Readonly<Record<string, string>> = {},
+  connections = http1Connections(),
+): Access {
   return {
     server: new URL(server),
-    grant: () => Promise.resolve({ headers, agent }),
+    grant: () => Promise.resolve({ headers, connections }),
     refused: () => undefined,
-    close: () => agent.destroy(),
+    close: () => connections.close(),
   };
 }
 
-/** By a kubeconfig file, or with `undefined` as the ServiceAccount of the pod this process runs in. */
-export async function kubernetesAccess(kubeconfig: string | undefined): Promise<Access> {
+/**
+ * By a kubeconfig file, or with `undefined` as the ServiceAccount of the pod this process runs in. `overTls` makes the
+ * connections to a server without a proxy in between.
+ */
+export async function kubernetesAccess(
+  kubeconfig: string | undefined,
+  overTls: (tls: TlsOptions) => Connections = tlsConnections,
+): Promise<Access> {
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const load = (): InstanceType<typeof KubeConfig> => {
     const config = new KubeConfig();
@@ -66,24 +71,25 @@ export async function kubernetesAccess(kubeconfig: string | undefined): Promise<
   if (cluster === null) throw new ApiError('API_UNAUTHORIZED', 'access to the API: there is no cluster');
   const server = serverOf(cluster.server);
   let stale = false;
-  let current: { readonly key: string; readonly agent: HttpAgent } | undefined;
+  let current: { readonly key: string; readonly connections: Connections } | undefined;
 
-  const agentOf = (options: RequestOptions): HttpAgent => {
-    // A proxy of the kubeconfig brings an agent of its own.
-    if (cluster.proxyUrl !== undefined && cluster.proxyUrl !== '' && options.agent instanceof HttpAgent)
-      return options.agent;
+  const connectionsOf = (options: RequestOptions): Connections => {
     const { ca, cert, key, pfx, passphrase, servername, rejectUnauthorized } = options;
-    const tls: AgentOptions = {};
+    const tls: TlsOptions = {};
     for (const [name, value] of Object.entries({ ca, cert, key, pfx, passphrase, servername, rejectUnauthorized }))
       if (value !== undefined) Object.assign(tls, { [name]: value });
     const digest = createHash('sha256').update(JSON.stringify(tls)).digest('hex');
-    if (current?.key === digest) return current.agent;
+    if (current?.key === digest) return current.connections;
     // Connections with the old certificate end with what runs on them.
-    current = {
-      key: digest,
-      agent: server.protocol === 'https:' ? new HttpsAgent({ ...pool, ...tls }) : new HttpAgent(pool),
-    };
-    return current.agent;
+    current?.connections.retire();
+    current = { key: digest, connections: connect(options, tls) };
+    return current.connections;
+  };
+  const connect = ({ agent }: RequestOptions, tls: TlsOptions): Connections => {
+    // A proxy of the kubeconfig brings an agent of its own, made anew for each request.
+    if (cluster.proxyUrl !== undefined && cluster.proxyUrl !== '' && agent instanceof HttpAgent)
+      return http1Connections(agent);
+    return server.protocol === 'https:' ? overTls(tls) : http1Connections();
   };
 
   return {
@@ -99,7 +105,7 @@ export async function kubernetesAccess(kubeconfig: string | undefined): Promise<
           if (typeof value === 'string') headers[name] = value.trim();
         if (typeof options.auth === 'string' && headers['Authorization'] === undefined)
           headers['Authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
-        return { headers, agent: agentOf(options) };
+        return { headers, connections: connectionsOf(options) };
       } catch (error) {
         if (error instanceof ApiError) throw error;
         throw new ApiError('API_UNAUTHORIZED', `credentials for the API: ${sentence(error)}`, { cause: error });
@@ -109,7 +115,7 @@ export async function kubernetesAccess(kubeconfig: string | undefined): Promise<
       stale = true;
     },
     close() {
-      current?.agent.destroy();
+      current?.connections.close();
     },
   };
 }

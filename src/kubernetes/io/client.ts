@@ -1,5 +1,5 @@
 /**
- * The client behind `ResourceStore`: JSON over one pool of kept connections. It knows no kinds, so that none of the
+ * The client behind `ResourceStore`: JSON over kept connections, one in all where the server speaks HTTP/2. It knows no kinds, so that none of the
  * library's models are loaded. A call takes at most 30 s (a page of a list 60 s) and an answer has a bound; 429 is tried
  * again after the pause that the server names, a read also once after a connection that was closed while it lay idle.
  */
@@ -13,7 +13,8 @@ import { listAndWatch, rest, usualTuning } from './list-watch.ts';
 import type { Companions, Reader, Tuning } from './list-watch.ts';
 import { acceptOf, collectionPath, objectPath, selectionQuery } from './paths.ts';
 import { send, unreachable, wholeText } from './transport.ts';
-import type { Answer, Call } from './transport.ts';
+import type { Answer } from './exchange.ts';
+import type { Call } from './transport.ts';
 
 export interface ClientOptions {
   readonly access: Access;
@@ -199,7 +200,7 @@ export function apiStore(options: ClientOptions): ApiStore {
           end(error);
         }
       });
-      stream.on('end', () => end(undefined));
+      stream.on('end', () => end(answer.cut() ? unreachable(what, new Error('the connection was closed')) : undefined));
       stream.on('error', (error) => end(unreachable(what, error)));
       stream.on('close', () => end(unreachable(what, new Error('the connection was closed'))));
       stream.resume();

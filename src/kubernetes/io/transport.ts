@@ -1,9 +1,7 @@
 /** One HTTP request to the API server: bounded in time, its failures in words, its answer as it comes. */
-import { request as httpRequest } from 'node:http';
-import type { IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { ApiError } from '../store.ts';
 import type { Access } from './access.ts';
+import type { Answer } from './exchange.ts';
 
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -18,26 +16,23 @@ export interface Call {
   readonly signal?: AbortSignal;
 }
 
-export interface Answer {
-  readonly status: number;
-  readonly retryAfterSeconds: number | undefined;
-  readonly stream: IncomingMessage;
-}
-
 /** Resolves with the head of the answer. Rejects with ApiError (API_UNREACHABLE, API_UNAUTHORIZED). */
 export async function send(access: Access, userAgent: string, call: Call): Promise<Answer> {
   const grant = await access.grant();
-  const write = call.method !== 'GET';
   const { server } = access;
-  const path = `${server.pathname.replace(/\/$/, '')}${call.path}`;
-  const request = (server.protocol === 'https:' ? httpsRequest : httpRequest)({
-    protocol: server.protocol,
-    hostname: server.hostname.replace(/^\[(.*)\]$/, '$1'),
-    ...(server.port === '' ? {} : { port: server.port }),
+  // Ends the request while there is no answer, and what comes of the answer when the caller says so.
+  const ending = new AbortController();
+  const end = (): void => ending.abort(call.signal?.reason);
+  if (call.signal?.aborted === true) end();
+  call.signal?.addEventListener('abort', end);
+  const settled = (): void => call.signal?.removeEventListener('abort', end);
+  const late = setTimeout(() => {
+    ending.abort(new Error(`no answer within ${call.headMilliseconds / 1000} s`));
+  }, call.headMilliseconds);
+  const exchange = grant.connections.exchange({
+    server,
     method: call.method,
-    path,
-    agent: grant.agent,
-    ...(call.signal === undefined ? {} : { signal: call.signal }),
+    path: `${server.pathname.replace(/\/$/, '')}${call.path}`,
     headers: {
       accept: call.accept ?? 'application/json',
       'user-agent': userAgent,
@@ -46,36 +41,19 @@ export async function send(access: Access, userAgent: string, call: Call): Promi
         ? {}
         : { 'content-type': call.body.type, 'content-length': Buffer.byteLength(call.body.text) }),
     },
+    body: call.body?.text,
+    signal: ending.signal,
   });
-  return new Promise<Answer>((resolve, reject) => {
-    /** Nothing of the request has left while the connection is being made. */
-    let sent = false;
-    let late: NodeJS.Timeout | undefined = setTimeout(() => {
-      request.destroy(new Error(`no answer within ${call.headMilliseconds / 1000} s`));
-    }, call.headMilliseconds);
-    const settled = (): void => {
-      clearTimeout(late);
-      late = undefined;
-    };
-    request.on('socket', (socket) => {
-      if (!socket.connecting) sent = true;
-      else socket.once(server.protocol === 'https:' ? 'secureConnect' : 'connect', () => (sent = true));
-      socket.setKeepAlive(true, 15_000);
-    });
-    request.on('response', (stream) => {
-      settled();
-      resolve({
-        status: stream.statusCode ?? 0,
-        retryAfterSeconds: retryAfterOf(stream.headers['retry-after']),
-        stream,
-      });
-    });
-    request.on('error', (error) => {
-      settled();
-      reject(unreachable(call.what, error, write && sent));
-    });
-    request.end(call.body?.text);
-  });
+  try {
+    const answer = await exchange.answer;
+    answer.stream.once('close', settled);
+    return answer;
+  } catch (error) {
+    settled();
+    throw unreachable(call.what, error, call.method !== 'GET' && exchange.sent());
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 /** A whole answer as text. Rejects with API_UNREACHABLE when it ends early or takes too long, API_ANSWER when it is too large. */
@@ -108,6 +86,10 @@ export function wholeText(
       else parts.push(part);
     });
     stream.on('end', () => {
+      if (answer.cut()) {
+        end(unreachable(call.what, new Error('the answer was cut short'), maybeDone));
+        return;
+      }
       clearTimeout(late);
       resolve(Buffer.concat(parts).toString('utf8'));
     });
@@ -128,9 +110,4 @@ export function unreachable(what: string, cause: unknown, maybeDone = false): Ap
     cause,
     maybeDone,
   });
-}
-
-function retryAfterOf(header: string | undefined): number | undefined {
-  const seconds = Number(header);
-  return header !== undefined && Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds, 120) : undefined;
 }

@@ -1,10 +1,14 @@
 // An HTTP server in process that behaves as the Kubernetes API server does, for the client and what is above it. The
 // contract in store-contract.ts runs against this one and against the real one.
-import { createServer } from 'node:http';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
+import type { Http2ServerRequest } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import { plainAccess } from '#kubernetes/io/access.ts';
 import type { Access } from '#kubernetes/io/access.ts';
+import { http1Connections, plainHttp2Connections } from '#kubernetes/io/connections.ts';
+import type { Http2Tuning } from '#kubernetes/io/http2.ts';
 import { apiStore } from '#kubernetes/io/client.ts';
 import type { ApiStore, ClientOptions, ClientTuning } from '#kubernetes/io/client.ts';
 import { keyOf } from '#kubernetes/store.ts';
@@ -43,7 +47,7 @@ export interface FakeApi {
   readonly objects: FakeObjects;
   /** All requests since the start, or since the list was emptied (`length = 0`). */
   readonly requests: FakeRequest[];
-  access(): Access;
+  access(tuning?: Http2Tuning): Access;
   /** A client with short pauses, closed with the server. */
   store(options?: Partial<Omit<ClientOptions, 'tuning'>> & { readonly tuning?: Partial<ClientTuning> }): ApiStore;
   /** The type as the server knows it; unknown ones are 404. */
@@ -66,14 +70,26 @@ export interface FakeApi {
   close(): Promise<void>;
 }
 
-interface OpenWatch {
-  readonly type: FakeType;
-  readonly response: ServerResponse;
-  readonly send: (text: string) => void;
+type AnyRequest = IncomingMessage | Http2ServerRequest;
+
+/** What the responses of both versions of HTTP have in common. */
+interface AnyResponse {
+  readonly writableEnded: boolean;
+  writeHead(status: number, headers: Record<string, string>): unknown;
+  write(text: string): unknown;
+  end(text: string): unknown;
+  on(event: 'close', then: () => void): unknown;
 }
 
-/** `fixedPort`: instead of a free one. */
-export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promise<FakeApi> {
+interface OpenWatch {
+  readonly type: FakeType;
+  readonly response: AnyResponse;
+  readonly send: (text: string) => void;
+  readonly hangUp: () => void;
+}
+
+/** `fixedPort`: instead of a free one. `http`: the version that it speaks. */
+export async function fakeApi(types: readonly FakeType[], fixedPort = 0, http: 1 | 2 = 1): Promise<FakeApi> {
   const objects = fakeObjects();
   const known = new Map(types.map((type) => [typeKey(type), type]));
   const sockets = new Set<Socket>();
@@ -83,9 +99,11 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
   let nextPage = 0;
   let port = fixedPort;
 
-  const server = createServer((request, response) => void answer(request, response));
-  server.keepAliveTimeout = 0;
-  server.on('connection', (socket) => {
+  const server =
+    http === 1
+      ? createServer({ keepAliveTimeout: 0 }, (request, response) => void answer(request, response))
+      : createHttp2Server((request, response) => void answer(request, response));
+  server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
@@ -104,12 +122,7 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
       for (const socket of sockets) socket.destroy();
     });
 
-  const json = (
-    response: ServerResponse,
-    status: number,
-    value: unknown,
-    headers: Record<string, string> = {},
-  ): void => {
+  const json = (response: AnyResponse, status: number, value: unknown, headers: Record<string, string> = {}): void => {
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
     response.end(JSON.stringify(value));
   };
@@ -123,7 +136,7 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     code: status,
   });
 
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function answer(request: AnyRequest, response: AnyResponse): Promise<void> {
     let body = '';
     for await (const part of request) body += String(part);
     const asked = parseRequest(request, body, known);
@@ -135,7 +148,7 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     const misfortune = api.misfortune?.(asked);
     if (misfortune === 'hang') return;
     if (misfortune === 'drop-before') {
-      request.socket.destroy();
+      hangUp(request);
       return;
     }
     if (typeof misfortune === 'object') {
@@ -151,11 +164,11 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     }
     try {
       if (asked.verb === 'watch') {
-        watch(asked, response);
+        watch(asked, response, () => hangUp(request));
         return;
       }
       const [status, value] = served(asked);
-      if (misfortune === 'drop-after') request.socket.destroy();
+      if (misfortune === 'drop-after') hangUp(request);
       else json(response, status, value);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -223,12 +236,12 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     };
   }
 
-  function watch(asked: FakeRequest, response: ServerResponse): void {
+  function watch(asked: FakeRequest, response: AnyResponse, hangUp: () => void): void {
     const from = Number(asked.query.get('resourceVersion') ?? '0');
     const matches = matcherOf(asked.type, asked);
     const partial = asked.headers['accept']?.includes('as=PartialObjectMetadata') === true;
     response.writeHead(200, { 'content-type': 'application/json' });
-    response.flushHeaders();
+    if (response instanceof ServerResponse) response.flushHeaders();
     const event = (type: string, object: unknown): string => `${JSON.stringify({ type, object })}\n`;
     const send = (text: string): void => {
       if (!response.writableEnded) response.write(text);
@@ -252,11 +265,11 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
       return;
     }
     const off = objects.onChange(tell);
-    const open: OpenWatch = { type: asked.type, response, send };
+    const open: OpenWatch = { type: asked.type, response, send, hangUp };
     watches.add(open);
     // As the real one does: whoever watches too long is sent away, perhaps to another server.
     const seconds = Number(asked.query.get('timeoutSeconds') ?? '0');
-    const end = seconds > 0 ? setTimeout(() => response.end(), seconds * 1000).unref() : undefined;
+    const end = seconds > 0 ? setTimeout(() => response.end(''), seconds * 1000).unref() : undefined;
     response.on('close', () => {
       clearTimeout(end);
       off();
@@ -271,7 +284,7 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     objects,
     requests: [],
     misfortune: undefined,
-    access: () => plainAccess(api.url),
+    access: (tuning) => plainAccess(api.url, {}, http === 1 ? http1Connections() : plainHttp2Connections(tuning)),
     store(options = {}) {
       const { tuning, ...rest } = options;
       const made = apiStore({
@@ -300,12 +313,12 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
     cutWatches(how) {
       for (const open of watches) {
         watches.delete(open);
-        if (how === 'cut') open.response.socket?.destroy();
+        if (how === 'cut') open.hangUp();
         else if (how === 'expire')
           open.response.end(
             `${JSON.stringify({ type: 'ERROR', object: statusOf(410, 'Expired', 'too old resource version') })}\n`,
           );
-        else open.response.end(typeof how === 'string' ? undefined : `${how.line}\n`);
+        else open.response.end(typeof how === 'string' ? '' : `${how.line}\n`);
       }
     },
     watches: (type) =>
@@ -328,6 +341,12 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0): Promis
   return api;
 }
 
+/** The connection ends, and all that is on it. */
+function hangUp(request: AnyRequest): void {
+  if ('stream' in request) request.stream.session?.destroy();
+  else request.socket.destroy();
+}
+
 const partialOf = (object: ApiObject): unknown => ({
   kind: 'PartialObjectMetadata',
   apiVersion: 'meta.k8s.io/v1',
@@ -339,7 +358,7 @@ const placed = (asked: FakeRequest, object: ApiObject): ApiObject =>
   asked.namespace === undefined ? object : { ...object, metadata: { ...object.metadata, namespace: asked.namespace } };
 
 function parseRequest(
-  request: IncomingMessage,
+  request: AnyRequest,
   body: string,
   known: ReadonlyMap<string, FakeType>,
 ): FakeRequest | undefined {

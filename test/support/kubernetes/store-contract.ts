@@ -33,6 +33,7 @@ export interface ContractSubject {
   readonly stranger: () => Promise<Access>;
   /** The server ends and begins again; watches from before this cannot go on where they were. */
   readonly restart: () => Promise<void>;
+  /** The same server may serve another contract: its objects are gone, or it is. */
   readonly close: () => Promise<void>;
 }
 
@@ -85,8 +86,8 @@ class Watched {
   }
 }
 
-export function storeContract(open: () => Promise<ContractSubject>): void {
-  describe('a store', () => contract(open));
+export function storeContract(title: string, open: () => Promise<ContractSubject>): void {
+  describe(title, () => contract(open));
 }
 
 function contract(open: () => Promise<ContractSubject>): void {
@@ -116,7 +117,8 @@ function contract(open: () => Promise<ContractSubject>): void {
     const { hostname, port } = direct.server;
     proxy = await tcpProxy({ host: hostname, port: Number(port) });
     proxied = storeOf(at(proxy.port, await access()));
-    await store.create(namespaces, { metadata: { name: namespace } });
+    if ((await store.get(namespaces, namespace)) === undefined)
+      await store.create(namespaces, { metadata: { name: namespace } });
   });
   after(async () => {
     await Promise.all(stores.map((it) => it.close()));
