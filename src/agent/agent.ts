@@ -32,6 +32,7 @@ import { IntentLoop } from './intent-loop.ts';
 import { takeLock } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import type { LogLevel, ThreadFacts } from './messages.ts';
+import { ProxyHealth } from './proxy-health.ts';
 import { requireRights } from './rights.ts';
 import { Supervisor } from './supervisor.ts';
 import { type Found, type FromWhere, find, type Surroundings } from './surroundings.ts';
@@ -86,6 +87,7 @@ class Agent {
   readonly #drain: Drain;
   readonly #bfd: BfdPeers;
   readonly #bfdLink: BfdLink;
+  readonly #proxyHealth: ProxyHealth;
   readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
   readonly #ended = Promise.withResolvers<number>();
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
@@ -113,6 +115,11 @@ class Agent {
     if (this.#restarted) this.#noted = last?.learned ?? [];
     this.#noteLife();
     this.#loop = new IntentLoop(options.node, {
+      clock: systemClock,
+      services: (ranges, healthPort) => {
+        this.#surroundings.watchServices(ranges);
+        this.#proxyHealth.watch(ranges.length === 0 ? undefined : healthPort);
+      },
       intent: (intent, generation) => {
         this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']);
         this.#bfd.setIntent(intent.bgp);
@@ -126,6 +133,7 @@ class Agent {
         this.#surroundings.changed();
       },
     });
+    this.#proxyHealth = new ProxyHealth({ clock: systemClock, changed: (proxy) => this.#loop.learn({ proxy }) });
     this.#bfdLink = new BfdLink(
       { runDirectory: options.runDirectory, logLevel: options.logLevel, external: options.externalBfd },
       {
@@ -155,6 +163,7 @@ class Agent {
       resources: (set, problems) => this.#loop.resources(set, problems),
       growth: () => this.#growth.growth(systemClock.now()),
       claimed: (claims) => this.#loop.learn({ claims }),
+      services: (views, problem) => this.#loop.services(views, problem),
     });
     if (options.conflist !== undefined)
       this.#conflist = new ConflistKeeper(options.conflist, {
@@ -369,6 +378,7 @@ class Agent {
     this.#loop.stop();
     this.#drain.stop();
     this.#conflist?.stop();
+    this.#proxyHealth.stop();
     this.#bfd.stop();
     // Without a word to BFD: its sessions outlive this agent, so that the next one is no failure of the path.
     if (this.#options.withdrawOnStop) this.#bfdLink.end();

@@ -7,19 +7,25 @@ import { isDeepStrictEqual } from 'node:util';
 import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
 import { type Drains, withDrains } from '#intent/drain.ts';
-import { gate } from '#intent/gate.ts';
+import { gate, servable } from '#intent/gate.ts';
 import type { Compiled, Condition, Facts, NodeIntent } from '#intent/node-intent.ts';
+import { delayed, type Delays } from '#intent/service-delay.ts';
 import type { PodsGate } from '#ipam/intent.ts';
+import type { Clock } from '#lib/time.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
+import type { ServiceRange, ServiceView } from '#resources/service-view.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { conditionAnswers } from '#status/conditions.ts';
 import type { ClaimerInput } from './claims.ts';
 
 export interface IntentLoopModules {
+  readonly clock: Clock;
   readonly intent: (intent: NodeIntent, generation: number) => void;
   readonly podsGate: (gate: PodsGate) => void;
   /** Given where there is an API to claim blocks in: what the claims go by, after each decision. */
   readonly claims?: (input: ClaimerInput) => void;
+  /** Services with addresses in these ranges are wanted from now on; `healthPort`: where their proxy says how it is. */
+  readonly services: (ranges: readonly ServiceRange[], healthPort: number | undefined) => void;
   readonly conditions: (before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]) => void;
 }
 
@@ -36,6 +42,10 @@ export class IntentLoop {
   #objectConditions: readonly Condition[] = [];
   #conditions: readonly ConditionAnswer[] = [];
   #pending: NodeJS.Immediate | undefined;
+  #resources: ResourceSet | undefined;
+  #services: readonly ServiceView[] | undefined;
+  #delays: Delays = new Map();
+  #cancelDelay: (() => void) | undefined;
 
   constructor(node: string, modules: IntentLoopModules) {
     this.#node = node;
@@ -63,8 +73,24 @@ export class IntentLoop {
   }
 
   resources(resources: ResourceSet, problems: readonly ResourceProblem[]): void {
-    this.#compiled = compile(resources, this.#node, { claims: this.#modules.claims !== undefined });
+    this.#resources = resources;
     this.#problems = problems;
+    this.#compile();
+    const services = this.#compiled?.services;
+    if (services !== undefined) this.#modules.services(services.ranges, services.proxyHealthPort);
+  }
+
+  /** `undefined`: they are not known, because of `problem` or not yet. */
+  services(views: readonly ServiceView[] | undefined, problem: string | undefined): void {
+    this.#services = views;
+    this.#facts = { ...this.#facts, servicesProblem: problem };
+    this.#compile();
+  }
+
+  #compile(): void {
+    if (this.#resources === undefined) return;
+    const claims = this.#modules.claims !== undefined;
+    this.#compiled = compile(this.#resources, this.#node, { claims, services: this.#services });
     this.#decide();
   }
 
@@ -83,6 +109,7 @@ export class IntentLoop {
 
   stop(): void {
     clearImmediate(this.#pending);
+    this.#cancelDelay?.();
   }
 
   #decide(): void {
@@ -90,6 +117,7 @@ export class IntentLoop {
     this.#pending = undefined;
     if (this.#compiled === undefined) return;
     const asked = { ...this.#compiled, intent: withDrains(this.#compiled.intent, this.#drains) };
+    this.#delayServices(asked);
     const intent = gate(asked, this.#facts);
     if (!isDeepStrictEqual(intent, this.#intent)) {
       this.#intent = intent;
@@ -108,6 +136,22 @@ export class IntentLoop {
     const { claims } = this.#compiled;
     if (claims !== undefined)
       this.#modules.claims?.({ claims, facts: this.#facts, intent, generation: this.#generation });
+  }
+
+  /** What was withdrawn waits before it is announced again. */
+  #delayServices(compiled: Compiled): void {
+    this.#cancelDelay?.();
+    const { verdicts, announceDelay } = compiled.services;
+    const { clock } = this.#modules;
+    const { delays, waiting, next } = delayed(
+      this.#delays,
+      { wanted: servable(compiled, this.#facts), known: verdicts.map((it) => it.prefix) },
+      clock.now(),
+      announceDelay,
+    );
+    this.#delays = delays;
+    this.#facts = { ...this.#facts, delayed: waiting };
+    this.#cancelDelay = next === undefined ? undefined : clock.at(next, () => this.#decide());
   }
 }
 

@@ -13,6 +13,7 @@ import { ApiError, type ResourceType } from '#kubernetes/store.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import { kindNamed } from '#sources/kubernetes/types.ts';
 import { KubernetesSource } from '#sources/kubernetes/kubernetes-source.ts';
+import { ServiceWatch } from '#sources/kubernetes/services.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import { conditionNotes, type Watchlist } from '#status/event-notes.ts';
 import type { ClusterFacts } from '#status/snapshot.ts';
@@ -47,7 +48,7 @@ const eventsPerSecond = 50;
 /** Rejects with API_UNAUTHORIZED when there are no credentials. */
 export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: KubernetesOptions): Promise<Found> {
   const access = await kubernetesAccess(kubeconfig);
-  return ({ node, clock, log, snapshot, resources, growth, claimed }): Surroundings => {
+  return ({ node, clock, log, snapshot, resources, growth, claimed, services }): Surroundings => {
     const requests = new Map<string, { readonly verb: string; readonly code: string; count: number }>();
     let receivedBytes = 0;
     const store = apiStore({
@@ -73,6 +74,11 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       growth,
       facts: claimed,
       log,
+    });
+    const serviceWatch = new ServiceWatch({
+      node,
+      store,
+      changed: (views, error) => services(views, error === undefined ? undefined : `${error.message}.`),
     });
     let known = new Map<string, { readonly uid: string | undefined; readonly generation: number | undefined }>();
     const remember = (set: ResourceSet): void => {
@@ -178,6 +184,7 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
         look();
       },
       claim: (input) => claimer.learn(input),
+      watchServices: (ranges) => serviceWatch.setRanges(ranges),
       facts: (): ClusterFacts => ({
         requests: [...requests.values()],
         receivedBytes,
@@ -189,7 +196,10 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
         cancelLook?.();
         cancelCount?.();
         // Nobody writes any more, then nobody reads, then nobody listens.
-        await Promise.race([Promise.all([claimer.stop(), state.stop(), events.stop(), source.stop()]), within(2000)]);
+        await Promise.race([
+          Promise.all([claimer.stop(), state.stop(), events.stop(), serviceWatch.stop(), source.stop()]),
+          within(2000),
+        ]);
         await store.close();
       },
     };

@@ -6,6 +6,7 @@ import type { ClaimFacts } from '#ipam/claims/intent.ts';
 import type { PoolGrowth } from '#ipam/intent.ts';
 import type { Clock } from '#lib/time.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
+import type { ServiceRange, ServiceView } from '#resources/service-view.ts';
 import { DirectorySource } from '#sources/directory/directory-source.ts';
 import type { ClusterFacts, Snapshot } from '#status/snapshot.ts';
 import type { ClaimerInput } from './claims.ts';
@@ -25,6 +26,8 @@ export interface SurroundingsModules {
   readonly growth: () => readonly PoolGrowth[];
   /** What became of claims. */
   readonly claimed: (facts: ClaimFacts) => void;
+  /** Services with an address in the ranges; `undefined`: they are not known, because of `problem` or not yet. */
+  readonly services: (views: readonly ServiceView[] | undefined, problem: string | undefined) => void;
 }
 
 export interface Surroundings {
@@ -34,6 +37,8 @@ export interface Surroundings {
   changed(): void;
   /** After each decision, what claims of blocks go by; nothing is claimed without an API. */
   claim(input: ClaimerInput): void;
+  /** Services with addresses in these ranges are wanted from now on. */
+  watchServices(ranges: readonly ServiceRange[]): void;
   /** What was asked of the API; `undefined` without one. */
   facts(): ClusterFacts | undefined;
   /** Nothing is read, written or called after it resolved. */
@@ -47,12 +52,13 @@ export async function find(where: FromWhere): Promise<Found> {
     const { joinCluster } = await import('./kubernetes.ts');
     return await joinCluster(where);
   }
-  return ({ resources }) => {
+  return ({ resources, services }) => {
     const source = new DirectorySource({ directory: where });
     return {
       start: () => source.start(resources),
       changed: () => undefined,
       claim: () => undefined,
+      watchServices: () => services(undefined, 'This agent reads a directory, and Services are only in an API server.'),
       facts: () => undefined,
       stop: () => source.stop(),
     };

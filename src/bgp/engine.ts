@@ -217,7 +217,7 @@ export type RouteOperation =
 
 export interface Announcement {
   readonly prefix: Prefix;
-  readonly source: 'block' | 'fixedAddress' | 'nodeAddress' | 'advertise';
+  readonly source: 'block' | 'fixedAddress' | 'nodeAddress' | 'advertise' | 'service';
   /** Attributes that it carries to every peer (prefixAdvertisements). */
   readonly communities?: readonly Community[] | undefined;
 }

@@ -10,6 +10,8 @@ export interface DataplaneIntent {
   /** Sources that are translated to the node's address when they talk to anything outside `poolPrefixes`. */
   readonly natOutgoing: readonly Prefix[];
   readonly poolPrefixes: readonly Prefix[];
+  /** Addresses of Services: what is forwarded to one of them was translated by nobody, and is dropped. */
+  readonly serviceRanges: readonly Prefix[];
 }
 
 /** What the kernel's side reports. */

@@ -7,6 +7,7 @@ import type { Announcement } from '#bgp/engine.ts';
 import { comparePrefixes, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
+import type { ServiceView } from '#resources/service-view.ts';
 import type { Advertisements } from './advertisements.ts';
 import { advertisements, communitiesOf } from './advertisements.ts';
 import { blocksOf } from './blocks.ts';
@@ -16,12 +17,16 @@ import type { Compiled, Condition } from './node-intent.ts';
 import { describeNode } from './node.ts';
 import type { Complaint, ThisNode } from './node.ts';
 import { peersOf } from './peers.ts';
+import { excludingLabel, rangesOf, type RangesInForce, serviceAnnouncements, serviceIntent } from './services.ts';
+import type { ServiceIntent } from './services.ts';
 import { settingsFor } from './settings.ts';
 import type { Settings } from './settings.ts';
 
 export interface CompileOptions {
   /** The node may claim blocks: there is an API to claim them in. */
   readonly claims?: boolean;
+  /** Services with an address in a configured range; `undefined`: they are not known (yet). */
+  readonly services?: readonly ServiceView[] | undefined;
 }
 
 export function compile(resources: ResourceSet, nodeName: string, options: CompileOptions = {}): Compiled {
@@ -36,6 +41,14 @@ export function compile(resources: ResourceSet, nodeName: string, options: Compi
   const peers = peersOf(resources, node, settings, blocks);
   const nodePrefixes = addressesOf(node).map(hostPrefix);
   const advertised = advertisements(settings);
+  const inForce = rangesOf(settings.services, {
+    pools: resources.ipPools,
+    blocks,
+    nodeAddresses: addressesOf(node),
+  });
+  const { ranges } = inForce;
+  const excluded = node.labels[excludingLabel] !== undefined;
+  const services = serviceIntent(settings.services, ranges, excluded, options.services);
 
   return {
     nodeName,
@@ -46,8 +59,8 @@ export function compile(resources: ResourceSet, nodeName: string, options: Compi
         // Without a peer there is nobody to accept a session from, and the port may be another daemon's.
         listenPort: settings.listenPort === 0 || peers.intents.length === 0 ? undefined : settings.listenPort,
         peers: peers.intents,
-        announcements: announcementsOf(assigned, settings, nodePrefixes, advertised),
-        ownPrefixes: distinct([...blocks, ...nodePrefixes]),
+        announcements: announcementsOf(assigned, settings, nodePrefixes, advertised, services),
+        ownPrefixes: distinct([...blocks, ...nodePrefixes, ...ranges.map((it) => it.cidr)]),
         multipath: settings.multipath,
         bestPath: settings.bestPath,
         ...(settings.installRoutes ? {} : { installRoutes: false }),
@@ -69,10 +82,11 @@ export function compile(resources: ResourceSet, nodeName: string, options: Compi
         nodeAddresses: node.addresses,
         natOutgoing: distinct(assigned.blocks.filter((it) => it.natOutgoing).map((it) => it.cidr)),
         poolPrefixes: distinct(resources.ipPools.map((it) => it.spec.cidr)),
+        serviceRanges: distinct(ranges.map((it) => it.cidr)),
       },
     },
     conditions: [
-      ...acceptedAsTheyAre(resources, nodeName, advertised),
+      ...acceptedAsTheyAre(resources, nodeName, advertised, inForce),
       ...nodeConditions(node, assigned, resources, peers.intents.length),
       ...assigned.conditions,
       ...peers.conditions,
@@ -85,6 +99,7 @@ export function compile(resources: ResourceSet, nodeName: string, options: Compi
       advertised: advertised.entries,
     },
     releasing: assigned.releasing,
+    services,
     claims,
   };
 }
@@ -104,6 +119,7 @@ function announcementsOf(
   settings: Settings,
   nodePrefixes: readonly Prefix[],
   advertised: Advertisements,
+  services: ServiceIntent,
 ): Announcement[] {
   const found = new Map<Prefix, Announcement>();
   const add = (prefix: Prefix, source: Announcement['source']): void => {
@@ -113,6 +129,7 @@ function announcementsOf(
     if (block.announced) add(block.cidr, block.fixedAddress ? 'fixedAddress' : 'block');
   if (settings.advertise.nodeAddresses) for (const prefix of nodePrefixes) add(prefix, 'nodeAddress');
   for (const prefix of settings.advertise.prefixes) add(prefix, 'advertise');
+  for (const prefix of serviceAnnouncements(services)) add(prefix, 'service');
   return [...found.values()].sort((a, b) => comparePrefixes(a.prefix, b.prefix));
 }
 
@@ -123,18 +140,28 @@ function reservedIn(blocks: readonly Prefix[], resources: ResourceSet, nodePrefi
 }
 
 /** Kinds whose objects are wrong only by themselves, which their source has checked. */
-function acceptedAsTheyAre(resources: ResourceSet, nodeName: string, advertised: Advertisements): Condition[] {
+function acceptedAsTheyAre(
+  resources: ResourceSet,
+  nodeName: string,
+  advertised: Advertisements,
+  ranges: RangesInForce,
+): Condition[] {
   const configurations = resources.bgpConfigurations.filter((it) =>
     ['default', `node.${nodeName}`].includes(it.metadata.name),
   );
-  const { complaint } = advertised;
+  const complaints = [
+    ...(advertised.complaint === undefined ? [] : [{ of: advertised.of, ...advertised.complaint }]),
+    ...ranges.complaints,
+  ];
   return [...configurations, ...resources.bgpFilters, ...resources.bfdProfiles, ...resources.ipReservations].map(
     (it): Condition => {
       const { name } = it.metadata;
       const base = { kind: it.kind, name, type: 'Accepted' } as const;
-      return complaint !== undefined && it.kind === 'BGPConfiguration' && name === advertised.of
-        ? { ...base, status: 'False', ...complaint }
-        : { ...base, status: 'True', reason: 'Accepted', message: `${it.kind} ${name} is in force.` };
+      const about = it.kind === 'BGPConfiguration' ? complaints.filter(({ of }) => of === name) : [];
+      const [first] = about;
+      return first === undefined
+        ? { ...base, status: 'True', reason: 'Accepted', message: `${it.kind} ${name} is in force.` }
+        : { ...base, status: 'False', reason: first.reason, message: about.map(({ message }) => message).join(' ') };
     },
   );
 }

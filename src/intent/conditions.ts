@@ -8,6 +8,7 @@ import { addressConditions, kernelConditions, podConditions } from './kernel-con
 import { conflistConditions } from './conflist-conditions.ts';
 import { claimConditions } from './claim-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
+import { serviceConditions } from './service-conditions.ts';
 import { listeningConditions, passwordConditions, sessionConditions } from './session-conditions.ts';
 
 export function conditions(
@@ -26,6 +27,7 @@ export function conditions(
   for (const it of kernelConditions(compiled, facts)) put(it);
   for (const it of addressConditions(compiled, facts)) put(it);
   for (const it of podConditions(compiled, facts)) put(it);
+  for (const it of serviceConditions(compiled, facts)) put(it);
   for (const it of conflistConditions(compiled.nodeName, facts)) put(it);
   // An object that was refused is not accepted, though its last good state is.
   for (const it of refused(problems)) {

@@ -2,14 +2,15 @@
  * What may be announced now, and so what this node must do now. PURE. A block is announced only when its blackhole route
  * is in the kernel: before that, traffic for its free addresses would go round in circles between this node and its
  * router. A fixed address is announced only while a pod of this node has it, and a pod whose block was taken away by its
- * own address. A block on its way back is withdrawn, with its blackhole, as soon as no pod has an address of it.
+ * own address. A block on its way back is withdrawn, with its blackhole, as soon as no pod has an address of it. Services
+ * are announced only while the proxy that translates them works, and again only after a delay.
  */
 import type { Announcement } from '#bgp/engine.ts';
 import { comparePrefixes, contains, hostPrefix, type Prefix } from '#lib/ip.ts';
 import type { Compiled, Facts, NodeIntent } from './node-intent.ts';
 import { strayOf, straysOf } from './strays.ts';
 
-type Gated = Pick<Compiled, 'intent' | 'strays' | 'releasing'>;
+type Gated = Pick<Compiled, 'intent' | 'strays' | 'releasing' | 'services'>;
 
 const needsBlackhole = ({ source }: Announcement): boolean => source === 'block' || source === 'fixedAddress';
 
@@ -19,14 +20,31 @@ function leaving({ releasing }: Gated, { pods }: Facts): ReadonlySet<Prefix> {
   return new Set(releasing.filter((cidr) => idle.some((it) => it.cidr === cidr)));
 }
 
-/** What is to be announced, whatever the kernel has; the same list when no pod changes it. */
+/** The proxy translates what would be announced; where it is not asked, that is taken for granted. */
+export const proxyServes = ({ services }: Pick<Compiled, 'services'>, { proxy }: Facts): boolean =>
+  services.proxyHealthPort === undefined || proxy?.healthy === true;
+
+/** Addresses and ranges of Services that are to be announced but for the delay. */
+export const servable = (compiled: Gated, facts: Facts): ReadonlySet<Prefix> =>
+  new Set(
+    proxyServes(compiled, facts)
+      ? compiled.intent.bgp?.announcements.filter((it) => it.source === 'service').map((it) => it.prefix)
+      : [],
+  );
+
+/** What is to be announced, whatever the kernel has; the same list when no pod and no Service changes it. */
 export function wanted(compiled: Gated, facts: Facts): readonly Announcement[] {
   const { intent } = compiled;
   const strays = straysOf(compiled, facts);
   const { pods } = facts;
   const gone = leaving(compiled, facts);
+  const serves = proxyServes(compiled, facts);
+  const stays = ({ source, prefix }: Announcement): boolean => {
+    if (source === 'block') return !gone.has(prefix);
+    return source !== 'service' || (serves && facts.delayed?.has(prefix) !== true);
+  };
   const all = intent.bgp?.announcements ?? [];
-  const announcements = gone.size === 0 ? all : all.filter((it) => it.source !== 'block' || !gone.has(it.prefix));
+  const announcements = all.every(stays) ? all : all.filter(stays);
   const inUse = new Set<Prefix>(pods?.fixedAddresses.map(hostPrefix));
   const idle = announcements.filter((it) => it.source === 'fixedAddress' && !inUse.has(it.prefix));
   const hosts = (pods?.outsideBlocks ?? []).flatMap((address) => strayOf(strays, address).announcement ?? []);

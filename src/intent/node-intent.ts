@@ -5,7 +5,9 @@ import type { DataplaneIntent, KernelFacts } from '#dataplane/intent.ts';
 import type { ClaimFacts, ClaimIntent } from '#ipam/claims/intent.ts';
 import type { PodFacts, PodsIntent } from '#ipam/intent.ts';
 import type { Prefix } from '#lib/ip.ts';
+import type { Instant } from '#lib/time.ts';
 import type { Reason } from './reasons.ts';
+import type { ServiceIntent } from './services.ts';
 import type { Strays } from './strays.ts';
 
 export interface NodeIntent {
@@ -28,6 +30,14 @@ export interface ConflistFacts {
   readonly restored: number;
 }
 
+/** The proxy that translates addresses of Services on this node, as its own health check says. */
+export interface ProxyFacts {
+  /** `undefined`: it was not asked yet. */
+  readonly healthy: boolean | undefined;
+  /** Why it is not healthy, a sentence. */
+  readonly problem: string | undefined;
+}
+
 /** What every part last said; absent until it has said something. */
 export interface Facts {
   readonly bgp?: BgpFacts | undefined;
@@ -37,6 +47,11 @@ export interface Facts {
   /** Only where the agent keeps one. */
   readonly conflist?: ConflistFacts | undefined;
   readonly claims?: ClaimFacts | undefined;
+  readonly proxy?: ProxyFacts | undefined;
+  /** Why Services are not known. */
+  readonly servicesProblem?: string | undefined;
+  /** Of Services: what was withdrawn and is not announced again before then. */
+  readonly delayed?: ReadonlyMap<Prefix, Instant> | undefined;
 }
 
 export type ConditionType =
@@ -62,7 +77,8 @@ export type ConditionType =
   | 'RoutesInstalled'
   | 'AddressesAvailable'
   | 'PodsAnnounced'
-  | 'Allocatable';
+  | 'Allocatable'
+  | 'ServicesAnnounced';
 
 /** One condition on one object, as seen by this node. `True` is the good state of every type. */
 export interface Condition {
@@ -95,6 +111,7 @@ export interface Compiled {
   readonly strays: Strays;
   /** Blocks on their way back. */
   readonly releasing: readonly Prefix[];
+  readonly services: ServiceIntent;
   /** What claims go by; `undefined` where nothing is claimed (directory mode). */
   readonly claims: ClaimIntent | undefined;
 }

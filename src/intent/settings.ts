@@ -5,6 +5,7 @@ import { seconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
 import type { BGPConfiguration } from '#resources/bgp-configuration.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
+import type { ServiceUse } from '#resources/service-view.ts';
 
 export interface Settings {
   /** From `node.<name>`; it stands before the Node's annotation. */
@@ -33,6 +34,7 @@ export interface Settings {
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
   readonly bestPath: BestPathIntent;
   readonly installRoutes: boolean;
+  readonly services: ServiceSettings;
   readonly addressSource: 'NodePodCIDR' | 'IPPools';
   readonly gracefulRestart: {
     readonly enabled: boolean;
@@ -43,11 +45,34 @@ export interface Settings {
   };
 }
 
+export interface ServiceRanges {
+  /** Name of the BGPConfiguration that has them. */
+  readonly of: string;
+  readonly cidrs: readonly Prefix[];
+}
+
+export interface ServiceSettings {
+  readonly ranges: Readonly<Record<ServiceUse, ServiceRanges>>;
+  /** Ranges of load balancers are announced as a whole. */
+  readonly aggregatesLoadBalancers: boolean;
+  /** `undefined`: the proxy is not asked. */
+  readonly proxyHealthPort: number | undefined;
+  /** Before an address that was withdrawn is announced again. */
+  readonly announceDelay: Duration;
+}
+
 export function settingsFor(configurations: readonly BGPConfiguration[], nodeName: string): Settings {
   const named = (name: string): BGPConfiguration['spec'] | undefined =>
     configurations.find((it) => it.metadata.name === name)?.spec;
   const own = named(`node.${nodeName}`);
   const all = named('default');
+  type Ranges = readonly { readonly cidr: Prefix }[] | undefined;
+  const ranges = (list: (spec: BGPConfiguration['spec']) => Ranges): ServiceRanges => {
+    const mine = own === undefined ? undefined : list(own);
+    const common = all === undefined ? undefined : list(all);
+    const of = mine === undefined ? 'default' : `node.${nodeName}`;
+    return { of, cidrs: (mine ?? common ?? []).map(({ cidr }) => cidr) };
+  };
   return {
     nodeAsNumber: own?.asNumber,
     asNumber: all?.asNumber ?? (64512 as Asn),
@@ -80,6 +105,20 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
       alwaysCompareMed: own?.bestPath?.alwaysCompareMED ?? all?.bestPath?.alwaysCompareMED ?? false,
       missingMedAsWorst: own?.bestPath?.missingMEDAsWorst ?? all?.bestPath?.missingMEDAsWorst ?? false,
       preferOlder: own?.bestPath?.preferOlder ?? all?.bestPath?.preferOlder ?? false,
+    },
+    services: {
+      ranges: {
+        ClusterIP: ranges((spec) => spec.serviceClusterIPs),
+        ExternalIP: ranges((spec) => spec.serviceExternalIPs),
+        LoadBalancer: ranges((spec) => spec.serviceLoadBalancerIPs),
+      },
+      aggregatesLoadBalancers:
+        (own?.serviceLoadBalancerAggregation ?? all?.serviceLoadBalancerAggregation ?? 'Enabled') === 'Enabled',
+      proxyHealthPort:
+        (own?.serviceProxy?.healthCheck ?? all?.serviceProxy?.healthCheck ?? true)
+          ? (own?.serviceProxy?.healthPort ?? all?.serviceProxy?.healthPort ?? 10_256)
+          : undefined,
+      announceDelay: own?.serviceAnnounceDelay ?? all?.serviceAnnounceDelay ?? seconds(5),
     },
     installRoutes: own?.installRoutes ?? all?.installRoutes ?? true,
     addressSource: own?.addressSource ?? all?.addressSource ?? 'NodePodCIDR',

@@ -58,6 +58,8 @@ export interface Selection {
   readonly metadataOnly?: boolean;
   /** A list ends with the page that reaches this many: enough to know that there are too many. */
   readonly atMost?: number;
+  /** Objects of one page of the list, where they are large; the client's own number is the most. */
+  readonly pageSize?: number;
 }
 
 export type ApiCode =

@@ -1,5 +1,5 @@
 /** BGPConfiguration: how this cluster's nodes speak BGP, as a whole (`default`) or one node (`node.<name>`). */
-import { asNumber, ipv4Address, prefix } from './formats.ts';
+import { asNumber, duration, ipv4Address, prefix } from './formats.ts';
 import { secretKeyRef } from './bgp-peer.ts';
 import { ownKind } from './kind.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
@@ -9,6 +9,11 @@ import { list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 const perNode = /^node\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
+
+const serviceRanges = list(object({ cidr: required(prefix, { description: 'A range: `198.51.100.0/24`.' }) }), {
+  maxItems: 100,
+  unique: { field: 'cidr' },
+});
 
 const spec = object({
   asNumber: optional(asNumber, {
@@ -141,6 +146,53 @@ const spec = object({
     }),
     { description: 'How the best of several paths is chosen, where the standard leaves a choice.' },
   ),
+  serviceClusterIPs: optional(serviceRanges, {
+    description:
+      'Ranges of cluster addresses of Services. Each is announced as a whole by every node, and the address of a Service with `externalTrafficPolicy: Local` or `internalTrafficPolicy: Local` also by itself, by the nodes with an endpoint of it.',
+    defaultText: 'none: they are not announced',
+    reset: 'refresh',
+  }),
+  serviceExternalIPs: optional(serviceRanges, {
+    description:
+      'Ranges of `spec.externalIPs` of Services, announced like serviceClusterIPs. A range of a single address is announced only while its Service has an endpoint.',
+    defaultText: 'none: they are not announced',
+    reset: 'refresh',
+  }),
+  serviceLoadBalancerIPs: optional(serviceRanges, {
+    description:
+      'Ranges of the addresses that load balancers were given (`status.loadBalancer.ingress`), announced as serviceLoadBalancerAggregation says.',
+    defaultText: 'none: they are not announced',
+    reset: 'refresh',
+  }),
+  serviceLoadBalancerAggregation: optional(oneOf('Enabled', 'Disabled'), {
+    description:
+      'Enabled: ranges of serviceLoadBalancerIPs are announced like those of serviceClusterIPs. Disabled: never as a whole; each address is announced by itself while its Service has an endpoint (`externalTrafficPolicy: Local`: on this node).',
+    defaultText: 'Enabled',
+    reset: 'refresh',
+  }),
+  serviceProxy: optional(
+    object({
+      healthCheck: optional(boolean, {
+        description:
+          'Services are announced only while the proxy of the node answers `/healthz` with 200. `false` is for one that has no such port.',
+        defaultText: 'true',
+        reset: 'refresh',
+      }),
+      healthPort: optional(integer(1, 65535), {
+        description:
+          'Port of `/healthz`, as in healthzBindAddress of kube-proxy; of Cilium kubeProxyReplacementHealthzBindAddr.',
+        defaultText: '10256',
+        reset: 'refresh',
+      }),
+    }),
+    { description: 'What translates the addresses of Services on a node: kube-proxy, or what stands for it.' },
+  ),
+  serviceAnnounceDelay: optional(duration({ from: 0, to: 600 }), {
+    description:
+      'How long an address of a Service that was withdrawn must be in use again before it is announced again. It is withdrawn, and announced the first time, without delay.',
+    defaultText: '5s',
+    reset: 'none',
+  }),
   installRoutes: optional(boolean, {
     description:
       'Learned routes go into the kernel. `false` is for a machine that only passes them on, such as a route reflector: its own packets then follow whatever other routes it has.',

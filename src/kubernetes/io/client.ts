@@ -132,7 +132,7 @@ export function apiStore(options: ClientOptions): ApiStore {
     signal: AbortSignal,
   ): Promise<Page> {
     const query = selectionQuery(selection, {
-      limit: String(Math.min(tuning.pageSize, selection.atMost ?? Infinity)),
+      limit: String(Math.min(tuning.pageSize, selection.pageSize ?? Infinity, selection.atMost ?? Infinity)),
       continue: token,
     });
     const what = `list ${type.plural}`;

@@ -41,6 +41,19 @@ const configurations = samplesOf('BGPConfiguration', [
     'default',
   ],
   [
+    'ranges of Services',
+    'serviceClusterIPs: [{cidr: 10.96.0.0/16}, {cidr: "fd00:96::/112"}], serviceExternalIPs: [{cidr: 203.0.113.7/32}], serviceLoadBalancerIPs: [{cidr: 198.51.100.0/24}], serviceLoadBalancerAggregation: Disabled, serviceProxy: {healthCheck: false, healthPort: 10256}, serviceAnnounceDelay: 10s',
+    'good',
+    'default',
+  ],
+  ['a delay of an hour', 'serviceAnnounceDelay: 1h', rule('1h is out of bounds; use 0s to 600s'), 'default'],
+  [
+    'a range of Services twice',
+    'serviceExternalIPs: [{cidr: 203.0.113.0/24}, {cidr: 203.0.113.0/24}]',
+    structure('203.0.113.0/24 is there twice', 'Duplicate value'),
+    'default',
+  ],
+  [
     'a prefix with host bits',
     'advertise: {prefixes: [192.0.2.1/24]}',
     rule('192.0.2.1/24 has host bits set; write 192.0.2.0/24'),

@@ -22,6 +22,7 @@ const dataplane = (changes: Partial<DataplaneIntent> = {}): DataplaneIntent => (
   nodeAddresses: { ipv4: '192.0.2.1' as IpAddress, ipv6: undefined },
   natOutgoing: [],
   poolPrefixes: [],
+  serviceRanges: [],
   ...changes,
 });
 

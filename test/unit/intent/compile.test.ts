@@ -85,6 +85,7 @@ test('the whole intent of a node with one router', () => {
       nodeAddresses: { ipv4: '192.0.2.11', ipv6: '2001:db8::11' },
       natOutgoing: [],
       poolPrefixes: [],
+      serviceRanges: [],
     },
   });
 });

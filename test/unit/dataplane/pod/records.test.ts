@@ -207,6 +207,7 @@ describe('the ruleset', () => {
     nodeAddresses: { ipv4: '192.0.2.1' as IpAddress, ipv6: undefined },
     natOutgoing: ['10.0.0.0/24', '10.0.0.0/25', '2001:db8::/64'] as Prefix[],
     poolPrefixes: ['10.0.0.0/8'] as Prefix[],
+    serviceRanges: [],
   };
   test('rules against spoofing know groups and no pod', () => {
     const rules = text(podRules());

@@ -1,0 +1,33 @@
+/** Services of Kubernetes as one node sees them: what a source says of them, and what intent decides by. */
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+
+/** Where the address of a Service comes from. */
+export type ServiceUse = 'ClusterIP' | 'ExternalIP' | 'LoadBalancer';
+
+/** A range of addresses of Services, from BGPConfiguration. */
+export interface ServiceRange {
+  readonly use: ServiceUse;
+  readonly cidr: Prefix;
+  /** Announced as a whole. */
+  readonly aggregated: boolean;
+}
+
+/** A Service that has an address in one of the ranges. */
+export interface ServiceView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly addresses: readonly ServiceAddressView[];
+  /**
+   * Endpoints that the proxy would send packets to, in the whole cluster and on this node: those that are ready, or when none
+   * is, those that are serving and terminating.
+   */
+  readonly endpoints: Readonly<Record<Family, { readonly anywhere: number; readonly here: number }>>;
+}
+
+export interface ServiceAddressView {
+  readonly address: IpAddress;
+  readonly use: ServiceUse;
+  /** The range that it lies in; of several the smallest. */
+  readonly range: Prefix;
+  readonly policy: 'Cluster' | 'Local';
+}
