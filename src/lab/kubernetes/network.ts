@@ -1,21 +1,27 @@
-/** The network of a lab's cluster, without Kubernetes: hosts, segments and routers as plan.ts has them. */
-import { families } from '#lib/ip.ts';
+/**
+ * The network of a lab's cluster, without Kubernetes: hosts, segments and routers as plan.ts has them. The VM is behind both routers;
+ * so is the host of the API server, which has a link with the nodes beside it and finds pods by the routers.
+ */
+import { families, familyOf } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 import { CARRIER_SYSCTLS, type Host, MULTIPATH_SYSCTLS } from '../host.ts';
 import type { Lab } from '../lab.ts';
 import { FrrRouter } from '../routers/frr.ts';
 import { staticProgram } from '../runtime/images.ts';
 import {
+  behindRouters,
   hostLength,
+  linkAddress,
   linkLength,
   nodeAddress,
+  POD_RANGES,
   rackAddress,
   routerDescription,
   routerLinkAddress,
   routerNames,
   VM_ADDRESS,
-  vmLinkAddress,
 } from './plan.ts';
-import type { RouterName } from './plan.ts';
+import type { BehindRouters, RouterName } from './plan.ts';
 
 /** Flows use both routers, and nobody is told of a shorter way on the same segment. */
 const SYSCTLS = {
@@ -24,6 +30,8 @@ const SYSCTLS = {
   'ipv4/conf/all/send_redirects': '0',
   'ipv4/conf/default/send_redirects': '0',
 };
+/** What some distributions have as default, and others not: the way back leads by the same interface. */
+const STRICT_REVERSE_PATH = { 'ipv4/conf/all/rp_filter': '1', 'ipv4/conf/default/rp_filter': '1' };
 export const WITNESS_PORT = 8080;
 
 export class ClusterNetwork {
@@ -43,7 +51,7 @@ export class ClusterNetwork {
   /** Routers run, the VM's witness listens; there is no node yet. */
   static async create(lab: Lab): Promise<ClusterNetwork> {
     const [control, vm, a, b] = await Promise.all([
-      lab.addHost('control'),
+      lab.addHost('control', { sysctls: SYSCTLS }),
       lab.addHost('vm', { loopback: families.map((family) => VM_ADDRESS[family]), sysctls: SYSCTLS }),
       ...routerNames.map(async (name) => await lab.addHost(name, { forwarding: true, sysctls: SYSCTLS })),
     ]);
@@ -64,12 +72,8 @@ export class ClusterNetwork {
       ]),
     });
     for (const name of routerNames) await network.#connectRouter(name);
-    for (const family of families)
-      await vm.ip([
-        `route add default src ${VM_ADDRESS[family]} ${routerNames
-          .map((name) => `nexthop via ${vmLinkAddress(name, 1, family)}`)
-          .join(' ')}`.replace('add default', `add ${family === 'ipv4' ? '0.0.0.0/0' : '::/0'}`),
-      ]);
+    await vm.ip(families.map((family) => byBothRouters('vm', everything[family], `src ${VM_ADDRESS[family]} `)));
+    await control.ip(POD_RANGES.map((range) => byBothRouters('control', range)));
     await vm.spawn([staticProgram('witness'), String(WITNESS_PORT)], { log: 'witness.log' });
     await Promise.all(routerNames.map(async (name) => await routers[name].start()));
     return network;
@@ -82,14 +86,15 @@ export class ClusterNetwork {
       'rack',
       families.map((family) => `${rackAddress(name, 1, family)}/${linkLength(family)}`),
     );
-    await this.lab.link({
-      a: host,
-      b: this.vm,
-      addresses: families.map((family) => [
-        `${vmLinkAddress(name, 1, family)}/${linkLength(family)}`,
-        `${vmLinkAddress(name, 2, family)}/${linkLength(family)}`,
-      ]),
-    });
+    for (const behind of behindRouters)
+      await this.lab.link({
+        a: host,
+        b: this[behind],
+        addresses: families.map((family) => [
+          `${linkAddress(name, behind, 1, family)}/${linkLength(family)}`,
+          `${linkAddress(name, behind, 2, family)}/${linkLength(family)}`,
+        ]),
+      });
     await this.#addStaticRoutes(name);
   }
 
@@ -97,7 +102,7 @@ export class ClusterNetwork {
     const other = routerNames.find((it) => it !== name) ?? name;
     await this.routers[name].host.ip(
       families.flatMap((family) => [
-        `route replace ${VM_ADDRESS[family]}/${hostLength(family)} via ${vmLinkAddress(name, 2, family)}`,
+        `route replace ${VM_ADDRESS[family]}/${hostLength(family)} via ${linkAddress(name, 'vm', 2, family)}`,
         // A node's packet may leave by the router that its source address does not belong to.
         `route replace ${rackAddress(other, 0, family)}/${linkLength(family)} via ${routerLinkAddress(other, family)}`,
       ]),
@@ -118,9 +123,13 @@ export class ClusterNetwork {
     await router.start();
   }
 
-  /** A host in the place of `node-N`: `eth0` in the management network, `rack-a` and `rack-b` under the routers. */
+  /**
+   * A host in the place of `node-N`: `eth0` in the management network, `rack-a` and `rack-b` under the routers. The kernel of an odd
+   * one checks reverse paths strictly.
+   */
   async addNode(n: number): Promise<Host> {
-    const host = await this.lab.addHost(`node-${n}`, { forwarding: false, sysctls: SYSCTLS });
+    const sysctls = n % 2 === 0 ? SYSCTLS : { ...SYSCTLS, ...STRICT_REVERSE_PATH };
+    const host = await this.lab.addHost(`node-${n}`, { forwarding: false, sysctls });
     await this.#join(this.control, host, 'management', 'eth0', (family) => nodeAddress(n, family));
     for (const name of routerNames)
       await this.#join(this.routers[name].host, host, 'rack', name.replace('tor', 'rack'), (family) =>
@@ -141,6 +150,11 @@ export class ClusterNetwork {
     await b.ip(families.map((family) => `address add ${address(family)}/${linkLength(family)} dev ${name} nodad`));
   }
 }
+
+const everything: Readonly<Record<Family, Prefix>> = { ipv4: '0.0.0.0/0' as Prefix, ipv6: '::/0' as Prefix };
+
+const byBothRouters = (host: BehindRouters, to: Prefix, source = ''): string =>
+  `route add ${to} ${source}${routerNames.map((name) => `nexthop via ${linkAddress(name, host, 1, familyOf(to))}`).join(' ')}`;
 
 /** A bridge with addresses: what a switch is that routes too. */
 async function addSegment(host: Host, name: string, addresses: readonly string[]): Promise<void> {

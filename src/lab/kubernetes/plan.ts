@@ -36,9 +36,15 @@ export const nodeAddresses = (n: number): readonly IpAddress[] => families.map((
 export const rackAddress = (router: RouterName, host: number, family: Family = 'ipv4'): IpAddress =>
   address(family === 'ipv4' ? `172.16.${numberOf(router)}.${host}` : `fd16:${numberOf(router)}::${host}`);
 
-/** On the links between a router and the VM (the router is 1), and between the routers. */
-export const vmLinkAddress = (router: RouterName, end: 1 | 2, family: Family): IpAddress =>
-  address(family === 'ipv4' ? `172.16.${10 + numberOf(router)}.${end}` : `fd16:${10 + numberOf(router)}::${end}`);
+/** What is behind both routers, with a link of its own to each. */
+export const behindRouters = ['vm', 'control'] as const;
+export type BehindRouters = (typeof behindRouters)[number];
+
+/** On the link between a router (1) and what is behind it (2), and between the routers. */
+export function linkAddress(router: RouterName, host: BehindRouters, end: 1 | 2, family: Family): IpAddress {
+  const number = 10 * (1 + 2 * behindRouters.indexOf(host)) + numberOf(router);
+  return address(family === 'ipv4' ? `172.16.${number}.${end}` : `fd16:${number}::${end}`);
+}
 export const routerLinkAddress = (router: RouterName, family: Family): IpAddress =>
   address(family === 'ipv4' ? `172.16.20.${numberOf(router)}` : `fd16:20::${numberOf(router)}`);
 

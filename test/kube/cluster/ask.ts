@@ -1,8 +1,14 @@
 /** Who is asked by whom, and the address that the answer says the question came from. */
+import assert from 'node:assert/strict';
 import { familyOf } from '#lib/ip.ts';
-import type { IpAddress } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import { seconds } from '#lib/time.ts';
+import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
+import type { PodEndpoint } from '#lab/pod-endpoint.ts';
 import { staticProgram } from '#lab/runtime/images.ts';
+import { found, notYet } from '#lab/wait.ts';
+import { print } from './world.ts';
 
 export interface Question {
   readonly from: Endpoint;
@@ -10,7 +16,7 @@ export interface Question {
   readonly label: readonly [from: string, to: string];
   readonly address: IpAddress;
   readonly port: number;
-  /** Who may answer, and which addresses it may see. */
+  /** Who may answer, nobody where it is empty, and which addresses it may see. */
   readonly answers: readonly string[];
   readonly sees: readonly string[];
 }
@@ -27,7 +33,8 @@ export interface Answer {
 export async function ask(question: Question): Promise<Answer> {
   const { from, address, port } = question;
   const { code, stdout, stderr } = await from.exec([staticProgram('witness'), 'ask', address, String(port)]);
-  if (code !== 0) return { question, name: undefined, saw: `no answer: ${stderr.trim()}`, right: false };
+  if (code !== 0)
+    return { question, name: undefined, saw: `no answer: ${stderr.trim()}`, right: question.answers.length === 0 };
   const [name = '', saw = ''] = stdout.trim().split(' ');
   return { question, name, saw, right: question.answers.includes(name) && question.sees.includes(saw) };
 }
@@ -42,7 +49,7 @@ export function answerTable(answers: readonly Answer[]): readonly string[] {
     `${question.address} ${question.port}`,
     name ?? '-',
     saw,
-    right ? '' : `expected ${question.answers.join('|')} to see ${question.sees.join(' or ')}`,
+    right ? '' : `expected ${question.answers.join('|') || 'nobody'} to see ${question.sees.join(' or ')}`,
   ]);
   const all = [['', '', 'FROM', 'TO', 'ASKED', 'ANSWERED', 'SAW', ''], ...rows];
   const widths = all[0]?.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0))) ?? [];
@@ -52,4 +59,50 @@ export function answerTable(answers: readonly Answer[]): readonly string[] {
       .join('  ')
       .trimEnd(),
   );
+}
+
+export const askAll = async (questions: readonly Question[]): Promise<readonly Answer[]> =>
+  await Promise.all(questions.map(async (question) => await ask(question)));
+
+export const wrongOf = (answers: readonly Answer[]): readonly string[] =>
+  answers
+    .filter(({ right }) => !right)
+    .map(({ question, saw }) => `${question.label.join(' -> ')} ${question.address}: ${saw}`);
+
+/** Asks until every answer is the right one, as what changes the rules of a node takes its time, and prints the table. */
+export async function untilAllRight(
+  cluster: Cluster,
+  what: string,
+  questions: () => Promise<readonly Question[]>,
+): Promise<readonly Answer[]> {
+  const answers = await cluster.until(
+    what,
+    async () => {
+      const all = await askAll(await questions());
+      const wrong = wrongOf(all);
+      return wrong.length === 0 ? found(all) : notYet(wrong.join('; '));
+    },
+    seconds(60),
+  );
+  for (const line of answerTable(answers)) print(line);
+  return answers;
+}
+
+/** The pods of a workload, in which questions can be asked. */
+export async function endpointsOf(cluster: Cluster, app: string): Promise<readonly PodEndpoint[]> {
+  const pods = await cluster.pods('default', `app=${app}`);
+  return await Promise.all(pods.map(async (pod) => await cluster.endpoint(pod)));
+}
+
+export function onNode(pods: readonly PodEndpoint[], node: string): PodEndpoint {
+  const pod = pods.find(({ host }) => host.name === node);
+  assert.ok(pod !== undefined, `no such pod on ${node}`);
+  return pod;
+}
+
+/** Every address that a node may give a packet of its own, or one that it masquerades. */
+export async function addressesOf(host: Endpoint, family: Family): Promise<readonly string[]> {
+  const text = await host.run(['ip', '-j', family === 'ipv4' ? '-4' : '-6', 'address', 'show', 'scope', 'global']);
+  const links = JSON.parse(text) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
+  return links.flatMap((link) => link.addr_info.map(({ local }) => local));
 }

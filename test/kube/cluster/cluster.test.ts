@@ -1,4 +1,6 @@
-// A cluster as kubeadm leaves it, then flatroute from deploy/: one cluster for all of it, each test goes on where the one before it ended.
+// A cluster as kubeadm leaves it, then flatroute from deploy/: one cluster for all of it, each test goes on where the one before it
+// ended. What a test needs of those before it is done once by whoever is first, so that one scenario can be run alone:
+//   npm run test:kube -- test/kube/cluster/cluster.test.ts --test-name-pattern='kube-proxy'
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +14,7 @@ import { withoutApi } from './api-away.ts';
 import { burst } from './burst.ts';
 import { underFlow } from './flow.ts';
 import { buildImage, install } from './install.ts';
+import { servicesThroughKubeProxy } from './kube-proxy.ts';
 import { nodeGoneAndBack } from './node-gone.ts';
 import { everybodyAnswersAgain, everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
@@ -34,6 +37,24 @@ after(async () => {
   await rm(images, { recursive: true, force: true });
 });
 
+const once = <T>(work: () => Promise<T>): (() => Promise<T>) => {
+  let begun: Promise<T> | undefined;
+  return async () => await (begun ??= work());
+};
+/** flatroute from deploy/ with sessions to both routers, and pods on every node. */
+const installed = once(async () => {
+  await step('install', install(cluster));
+  await step('nodes Ready', cluster.nodesReady());
+  await step('sessions', sessionsUp(cluster));
+  await step('workloads', startWorkloads(cluster));
+});
+const scenario = (name: string, work: (cluster: Cluster) => Promise<void>): void => {
+  void test(name, async () => {
+    await installed();
+    await work(cluster);
+  });
+};
+
 describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   before(async () => {
     const image = buildImage(images);
@@ -55,15 +76,17 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
     });
   });
 
-  test('from deploy/: nodes are Ready, and pods, nodes and the VM see each other by their own addresses', async () => {
-    await step('install', install(cluster));
-    await step('nodes Ready', cluster.nodesReady());
-    await step('sessions', sessionsUp(cluster));
-    await step('workloads', startWorkloads(cluster));
-    await everybodyAsks(cluster, print);
-  });
+  scenario(
+    'from deploy/: nodes are Ready, and pods, nodes and the VM see each other by their own addresses',
+    async () => await everybodyAsks(cluster, print),
+  );
 
-  test('no datagram is lost while the DaemonSet is rolled, and while each node in turn has no agent', async () => {
+  scenario(
+    'kube-proxy in iptables and in nftables mode: every way to a Service, hairpin and affinity included',
+    servicesThroughKubeProxy,
+  );
+
+  scenario('no datagram is lost while the DaemonSet is rolled, and while each node in turn has no agent', async () => {
     await underFlow(cluster, async (told) => {
       await rollAgents(cluster);
       told('the DaemonSet was rolled');
@@ -71,23 +94,22 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
     });
   });
 
-  test('a hundred pods at once', async () => await burst(cluster));
+  scenario('a hundred pods at once', burst);
 
-  test('a router goes down and comes back', async () => await routerDownAndUp(cluster, 'tor-a'));
+  scenario('a router goes down and comes back', async () => await routerDownAndUp(cluster, 'tor-a'));
 
-  test('wrong objects are refused with a sentence', async () => await wrongObjectsAreRefused(cluster));
+  scenario('wrong objects are refused with a sentence', wrongObjectsAreRefused);
 
-  test("a peer's Secret is set, changed and removed", async () => await passwordFromSecret(cluster));
+  scenario("a peer's Secret is set, changed and removed", passwordFromSecret);
 
-  test('kinds of a newer flatroute, and back: no session goes down', async () => await newerSchemaAndBack(cluster));
+  scenario('kinds of a newer flatroute, and back: no session goes down', newerSchemaAndBack);
 
-  test('without the API server pods start and stop, sessions stay, an agent and a node come back', async () => {
+  scenario('without the API server pods start and stop, sessions stay, an agent and a node come back', async () => {
     await withoutApi(cluster, API_AWAY);
     await step('everybody reaches everybody', everybodyAnswersAgain(cluster));
   });
 
-  test('blocks of a deleted Node are collected, no sooner; its name can be used again', async () =>
-    await nodeGoneAndBack(cluster));
+  scenario('blocks of a deleted Node are collected, no sooner; its name can be used again', nodeGoneAndBack);
 
-  test('uninstalled, nothing of flatroute is left', async () => await uninstall(cluster));
+  scenario('uninstalled, nothing of flatroute is left', uninstall);
 });

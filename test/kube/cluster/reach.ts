@@ -10,7 +10,7 @@ import { nodeAddress, VM_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { daemonSet, deployment, service } from '#lab/kubernetes/workloads.ts';
 import type { PodEndpoint } from '#lab/pod-endpoint.ts';
 import { found, notYet } from '#lab/wait.ts';
-import { answerTable, ask } from './ask.ts';
+import { addressesOf, answerTable, askAll, endpointsOf, onNode, wrongOf } from './ask.ts';
 import type { Answer, Question } from './ask.ts';
 
 export const HOST_PORT = 18080;
@@ -44,27 +44,11 @@ export async function startWorkloads(cluster: Cluster): Promise<void> {
   await cluster.podsReady('default', 'app=edge', nodes);
 }
 
-async function endpoints(cluster: Cluster, app: string): Promise<readonly PodEndpoint[]> {
-  const pods = await cluster.pods('default', `app=${app}`);
-  return await Promise.all(pods.map(async (pod) => await cluster.endpoint(pod)));
-}
-
-async function addressesOf(host: Endpoint, family: Family): Promise<readonly string[]> {
-  const text = await host.run(['ip', '-j', family === 'ipv4' ? '-4' : '-6', 'address', 'show', 'scope', 'global']);
-  const links = JSON.parse(text) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
-  return links.flatMap((link) => link.addr_info.map(({ local }) => local));
-}
-
 async function questions(cluster: Cluster, family: Family): Promise<readonly Question[]> {
-  const [web, api, edge] = await Promise.all(['web', 'api', 'edge'].map((app) => endpoints(cluster, app)));
+  const [web, api, edge] = await Promise.all(['web', 'api', 'edge'].map((app) => endpointsOf(cluster, app)));
   if (web === undefined || api === undefined || edge === undefined) throw new TypeError('three workloads');
   const [first, second] = cluster.nodes;
   if (first === undefined || second === undefined) throw new TypeError('two nodes');
-  const on = (pods: readonly PodEndpoint[], node: string): PodEndpoint => {
-    const pod = pods.find(({ host }) => host.name === node);
-    if (pod === undefined) throw new TypeError(`no such pod on ${node}`);
-    return pod;
-  };
   const { vm } = cluster.network;
   const asked = (
     from: Endpoint,
@@ -75,11 +59,11 @@ async function questions(cluster: Cluster, family: Family): Promise<readonly Que
     sees: readonly string[],
   ): Question => ({ from, label, address, port, answers, sees });
   const [web1, web2, api1, edge1, edge2] = [
-    on(web, first.name),
-    on(web, second.name),
-    on(api, first.name),
-    on(edge, first.name),
-    on(edge, second.name),
+    onNode(web, first.name),
+    onNode(web, second.name),
+    onNode(api, first.name),
+    onNode(edge, first.name),
+    onNode(edge, second.name),
   ];
   const toPod = (from: Endpoint, label: Question['label'], pod: PodEndpoint, sees: readonly string[]): Question =>
     asked(from, label, pod.address(family), WITNESS_PORT, [pod.name], sees);
@@ -113,17 +97,9 @@ async function questions(cluster: Cluster, family: Family): Promise<readonly Que
 
 async function answersOf(cluster: Cluster): Promise<readonly Answer[]> {
   const answers: Answer[] = [];
-  for (const family of families)
-    answers.push(
-      ...(await Promise.all((await questions(cluster, family)).map(async (question) => await ask(question)))),
-    );
+  for (const family of families) answers.push(...(await askAll(await questions(cluster, family))));
   return answers;
 }
-
-const wrongOf = (answers: readonly Answer[]): readonly string[] =>
-  answers
-    .filter(({ right }) => !right)
-    .map(({ question, saw }) => `${question.label.join(' -> ')} ${question.address}: ${saw}`);
 
 /** Asks all of it and prints the table. */
 export async function everybodyAsks(cluster: Cluster, print: (line: string) => void): Promise<void> {
