@@ -1,6 +1,6 @@
 /**
  * The background thread: everything that may wait for the kernel's locks. It reads kernel notifications for all (the only
- * reader), writes learned routes, blackholes and the rules of natOutgoing, deletes veths in groups, and looks whether the
+ * reader), writes learned routes, blackholes and rules of nftables, deletes veths in groups, and looks whether the
  * node is set up as it must be. What it learns goes to the bgp and pods threads and, as facts, to main.
  */
 import type { MessagePort } from 'node:worker_threads';
@@ -26,7 +26,7 @@ import type {
   PodsToBackground,
 } from '../messages.ts';
 import { NodeWatch } from './node-watch.ts';
-import { OutgoingRules } from './outgoing-rules.ts';
+import { IntentRules, natOutgoing, untranslated } from './intent-rules.ts';
 import { PodLinkWatch } from './pod-link-watch.ts';
 import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
 
@@ -50,7 +50,8 @@ class Background {
   readonly #observer: KernelObserver;
   readonly #rulesets: RulesetMonitor | undefined;
   readonly #reaper: Reaper;
-  readonly #outgoing: OutgoingRules;
+  readonly #outgoing: IntentRules;
+  readonly #untranslated: IntentRules;
   readonly #node: NodeWatch;
   readonly #podLinks = new PodLinkWatch();
   /** `undefined` until the kernel was read: nobody may take that for a kernel without links. */
@@ -77,7 +78,8 @@ class Background {
     );
     this.#blocks = new BlockRoutes({ socket: this.#blockSocket }, { changed });
     this.#reaper = new Reaper({}, { report: (report) => this.#toPods({ kind: 'reaped', report }) });
-    this.#outgoing = new OutgoingRules({ changed });
+    this.#outgoing = new IntentRules(natOutgoing, { changed });
+    this.#untranslated = new IntentRules(untranslated, { changed });
     const checks = new NodeChecks({}, { socket: this.#dumpSocket });
     this.#node = new NodeWatch({
       check: (view) => checks.check(view, this.#blockPrefixes),
@@ -124,6 +126,7 @@ class Background {
 
   #rulesChanged(by: string): void {
     this.#outgoing.lookAgain();
+    this.#untranslated.lookAgain();
     this.#node.rulesChanged();
     this.#toPods({ kind: 'kernel', change: { kind: 'rulesChanged', by } });
   }
@@ -136,6 +139,7 @@ class Background {
     this.#blocksTimer = setInterval(() => {
       this.#blocks.observeAgain();
       this.#outgoing.lookAgain();
+      this.#untranslated.lookAgain();
     }, BLOCKS_AGAIN_MILLISECONDS);
     this.#factsSoon();
   }
@@ -153,6 +157,7 @@ class Background {
     this.#node.rulesChanged();
     this.#fib.setPreferredSource(intent.nodeAddresses);
     this.#outgoing.set(intent);
+    this.#untranslated.set(intent);
     // Announcements wait for the blackholes.
     this.#sendFacts();
   }
@@ -189,6 +194,7 @@ class Background {
     clearTimeout(this.#factsTimer);
     clearInterval(this.#blocksTimer);
     this.#outgoing.stop();
+    this.#untranslated.stop();
     this.#fib.close();
     this.#bgp?.close();
     this.#pods?.close();
@@ -228,9 +234,21 @@ class Background {
       blackholes: blocks.blackholes,
       learnedRoutes: fib.learnedRoutes,
       routeConflicts: [...fib.routeConflicts, ...blocks.routeConflicts],
-      repairs: { ...fib.repairs, ...blocks.repairs, natRules: this.#outgoing.repairs, setting: this.#node.repairs },
+      repairs: {
+        ...fib.repairs,
+        ...blocks.repairs,
+        natRules: this.#outgoing.repairs,
+        serviceRules: this.#untranslated.repairs,
+        setting: this.#node.repairs,
+      },
       nexthops: fib.nexthops,
-      problems: [...fib.problems, ...blocks.problems, ...this.#outgoing.problems, ...this.#node.problems],
+      problems: [
+        ...fib.problems,
+        ...blocks.problems,
+        ...this.#outgoing.problems,
+        ...this.#untranslated.problems,
+        ...this.#node.problems,
+      ],
     };
   }
 }

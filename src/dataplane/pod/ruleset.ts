@@ -1,5 +1,5 @@
 /**
- * PURE: our nftables tables as the JSON that `nft -j -f -` reads (libnftables-json). Three chains, each replaced as a whole
+ * PURE: our nftables tables as the JSON that `nft -j -f -` reads (libnftables-json). Four chains, each replaced as a whole
  * in one transaction; nothing in them is per pod, because pod veths are told apart by their link group.
  *
  * - `pods`, raw prerouting, before connection tracking: from a veth that is not live yet or not any more, everything is
@@ -10,8 +10,11 @@
  *   interface that comes) a pod could otherwise fill the neighbour table that the whole node shares.
  * - `outgoing`, srcnat: sources with natOutgoing towards anything outside the pools leave with the node's routed address
  *   (masquerade would take the uplink's and die with it).
+ * - `services`, forward, behind the filters of others: what is still on its way to an address of a Service was translated by
+ *   nobody, and the way out leads back to the router that sent it. A blackhole route would do the same to the node's own
+ *   packets, before its proxy sees them.
  */
-import { contains, type Family, familyOf, networkAddress, type Prefix, prefixLength } from '#lib/ip.ts';
+import { contains, families, type Family, familyOf, networkAddress, type Prefix, prefixLength } from '#lib/ip.ts';
 import type { DataplaneIntent } from '../intent.ts';
 import { LINK_GROUP, NFT_TABLE } from '../kernel-names.ts';
 
@@ -19,6 +22,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 const PODS_CHAIN = 'pods';
 const OUTGOING_CHAIN = 'outgoing';
+const SERVICES_CHAIN = 'services';
 
 /** What nft is given, with what the kernel must show afterwards. */
 export interface Ruleset {
@@ -29,9 +33,13 @@ export interface Ruleset {
   /** The same, and whatever else is in the table goes: for one that somebody made unlike ours. */
   readonly anew: Json;
 }
-/** NF_IP_PRI_RAW and NF_IP_PRI_NAT_SRC. */
+/**
+ * NF_IP_PRI_RAW and NF_IP_PRI_NAT_SRC; and behind NF_IP_PRI_FILTER, where kube-proxy answers for Services without endpoints, so
+ * that whoever asks is refused and does not wait.
+ */
 const RAW_PRIORITY = -300;
 const SRCNAT_PRIORITY = 100;
+const AFTER_FILTER_PRIORITY = 10;
 
 const match = (left: unknown, op: string, right: unknown): Json => ({ match: { op, left, right } });
 const drop: Json = { drop: null };
@@ -104,4 +112,14 @@ export function outgoingRules(intent: DataplaneIntent): Ruleset {
   translate('ipv4', 'ip', intent.nodeAddresses.ipv4);
   translate('ipv6', 'ip6', intent.nodeAddresses.ipv6);
   return chainOf('inet', { name: OUTGOING_CHAIN, type: 'nat', hook: 'postrouting', prio: SRCNAT_PRIORITY }, rules);
+}
+
+/** Whatever goes to one of the ranges and was translated, goes to another address by now. */
+export function serviceRules({ serviceRanges }: Pick<DataplaneIntent, 'serviceRanges'>): Ruleset {
+  const rules = families.flatMap((family) => {
+    const ranges = serviceRanges.filter((prefix) => familyOf(prefix) === family);
+    const protocol = family === 'ipv4' ? 'ip' : 'ip6';
+    return ranges.length === 0 ? [] : [[match(payload(protocol, 'daddr'), '==', prefixSet(ranges)), drop]];
+  });
+  return chainOf('inet', { name: SERVICES_CHAIN, type: 'filter', hook: 'forward', prio: AFTER_FILTER_PRIORITY }, rules);
 }

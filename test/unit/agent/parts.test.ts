@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { podsGateOf } from '#agent/intent-loop.ts';
 import { lockedText } from '#agent/lock.ts';
 import { NodeWatch } from '#agent/threads/node-watch.ts';
-import { type OutgoingDriver, OutgoingRules } from '#agent/threads/outgoing-rules.ts';
+import { IntentRules, natOutgoing, type RulesDriver, untranslated } from '#agent/threads/intent-rules.ts';
 import { PodLinkWatch } from '#agent/threads/pod-link-watch.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { PodLinkChange } from '#dataplane/io/kernel-observer.ts';
@@ -26,9 +26,10 @@ const dataplane = (changes: Partial<DataplaneIntent> = {}): DataplaneIntent => (
   ...changes,
 });
 
-const kernel = (apply: (intent: DataplaneIntent) => Promise<void>): OutgoingDriver => ({
+const kernel = (apply: (intent: DataplaneIntent) => Promise<void>): RulesDriver => ({
   apply,
   isAsWritten: () => true,
+  isThere: () => false,
 });
 
 describe('the gate of pods', () => {
@@ -124,7 +125,8 @@ describe('rules of natOutgoing', () => {
   test('the same intent twice runs nft once; a new one while it runs is applied after it', async () => {
     const applied: DataplaneIntent[] = [];
     const gates: (() => void)[] = [];
-    const rules = new OutgoingRules(
+    const rules = new IntentRules(
+      natOutgoing,
       { changed: () => undefined },
       kernel(async (intent) => {
         applied.push(intent);
@@ -149,7 +151,8 @@ describe('rules of natOutgoing', () => {
     let written = 0;
     let looked = 0;
     let inKernel = false;
-    const rules = new OutgoingRules(
+    const rules = new IntentRules(
+      natOutgoing,
       { changed: () => undefined },
       {
         apply: () => {
@@ -161,6 +164,7 @@ describe('rules of natOutgoing', () => {
           looked += 1;
           return inKernel;
         },
+        isThere: () => false,
       },
     );
     const turns = async (): Promise<void> => {
@@ -183,7 +187,8 @@ describe('rules of natOutgoing', () => {
     let finish: (() => void) | undefined;
     let written = 0;
     let inKernel = false;
-    const rules = new OutgoingRules(
+    const rules = new IntentRules(
+      natOutgoing,
       { changed: () => undefined },
       {
         apply: async () => {
@@ -194,6 +199,7 @@ describe('rules of natOutgoing', () => {
           });
         },
         isAsWritten: () => inKernel,
+        isThere: () => false,
       },
     );
     rules.set(dataplane());
@@ -203,10 +209,26 @@ describe('rules of natOutgoing', () => {
     finish?.();
     rules.stop();
   });
+  test('without ranges of Services no chain is made for them, but one of an agent before is emptied', () => {
+    for (const isThere of [false, true]) {
+      const applied: DataplaneIntent[] = [];
+      const apply = (intent: DataplaneIntent): Promise<void> => {
+        applied.push(intent);
+        return Promise.resolve();
+      };
+      const driver = { apply, isAsWritten: () => true, isThere: () => isThere };
+      const rules = new IntentRules(untranslated, { changed: () => undefined }, driver);
+      rules.set(dataplane());
+      assert.equal(applied.length, isThere ? 1 : 0);
+      rules.set(dataplane({ serviceRanges: [prefix('198.51.100.0/24')] }));
+      rules.stop();
+    }
+  });
   test('a failure is a problem until a run succeeds', async () => {
     let fails = true;
     let changes = 0;
-    const rules = new OutgoingRules(
+    const rules = new IntentRules(
+      natOutgoing,
       {
         changed: () => {
           changes += 1;

@@ -52,6 +52,9 @@ function observe({ family: word, chain }: Ruleset): ChainState | undefined {
   }
 }
 
+/** Whoever made it. Errors: AppError `OS_*`. */
+export const chainIsThere = (ruleset: Ruleset): boolean => observe(ruleset) !== undefined;
+
 export class KeptChain {
   #written: { readonly ruleset: Ruleset; readonly mark: string } | undefined;
 

@@ -12,7 +12,7 @@ import {
 import { planReaping } from '#dataplane/pod/reap-plan.ts';
 import { planMtu, podMtu, uplinkMtu } from '#dataplane/pod/mtu.ts';
 import { rebuild } from '#dataplane/pod/rebuild.ts';
-import { outgoingRules, podRules } from '#dataplane/pod/ruleset.ts';
+import { outgoingRules, podRules, serviceRules } from '#dataplane/pod/ruleset.ts';
 import { LINK_GROUP } from '#dataplane/kernel-names.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { Link } from '#netlink/wire/link.ts';
@@ -220,6 +220,14 @@ describe('the ruleset', () => {
     assert.ok(rules.includes('"op":"!=","left":{"payload":{"protocol":"ip","field":"daddr"}}'));
     assert.ok(!rules.includes('10.0.0.0","len":25'));
     assert.ok(!rules.includes('ip6'));
+  });
+  test('what goes to a range of Services is dropped where it is forwarded, behind the filters of others', () => {
+    const { json, rules } = serviceRules({ serviceRanges: ['198.51.100.0/24', '2001:db8:5::/112'] as Prefix[] });
+    assert.equal(rules, 2);
+    assert.match(text(json), /"hook":"forward","prio":10/);
+    for (const it of ['"addr":"198.51.100.0","len":24', '"addr":"2001:db8:5::","len":112', '"field":"daddr"'])
+      assert.ok(text(json).includes(it), it);
+    assert.equal(serviceRules({ serviceRanges: [] }).rules, 0);
   });
   test('without natOutgoing the chain is empty, not absent', () => {
     const rules = text(outgoingRules({ ...nat, natOutgoing: [] }));
