@@ -9,6 +9,9 @@ import type { Host } from './host.ts';
 import type { LabProcess } from './process.ts';
 import { found, notYet, waitFor } from './wait.ts';
 
+/** What speaks BGP for a node: the agent itself, or a gobgpd beside it. */
+export type EngineKind = 'embedded' | 'gobgp';
+
 const SOCKET = '/run/gobgp/engine.sock';
 
 export class GobgpSidecar {

@@ -14,6 +14,8 @@ export interface ConfigurationManifest {
   /** Learned routes go into the kernel; true if not given. */
   readonly installRoutes?: boolean;
   readonly clusterId?: IpAddress;
+  /** The engine is the gobgpd that is asked at this address. */
+  readonly gobgp?: string;
 }
 
 export function bgpConfiguration(it: ConfigurationManifest): string {
@@ -25,6 +27,7 @@ export function bgpConfiguration(it: ConfigurationManifest): string {
     'spec:',
     `  asNumber: ${it.asn}`,
     `  importPolicy: ${it.importPolicy}`,
+    ...(it.gobgp === undefined ? [] : ['  engine: gobgp', `  gobgp: { address: ${JSON.stringify(it.gobgp)} }`]),
     it.clusterId === undefined ? undefined : `  routeReflectorClusterID: ${it.clusterId}`,
     it.installRoutes === false ? '  installRoutes: false' : undefined,
     it.nodeAddresses === true || prefixes.length > 0 ? '  advertise:' : undefined,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { contractScenarios } from './engine/all.ts';
 import { Scene } from './engine/scene.ts';
-import type { EngineKind } from './engine/words.ts';
+import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 
 const kinds: readonly EngineKind[] = ['embedded'];
 

@@ -143,6 +143,8 @@ export function birdConfiguration(router: RouterDescription): string {
   // Next hops of internal peers are resolved by BIRD's own tables, so the kernel's routes must be in them.
   const internal = router.peers.some((peer) => peer.asn === router.asn);
   const [learn, imported] = internal ? [' learn;', 'all'] : ['', 'none'];
+  // Routes of an earlier life stay in the kernel until the peers have said which of them they still have.
+  const kept = router.peers.some((peer) => peer.gracefulRestart !== undefined) ? ' graceful restart on;' : '';
   const exported = router.kernelRoutes === false ? 'none' : 'where source = RTS_BGP';
   const own = (family: Family): string =>
     router.announce
@@ -157,8 +159,8 @@ export function birdConfiguration(router: RouterDescription): string {
     `protocol static own6 {\n  ipv6;\n${own('ipv6')}}`,
     ...(router.attributes === undefined ? [] : [`function originated() { ${attributeWords(router.attributes)} }`]),
     `filter announce {${router.attributes === undefined ? '' : ' if source = RTS_STATIC then originated();'} if source ~ [RTS_BGP, RTS_STATIC] then accept; reject; }`,
-    `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export ${exported}; };${merge} }`,
-    `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export ${exported}; };${merge} }`,
+    `protocol kernel kernel4 {${learn} ipv4 { import ${imported}; export ${exported}; };${merge}${kept} }`,
+    `protocol kernel kernel6 {${learn} ipv6 { import ${imported}; export ${exported}; };${merge}${kept} }`,
     ...(internal ? ['protocol direct { ipv4; ipv6; }'] : []),
     ...(router.peers.some((peer) => peer.bfd !== undefined) ? [bfdBlock] : []),
     ...radv(router.peers.filter((peer) => peer.interface !== undefined)),

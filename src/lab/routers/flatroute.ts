@@ -6,6 +6,7 @@ import type { Family, IpAddress } from '#lib/ip.ts';
 import { familyOf, parsePrefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { seconds } from '#lib/time.ts';
+import { GobgpSidecar } from '../gobgp-sidecar.ts';
 import type { Host } from '../host.ts';
 import { bfdProfile, bgpConfiguration, bgpFilter, bgpPeer, changingFilter, node, passwords } from '../manifests.ts';
 import type { Asking } from '../node-agent.ts';
@@ -77,6 +78,7 @@ export function flatrouteConfiguration(
       prefixes: router.announce,
       ...(router.kernelRoutes === undefined ? {} : { installRoutes: router.kernelRoutes }),
       ...(router.clusterId === undefined ? {} : { clusterId: router.clusterId }),
+      ...(router.engine === 'gobgp' ? { gobgp: GobgpSidecar.address } : {}),
     }),
     // Its IPv4 address is the BGP identifier.
     'node.yaml': node({ name, addresses: [router.routerId], podCIDRs: [] }),
@@ -116,12 +118,15 @@ export class FlatrouteRouter implements LabRouter {
   readonly kind = 'flatroute';
   readonly host: Host;
   readonly agent: NodeAgent;
+  /** Speaks BGP in place of the agent. */
+  readonly #sidecar: GobgpSidecar | undefined;
   #description: RouterDescription;
   #down: Down = new Map();
 
   constructor(host: Host, description: RouterDescription, asking?: Asking) {
     this.host = host;
     this.agent = new NodeAgent(host, asking, description.program);
+    this.#sidecar = description.engine === 'gobgp' ? new GobgpSidecar(host) : undefined;
     this.#description = description;
   }
 
@@ -131,6 +136,7 @@ export class FlatrouteRouter implements LabRouter {
 
   async signal(signal: NodeJS.Signals): Promise<void> {
     this.agent.process.kill(signal);
+    this.#sidecar?.process.kill(signal);
     await this.agent.signalBfd(signal);
   }
 
@@ -141,6 +147,7 @@ export class FlatrouteRouter implements LabRouter {
   /** `options` of the agent's command line. */
   async start(...options: readonly string[]): Promise<void> {
     await this.agent.write(this.configuration());
+    await this.#sidecar?.start();
     await this.agent.start(undefined, options);
   }
 
@@ -176,6 +183,7 @@ export class FlatrouteRouter implements LabRouter {
 
   async stop(signal: NodeJS.Signals): Promise<void> {
     await this.agent.stop(signal);
+    await this.#sidecar?.stop(signal);
   }
 
   async shutDown(peer: IpAddress, text: string): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { comparePrefixes } from '#lib/ip.ts';
+import type { EngineKind } from '../gobgp-sidecar.ts';
 import type { Host } from '../host.ts';
 
 /** `gobgp` and `openbgpd` put nothing into the kernel: they judge what is said, and forward nothing. */
@@ -101,6 +102,8 @@ export interface RouterDescription {
   readonly kernelRoutes?: boolean;
   /** Path of another build of the program than the installed one. */
   readonly program?: string;
+  /** Of flatroute; the agent itself if not given. */
+  readonly engine?: EngineKind;
 }
 
 export interface SessionRow {

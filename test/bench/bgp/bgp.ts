@@ -9,18 +9,23 @@ import { parseArgs } from 'node:util';
 import type { RouterPeer } from '#lab/routers/router.ts';
 import type { Asn, IpAddress } from '#lib/ip.ts';
 import { aimsTable, type Case, type Result, sizeText, tables } from './report.ts';
-import { generate, generator, type Load, OWN_ASN, type Profile, runOnce, type Subject } from './scene.ts';
+import { restartOnce } from './restart.ts';
+import { type Answer, generate, generator, type Load, OWN_ASN, type Profile, runOnce, type Subject } from './scene.ts';
 
 const bundle = resolve('dist/main.js');
+const program = process.env['BENCH_PROGRAM'] ?? bundle;
 const subjects: readonly Subject[] = [
   { name: 'bird', kind: 'bird', program: undefined, writesKernel: true },
-  { name: 'flatroute', kind: 'flatroute', program: process.env['BENCH_PROGRAM'] ?? bundle, writesKernel: true },
+  { name: 'flatroute', kind: 'flatroute', program, writesKernel: true },
+  { name: 'flatroute+gobgp', kind: 'flatroute', program, engine: 'gobgp', writesKernel: true },
   { name: 'frr', kind: 'frr', program: undefined, writesKernel: true },
   { name: 'gobgp', kind: 'gobgp', program: undefined, writesKernel: false },
   { name: 'openbgpd', kind: 'openbgpd', program: undefined, writesKernel: false },
 ];
 /** A case of which one run took longer is run once, not in each round. */
 const onceAboveSeconds = 60;
+/** A restart is measured with tables of up to this size. */
+const restartsUpTo = 100_000;
 /** Single routes are measured beside a table of this size. */
 const singlesBesides = 100_000;
 
@@ -97,7 +102,7 @@ function sizeOf(word: string): number {
 
 interface Plan {
   readonly of: Case;
-  readonly load: Load;
+  readonly run: (subject: Subject) => Promise<Answer>;
 }
 
 function plans(words: {
@@ -110,7 +115,8 @@ function plans(words: {
 }): Plan[] {
   const made: Plan[] = [];
   const add = (size: number, load: Load): void => {
-    made.push({ of: { scenario: load.scenario, size, profile: load.profile, fib: load.fib }, load });
+    const of = { scenario: load.scenario, size, profile: load.profile, fib: load.fib };
+    made.push({ of, run: async (subject) => await runOnce(subject, load) });
   };
   const cases = words.cases.split(',');
   if (cases.includes('table'))
@@ -118,6 +124,13 @@ function plans(words: {
       for (const profile of words.profile.split(',') as Profile[])
         for (const fib of words.fib.split(','))
           add(size, tableLoad(size, profile, fib === 'on', Number(words.singles)));
+  if (cases.includes('restart'))
+    for (const size of words.size.split(',').map(sizeOf))
+      if (size <= restartsUpTo)
+        made.push({
+          of: { scenario: 'restart', size, profile: 'inet', fib: true },
+          run: async (subject) => await restartOnce(subject, size),
+        });
   if (cases.includes('peers')) add(200_000, peersLoad(200, 1000));
   if (cases.includes('idle')) add(1000, idleLoad(1000, Number(words.seconds)));
   if (cases.includes('slow')) add(100_000, slowLoad(100_000));
@@ -136,7 +149,7 @@ export async function runBgp(args: readonly string[]): Promise<number> {
       fib: { type: 'string', default: 'off,on' },
       singles: { type: 'string', default: '200' },
       seconds: { type: 'string', default: '60' },
-      cases: { type: 'string', default: 'table,peers,idle,slow' },
+      cases: { type: 'string', default: 'table,restart,peers,idle,slow' },
       bird: { type: 'string', multiple: true, default: [] },
       flatroute: { type: 'string', multiple: true, default: [] },
       json: { type: 'string', default: 'build/bench-bgp.json' },
@@ -166,11 +179,11 @@ export async function runBgp(args: readonly string[]): Promise<number> {
   for (let round = 1; round <= Number(values.rounds); round++)
     for (const plan of plans(values))
       for (const subject of chosen) {
-        const { of, load } = plan;
+        const { of } = plan;
         const what = `${sizeText(of.size)} ${of.scenario} ${of.profile} ${of.fib ? 'fib' : 'no fib'} ${subject.name}`;
         if ((of.fib && !subject.writesKernel) || done.has(what)) continue;
         const at = performance.now();
-        const answer = await runOnce(subject, load).catch((error: unknown): undefined => {
+        const answer = await plan.run(subject).catch((error: unknown): undefined => {
           console.error(String(error));
         });
         results.push({ ...of, subject: subject.name, answer: answer ?? { whole: 0 } });

@@ -61,6 +61,13 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     { title: 'keepalive late p99', path: 'keepaliveLate.p99', unit: 'ms', worst: true },
     { title: 'max', path: 'keepaliveLate.max', unit: 'ms', worst: true },
   ],
+  restart: [
+    { title: 'new route in the kernel', path: 'fresh', unit: 's' },
+    { title: 'old route gone', path: 'swept', unit: 's' },
+    { title: 'routes missing meanwhile', path: 'missing', unit: 'count', worst: true },
+    { title: 'CPU', path: 'cpu', unit: 's' },
+    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
+  ],
   slow: [
     { title: 'at the fast sink', path: 'converged', unit: 's' },
     { title: 'slow had', path: 'slowHad', unit: 'count' },

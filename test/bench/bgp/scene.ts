@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { makeRouter } from '#lab/routers/make.ts';
@@ -19,6 +20,8 @@ export interface Subject {
   readonly kind: RouterKind;
   /** Another build than the installed one. */
   readonly program: string | undefined;
+  /** Of flatroute; the agent itself if not given. */
+  readonly engine?: EngineKind;
   /** It writes kernel routes on Linux. */
   readonly writesKernel: boolean;
 }
@@ -57,6 +60,7 @@ const describe = (subject: Subject, load: Load): RouterDescription => ({
   multipath: true,
   kernelRoutes: load.fib,
   ...(subject.program === undefined ? {} : { program: subject.program }),
+  ...(subject.engine === undefined ? {} : { engine: subject.engine }),
 });
 
 async function hosts(lab: Lab): Promise<Record<'source' | 'speaker' | 'sink', Host>> {
@@ -77,7 +81,7 @@ async function hosts(lab: Lab): Promise<Record<'source' | 'speaker' | 'sink', Ho
 }
 
 /** All processes of a host but its holder, by the pid namespace that they live in. */
-function processesOf(host: Host): number[] {
+export function processesOf(host: Host): number[] {
   const inside = readlinkSync(`/proc/${host.pid}/ns/pid`);
   return readdirSync('/proc')
     .map(Number)

@@ -1,6 +1,6 @@
 /** One promise of the engine port, tried the same way with every engine. */
 import type { Scene } from './scene.ts';
-import type { EngineKind } from './words.ts';
+import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 
 export interface ContractScenario {
   /** States behaviour. */

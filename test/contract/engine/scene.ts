@@ -7,7 +7,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { BgpIntent, PeerIntent } from '#bgp/engine.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import { GobgpSidecar } from '#lab/gobgp-sidecar.ts';
+import { type EngineKind, GobgpSidecar } from '#lab/gobgp-sidecar.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { BirdRouter } from '#lab/routers/bird.ts';
@@ -28,7 +28,7 @@ import {
 } from '../../interop/two-routers.ts';
 import { intent, kernelView, peerIntent, prefix } from '../../unit/bgp/speaker/network.ts';
 import { RemoteEngine } from './remote.ts';
-import type { EngineKind, EngineStart } from './words.ts';
+import type { EngineStart } from './words.ts';
 
 export const blocks = { ipv4: prefix('10.60.1.0/26'), ipv6: prefix('fd60:1::/112') } as const;
 const other: Side = {

@@ -4,10 +4,9 @@
  */
 import type { BgpEngine, BgpEngineOutputs, BgpFacts, BgpIntent, RouteQuery } from '#bgp/engine.ts';
 import type { NextHop, NextHopGroup } from '#dataplane/fib/route.ts';
+import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Family } from '#lib/ip.ts';
-
-export type EngineKind = 'embedded' | 'gobgp';
 
 export interface EngineStart {
   readonly kind: EngineKind;

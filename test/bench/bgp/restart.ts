@@ -1,0 +1,110 @@
+/**
+ * A speaker that is killed and started again, behind a BIRD that announces a table and exchanges one of its routes meanwhile: the
+ * kernel says when the new route is there, when the old one is gone, and how many others were missing until then.
+ */
+import { readFileSync } from 'node:fs';
+import type { Host } from '#lab/host.ts';
+import { Lab } from '#lab/lab.ts';
+import { DaemonRouter } from '#lab/routers/daemon.ts';
+import { BirdRouter } from '#lab/routers/bird.ts';
+import { makeRouter } from '#lab/routers/make.ts';
+import type { RouterDescription, RouterPeer } from '#lab/routers/router.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
+import { type Answer, OWN_ASN, processesOf, type Subject } from './scene.ts';
+
+const SOURCE_ASN = 65001 as Asn;
+const gracefulRestart = { restartTimeSeconds: 120 };
+
+const prefixes = (count: number): readonly Prefix[] =>
+  Array.from({ length: count }, (_, i) => `${20 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}.0/24` as Prefix);
+
+const describe = (asn: number, id: string, peer: RouterPeer, announce: readonly Prefix[]): RouterDescription => ({
+  asn: asn as Asn,
+  routerId: id as IpAddress,
+  peers: [peer],
+  announce,
+  holdTimeSeconds: 90,
+  multipath: true,
+});
+
+const peer = (name: string, address: string, asn: number): RouterPeer => ({
+  name,
+  address: address as IpAddress,
+  asn: asn as Asn,
+  families: ['ipv4'],
+  maxPrefixes: 2_000_000,
+  gracefulRestart,
+});
+
+/** IPv4 prefixes in a host's kernel; its two tables are one trie, which is shown twice. */
+const prefixesIn = (host: Host): number =>
+  Number(/Prefixes:\s+(\d+)/.exec(readFileSync(`/proc/${host.pid}/net/fib_triestat`, 'utf8'))?.[1] ?? 0);
+
+/** CPU seconds so far and the peak of memory, of all processes of a host. */
+function spent(host: Host): { readonly cpu: number; readonly peakMiB: number } {
+  let [ticks, kibibytes] = [0, 0];
+  for (const pid of processesOf(host)) {
+    const words = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+    ticks += Number(words[11]) + Number(words[12]);
+    kibibytes += Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+  }
+  return { cpu: ticks / 100, peakMiB: kibibytes / 1024 };
+}
+
+export async function restartOnce(subject: Subject, size: number): Promise<Answer> {
+  await using lab = await Lab.create('bench-restart');
+  const [from, host] = await Promise.all([lab.addHost('source'), lab.addHost('speaker', { forwarding: true })]);
+  await lab.link({ a: from, b: host, addresses: [['10.1.0.2/24', '10.1.0.1/24']] });
+  const [gone, ...stays] = prefixes(size);
+  const come = '19.0.0.0/24' as Prefix;
+  const table = describe(SOURCE_ASN, '10.1.0.2', peer('to-speaker', '10.1.0.1', OWN_ASN), [gone as Prefix, ...stays]);
+  const source = new BirdRouter(from, { ...table, kernelRoutes: false });
+  const { program, engine } = subject;
+  const router = makeRouter(subject.kind, host, {
+    ...describe(OWN_ASN, '10.1.0.1', peer('from-source', '10.1.0.2', SOURCE_ASN), []),
+    ...(program === undefined ? {} : { program }),
+    ...(engine === undefined ? {} : { engine }),
+  });
+  const before = prefixesIn(host);
+  await Promise.all([source.start(), router.start()]);
+  await waitFor(
+    'the whole table in the kernel',
+    async () => {
+      const seen = prefixesIn(host) - before;
+      return await Promise.resolve(seen === size ? found(undefined) : notYet(`${seen} routes`));
+    },
+    { deadline: seconds(240) },
+  );
+  await router.stop('SIGKILL');
+  await source.reconfigure({ ...source.description, announce: [come, ...stays] });
+  const begun = performance.now();
+  const since = (): number => (performance.now() - begun) / 1000;
+  const started = router instanceof DaemonRouter ? router.restart(router.description, 'recovering') : router.start();
+  let lowest = size;
+  const times: Record<'fresh' | 'swept', number | undefined> = { fresh: undefined, swept: undefined };
+  await waitFor(
+    'the new table in the kernel',
+    async () => {
+      lowest = Math.min(lowest, prefixesIn(host) - before);
+      const at = since();
+      const shown = await host.run(['ip', '-4', 'route', 'show', come]);
+      if (shown.trim() !== '') times.fresh ??= at;
+      if ((await host.run(['ip', '-4', 'route', 'show', gone as Prefix])).trim() === '') times.swept ??= at;
+      const isDone = times.fresh !== undefined && times.swept !== undefined;
+      return isDone ? found(undefined) : notYet(JSON.stringify(times));
+    },
+    { deadline: seconds(240), every: milliseconds(10) },
+  );
+  await started;
+  return {
+    whole: 1,
+    wrong: 0,
+    fresh: times.fresh ?? null,
+    swept: times.swept ?? null,
+    // One route goes and one comes.
+    missing: Math.max(0, size - 1 - lowest),
+    ...spent(host),
+  };
+}
