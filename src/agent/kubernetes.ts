@@ -9,13 +9,12 @@ import { needsOf } from '#intent/needs.ts';
 import { type EventObject, EventSender } from '#kubernetes/events.ts';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
 import { apiStore } from '#kubernetes/io/client.ts';
-import { ApiError, type ResourceType } from '#kubernetes/store.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import { kindNamed } from '#sources/kubernetes/types.ts';
 import { KubernetesSource } from '#sources/kubernetes/kubernetes-source.ts';
 import { ServiceWatch } from '#sources/kubernetes/services.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
-import { conditionNotes, type Watchlist } from '#status/event-notes.ts';
+import { conditionNotes, isToldByNode, type Watchlist } from '#status/event-notes.ts';
 import type { ClusterFacts } from '#status/snapshot.ts';
 import { bootIdentity } from './boot-identity.ts';
 import { BlockClaimer } from './claims.ts';
@@ -32,16 +31,6 @@ export interface KubernetesOptions {
   readonly stateDirectory: string;
 }
 
-const networkPolicies: ResourceType = {
-  group: 'networking.k8s.io',
-  version: 'v1',
-  plural: 'networkpolicies',
-  kind: 'NetworkPolicy',
-  namespaced: true,
-};
-
-/** Counting what a cluster has of NetworkPolicies is one short request. */
-const policiesEvery = seconds(6 * 3600);
 /** Events of all nodes about what happens to all of them: so many a second. */
 const eventsPerSecond = 50;
 
@@ -141,29 +130,11 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       cancelLook = undefined;
       if (stopped) return;
       const now = clock.now();
-      const next = conditionNotes(watchlist, snapshot().objectConditions, now);
+      const next = conditionNotes(watchlist, snapshot().objectConditions.filter(isToldByNode), now);
       watchlist = next.watchlist;
       for (const { condition, type } of next.notes) tell(condition, type);
       if (next.waits) cancelLook = clock.at(after(now, seconds(5)), look);
     };
-    const countPolicies = async (): Promise<void> => {
-      try {
-        const count = await store.count(networkPolicies);
-        if (count > 0 && !stopped)
-          events.tell({
-            regarding: regarding(),
-            type: 'Warning',
-            reason: 'NetworkPolicyNotEnforced',
-            action: 'NetworkPolicies',
-            text: `There ${count === 1 ? 'is 1 NetworkPolicy' : `are ${count} NetworkPolicies`} in the cluster, and flatroute enforces none: its pods reach each other whatever they say. Delete them, or run an enforcer beside flatroute.`,
-          });
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        log('debug', 'network-policies.not-counted', { code: error.code });
-      }
-      if (!stopped) cancelCount = clock.at(after(clock.now(), policiesEvery), () => void countPolicies());
-    };
-    let cancelCount: (() => void) | undefined;
 
     return {
       async start() {
@@ -171,12 +142,6 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
           remember(set);
           resources(set, problems);
         });
-        // Spread, because all agents of a cluster may start together.
-        if (!stopped)
-          cancelCount = clock.at(
-            after(clock.now(), milliseconds(10_000 + Math.random() * 50_000)),
-            () => void countPolicies(),
-          );
       },
       changed() {
         if (stopped) return;
@@ -194,7 +159,6 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       async stop() {
         stopped = true;
         cancelLook?.();
-        cancelCount?.();
         // Nobody writes any more, then nobody reads, then nobody listens.
         await Promise.race([
           Promise.all([claimer.stop(), state.stop(), events.stop(), serviceWatch.stop(), source.stop()]),

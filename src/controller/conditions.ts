@@ -1,5 +1,4 @@
 /** Conditions as they stand in the status of an object, with what Kubernetes wants of them. PURE. */
-import type { Condition } from '#intent/node-intent.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 
 export interface StatusCondition {
@@ -11,6 +10,12 @@ export interface StatusCondition {
   readonly lastTransitionTime: string;
 }
 
+/** A condition without what Kubernetes adds. The reason may be one of an agent that is newer. */
+export type Verdict = Pick<StatusCondition, 'status' | 'reason' | 'message'>;
+
+/** Foreign data: the list, if it is one. */
+export const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
 /** Foreign data: the field of an object, if it has one. */
 export const fieldOf = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null && Object.hasOwn(value, name)
@@ -19,14 +24,11 @@ export const fieldOf = (value: unknown, name: string): unknown =>
 
 /** The condition for the status of `object`; it has been so since the time that stands there, unless it was otherwise. */
 export function statusCondition(
-  { type, status, reason, message }: Pick<Condition, 'type' | 'status' | 'reason' | 'message'>,
+  { type, status, reason, message }: Verdict & { readonly type: string },
   object: ApiObject,
   now: string,
 ): StatusCondition {
-  const conditions = fieldOf(object['status'], 'conditions');
-  const before: unknown = Array.isArray(conditions)
-    ? conditions.find((one: unknown) => fieldOf(one, 'type') === type)
-    : undefined;
+  const before = listOf(fieldOf(object['status'], 'conditions')).find((one) => fieldOf(one, 'type') === type);
   const since = fieldOf(before, 'status') === status ? fieldOf(before, 'lastTransitionTime') : undefined;
   return {
     type,
@@ -36,15 +38,4 @@ export function statusCondition(
     ...(object.metadata.generation === undefined ? {} : { observedGeneration: object.metadata.generation }),
     lastTransitionTime: typeof since === 'string' ? since : now,
   };
-}
-
-/** Whether two pieces of JSON say the same, in whatever order their fields stand. */
-export function sameJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const [one, two] = [Object.entries(a), Object.entries(b)];
-  return (
-    one.length === two.length && one.every(([key, value]) => Object.hasOwn(b, key) && sameJson(value, fieldOf(b, key)))
-  );
 }

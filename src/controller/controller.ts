@@ -8,7 +8,7 @@ import type { ApiError, ResourceStore } from '#kubernetes/store.ts';
 import type { Clock } from '#lib/time.ts';
 import { BlockCollector, collectorDefaults, type CollectorOptions } from './block-collection.ts';
 import { lead, type Leading } from './leader.ts';
-import type { LogFunction } from './part.ts';
+import type { LogFunction, Measured, Measurement } from './part.ts';
 
 export const LEASE = 'flatroute-controller';
 
@@ -38,6 +38,8 @@ export interface ControllerState {
   readonly problem: ApiError | undefined;
   readonly writes: { readonly done: number; readonly failed: number };
   readonly events: EventFacts;
+  /** What the parts of the leader count; empty while this replica does not lead. */
+  readonly measures: ReadonlyMap<string, readonly Measurement[]>;
 }
 
 export interface Controller {
@@ -56,6 +58,7 @@ export function startController(options: ControllerOptions, modules: ControllerM
   let holder: string | undefined;
   let problem: ApiError | undefined;
   let works: readonly Work[] = [];
+  const measures = new Map<string, readonly Measurement[]>();
   let leading: Leading | undefined;
   /** Of earlier times that it led. */
   let events: EventFacts = { sent: 0, dropped: 0 };
@@ -76,7 +79,8 @@ export function startController(options: ControllerOptions, modules: ControllerM
     const collector = new BlockCollector(options.collection ?? collectorDefaults, { store: guarded, clock, log });
     collector.start();
     const { identity } = options;
-    leading = lead({ identity, store: guarded, clock, now, log, wrote });
+    const measured: Measured = (measure, rows) => void measures.set(measure, rows);
+    leading = lead({ identity, store: guarded, clock, now, log, wrote, measured });
     works = [leading, collector];
   }
 
@@ -87,6 +91,7 @@ export function startController(options: ControllerOptions, modules: ControllerM
     await Promise.all(stopping.map(async (one) => await one.stop()));
     events = allEvents();
     leading = undefined;
+    measures.clear();
   }
 
   const leadership = contend(
@@ -117,7 +122,7 @@ export function startController(options: ControllerOptions, modules: ControllerM
   );
 
   return {
-    state: () => ({ leads: leadership.leads(), holder, problem, writes: { ...writes }, events: allEvents() }),
+    state: () => ({ leads: leadership.leads(), holder, problem, writes: { ...writes }, events: allEvents(), measures }),
     async stop() {
       await leadership.stop();
       await ended;

@@ -7,9 +7,12 @@ import { EventSender } from '#kubernetes/events.ts';
 import type { EventFacts } from '#kubernetes/events.ts';
 import type { ResourceStore } from '#kubernetes/store.ts';
 import { type Clock, seconds } from '#lib/time.ts';
-import type { LogFunction, Part, PartModules } from './part.ts';
+import type { LogFunction, Measured, Part, PartModules } from './part.ts';
+import { networkPolicyPart } from './network-policies.ts';
 import { poolPart } from './pool-part.ts';
 import { reportPart } from './reports.ts';
+import { statusPart } from './status-part.ts';
+import { nodeType } from './taints.ts';
 import { taskLoop } from './tasks.ts';
 import { watches } from './watches.ts';
 
@@ -23,9 +26,10 @@ export interface LeaderModules {
   readonly log: LogFunction;
   /** A write that was tried, for metrics. */
   readonly wrote: (outcome: 'done' | 'failed') => void;
+  readonly measured: Measured;
 }
 
-const parts: readonly Part[] = [poolPart, reportPart];
+const parts: readonly Part[] = [poolPart, reportPart, statusPart, networkPolicyPart];
 
 export interface Leading {
   /** Events that were told, since it leads. */
@@ -36,6 +40,7 @@ export interface Leading {
 /** Begins at once; after `stop` resolved nothing is written or watched. */
 export function lead(modules: LeaderModules): Leading {
   const { store, clock, log, wrote } = modules;
+  let nodes = 0;
   const loop = taskLoop(
     () => {
       const now = modules
@@ -46,6 +51,7 @@ export function lead(modules: LeaderModules): Leading {
     },
     {
       clock,
+      watchers: () => nodes,
       failed: (key, error) => {
         wrote('failed');
         log('warn', 'controller.write-failed', { object: key, code: error.code, error: error.message });
@@ -71,8 +77,16 @@ export function lead(modules: LeaderModules): Leading {
     wrote,
     watch: reading.watch,
     changed: () => loop.changed(),
+    measured: modules.measured,
     tell: (note) => events.tell(note),
   };
+  reading.watch(
+    nodeType,
+    () => undefined,
+    (all) => {
+      nodes = all.size;
+    },
+  );
   const plans = parts.map((part) => part(shared));
   reading.start();
   return {

@@ -2,7 +2,8 @@
 import type { ApiObject, ResourceStore, ResourceType } from '#kubernetes/store.ts';
 import type { Note } from '#kubernetes/events.ts';
 import type { Clock } from '#lib/time.ts';
-import { sameJson } from './conditions.ts';
+import { sameJson } from '#lib/json.ts';
+import { conditionNotes } from './condition-notes.ts';
 import type { Task } from './tasks.ts';
 import type { Watch } from './watches.ts';
 
@@ -11,6 +12,14 @@ export type LogFunction = (
   event: string,
   fields: Readonly<Record<string, unknown>>,
 ) => void;
+
+/** What a gauge of the controller shows from now on, as long as this process leads; status/controller-metrics.ts has its name. */
+export type Measured = (measure: string, rows: readonly Measurement[]) => void;
+
+export interface Measurement {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
 
 export interface PartModules {
   /** Refuses writes once this process does not lead any more. */
@@ -23,6 +32,7 @@ export interface PartModules {
   readonly watch: Watch;
   /** Something changed that no watch tells, such as that a time has come: all parts are asked again. */
   readonly changed: () => void;
+  readonly measured: Measured;
   /** An Event. */
   readonly tell: (note: Note) => void;
 }
@@ -38,12 +48,12 @@ export const essence = ({ apiVersion = '', kind = '', metadata, status }: ApiObj
   status,
 });
 
-/** Nothing where the status stands there already. */
+/** Nothing where the status stands there already. Once it is written, an Event says what of its conditions has turned. */
 export function statusTask(
   type: ResourceType,
   object: ApiObject,
   status: object,
-  { store, wrote }: Pick<PartModules, 'store' | 'wrote'>,
+  { store, wrote, tell }: Pick<PartModules, 'store' | 'wrote' | 'tell'>,
 ): readonly Task[] {
   if (sameJson(status, object['status'])) return [];
   const { name, resourceVersion } = object.metadata;
@@ -54,6 +64,7 @@ export function statusTask(
     const patch = { metadata: { resourceVersion }, status: { ...gone, ...status } };
     await store.patch(type, name, patch, { subresource: 'status' });
     wrote('done');
+    for (const note of conditionNotes(type, object, status)) tell(note);
   };
   return [{ key: `${type.kind}/${name} status`, seldom: true, run }];
 }

@@ -1,16 +1,40 @@
 /** The status of IPPools, and the finalizer that holds one while nodes have blocks of it. */
 import { parsePrefix } from '#lib/ip.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
+import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { ipBlock } from '#resources/ip-block.ts';
 import { ipPool, type IPPool } from '#resources/ip-pool.ts';
 import { readObject } from '#sources/kubernetes/read-object.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { fieldOf } from './conditions.ts';
-import { essence, type Part, type PartModules, statusTask } from './part.ts';
-import { type PoolPlan, poolPlans, type SeenBlock, type SeenPool } from './pool-status.ts';
+import { type Complaint, complaintsByObject, complaintsOf } from './complaints.ts';
+import { fieldOf, listOf } from './conditions.ts';
+import { essence, type Measurement, type Part, type PartModules, statusTask } from './part.ts';
+import { type PoolPlan, poolPlans, type PoolReports, type SeenBlock, type SeenPool } from './pool-status.ts';
 import type { Task } from './tasks.ts';
 
-const types = { pools: typeOf(ipPool), blocks: typeOf(ipBlock) } as const;
+const types = { pools: typeOf(ipPool), blocks: typeOf(ipBlock), states: typeOf(bgpNodeState) } as const;
+
+/** What a node says of pools. */
+interface Report {
+  readonly used: readonly { readonly pool: string; readonly used: number }[];
+  readonly complaints: readonly Complaint[];
+}
+
+function reported(object: ApiObject): Report {
+  const used = listOf(fieldOf(object['status'], 'blocks')).map((block) => {
+    const count = fieldOf(block, 'used');
+    return { pool: String(fieldOf(block, 'pool')), used: typeof count === 'number' ? count : 0 };
+  });
+  const complaints = complaintsOf(object).filter((one) => one.object.startsWith(`${ipPool.kind}/`));
+  return { used, complaints };
+}
+
+function together(reports: readonly Report[]): PoolReports {
+  const used = new Map<string, number>();
+  for (const report of reports)
+    for (const { pool, used: count } of report.used) used.set(pool, (used.get(pool) ?? 0) + count);
+  return { used, complaints: complaintsByObject(reports.map((one) => one.complaints)) };
+}
 
 function seenPool(object: ApiObject): SeenPool {
   const { resource, problems } = readObject(object);
@@ -37,12 +61,32 @@ export const poolPart: Part = (modules) => {
   modules.watch(types.blocks, seenBlock, (all) => {
     blocks = [...all.values()].flat();
   });
-  return (now) =>
-    poolPlans([...pools.values()], blocks, now).flatMap((one) => [
+  let reports: ReadonlyMap<string, Report> = new Map();
+  modules.watch(types.states, reported, (all) => {
+    reports = all;
+  });
+  return (now) => {
+    const plans = poolPlans([...pools.values()], blocks, together([...reports.values()]), now);
+    modules.measured('pool_addresses', plans.slice(0, MOST_MEASURED).flatMap(poolMeasurements));
+    return plans.flatMap((one) => [
       ...finalizerTask(one, pools.get(one.object.metadata.name), modules),
       ...statusTask(types.pools, one.object, one.status, modules),
     ]);
+  };
 };
+
+/** Pools that have series of their own. */
+const MOST_MEASURED = 256;
+
+function poolMeasurements({ object, status, addresses }: PoolPlan): readonly Measurement[] {
+  const { name: pool } = object.metadata;
+  const row = (state: string, value: number): Measurement => ({ labels: { pool, state }, value });
+  return [
+    row('used', status.usedAddresses),
+    row('claimed', status.claimedAddresses),
+    ...(addresses === undefined ? [] : [row('all', addresses)]),
+  ];
+}
 
 function finalizerTask(
   { object, finalizers }: PoolPlan,
@@ -54,7 +98,7 @@ function finalizerTask(
   const run = async (): Promise<void> => {
     // A node may have claimed a block that the watch does not show yet.
     if (deletionTimestamp !== undefined) {
-      const [live] = poolPlans([seen], (await store.list(types.blocks)).flatMap(seenBlock), '');
+      const [live] = poolPlans([seen], (await store.list(types.blocks)).flatMap(seenBlock), together([]), '');
       if (live?.finalizers === undefined) return;
     }
     await store.patch(types.pools, name, { metadata: { resourceVersion, finalizers } });

@@ -2,10 +2,12 @@
  * What stands in the status of an IPPool: how much of it nodes have, and whether it gives addresses. PURE. Conditions and the
  * finalizer are decided in pools.ts, as on every node.
  */
+import { blocksAvailable, claimedAddresses, sizeOf } from '#intent/object-conditions.ts';
 import { blockSizeOf } from '#intent/pools.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 import { contains, overlaps, parsePrefix, prefixLength, type Prefix } from '#lib/ip.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
+import { allConditions, type Complaint } from './complaints.ts';
 import { fieldOf, type StatusCondition, statusCondition } from './conditions.ts';
 import { blocksFinalizer, poolDecisions } from './pools.ts';
 
@@ -16,6 +18,8 @@ export interface PoolStatus {
   readonly capacity?: number;
   /** Nodes that have at least one. */
   readonly nodes: number;
+  readonly usedAddresses: number;
+  readonly claimedAddresses: number;
   readonly conditions: readonly StatusCondition[];
 }
 
@@ -35,6 +39,8 @@ export interface SeenBlock {
 export interface PoolPlan {
   readonly object: ApiObject;
   readonly status: PoolStatus;
+  /** That it has in all; `undefined`: it cannot be read. */
+  readonly addresses: number | undefined;
   /** `undefined`: as they are. */
   readonly finalizers: readonly string[] | undefined;
 }
@@ -42,7 +48,18 @@ export interface PoolPlan {
 /** Its bits; the schema's bound of a count. */
 const LARGEST_COUNT = 31;
 
-export function poolPlans(seen: readonly SeenPool[], blocks: readonly SeenBlock[], now: string): readonly PoolPlan[] {
+export interface PoolReports {
+  /** Addresses that pods have, by pool. */
+  readonly used: ReadonlyMap<string, number>;
+  readonly complaints: ReadonlyMap<string, readonly Complaint[]>;
+}
+
+export function poolPlans(
+  seen: readonly SeenPool[],
+  blocks: readonly SeenBlock[],
+  reports: PoolReports,
+  now: string,
+): readonly PoolPlan[] {
   const readable = seen.flatMap(({ object, pool }) =>
     pool === undefined ? [] : [{ pool, finalizers: object.metadata.finalizers ?? [] }],
   );
@@ -54,17 +71,27 @@ export function poolPlans(seen: readonly SeenPool[], blocks: readonly SeenBlock[
       const invalid = { type: 'Allocatable', status: 'False', reason: 'Invalid', message: problem } as const;
       const conditions = [statusCondition(invalid, object, now)];
       const finalizers = finalizersOfUnread(object, prefixes);
-      return { object, status: { blocks: 0, nodes: 0, conditions }, finalizers };
+      const nothing = { blocks: 0, nodes: 0, usedAddresses: 0, claimedAddresses: 0 };
+      return { object, status: { ...nothing, conditions }, addresses: undefined, finalizers };
     }
     const own = blocks.filter(({ cidr }) => contains(pool.spec.cidr, cidr));
+    const claimed = claimedAddresses(
+      pool,
+      own.map(({ cidr }) => cidr),
+    );
+    const { name } = object.metadata;
+    const available = blocksAvailable(pool, claimed);
+    const first = [decision.condition, ...(available === undefined ? [] : [available])];
     const bits = blockSizeOf(pool) - prefixLength(pool.spec.cidr);
     const status = {
       blocks: own.length,
       nodes: new Set(own.map(({ node }) => node)).size,
       ...(bits < LARGEST_COUNT ? { capacity: 2 ** Math.max(0, bits) } : {}),
-      conditions: [statusCondition(decision.condition, object, now)],
+      usedAddresses: Math.min(reports.used.get(name) ?? 0, Number.MAX_SAFE_INTEGER),
+      claimedAddresses: Math.min(claimed, Number.MAX_SAFE_INTEGER),
+      conditions: allConditions(object, first, reports.complaints.get(`IPPool/${name}`), now),
     };
-    return { object, status, finalizers: decision.finalizers };
+    return { object, status, addresses: sizeOf(pool.spec.cidr), finalizers: decision.finalizers };
   });
 }
 

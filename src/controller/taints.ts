@@ -4,7 +4,7 @@
  * Done here, so that no agent may change Nodes.
  */
 import type { ApiObject, ResourceType } from '#kubernetes/store.ts';
-import { fieldOf } from './conditions.ts';
+import { fieldOf, listOf } from './conditions.ts';
 import type { PartModules } from './part.ts';
 import type { Task } from './tasks.ts';
 
@@ -18,7 +18,6 @@ export interface SeenNode {
   readonly taints: readonly unknown[];
 }
 
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 const isRouting = (taint: unknown): boolean => fieldOf(taint, 'key') === ROUTING_TAINT;
 
 /** `undefined`: it has not the taint. */

@@ -78,6 +78,7 @@ export type ConditionType =
   | 'AddressesAvailable'
   | 'PodsAnnounced'
   | 'Allocatable'
+  | 'BlocksAvailable'
   | 'ServicesAnnounced';
 
 /** One condition on one object, as seen by this node. `True` is the good state of every type. */

@@ -23,6 +23,8 @@ const worthALook: ReadonlySet<string> = new Set<Reason>([
   'NothingAnnounced',
   'AnnouncementsLeftOut',
   'AddressesLow',
+  'BlocksLow',
+  'BlocksExhausted',
   'NotAnnounced',
   'NoBlocks',
   'BlockNotUsed',

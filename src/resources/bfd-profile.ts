@@ -1,5 +1,6 @@
 /** BFDProfile: how BFD is spoken with the peers that name it. MetalLB's fields, bounds and defaults. */
 import { ownKind } from './kind.ts';
+import { acceptedColumn, namedStatus, reasonColumn } from './object-status.ts';
 import { boolean, integer } from './scalars.ts';
 import { defaulted, object, optional } from './schema.ts';
 import type { Infer } from './schema.ts';
@@ -69,9 +70,13 @@ export const bfdProfile = ownKind(
       { name: 'Receive', type: 'integer', jsonPath: '.spec.receiveInterval' },
       { name: 'Transmit', type: 'integer', jsonPath: '.spec.transmitInterval' },
       { name: 'Multiplier', type: 'integer', jsonPath: '.spec.detectMultiplier' },
+      { name: 'Peers', type: 'integer', jsonPath: '.status.peers' },
+      acceptedColumn,
+      reasonColumn,
       { name: 'Passive', type: 'boolean', jsonPath: '.spec.passiveMode', wide: true },
       { name: 'Minimum TTL', type: 'integer', jsonPath: '.spec.minimumTtl', wide: true },
     ],
+    status: namedStatus,
     description: 'How BFD is spoken with the peers whose `bfd.profile` names it. Changing it touches no BGP session.',
   },
   spec,

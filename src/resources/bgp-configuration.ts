@@ -2,6 +2,7 @@
 import { asNumber, duration, ipv4Address, prefix } from './formats.ts';
 import { secretKeyRef } from './bgp-peer.ts';
 import { ownKind } from './kind.ts';
+import { acceptedColumn, acceptedStatus, reasonColumn } from './object-status.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
 import { community } from './route-fields.ts';
 import { boolean, integer, oneOf, string } from './scalars.ts';
@@ -217,9 +218,12 @@ export const bgpConfiguration = ownKind(
       { name: 'AS', type: 'string', jsonPath: '.spec.asNumber' },
       { name: 'Addresses', type: 'string', jsonPath: '.spec.addressSource' },
       { name: 'Import', type: 'string', jsonPath: '.spec.importPolicy' },
+      acceptedColumn,
+      reasonColumn,
       { name: 'Router ID', type: 'string', jsonPath: '.spec.routerID', wide: true },
       { name: 'Port', type: 'integer', jsonPath: '.spec.listenPort', wide: true },
     ],
+    status: acceptedStatus,
     description:
       'How the nodes speak BGP. The object named `default` holds for every node; a field set in `node.<name>` stands instead of it on that node. No other names are allowed. With neither, the defaults below hold.',
   },

@@ -3,6 +3,7 @@ import type { Family, Prefix } from '#lib/ip.ts';
 import { addressBits, prefixLength } from '#lib/ip.ts';
 import { prefixOfFamily } from './formats.ts';
 import { ownKind } from './kind.ts';
+import { acceptedColumn, namedStatus, reasonColumn } from './object-status.ts';
 import { asNumbers, community, operations, pathPattern, priority } from './route-fields.ts';
 import { integer, oneOf, string } from './scalars.ts';
 import { list, object, optional, required } from './schema.ts';
@@ -151,7 +152,13 @@ export const bgpFilter = ownKind(
   'BGPFilter',
   {
     shortNames: ['frfilter'],
-    columns: [{ name: 'Default', type: 'string', jsonPath: '.spec.default' }],
+    columns: [
+      { name: 'Default', type: 'string', jsonPath: '.spec.default' },
+      { name: 'Peers', type: 'integer', jsonPath: '.status.peers' },
+      acceptedColumn,
+      reasonColumn,
+    ],
+    status: namedStatus,
     description:
       'Ordered rules, named by BGPPeers, for the routes of a session. Fields are those of Calico; what no rule decides is up to `default` and importPolicy, where Calico accepts.',
   },

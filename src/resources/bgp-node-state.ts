@@ -48,6 +48,10 @@ const block = object({
   cidr: required(string({ type: 'a prefix', maxLength: 49 }), { description: 'The block.' }),
   pool: required(word(253), { description: "Its IPPool; `node` for the Node's podCIDRs outside every pool." }),
   announced: required(boolean, { description: 'It was written to at least one established session.' }),
+  used: optional(count, {
+    description:
+      'Addresses that pods had when this was written. It is written anew, like new words, once it has moved by an eighth of the block.',
+  }),
 });
 
 const drift = object({

@@ -2,7 +2,7 @@
 import { asNumber, duration, endpoint, interfaceName, objectName, prefix, selector } from './formats.ts';
 import { dataKey, labelSelector } from './labels.ts';
 import { ownKind } from './kind.ts';
-import { peerStatus } from './object-status.ts';
+import { acceptedColumn, peerStatus } from './object-status.ts';
 import { gracefulRestart, importPolicy, restartTime } from './policy-fields.ts';
 import { boolean, integer, oneOf, string } from './scalars.ts';
 import { defaulted, list, object, optional, required } from './schema.ts';
@@ -531,6 +531,12 @@ export const bgpPeer = ownKind(
       { name: 'Admin', type: 'string', jsonPath: '.spec.adminState' },
       { name: 'Up', type: 'integer', jsonPath: '.status.established' },
       { name: 'Of', type: 'integer', jsonPath: '.status.nodes' },
+      acceptedColumn,
+      {
+        name: 'Reason',
+        type: 'string',
+        jsonPath: '.status.conditions[?(@.type=="Established")].reason',
+      },
       { name: 'Range', type: 'string', jsonPath: '.spec.listenRange.cidr', wide: true },
       { name: 'Filters', type: 'string', jsonPath: '.spec.filters', wide: true },
       { name: 'Import', type: 'string', jsonPath: '.spec.importPolicy', wide: true },

@@ -3,6 +3,7 @@ import { addressBytes, familyOf, networkAddress, parsePrefix, prefixFromBytes, p
 import type { Prefix } from '#lib/ip.ts';
 import { objectName, prefix } from './formats.ts';
 import { ownKind } from './kind.ts';
+import { blockStatus, reasonColumn } from './object-status.ts';
 import { oneOf, string } from './scalars.ts';
 import { defaulted, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
@@ -66,7 +67,9 @@ export const ipBlock = ownKind(
       { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
       { name: 'Node', type: 'string', jsonPath: '.spec.node' },
       { name: 'State', type: 'string', jsonPath: '.spec.state' },
+      { ...reasonColumn, name: 'Problem' },
     ],
+    status: blockStatus,
     selectableFields: ['.spec.node'],
     description:
       'A block of addresses and its owner. The name is made of the block, `ipv4-0a3c0100-26` for 10.60.1.0/26, so that creating the object is the claim. In directory mode they are static files. With `addressSource: NodePodCIDR` only those of pools with `assignmentMode: Manual` are used, beside the podCIDRs.',

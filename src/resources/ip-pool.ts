@@ -113,6 +113,7 @@ export const ipPool = ownKind(
       { name: 'Allocatable', type: 'string', jsonPath: '.status.conditions[?(@.type=="Allocatable")].status' },
       { name: 'Used', type: 'integer', jsonPath: '.status.blocks' },
       { name: 'Of', type: 'integer', jsonPath: '.status.capacity' },
+      { name: 'Addresses', type: 'integer', jsonPath: '.status.usedAddresses' },
       { name: 'Nodes', type: 'string', jsonPath: '.spec.nodeSelector', wide: true },
       { name: 'Namespaces', type: 'string', jsonPath: '.spec.namespaceSelector', wide: true },
       { name: 'NAT', type: 'boolean', jsonPath: '.spec.natOutgoing', wide: true },

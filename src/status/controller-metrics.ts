@@ -12,7 +12,39 @@ export interface ControllerFigures {
   readonly leads: boolean;
   readonly writes: { readonly done: number; readonly failed: number };
   readonly events: { readonly sent: number; readonly dropped: number };
+  readonly measures: ReadonlyMap<
+    string,
+    readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]
+  >;
 }
+
+/** What parts of the leader measure; replicas that wait have no series. */
+const measured = [
+  {
+    measure: 'nodes',
+    name: 'flatroute_controller_nodes',
+    help: 'Nodes of the cluster: known, reporting (with a BGPNodeState), silent (nothing is heard of their kubelet).',
+    labelNames: ['state'],
+  },
+  {
+    measure: 'refused_objects',
+    name: 'flatroute_controller_refused_objects',
+    help: 'Objects whose condition Accepted is not True.',
+    labelNames: ['kind'],
+  },
+  {
+    measure: 'pool_addresses',
+    name: 'flatroute_controller_pool_addresses',
+    help: 'Addresses of an IPPool over all nodes: used by pods, claimed in blocks of nodes, and all.',
+    labelNames: ['pool', 'state'],
+  },
+  {
+    measure: 'unenforced_network_policies',
+    name: 'flatroute_controller_unenforced_network_policies',
+    help: 'NetworkPolicies of the cluster, none of which is enforced.',
+    labelNames: [],
+  },
+] as const;
 
 export function createControllerMetrics(version: string, figures: () => ControllerFigures): ControllerMetrics {
   const registry = new Registry();
@@ -54,6 +86,18 @@ export function createControllerMetrics(version: string, figures: () => Controll
       events.inc({ outcome: 'dropped' }, dropped);
     },
   });
+  for (const { measure, name, help, labelNames } of measured) {
+    const made: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers,
+      collect: () => {
+        made.reset();
+        for (const { labels, value } of figures().measures.get(measure) ?? []) made.set(labels, value);
+      },
+    });
+  }
   const requests = new Counter({
     name: 'flatroute_controller_api_requests_total',
     help: 'Requests to the Kubernetes API by verb and HTTP status.',

@@ -3,8 +3,10 @@
  * written last, and when it may be written. PURE. Lists are cut to the schema's bounds, worst first, and what a text says
  * anew about the same failure is no news: the API server is not for counters.
  */
+import { sameJson } from '#lib/json.ts';
 import type { Condition } from '#intent/node-intent.ts';
 import { severityOf } from '#intent/severity.ts';
+import { addressBits, familyOf, parsePrefix, prefixLength } from '#lib/ip.ts';
 import { type Duration, type Instant, after, milliseconds, seconds } from '#lib/time.ts';
 import type { BGPNodeStatus } from '#resources/bgp-node-state.ts';
 import { longestMessage, mostBlocks, mostConditions, mostDrift, mostSessions } from '#resources/bgp-node-state.ts';
@@ -41,7 +43,7 @@ export function nodeState(
     sessions: sessionsOf(peerAnswers(snapshot), before?.sessions),
     blocks: blockAnswers(snapshot)
       .slice(0, mostBlocks)
-      .map(({ cidr, pool, announcedTo }) => ({ cidr, pool, announced: announcedTo.length > 0 })),
+      .map(({ cidr, pool, announcedTo, used }) => ({ cidr, pool, announced: announcedTo.length > 0, used })),
     drift: {
       routeConflicts: drift.routeConflicts.slice(0, mostDrift).map(({ prefix }) => prefix),
       foreignLinks: drift.foreignLinks.slice(0, mostDrift),
@@ -135,25 +137,36 @@ export type Difference = 'none' | 'words' | 'state';
 
 export function differenceOf(before: BGPNodeStatus | undefined, now: BGPNodeStatus): Difference {
   if (before === undefined) return 'state';
-  if (sameText(before, now)) return 'none';
-  return sameText(withoutWords(before), withoutWords(now)) ? 'words' : 'state';
+  const calm = withSteadyUse(before, now);
+  if (sameJson(before, calm)) return 'none';
+  return sameJson(withoutWords(before), withoutWords(calm)) ? 'words' : 'state';
 }
 
-/** Fields that are absent and fields that are `undefined` are the same in JSON. */
-const sameText = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b);
+/** Pods come and go: the use of a block is news when it has moved by an eighth of it. */
+const usePart = 8;
 
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_, it: unknown) =>
-    typeof it === 'object' && it !== null && !Array.isArray(it)
-      ? Object.fromEntries(Object.entries(it).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : it,
-  );
+function withSteadyUse({ blocks = [] }: BGPNodeStatus, now: BGPNodeStatus): BGPNodeStatus {
+  const known = new Map(blocks.map((it) => [it.cidr, it.used]));
+  const steady = now.blocks?.map((block) => {
+    const before = known.get(block.cidr);
+    const moved = Math.abs((block.used ?? 0) - (before ?? 0));
+    return before !== undefined && moved * usePart < sizeOf(block.cidr) ? { ...block, used: before } : block;
+  });
+  return { ...now, blocks: steady };
+}
+
+/** Addresses of a prefix as the schema has it. */
+function sizeOf(cidr: string): number {
+  const prefix = parsePrefix(cidr);
+  return prefix === undefined ? 1 : 2 ** (addressBits(familyOf(prefix)) - prefixLength(prefix));
+}
 
 function withoutWords(status: BGPNodeStatus): unknown {
   return {
     ...status,
     sessions: status.sessions?.map(({ lastError, ...it }) => ({ ...it, lastError: lastError?.code })),
     conditions: status.conditions?.map((it) => ({ ...it, message: '' })),
+    blocks: status.blocks?.map((it) => ({ ...it, used: undefined })),
     drift: status.drift && { ...status.drift, problems: status.drift.problems.map(({ code }) => code) },
   };
 }

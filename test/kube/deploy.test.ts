@@ -130,7 +130,7 @@ describe('kubectl auth can-i', () => {
     [agent, 'list', 'pods', 'no'],
     [agent, 'create', 'events.events.k8s.io', 'yes'],
     [agent, 'list', 'events.events.k8s.io', 'no'],
-    [agent, 'list', 'networkpolicies.networking.k8s.io', 'yes'],
+    [agent, 'list', 'networkpolicies.networking.k8s.io', 'no'],
     [controller, 'patch', 'nodes', 'yes'],
     [controller, 'delete', 'nodes', 'no'],
     [controller, 'create', 'ipblocks.flatroute.io', 'no'],

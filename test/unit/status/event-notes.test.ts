@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Condition } from '#intent/node-intent.ts';
 import { instant } from '#lib/time.ts';
-import { conditionNotes, type Watchlist } from '#status/event-notes.ts';
+import { conditionNotes, isToldByNode, type Watchlist } from '#status/event-notes.ts';
 
 type Step = readonly [
   second: number,
@@ -68,4 +68,18 @@ describe('which changes of conditions become Events', () => {
         );
       }
     });
+
+  test('a node tells of itself and of its sessions; what all nodes would say of one object is left to the controller', () => {
+    const rows: readonly (readonly [string, Condition['type'], boolean])[] = [
+      ['Node', 'Accepted', true],
+      ['Node', 'KernelReady', true],
+      ['BGPPeer', 'Established', true],
+      ['BGPPeer', 'RoutesAccepted', true],
+      ['BGPPeer', 'Accepted', false],
+      ['BGPFilter', 'Accepted', false],
+      ['IPPool', 'Allocatable', false],
+      ['BGPConfiguration', 'MeshComplete', false],
+    ];
+    for (const [kind, type, told] of rows) assert.equal(isToldByNode({ kind, type }), told, `${kind} ${type}`);
+  });
 });

@@ -47,7 +47,7 @@ describe('what an agent writes about its node', () => {
         ['tor-a', 'Established', undefined],
       ],
     );
-    assert.deepEqual(blocks, [{ cidr: '10.60.1.0/26', pool: 'node', announced: true }]);
+    assert.deepEqual(blocks, [{ cidr: '10.60.1.0/26', pool: 'node', announced: true, used: 2 }]);
     assert.deepEqual([peers, established], [2, 1]);
   });
 
@@ -101,6 +101,19 @@ describe('what an agent writes about its node', () => {
     const before = nodeState(snapshot({ bgp: failing(1) }), options, undefined);
     const now = nodeState(snapshot({ bgp: failing(2), now: Date.UTC(2027, 0, 1) }), options, before);
     assert.equal(differenceOf(before, now), 'none');
+  });
+
+  test('says how full its blocks are anew when that has moved by an eighth of a block, like new words', () => {
+    const { pods } = snapshot();
+    assert.ok(pods);
+    const full = (used: number) =>
+      nodeState(
+        snapshot({ pods: { ...pods, blocks: pods.blocks.map((it) => ({ ...it, used })) } }),
+        options,
+        undefined,
+      );
+    const differences = [9, 10, 62].map((used) => differenceOf(full(2), full(used)));
+    assert.deepEqual(differences, ['none', 'words', 'words']);
   });
 
   test('stays inside the bounds of its schema, errors before warnings', () => {
