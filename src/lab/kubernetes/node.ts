@@ -137,6 +137,11 @@ export class KubernetesNode {
     await this.#programs.start('kube-proxy', [`--config=${CONFIGURATION}/kube-proxy.json`]);
   }
 
+  /** Its rules stay in the kernel. */
+  async stopProxy(): Promise<void> {
+    await this.#programs.end('kube-proxy');
+  }
+
   async stopKubelet(): Promise<void> {
     await this.#programs.end('kubelet');
   }

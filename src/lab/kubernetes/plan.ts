@@ -17,6 +17,12 @@ export const POD_RANGES = prefixes('10.60.0.0/16', 'fd60::/48');
 export const NODE_CIDRS = prefixes('10.60.0.0/17', 'fd60::/108');
 /** What is left for IPPools. */
 export const POOL_CIDRS = prefixes('10.60.128.0/17', 'fd60:0:0:1::/64');
+/** Addresses of Services that the routers take from the nodes: of load balancers from two pools, and external ones. */
+export const SERVICE_CIDRS = {
+  front: prefixes('198.51.100.0/28', '2001:db8:100::/124'),
+  back: prefixes('198.51.100.128/28', '2001:db8:100::80/124'),
+  external: prefixes('203.0.113.0/28', '2001:db8:113::/124'),
+} as const;
 export const VM_ADDRESS = { ipv4: address('192.0.2.50'), ipv6: address('2001:db8::50') } as const;
 
 export const routerNames = ['tor-a', 'tor-b'] as const;
@@ -66,7 +72,7 @@ export const routerDescription = (name: RouterName, password?: string): RouterDe
     address: rackAddress(name, 11 + i),
     asn: NODE_ASN,
     families,
-    accept: [...POD_RANGES, ...prefixes('10.250.0.0/24', 'fd25::/64')],
+    accept: [...POD_RANGES, ...Object.values(SERVICE_CIDRS).flat(), ...prefixes('10.250.0.0/24', 'fd25::/64')],
     maxPrefixes: 1000,
     ...(password === undefined ? {} : { password }),
   })),

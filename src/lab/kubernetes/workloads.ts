@@ -12,10 +12,15 @@ export interface Workload {
   /** `kubernetes.io/hostname` of its pods. */
   readonly node?: string;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** Of its pods, beside `app`, which is its name. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 const podTemplate = (it: Workload): object => ({
-  metadata: { labels: { app: it.name }, ...(it.annotations === undefined ? {} : { annotations: it.annotations }) },
+  metadata: {
+    labels: { ...it.labels, app: it.name },
+    ...(it.annotations === undefined ? {} : { annotations: it.annotations }),
+  },
   spec: {
     automountServiceAccountToken: false,
     terminationGracePeriodSeconds: 1,

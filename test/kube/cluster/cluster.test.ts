@@ -15,6 +15,7 @@ import { burst } from './burst.ts';
 import { underFlow } from './flow.ts';
 import { buildImage, install } from './install.ts';
 import { servicesThroughKubeProxy } from './kube-proxy.ts';
+import { loadBalancersAreReached } from './load-balancer.ts';
 import { nodeGoneAndBack } from './node-gone.ts';
 import { everybodyAnswersAgain, everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
@@ -22,6 +23,7 @@ import { newerSchemaAndBack } from './rollback.ts';
 import { passwordFromSecret } from './secret.ts';
 import { uninstall } from './uninstall.ts';
 import { eachWithoutAgent, rollAgents } from './upgrade.ts';
+import { withdrawnWithEndpoints, withdrawnWithoutProxy } from './withdrawn.ts';
 import { print, sessionsUp } from './world.ts';
 import { wrongObjectsAreRefused } from './wrong.ts';
 
@@ -85,6 +87,12 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
     'kube-proxy in iptables and in nftables mode: every way to a Service, hairpin and affinity included',
     servicesThroughKubeProxy,
   );
+
+  scenario('the VM reaches load balancers under both policies', loadBalancersAreReached);
+
+  scenario('endpoints of a load balancer go, the last one too: its route is withdrawn', withdrawnWithEndpoints);
+
+  scenario('kube-proxy of a node is stopped: the node announces no Service', withdrawnWithoutProxy);
 
   scenario('no datagram is lost while the DaemonSet is rolled, and while each node in turn has no agent', async () => {
     await underFlow(cluster, async (told) => {

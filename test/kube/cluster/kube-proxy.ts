@@ -11,11 +11,11 @@ import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { WITNESS_PORT } from '#lab/kubernetes/network.ts';
 import { nodeAddress, VM_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { deployment, service } from '#lab/kubernetes/workloads.ts';
-import type { PodEndpoint } from '#lab/pod-endpoint.ts';
+import { PodEndpoint } from '#lab/pod-endpoint.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { addressesOf, ask, endpointsOf, onNode, untilAllRight } from './ask.ts';
 import type { Question } from './ask.ts';
-import { print } from './world.ts';
+import { numberOf, print } from './world.ts';
 
 const policies = ['Cluster', 'Local'] as const;
 type Policy = (typeof policies)[number];
@@ -23,16 +23,14 @@ type Policy = (typeof policies)[number];
 const NODE_PORTS = { lone: 30_100, local: 30_110, sticky: 30_120 } as const;
 const ASKED = 12;
 
-const numberOf = (name: string): number => Number(name.split('-')[1]);
-
-/** `lone-N` has one pod on node-N and Services of both policies; `sticky` is of all pods of `web`. */
+/** `lone-N` has one pod on node-N, with label `lone`, and Services of both policies; `sticky` is of all pods of `web`. */
 export async function startServices(cluster: Cluster): Promise<void> {
   const nodePort = (at: number): object => ({ ports: [{ port: 80, targetPort: WITNESS_PORT, nodePort: at }] });
   await cluster.apply(
     ...cluster.nodes.flatMap(({ name: node }) => {
       const name = `lone-${numberOf(node)}`;
       return [
-        deployment({ name, node }),
+        deployment({ name, node, labels: { lone: 'yes' } }),
         service(name, name, { type: 'NodePort', ...nodePort(NODE_PORTS.lone + numberOf(node)) }),
         service(name, `${name}-local`, {
           type: 'NodePort',
@@ -54,7 +52,7 @@ export async function clusterIp(cluster: Cluster, name: string, family: Family):
   return address;
 }
 
-interface Client {
+export interface Client {
   readonly kind: 'pod' | 'node' | 'vm';
   readonly label: string;
   readonly from: Endpoint;
@@ -76,21 +74,34 @@ interface Target {
   readonly clusterIp: IpAddress;
 }
 
-const modeOf = (node: string): string => `${node} (${numberOf(node) % 2 === 0 ? 'nftables' : 'iptables'})`;
+export const modeOf = (node: string): string => `${node} (${numberOf(node) % 2 === 0 ? 'nftables' : 'iptables'})`;
 
 const podOf = (client: Client, target: Target): string =>
   client.from === target.pod ? 'itself' : `pod on ${target.node}`;
 
 /** `taken`: addresses of the node that translates. */
-function seenBy(
+export function seenBy(
   client: Client,
-  target: Target,
+  target: PodEndpoint,
   taken: readonly string[],
   way: Policy | 'ClusterIP',
 ): readonly string[] {
   // What comes back to its sender is masqueraded, or the pod would answer itself past the node.
-  if (client.from === target.pod || way === 'Cluster') return taken;
+  if (client.from === target || way === 'Cluster') return taken;
   return client.own;
+}
+
+/** The VM, and of each node itself and its pod `lone-N`. */
+export async function clientsOf(cluster: Cluster, family: Family): Promise<readonly Client[]> {
+  const vm: Client = { kind: 'vm', label: 'VM', from: cluster.network.vm, own: [VM_ADDRESS[family]], node: undefined };
+  const inside = cluster.nodes.map(async ({ name: node, host }): Promise<readonly Client[]> => {
+    const pod = onNode(await endpointsOf(cluster, `lone-${numberOf(node)}`), node);
+    return [
+      { kind: 'pod', label: `pod on ${modeOf(node)}`, from: pod, own: [pod.address(family)], node },
+      { kind: 'node', label: modeOf(node), from: host, own: await addressesOf(host, family), node },
+    ];
+  });
+  return [vm, ...(await Promise.all(inside)).flat()];
 }
 
 /** Through the port of a node: dropped where a stranger asks for a pod that the node does not have. */
@@ -105,34 +116,26 @@ function byNodePort(client: Client, target: Target, via: Via, policy: Policy, fa
     address: nodeAddress(numberOf(via.node), family),
     port,
     answers: silent ? [] : [target.pod.name],
-    sees: seenBy(client, target, via.addresses, policy),
+    sees: seenBy(client, target.pod, via.addresses, policy),
   };
 }
 
 async function questions(cluster: Cluster, family: Family): Promise<readonly Question[]> {
+  const clients = await clientsOf(cluster, family);
+  const vias = clients.flatMap(({ kind, node, own }) =>
+    kind === 'node' && node !== undefined ? [{ node, addresses: own }] : [],
+  );
   const targets: Target[] = [];
-  const vias: Via[] = [];
-  const clients: Client[] = [
-    { kind: 'vm', label: 'VM', from: cluster.network.vm, own: [VM_ADDRESS[family]], node: undefined },
-  ];
-  for (const { name: node, host } of cluster.nodes) {
-    const name = `lone-${numberOf(node)}`;
-    const pod = onNode(await endpointsOf(cluster, name), node);
-    const addresses = await addressesOf(host, family);
-    vias.push({ node, addresses });
-    targets.push({ pod, node, clusterIp: await clusterIp(cluster, name, family) });
-    clients.push(
-      { kind: 'pod', label: `pod on ${modeOf(node)}`, from: pod, own: [pod.address(family)], node },
-      { kind: 'node', label: modeOf(node), from: host, own: addresses, node },
-    );
-  }
+  for (const { from, node } of clients)
+    if (from instanceof PodEndpoint && node !== undefined)
+      targets.push({ pod: from, node, clusterIp: await clusterIp(cluster, `lone-${numberOf(node)}`, family) });
   const byClusterIp = (client: Client, target: Target): Question => ({
     from: client.from,
     label: [client.label, `ClusterIP, ${podOf(client, target)}`],
     address: target.clusterIp,
     port: 80,
     answers: [target.pod.name],
-    sees: seenBy(client, target, vias.find(({ node }) => node === client.node)?.addresses ?? [], 'ClusterIP'),
+    sees: seenBy(client, target.pod, vias.find(({ node }) => node === client.node)?.addresses ?? [], 'ClusterIP'),
   });
   return clients.flatMap((client) =>
     targets.flatMap((target) => [

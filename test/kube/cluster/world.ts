@@ -18,8 +18,8 @@ export const print = (line: string): void =>
 
 export const agentOf = (cluster: Cluster, node: string): AgentQuestions => askByAdminApi(cluster.node(node).host);
 
-/** `node-N` as its routers call it. */
-const numberOf = (node: string): number => Number(node.split('-')[1]);
+/** Of `node-N`. */
+export const numberOf = (node: string): number => Number(node.split('-')[1]);
 
 /** Both ends of every session between these nodes and routers are established, and the routers have routes of the nodes. */
 export async function sessionsUp(

@@ -1,0 +1,150 @@
+/** Addresses of load balancers: announced by whom, reached by the VM under both policies, withdrawn when nobody serves them. */
+import assert from 'node:assert/strict';
+import { families, familyOf } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
+import type { Cluster } from '#lab/kubernetes/cluster.ts';
+import { SERVICE_CIDRS } from '#lab/kubernetes/plan.ts';
+import { bgpConfiguration } from '#lab/kubernetes/resources.ts';
+import { service } from '#lab/kubernetes/workloads.ts';
+import { PodEndpoint } from '#lab/pod-endpoint.ts';
+import { found, notYet } from '#lab/wait.ts';
+import { untilAnnouncedBy } from './announced.ts';
+import { addressesOf, ask, endpointsOf, untilAllRight } from './ask.ts';
+import type { Question } from './ask.ts';
+import { clientsOf, modeOf, seenBy, startServices } from './kube-proxy.ts';
+import { numberOf, print } from './world.ts';
+
+const ASKED = 24;
+/** Of the lab's configuration; the product's default is longer. */
+const ANNOUNCE_DELAY = '2s';
+
+const ranges = (cidrs: readonly string[]): object => cidrs.map((cidr) => ({ cidr }));
+
+const configuration = (): object =>
+  bgpConfiguration({
+    serviceLoadBalancerIPs: ranges([...SERVICE_CIDRS.front, ...SERVICE_CIDRS.back]),
+    serviceLoadBalancerAggregation: 'Disabled',
+    serviceExternalIPs: ranges(SERVICE_CIDRS.external),
+    serviceAnnounceDelay: ANNOUNCE_DELAY,
+  });
+
+interface LoadBalancer {
+  readonly name: string;
+  readonly policy: 'Cluster' | 'Local';
+  readonly selector: Readonly<Record<string, string>>;
+}
+
+const loadBalancer = ({ name, policy, selector }: LoadBalancer): object =>
+  service('', name, {
+    type: 'LoadBalancer',
+    loadBalancerClass: 'flatroute.io/bgp',
+    externalTrafficPolicy: policy,
+    allocateLoadBalancerNodePorts: false,
+    selector,
+  });
+
+/** Both families. */
+export async function addressesGiven(cluster: Cluster, name: string): Promise<readonly IpAddress[]> {
+  return await cluster.until(`Service ${name} to have its addresses`, async () => {
+    const path = 'jsonpath={.status.loadBalancer.ingress[*].ip}';
+    const text = await cluster.plane.run(['get', 'service', name, '-o', path]);
+    const addresses = text.split(' ').filter((one) => one !== '') as IpAddress[];
+    return addresses.length === families.length ? found(addresses) : notYet(text);
+  });
+}
+
+const services: readonly LoadBalancer[] = [
+  { name: 'lb-web', policy: 'Cluster', selector: { app: 'web' } },
+  { name: 'lb-single', policy: 'Cluster', selector: { app: 'lone-2' } },
+  { name: 'lb-pair', policy: 'Local', selector: { lone: 'yes' } },
+  { name: 'lb-local-1', policy: 'Local', selector: { app: 'lone-1' } },
+  { name: 'lb-local-2', policy: 'Local', selector: { app: 'lone-2' } },
+];
+
+const nodesOf = (cluster: Cluster): readonly string[] => cluster.nodes.map(({ name }) => name);
+
+/** As the controller of another load balancer writes them. */
+async function giveByHand(cluster: Cluster, name: string): Promise<void> {
+  const number = services.findIndex((one) => one.name === name) + 1;
+  const ingress = [`198.51.100.${number}`, `2001:db8:100::${number}`].map((ip) => ({ ip }));
+  const patch = ['--type=merge', '-p', JSON.stringify({ status: { loadBalancer: { ingress } } })];
+  await cluster.plane.run(['patch', 'service', name, '--subresource=status', ...patch]);
+}
+
+/** Ranges, pools and Services with their addresses, announced by whom they should be. */
+export async function startLoadBalancers(cluster: Cluster): Promise<ReadonlyMap<string, readonly IpAddress[]>> {
+  await startServices(cluster);
+  await cluster.apply(configuration(), ...services.map(loadBalancer));
+  const given = new Map<string, readonly IpAddress[]>();
+  for (const { name } of services) {
+    await giveByHand(cluster, name);
+    given.set(name, await addressesGiven(cluster, name));
+    print(`${name} has ${given.get(name)?.join(' and ')}`);
+  }
+  return given;
+}
+
+type Given = ReadonlyMap<string, readonly IpAddress[]>;
+
+function addressOf(given: Given, name: string, family: Family): IpAddress {
+  const address = given.get(name)?.find((one) => familyOf(one) === family);
+  assert.ok(address !== undefined, `${name} has no ${family} address`);
+  return address;
+}
+
+/** From within the cluster a node asks itself; the VM asks the only node with a pod of the Service. */
+async function questions(cluster: Cluster, given: Given, family: Family): Promise<readonly Question[]> {
+  const clients = await clientsOf(cluster, family);
+  const pods = clients.flatMap(({ from, node }) => (from instanceof PodEndpoint ? [{ pod: from, node }] : []));
+  return clients.flatMap((client) =>
+    pods.flatMap(({ pod, node }) => {
+      const taken = clients.find((one) => one.kind === 'node' && one.node === client.node)?.own ?? [];
+      const question = (name: string, policy: 'Cluster' | 'Local'): Question => ({
+        from: client.from,
+        label: [client.label, `${policy}, ${client.from === pod ? 'itself' : `pod on ${node}`}`],
+        address: addressOf(given, name, family),
+        port: 80,
+        answers: [pod.name],
+        sees: seenBy(client, pod, taken, policy),
+      });
+      const local = question(`lb-local-${numberOf(node ?? '')}`, 'Local');
+      return client.kind !== 'vm' && node === 'node-2' ? [local, question('lb-single', 'Cluster')] : [local];
+    }),
+  );
+}
+
+/** Policy Cluster: whichever node a router chooses stands in for the VM. Every node is chosen sooner or later. */
+async function vmByEveryNode(cluster: Cluster, given: Given, family: Family): Promise<void> {
+  const web = (await endpointsOf(cluster, 'web')).map(({ name }) => name);
+  const by = new Map<string, number>();
+  for (let n = 0; n < ASKED; n++) {
+    const address = addressOf(given, 'lb-web', family);
+    const answer = await ask({ from: cluster.network.vm, label: ['', ''], address, port: 80, answers: web, sees: [] });
+    assert.ok(web.includes(answer.name ?? ''), answer.saw);
+    const node = await nodeWith(cluster, family, answer.saw);
+    by.set(node, (by.get(node) ?? 0) + 1);
+  }
+  for (const node of nodesOf(cluster))
+    print(`VM, Cluster, ${family}: ${by.get(node) ?? 0} of ${ASKED} saw an address of ${modeOf(node)}`);
+  assert.deepEqual([...by.keys()].sort(), nodesOf(cluster));
+}
+
+async function nodeWith(cluster: Cluster, family: Family, address: string): Promise<string> {
+  for (const { name, host } of cluster.nodes) if ((await addressesOf(host, family)).includes(address)) return name;
+  throw new Error(`${address} is no node's`);
+}
+
+/** Under both policies, from everywhere, with the source addresses. */
+export async function loadBalancersAreReached(cluster: Cluster): Promise<void> {
+  const given = await startLoadBalancers(cluster);
+  const all = nodesOf(cluster);
+  for (const { name, policy } of services) {
+    const nodes = name.startsWith('lb-local') ? [`node-${numberOf(name.slice('lb-'.length))}`] : all;
+    await untilAnnouncedBy(cluster, given.get(name) ?? [], nodes);
+    print(`${name}: ${policy}, announced by ${nodes.join(' and ')}`);
+  }
+  for (const family of families) {
+    await untilAllRight(cluster, `load balancers over ${family}`, async () => await questions(cluster, given, family));
+    await vmByEveryNode(cluster, given, family);
+  }
+}
