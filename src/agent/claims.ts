@@ -14,7 +14,18 @@ import { contains, hostPrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { after, between, type Clock, type Duration, earliest, type Instant, milliseconds, seconds } from '#lib/time.ts';
 import { AppError } from '#lib/result.ts';
 import { ApiError, isApiError, type ResourceStore } from '#kubernetes/store.ts';
-import { adopt, claim, type Claimant, confirm, look, ownersOf, remove, type Seen, turn } from './claim-steps.ts';
+import {
+  adopt,
+  claim,
+  type Claimant,
+  confirm,
+  look,
+  lookAround,
+  ownersOf,
+  remove,
+  type Seen,
+  turn,
+} from './claim-steps.ts';
 
 export interface ClaimerModules {
   readonly store: ResourceStore;
@@ -49,6 +60,8 @@ const LONGEST_LOOK_PAUSE = seconds(60);
 const LONGEST_FIXED_PAUSE = seconds(5);
 /** The watch is believed again about a block that we changed ourselves: it is seconds behind at most. */
 const OWN_WORD = seconds(10);
+/** Blocks that others had, each with what is around it looked at, before everything is: the pool is nearly full. */
+const TAKEN_AREAS = 4;
 /** In one go; more is a plan that does not come to rest. */
 const MOST_ROUNDS = 50;
 
@@ -62,6 +75,7 @@ export class BlockClaimer {
   #ground = new Ground([]);
   #lookedAt: Instant | undefined;
   #looks = 0;
+  #taken = 0;
   #failures = 0;
   #notBefore: Instant | undefined;
   #failure: ClaimProblem | undefined;
@@ -197,7 +211,7 @@ export class BlockClaimer {
       try {
         switch (step.kind) {
           case 'claim':
-            this.#claimed(await claim(store, who, step.cidr), who, step.pool);
+            await this.#claimed(await claim(store, who, step.cidr), who, step.pool);
             break;
           case 'confirm':
             toConfirm.push(step.block.name);
@@ -224,7 +238,7 @@ export class BlockClaimer {
     if (toConfirm.length > 0) await this.#confirm(who, toConfirm);
   }
 
-  #claimed(seen: Seen, who: Claimant, pool: string): void {
+  async #claimed(seen: Seen, who: Claimant, pool: string): Promise<void> {
     const { block } = seen;
     if (block === undefined) return;
     if (block.node === who.node && block.nodeUID === who.uid) {
@@ -232,14 +246,17 @@ export class BlockClaimer {
       return;
     }
     this.#count('taken');
-    this.#ground = this.#ground.with([block.cidr]);
+    this.#taken += 1;
+    const { store } = this.#modules;
+    if (this.#taken % TAKEN_AREAS === 0) this.#looked((await look(store)).ground);
+    else this.#ground = this.#ground.with([block.cidr, ...(await lookAround(store, [block.cidr])).uids.keys()]);
     this.#modules.log('info', 'claim.taken', { block: block.cidr, pool, node: block.node });
   }
 
   async #confirm(who: Claimant, names: readonly string[]): Promise<void> {
     try {
       const { blocks, look: looked } = await confirm(this.#modules.store, who, names);
-      this.#looked(looked.ground);
+      this.#ground = this.#ground.with([...looked.uids.keys()]);
       for (const one of blocks) {
         this.#note(one, one.outcome);
         if (one.overlaps.length > 0)
@@ -272,15 +289,14 @@ export class BlockClaimer {
     if (due === undefined || due > this.#modules.clock.now()) return false;
     const { store } = this.#modules;
     const fixed = problems.flatMap((it) => (it.kind === 'taken' && it.address !== undefined ? [it.address] : []));
-    const only = this.#looks > 0 && problems.every((it) => it.kind === 'taken');
-    if (!only) this.#looked((await look(store)).ground);
     const asked = [...fixed, ...this.#strays(input)].map(hostPrefix);
-    const owned = await ownersOf(store, this.#ground, asked);
-    if (only) {
-      const there = new Set(owned.map((it) => it.cidr));
-      const gone = asked.flatMap((it) => this.#ground.overlapping(it)).filter((it) => !there.has(it));
-      this.#looked(this.#ground.without(gone));
+    if (problems.some((it) => it.kind === 'exhausted')) this.#looked((await look(store)).ground);
+    else {
+      const { uids } = await lookAround(store, asked);
+      const gone = asked.flatMap((it) => this.#ground.overlapping(it)).filter((it) => !uids.has(it));
+      this.#looked(this.#ground.without(gone).with([...uids.keys()]));
     }
+    const owned = await ownersOf(store, this.#ground, asked);
     this.#looks += 1;
     this.#foreign = owned.filter((it) => it.node !== this.#node);
     return true;
@@ -307,6 +323,7 @@ export class BlockClaimer {
     this.#ground = new Ground([]);
     this.#lookedAt = undefined;
     this.#looks = 0;
+    this.#taken = 0;
     this.#foreign = [];
   }
 

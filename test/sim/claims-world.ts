@@ -1,12 +1,17 @@
 // The API, its proxy and its misfortunes, in virtual time, for nodes that claim blocks of it.
 import { ApiError } from '#kubernetes/store.ts';
-import type { ApiObject, ResourceStore, ResourceType } from '#kubernetes/store.ts';
+import type { ApiObject, ResourceStore, ResourceType, Selection } from '#kubernetes/store.ts';
+import { ipBlock } from '#resources/ip-block.ts';
 import { ipBlockType } from '#sources/kubernetes/ip-blocks.ts';
 import { type FakeObjects, fakeObjects, type FakeType, Refused } from '../support/kubernetes/fake-objects.ts';
+import { matcherOf } from '../support/kubernetes/fake-selectors.ts';
 import type { Random } from '../support/random.ts';
 import type { VirtualClock } from './clock.ts';
 
-export const blocksType: FakeType = { ...ipBlockType, selectableFields: ['spec.node'] };
+export const blocksType: FakeType = {
+  ...ipBlockType,
+  selectableFields: ipBlock.definition?.selectableFields?.map((path) => path.slice(1)) ?? [],
+};
 export const nodesType: FakeType = { group: '', version: 'v1', plural: 'nodes', kind: 'Node', namespaced: false };
 
 /** A process that calls: it may be stopped for a while, and it may be killed. */
@@ -15,6 +20,8 @@ export interface Caller {
   /** Runs it when the process runs. */
   readonly run: (work: () => void) => void;
 }
+
+const queryOf = ({ fieldSelector = '' }: Selection = {}): URLSearchParams => new URLSearchParams({ fieldSelector });
 
 export class SimApi {
   readonly objects: FakeObjects = fakeObjects();
@@ -48,6 +55,7 @@ export class SimApi {
         read(() =>
           this.objects
             .all(typed(type))
+            .filter(matcherOf(typed(type), { namespace: undefined, query: queryOf(selection) }))
             .map((it): ApiObject => (selection?.metadataOnly === true ? { metadata: it.metadata } : it)),
         ),
       count: (type) => read(() => this.objects.all(typed(type)).length),

@@ -21,6 +21,9 @@ import { Block } from '../block.ts';
 /** A pool that is so full is searched no longer at one time: some 30 ms. */
 const LONGEST_WALK = 1 << 17;
 
+/** A block of a pool is not larger, so that what overlaps it lies in the same range of this length: the `area` of IPBlocks. */
+const AREA_LENGTH = { ipv4: 20, ipv6: 116 } as const;
+
 interface Range {
   readonly cidr: Prefix;
   readonly family: Family;
@@ -104,7 +107,10 @@ export function blockAround(address: IpAddress, length: number): Prefix {
   return `${addressFromBigInt(family, (addressToBigInt(address) >> shift) << shift)}/${length}` as Prefix;
 }
 
-/** The next block of a pool that a node may try to claim; `undefined`: none is left. */
+/**
+ * The next block of a pool that a node may try to claim; `undefined`: none is left. Blocks of one range of the pool come one
+ * after the other, so that whoever has looked at a range knows where to go in it.
+ */
 export function candidate(
   nodeName: string,
   pool: { readonly cidr: Prefix; readonly blockSize: number },
@@ -112,22 +118,35 @@ export function candidate(
   reserved: readonly Prefix[],
 ): Prefix | undefined {
   const family = familyOf(pool.cidr);
-  const count = 1n << BigInt(pool.blockSize - prefixLength(pool.cidr));
   const shift = BigInt(addressBits(family) - pool.blockSize);
   const base = addressToBigInt(networkAddress(pool.cidr)) >> shift;
-  const start = hash(`${nodeName} ${pool.cidr}`) % count;
-  // Odd, and the count is a power of two: every block comes once.
-  const step = (hash(`${pool.cidr} ${nodeName}`) | 1n) % count;
   const inPool = reserved.filter((it) => overlaps(it, pool.cidr));
   if (inPool.some((it) => contains(it, pool.cidr))) return undefined;
-  const walk = count < BigInt(LONGEST_WALK) ? Number(count) : LONGEST_WALK;
-  let at = start;
-  for (let i = 0; i < walk; i++, at = (at + step) % count) {
-    if (!ground.isFreeAt(family, pool.blockSize, base + at)) continue;
-    const cidr = `${addressFromBigInt(family, (base + at) << shift)}/${pool.blockSize}` as Prefix;
-    if (inPool.length === 0 || capacityOf(cidr, inPool) > 0) return cidr;
-  }
+  const poolLength = prefixLength(pool.cidr);
+  const rangeLength = Math.max(poolLength, AREA_LENGTH[family]);
+  const inRange = 1n << BigInt(pool.blockSize - rangeLength);
+  let walked = 0;
+  for (const range of walk(1n << BigInt(rangeLength - poolLength), `${nodeName} ${pool.cidr}`))
+    for (const at of walk(inRange, `${pool.cidr} ${nodeName}`)) {
+      if (walked++ === LONGEST_WALK) return undefined;
+      const network = base + range * inRange + at;
+      if (!ground.isFreeAt(family, pool.blockSize, network)) continue;
+      const cidr = `${addressFromBigInt(family, network << shift)}/${pool.blockSize}` as Prefix;
+      if (inPool.length === 0 || capacityOf(cidr, inPool) > 0) return cidr;
+    }
   return undefined;
+}
+
+/** Each number below a power of two once, in an order of its own for each name. */
+function* walk(count: bigint, name: string): Generator<bigint, void> {
+  const start = hash(`${name} start`) % count;
+  // Odd, and the count is a power of two.
+  const step = (hash(`${name} step`) | 1n) % count;
+  let at = start;
+  do {
+    yield at;
+    at = (at + step) % count;
+  } while (at !== start);
 }
 
 /** FNV-1a with 64 bits. */

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { figureTable } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { agent } from './agent.ts';
+import { claims } from './claims.ts';
 import { endpoints } from './endpoints.ts';
 import { watchers } from './watchers.ts';
 
@@ -15,7 +16,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      cases: { type: 'string', default: 'agent,watchers,endpoints' },
+      cases: { type: 'string', default: 'agent,watchers,endpoints,claims' },
       agents: { type: 'string', default: '300' },
       processes: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '20' },
@@ -23,6 +24,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
       nodes: { type: 'string', default: '5' },
       pods: { type: 'string', default: '100' },
       idle: { type: 'string', default: '60' },
+      blocks: { type: 'string', default: '20000' },
     },
   });
   const agents = Number(values.agents);
@@ -40,6 +42,10 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
     endpoints: {
       title: 'An agent whose main thread lists the endpoints of a large cluster:',
       run: () => endpoints(Number(values.endpoints)),
+    },
+    claims: {
+      title: `A look for what overlaps one block, among ${values.blocks} blocks of 5000 nodes:`,
+      run: () => claims({ blocks: Number(values.blocks), nodes: 5000, rounds }),
     },
   };
   for (const name of values.cases.split(',')) {

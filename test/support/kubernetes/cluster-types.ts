@@ -5,8 +5,6 @@ import type { ApiObject, ResourceType } from '#kubernetes/store.ts';
 import type { FieldProblem } from '#resources/schema.ts';
 import type { FakeType } from './fake-api.ts';
 
-const selectable: Readonly<Record<string, readonly string[]>> = { IPBlock: ['spec.node'] };
-
 /** The server knows no rules but those of the schema that it was made from. */
 function refusal(kind: (typeof kinds)[number], object: ApiObject): string | undefined {
   const problems: FieldProblem[] = [];
@@ -21,7 +19,7 @@ function refusal(kind: (typeof kinds)[number], object: ApiObject): string | unde
 export const clusterTypes: readonly FakeType[] = kinds.map((kind) => ({
   ...typeOf(kind),
   status: kind.apiVersion !== 'v1',
-  selectableFields: selectable[kind.kind] ?? [],
+  selectableFields: kind.definition?.selectableFields?.map((path) => path.slice(1)) ?? [],
   ...(kind.apiVersion === 'v1' ? {} : { validate: (object: ApiObject) => refusal(kind, object) }),
 }));
 

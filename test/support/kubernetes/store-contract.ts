@@ -265,6 +265,10 @@ function contract(open: () => Promise<ContractSubject>): void {
         (await store.list(blocks, selection)).map((it) => it.metadata.name);
       assert.deepEqual(await names({ fieldSelector: 'spec.node=node-1' }), ['ipv4-0a3c0100-26']);
       assert.deepEqual(await names({ name: 'ipv4-0a3c0200-26' }), ['ipv4-0a3c0200-26']);
+      const spec = { cidr: '10.60.32.0/26', node: 'node-3', area: '0a3c2' };
+      await store.create(blocks, { metadata: { name: 'ipv4-0a3c2000-26', labels: { node: 'node-3' } }, spec });
+      assert.deepEqual(await names({ fieldSelector: 'spec.area=0a3c2' }), ['ipv4-0a3c2000-26']);
+      assert.deepEqual(await names({ fieldSelector: 'spec.area=' }), ['ipv4-0a3c0100-26', 'ipv4-0a3c0200-26']);
       assert.deepEqual(await names({ labelSelector: 'node in (node-2)' }), ['ipv4-0a3c0200-26']);
       assert.deepEqual(await names({ labelSelector: '!node' }), []);
       await assert.rejects(store.list(blocks, { fieldSelector: 'spec.cidr=x' }), failsWith('API_INVALID'));

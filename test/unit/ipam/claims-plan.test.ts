@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { capacityOf, candidate, Ground } from '#ipam/claims/ground.ts';
+import { areaOf } from '#resources/ip-block.ts';
 import type { ClaimIntent, ClaimPool, OwnBlock } from '#ipam/claims/intent.ts';
 import { plan, type PlanInput } from '#ipam/claims/plan.ts';
 import type { BlockFacts } from '#ipam/intent.ts';
@@ -159,6 +160,20 @@ test('candidates come once each, and none that overlaps or is reserved', () => {
     '10.60.3.128/26',
     '10.60.3.192/26',
   ]);
+  const inOrder = (() => {
+    const pool = { cidr: '10.60.0.0/16' as Prefix, blockSize: 26 };
+    const all: Prefix[] = [];
+    for (let at = new Ground([]); all.length < 1024; at = at.with(all.slice(-1))) {
+      const next = candidate('node-1', pool, at, []);
+      assert.ok(next !== undefined);
+      all.push(next);
+    }
+    return all;
+  })();
+  assert.equal(new Set(inOrder).size, 1024);
+  // Ranges of 64 blocks, one after the other: those of one area.
+  const areas = inOrder.map(areaOf);
+  assert.equal(areas.filter((it, at) => it !== areas[at - 1]).length, 16);
   const wide = candidate('node-1', { cidr: '2001:db8::/32' as Prefix, blockSize: 122 }, new Ground([]), []);
   assert.ok(wide !== undefined && contains('2001:db8::/32' as Prefix, wide) && capacityOf(wide, []) === 63);
 });
