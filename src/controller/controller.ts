@@ -20,6 +20,8 @@ export interface ControllerOptions {
   readonly times?: LeaseTimes;
   /** How long a Node must be gone before its blocks are collected; `collectorDefaults` if not given. */
   readonly collection?: CollectorOptions;
+  /** Services of type LoadBalancer without a class get addresses too. */
+  readonly ownsDefaultClass?: boolean;
 }
 
 export interface ControllerModules {
@@ -80,7 +82,16 @@ export function startController(options: ControllerOptions, modules: ControllerM
     collector.start();
     const { identity } = options;
     const measured: Measured = (measure, rows) => void measures.set(measure, rows);
-    leading = lead({ identity, store: guarded, clock, now, log, wrote, measured });
+    leading = lead({
+      identity,
+      store: guarded,
+      clock,
+      now,
+      log,
+      wrote,
+      measured,
+      ownsDefaultClass: options.ownsDefaultClass ?? false,
+    });
     works = [leading, collector];
   }
 

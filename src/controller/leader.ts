@@ -11,6 +11,7 @@ import type { LogFunction, Measured, Part, PartModules } from './part.ts';
 import { networkPolicyPart } from './network-policies.ts';
 import { poolPart } from './pool-part.ts';
 import { reportPart } from './reports.ts';
+import { servicePart } from './service-part.ts';
 import { statusPart } from './status-part.ts';
 import { nodeType } from './taints.ts';
 import { taskLoop } from './tasks.ts';
@@ -27,6 +28,8 @@ export interface LeaderModules {
   /** A write that was tried, for metrics. */
   readonly wrote: (outcome: 'done' | 'failed') => void;
   readonly measured: Measured;
+  /** Services of type LoadBalancer without a class are ours too. */
+  readonly ownsDefaultClass: boolean;
 }
 
 const parts: readonly Part[] = [poolPart, reportPart, statusPart, networkPolicyPart];
@@ -87,7 +90,8 @@ export function lead(modules: LeaderModules): Leading {
       nodes = all.size;
     },
   );
-  const plans = parts.map((part) => part(shared));
+  const services = servicePart({ ownsDefault: modules.ownsDefaultClass });
+  const plans = [...parts, services].map((part) => part(shared));
   reading.start();
   return {
     events: () => events.facts,

@@ -79,6 +79,7 @@ export type ConditionType =
   | 'PodsAnnounced'
   | 'Allocatable'
   | 'BlocksAvailable'
+  | 'flatroute.io/AddressAssigned'
   | 'ServicesAnnounced';
 
 /** One condition on one object, as seen by this node. `True` is the good state of every type. */

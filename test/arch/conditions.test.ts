@@ -17,8 +17,8 @@ test('every reason of docs/conditions.md has words on what to do', () => {
   for (const row of rows) assert.match(row[4] ?? '', /\w{4,}.*\.\s*$/, row[1] ?? '');
 });
 
-test('every reason is given somewhere in src/intent, and every given reason is known', () => {
-  const source = globSync('src/intent/*.ts')
+test('every reason is given somewhere in src, and every given reason is known', () => {
+  const source = globSync(['src/intent/*.ts', 'src/ipam/services/*.ts', 'src/controller/*.ts'])
     .filter((file) => !/\/(reasons|severity)\.ts$/.test(file))
     .map((file) => readFileSync(file, 'utf8'))
     .join('\n');

@@ -33,7 +33,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cni: ['ipam', 'dataplane', 'linux'],
   status: ['resources', 'intent', 'bgp', 'bgp/bfd', 'dataplane', 'ipam'],
   agent: ['*'],
-  controller: ['resources', 'sources/kubernetes', 'kubernetes', 'intent'],
+  controller: ['resources', 'sources/kubernetes', 'kubernetes', 'intent', 'ipam'],
   cli: ['*'],
   lab: ['resources', 'cni', 'linux', 'netlink'],
   'main.ts': ['cli', 'agent'],

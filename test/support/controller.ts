@@ -1,6 +1,6 @@
 // Controllers against the fake API server, in time that the test makes.
 import { afterEach, beforeEach } from 'node:test';
-import { type Controller, startController } from '#controller/controller.ts';
+import { type Controller, type ControllerOptions, startController } from '#controller/controller.ts';
 import { networkPolicyType } from '#controller/network-policies.ts';
 import { nodeType } from '#controller/taints.ts';
 import { eventType } from '#kubernetes/events.ts';
@@ -13,10 +13,14 @@ import { bgpFilter } from '#resources/bgp-filter.ts';
 import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { bgpPeer } from '#resources/bgp-peer.ts';
 import { ipBlock } from '#resources/ip-block.ts';
+import { namespace } from '#resources/core.ts';
 import { ipPool } from '#resources/ip-pool.ts';
 import { ipReservation } from '#resources/ip-reservation.ts';
+import { serviceAddress } from '#resources/service-address.ts';
+import { serviceType } from '#sources/kubernetes/services.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { type FakeApi, type FakeRequest, fakeApi } from './kubernetes/fake-api.ts';
+import { refusal } from './kubernetes/cluster-types.ts';
+import { type FakeApi, type FakeRequest, type FakeType, fakeApi } from './kubernetes/fake-api.ts';
 import { type ManualClock, manualClock } from './manual-clock.ts';
 import { eventually } from './netns.ts';
 
@@ -29,6 +33,10 @@ export const configurations = typed(bgpConfiguration);
 export const filters = typed(bgpFilter);
 export const profiles = typed(bfdProfile);
 export const reservations = typed(ipReservation);
+export const addresses: FakeType = { ...typed(serviceAddress), validate: refusal(serviceAddress) };
+export const services = { ...serviceType, ...{ status: true } };
+export const namespaces = typeOf(namespace);
+export const events = eventType;
 
 const STEP = milliseconds(250);
 
@@ -44,6 +52,7 @@ beforeEach(async () => {
   api = await fakeApi([
     ...[leaseType, pools, blocks, peers, states, configurations, filters, profiles, reservations],
     ...[nodeType, networkPolicyType, eventType],
+    ...[addresses, services, namespaces],
   ]);
   replicas = [];
 });
@@ -53,10 +62,10 @@ afterEach(async () => {
   await api.close();
 });
 
-export function replica(identity: string): Replica {
+export function replica(identity: string, options: Partial<ControllerOptions> = {}): Replica {
   const clock = manualClock();
   const controller = startController(
-    { namespace: 'flatroute-system', identity },
+    { ...options, namespace: 'flatroute-system', identity },
     {
       store: api.store({ userAgent: identity }),
       clock,

@@ -1,0 +1,31 @@
+/**
+ * What a watch shows, and over it what this process wrote and the watch does not show yet, so that nothing is decided twice. PURE.
+ * It spares writes and is no proof of anything: what this shows is an assumption until the API server was asked.
+ */
+export interface Versioned {
+  readonly resourceVersion: string | undefined;
+}
+
+export class WithOwnWrites<T extends Versioned> {
+  #watched: ReadonlyMap<string, T> = new Map();
+  readonly #written = new Map<string, { readonly over: string | undefined; readonly now: T | undefined }>();
+
+  learn(all: ReadonlyMap<string, T>): void {
+    this.#watched = all;
+    for (const [key, { over }] of this.#written) if (all.get(key)?.resourceVersion !== over) this.#written.delete(key);
+  }
+
+  /** `undefined`: it is gone. */
+  wrote(key: string, now: T | undefined): void {
+    this.#written.set(key, { over: this.#watched.get(key)?.resourceVersion, now });
+  }
+
+  all(): ReadonlyMap<string, T> {
+    if (this.#written.size === 0) return this.#watched;
+    const all = new Map(this.#watched);
+    for (const [key, { now }] of this.#written)
+      if (now === undefined) all.delete(key);
+      else all.set(key, now);
+    return all;
+  }
+}
