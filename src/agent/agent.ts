@@ -34,6 +34,7 @@ import { createLog, type Log } from './log.ts';
 import type { LogLevel, ThreadFacts } from './messages.ts';
 import { ProxyHealth } from './proxy-health.ts';
 import { requireRights } from './rights.ts';
+import { ServiceDecisions } from './service-decisions.ts';
 import { Supervisor } from './supervisor.ts';
 import { type Found, type FromWhere, find, type Surroundings } from './surroundings.ts';
 
@@ -88,6 +89,11 @@ class Agent {
   readonly #bfd: BfdPeers;
   readonly #bfdLink: BfdLink;
   readonly #proxyHealth: ProxyHealth;
+  readonly #services = new ServiceDecisions({
+    clock: systemClock,
+    log: (event, fields) => this.log.write('info', event, fields),
+    again: () => this.#loop.again(),
+  });
   readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
   readonly #ended = Promise.withResolvers<number>();
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
@@ -115,7 +121,7 @@ class Agent {
     if (this.#restarted) this.#noted = last?.learned ?? [];
     this.#noteLife();
     this.#loop = new IntentLoop(options.node, {
-      clock: systemClock,
+      decisions: this.#services,
       services: (ranges, healthPort) => {
         this.#surroundings.watchServices(ranges);
         this.#proxyHealth.watch(ranges.length === 0 ? undefined : healthPort);
@@ -352,6 +358,7 @@ class Agent {
       growth: this.#growth.growth(systemClock.now()),
       bfd: facts.bfd ?? noBfd,
       conflist: facts.conflist,
+      services: { rows: this.#services.rows, withdrawals: this.#services.withdrawals, proxy: facts.proxy },
       cluster: this.#surroundings.facts(),
       threads: this.#supervisor.states(),
       conditions,

@@ -7,19 +7,18 @@ import { isDeepStrictEqual } from 'node:util';
 import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
 import { type Drains, withDrains } from '#intent/drain.ts';
-import { gate, servable } from '#intent/gate.ts';
+import { gate } from '#intent/gate.ts';
 import type { Compiled, Condition, Facts, NodeIntent } from '#intent/node-intent.ts';
-import { delayed, type Delays } from '#intent/service-delay.ts';
 import type { PodsGate } from '#ipam/intent.ts';
-import type { Clock } from '#lib/time.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
 import type { ServiceRange, ServiceView } from '#resources/service-view.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { conditionAnswers } from '#status/conditions.ts';
 import type { ClaimerInput } from './claims.ts';
+import type { ServiceDecisions } from './service-decisions.ts';
 
 export interface IntentLoopModules {
-  readonly clock: Clock;
+  readonly decisions: Pick<ServiceDecisions, 'decide' | 'stop'>;
   readonly intent: (intent: NodeIntent, generation: number) => void;
   readonly podsGate: (gate: PodsGate) => void;
   /** Given where there is an API to claim blocks in: what the claims go by, after each decision. */
@@ -44,8 +43,6 @@ export class IntentLoop {
   #pending: NodeJS.Immediate | undefined;
   #resources: ResourceSet | undefined;
   #services: readonly ServiceView[] | undefined;
-  #delays: Delays = new Map();
-  #cancelDelay: (() => void) | undefined;
 
   constructor(node: string, modules: IntentLoopModules) {
     this.#node = node;
@@ -101,6 +98,11 @@ export class IntentLoop {
     return this.#generation;
   }
 
+  /** Time has passed that something waited for. */
+  again(): void {
+    this.#decide();
+  }
+
   /** Facts come often and from several threads at once: those of one turn of the event loop are looked at together. */
   learn(facts: Facts): void {
     this.#facts = { ...this.#facts, ...facts };
@@ -109,7 +111,7 @@ export class IntentLoop {
 
   stop(): void {
     clearImmediate(this.#pending);
-    this.#cancelDelay?.();
+    this.#modules.decisions.stop();
   }
 
   #decide(): void {
@@ -117,7 +119,7 @@ export class IntentLoop {
     this.#pending = undefined;
     if (this.#compiled === undefined) return;
     const asked = { ...this.#compiled, intent: withDrains(this.#compiled.intent, this.#drains) };
-    this.#delayServices(asked);
+    this.#facts = { ...this.#facts, delayed: this.#modules.decisions.decide(asked, this.#facts) };
     const intent = gate(asked, this.#facts);
     if (!isDeepStrictEqual(intent, this.#intent)) {
       this.#intent = intent;
@@ -136,22 +138,6 @@ export class IntentLoop {
     const { claims } = this.#compiled;
     if (claims !== undefined)
       this.#modules.claims?.({ claims, facts: this.#facts, intent, generation: this.#generation });
-  }
-
-  /** What was withdrawn waits before it is announced again. */
-  #delayServices(compiled: Compiled): void {
-    this.#cancelDelay?.();
-    const { verdicts, announceDelay } = compiled.services;
-    const { clock } = this.#modules;
-    const { delays, waiting, next } = delayed(
-      this.#delays,
-      { wanted: servable(compiled, this.#facts), known: verdicts.map((it) => it.prefix) },
-      clock.now(),
-      announceDelay,
-    );
-    this.#delays = delays;
-    this.#facts = { ...this.#facts, delayed: waiting };
-    this.#cancelDelay = next === undefined ? undefined : clock.at(next, () => this.#decide());
   }
 }
 

@@ -18,6 +18,7 @@ import type {
   PodAnswer,
   PoolAnswer,
   RoutesAnswer,
+  ServiceAnswer,
   StatusAnswer,
 } from '#status/answers.ts';
 
@@ -38,6 +39,7 @@ export interface AgentClient {
   pods(): Promise<readonly PodAnswer[]>;
   check(repair: 'no' | 'plan' | 'apply', olderThanSeconds: number): Promise<CheckAnswer>;
   pools(): Promise<readonly PoolAnswer[]>;
+  services(): Promise<readonly ServiceAnswer[]>;
   blocks(): Promise<readonly BlockAnswer[]>;
   conditions(): Promise<readonly ConditionAnswer[]>;
   drift(): Promise<DriftAnswer>;
@@ -94,6 +96,7 @@ export async function connectAgent(socketPath: string): Promise<AgentClient> {
     pods: async () => (await ask<{ pods: readonly PodAnswer[] }>('ListPods', {})).pods,
     check: (repair, olderThanSeconds) => ask<CheckAnswer>('CheckPods', { repair, olderThanSeconds }),
     pools: async () => (await ask<{ pools: readonly PoolAnswer[] }>('ListPools', {})).pools,
+    services: async () => (await ask<{ services: readonly ServiceAnswer[] }>('ListServices', {})).services,
     blocks: async () => (await ask<{ blocks: readonly BlockAnswer[] }>('ListBlocks', {})).blocks,
     conditions: async () => (await ask<{ conditions: readonly ConditionAnswer[] }>('ListConditions', {})).conditions,
     drift: () => ask<DriftAnswer>('GetDrift', {}),

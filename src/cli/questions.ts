@@ -10,6 +10,7 @@ import { driftIsFine, showBlocks, showConditions, showDrift, showPods } from './
 import { peersAreFine, showPeers } from './show/peers.ts';
 import { poolIsFine, showPools } from './show/pools.ts';
 import { destinationIsFine, explainRoute, showRoutes } from './show/routes.ts';
+import { concerns, serviceIsFine, showServices } from './show/services.ts';
 import { showStatus, statusIsFine } from './show/status.ts';
 
 const always = (): boolean => true;
@@ -164,6 +165,28 @@ const blocks: Command = {
     ),
 };
 
+const services: Command = {
+  name: 'services',
+  summary: 'Addresses of Services, whether this node announces them, and why or why not.',
+  arguments: [{ name: 'SERVICE', required: false, help: 'only this address, NAMESPACE/NAME or name' }],
+  options: queryOptions,
+  examples: ['flatroute services shop/web', 'flatroute services 198.51.100.7'],
+  run: (parsed, io) =>
+    runQuery(
+      {
+        fetch: async (c) => {
+          const all = await c.services();
+          const [word] = parsed.words;
+          return { services: word === undefined ? all : all.filter((it) => concerns(word, it)) };
+        },
+        show: (a, now, o) => showServices(a.services, parsed.words[0], now, o),
+        fine: (a) => a.services.every(serviceIsFine),
+      },
+      parsed,
+      io,
+    ),
+};
+
 const conditions: Command = {
   name: 'conditions',
   summary: 'Every condition of this node, its peers and its resource files.',
@@ -234,6 +257,7 @@ export const questions: readonly Command[] = [
   pods,
   pools,
   blocks,
+  services,
   conditions,
   drift,
   events,

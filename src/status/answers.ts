@@ -3,6 +3,7 @@
  * to scripts: names are lower camelCase, times are RFC 3339 text, a field that is not known is absent, and a field is
  * never renamed inside one API version.
  */
+import type { ServiceOutcome } from '#intent/service-outcomes.ts';
 import type { Severity } from '#intent/severity.ts';
 import type { DrainStep } from '#bgp/engine.ts';
 import type { Family } from '#lib/ip.ts';
@@ -209,6 +210,26 @@ export interface PoolAnswer {
   readonly fullInSeconds?: number;
   /** In a cluster: which block is being claimed, or why none can be had; absent when there is nothing to say. */
   readonly claim?: string;
+}
+
+/** A range of Services as a whole, or one address of a Service. */
+export interface ServiceAnswer {
+  readonly prefix: string;
+  readonly use: 'ClusterIP' | 'ExternalIP' | 'LoadBalancer';
+  /** The configured range that it lies in. */
+  readonly range: string;
+  /** `NAMESPACE/NAME`; absent: the range as a whole. */
+  readonly service?: string;
+  readonly policy?: 'Cluster' | 'Local';
+  /** `Announced`, or why not. */
+  readonly outcome: ServiceOutcome;
+  /** The same as a sentence. */
+  readonly why: string;
+  readonly since: string;
+  /** What it was before, and since when. */
+  readonly before?: string;
+  /** Established peers to which it was written. */
+  readonly announcedTo: readonly string[];
 }
 
 export interface BlockAnswer {

@@ -87,6 +87,34 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     }
   });
 
+  gauge(
+    'flatroute_service_addresses',
+    'Ranges and addresses of Services by what became of them: Announced, or why not.',
+    ['outcome'],
+    (set, now) => {
+      const counts = new Map<string, number>();
+      for (const { outcome } of now.services?.rows ?? []) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+      for (const [outcome, count] of counts) set({ outcome }, count);
+    },
+  );
+  gauge(
+    'flatroute_service_proxy_healthy',
+    '1 while the proxy of this node says that it works; absent while no Service is announced.',
+    [],
+    (set, now) => {
+      const healthy = now.services?.proxy?.healthy;
+      if (healthy !== undefined) set({}, healthy ? 1 : 0);
+    },
+  );
+  counter(
+    'flatroute_service_withdrawals_total',
+    'How often a range or address of a Service that was announced was withdrawn.',
+    [],
+    (set, now) => {
+      if (now.services !== undefined) set({}, now.services.withdrawals);
+    },
+  );
+
   gauge('flatroute_bgp_session_up', '1 while the session is established.', ['peer'], (set, now) => {
     const up = new Set((now.bgp?.peers ?? []).filter((peer) => peer.state === 'Established').map((peer) => peer.name));
     for (const { name, listenRange } of now.bgpIntent?.peers ?? []) {

@@ -16,6 +16,7 @@ import type { EventAnswer, KernelRouteAnswer } from '#status/answers.ts';
 import { blockAnswers, driftAnswer, podAnswer, routeAnswerRow, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
 import { poolAnswers } from '#status/pools.ts';
+import { serviceAnswers } from '#status/services.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 import { protoFolder } from '../entries.ts';
 import type { LogFunction } from '../log.ts';
@@ -133,6 +134,7 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
     ListPods: unary(async () => ({ pods: (await modules.pods()).map(podAnswer) })),
     CheckPods: unary((request) => checkPods(request, modules)),
     ListPools: unary(() => ({ pools: poolAnswers(snapshot()) })),
+    ListServices: unary(() => ({ services: serviceAnswers(snapshot()) })),
     ListBlocks: unary(() => ({ blocks: blockAnswers(snapshot()) })),
     ListConditions: unary(() => ({ conditions: snapshot().conditions })),
     GetDrift: unary(() => driftAnswer(snapshot())),

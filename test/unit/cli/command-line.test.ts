@@ -40,6 +40,7 @@ test('no words: what can be asked, each subcommand once', async () => {
     'pods',
     'pools',
     'blocks',
+    'services',
     'conditions',
     'version',
     'agent',
