@@ -32,9 +32,8 @@ import { IntentLoop } from './intent-loop.ts';
 import { takeLock } from './lock.ts';
 import { createLog, type Log } from './log.ts';
 import type { LogLevel, ThreadFacts } from './messages.ts';
-import { ProxyHealth } from './proxy-health.ts';
 import { requireRights } from './rights.ts';
-import { ServiceDecisions } from './service-decisions.ts';
+import { AgentServices } from './services.ts';
 import { Supervisor } from './supervisor.ts';
 import { type Found, type FromWhere, find, type Surroundings } from './surroundings.ts';
 
@@ -88,12 +87,7 @@ class Agent {
   readonly #drain: Drain;
   readonly #bfd: BfdPeers;
   readonly #bfdLink: BfdLink;
-  readonly #proxyHealth: ProxyHealth;
-  readonly #services = new ServiceDecisions({
-    clock: systemClock,
-    log: (event, fields) => this.log.write('info', event, fields),
-    again: () => this.#loop.again(),
-  });
+  readonly #services: AgentServices;
   readonly #waitingFor = new Set(['the kernel to be read', 'resources', 'pods to be rebuilt', 'the BGP speaker']);
   readonly #ended = Promise.withResolvers<number>();
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
@@ -120,11 +114,17 @@ class Agent {
     this.#restarted = last?.identity === this.#identity;
     if (this.#restarted) this.#noted = last?.learned ?? [];
     this.#noteLife();
+    this.#services = new AgentServices(options.runDirectory, {
+      clock: systemClock,
+      log: this.log.write,
+      proxy: (proxy) => this.#loop.learn({ proxy }),
+      again: () => this.#loop.again(),
+    });
     this.#loop = new IntentLoop(options.node, {
-      decisions: this.#services,
+      decisions: this.#services.decisions,
       services: (ranges, healthPort) => {
         this.#surroundings.watchServices(ranges);
-        this.#proxyHealth.watch(ranges.length === 0 ? undefined : healthPort);
+        this.#services.proxy.watch(ranges.length === 0 ? undefined : healthPort);
       },
       intent: (intent, generation) => {
         this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']);
@@ -135,11 +135,12 @@ class Agent {
         ? {}
         : { claims: (input: ClaimerInput): void => this.#surroundings.claim(input) }),
       conditions: (before, now) => {
+        if (this.#loop.servicesSettled) this.#services.settled();
         this.#logConditions(before, now);
         this.#surroundings.changed();
       },
     });
-    this.#proxyHealth = new ProxyHealth({ clock: systemClock, changed: (proxy) => this.#loop.learn({ proxy }) });
+    if (this.#restarted) this.#loop.services(this.#services.memory.read(), undefined);
     this.#bfdLink = new BfdLink(
       { runDirectory: options.runDirectory, logLevel: options.logLevel, external: options.externalBfd },
       {
@@ -169,7 +170,10 @@ class Agent {
       resources: (set, problems) => this.#loop.resources(set, problems),
       growth: () => this.#growth.growth(systemClock.now()),
       claimed: (claims) => this.#loop.learn({ claims }),
-      services: (views, problem) => this.#loop.services(views, problem),
+      services: (views, problem) => {
+        this.#services.learn(views);
+        this.#loop.services(views, problem);
+      },
     });
     if (options.conflist !== undefined)
       this.#conflist = new ConflistKeeper(options.conflist, {
@@ -259,6 +263,7 @@ class Agent {
     await this.#kernelApplied.promise;
     const { learned, routes } = await this.#supervisor.background.ask('inheritance', undefined);
     await this.#podsKnown.promise;
+    if (this.#restarted) await this.#services.known();
     // RFC 4724 §3: F is set only after the kernel was read back, and only when this boot had a speaker before.
     const restarted = this.#restarted || this.#spoke;
     const forwardingPreserved = restarted ? preserved(this.#noted, learned) : [];
@@ -358,7 +363,7 @@ class Agent {
       growth: this.#growth.growth(systemClock.now()),
       bfd: facts.bfd ?? noBfd,
       conflist: facts.conflist,
-      services: { rows: this.#services.rows, withdrawals: this.#services.withdrawals, proxy: facts.proxy },
+      services: this.#services.report(facts.proxy),
       cluster: this.#surroundings.facts(),
       threads: this.#supervisor.states(),
       conditions,
@@ -385,7 +390,7 @@ class Agent {
     this.#loop.stop();
     this.#drain.stop();
     this.#conflist?.stop();
-    this.#proxyHealth.stop();
+    this.#services.stop();
     this.#bfd.stop();
     // Without a word to BFD: its sessions outlive this agent, so that the next one is no failure of the path.
     if (this.#options.withdrawOnStop) this.#bfdLink.end();

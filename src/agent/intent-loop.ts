@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
 import { type Drains, withDrains } from '#intent/drain.ts';
-import { gate } from '#intent/gate.ts';
+import { gate, servicesSettled } from '#intent/gate.ts';
 import type { Compiled, Condition, Facts, NodeIntent } from '#intent/node-intent.ts';
 import type { PodsGate } from '#ipam/intent.ts';
 import type { ResourceProblem, ResourceSet } from '#resources/resource-set.ts';
@@ -69,6 +69,10 @@ export class IntentLoop {
     return this.#podsGate;
   }
 
+  get servicesSettled(): boolean {
+    return this.#compiled !== undefined && servicesSettled(this.#compiled, this.#facts);
+  }
+
   resources(resources: ResourceSet, problems: readonly ResourceProblem[]): void {
     this.#resources = resources;
     this.#problems = problems;
@@ -79,7 +83,8 @@ export class IntentLoop {
 
   /** `undefined`: they are not known, because of `problem` or not yet. */
   services(views: readonly ServiceView[] | undefined, problem: string | undefined): void {
-    this.#services = views;
+    // What was learned before stays while it cannot be read.
+    if (views !== undefined || problem === undefined) this.#services = views;
     this.#facts = { ...this.#facts, servicesProblem: problem };
     this.#compile();
   }

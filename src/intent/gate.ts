@@ -24,6 +24,14 @@ function leaving({ releasing }: Gated, { pods }: Facts): ReadonlySet<Prefix> {
 export const proxyServes = ({ services }: Pick<Compiled, 'services'>, { proxy }: Facts): boolean =>
   services.proxyHealthPort === undefined || proxy?.healthy === true;
 
+/** All is known that decides about Services; until then less may be announced than there will be. */
+export const servicesSettled = (compiled: Pick<Compiled, 'services'>, facts: Facts): boolean => {
+  const { ranges, excluded, proxyHealthPort, known } = compiled.services;
+  if (ranges.length === 0 || excluded) return true;
+  const proxyKnown = proxyHealthPort === undefined || facts.proxy?.healthy !== undefined;
+  return proxyKnown && (known || facts.servicesProblem !== undefined);
+};
+
 /** Addresses and ranges of Services that are to be announced but for the delay. */
 export const servable = (compiled: Gated, facts: Facts): ReadonlySet<Prefix> =>
   new Set(

@@ -26,14 +26,13 @@ function verdict(compiled: Compiled, facts: Facts): Pick<Condition, 'status' | '
           message: `Services are not announced from ${nodeName} while the proxy that translates their addresses does not work: ${proxy.problem ?? 'it is not healthy'}. Look at kube-proxy of this node; if another proxy is in its place, see serviceProxy of BGPConfiguration.`,
         }
       : { status: 'Unknown', reason: 'Pending', message: 'The proxy of this node has not answered yet.' };
-  if (!services.known)
-    return servicesProblem === undefined
-      ? { status: 'Unknown', reason: 'Pending', message: 'Services were not read yet.' }
-      : {
-          status: 'False',
-          reason: 'ServicesNotRead',
-          message: `Services cannot be read, so that none is announced by its own address: ${servicesProblem} Agents need to get, list and watch services and endpointslices.`,
-        };
+  if (servicesProblem !== undefined)
+    return {
+      status: 'False',
+      reason: 'ServicesNotRead',
+      message: `Services cannot be read, so that ${services.known ? 'what was announced before the agent was restarted stays as it is' : 'none is announced by its own address'}: ${servicesProblem} Agents need to get, list and watch services and endpointslices.`,
+    };
+  if (!services.known) return { status: 'Unknown', reason: 'Pending', message: 'Services were not read yet.' };
   const announced = wanted(compiled, facts).filter((it) => it.source === 'service');
   const written = new Set(bgp?.announced.filter((it) => it.peers.length > 0).map((it) => it.prefix));
   const waiting = servable(compiled, facts).size - announced.length;

@@ -1,6 +1,6 @@
 /** What became of each range and address of Services on this node, since when, and what it was before. PURE. */
 import { proxyServes } from './gate.ts';
-import type { Compiled, Facts } from './node-intent.ts';
+import type { Compiled, Facts, ProxyFacts } from './node-intent.ts';
 import type { ServiceReason, ServiceVerdict } from './services.ts';
 
 /** Why something is announced or not, with what is known of the proxy and the delay; `Gone`: there is no such address any more. */
@@ -13,6 +13,14 @@ export interface ServiceRow {
   readonly since: number;
   /** The outcome before this one, and when that had begun. */
   readonly before: { readonly outcome: ServiceOutcome; readonly since: number } | undefined;
+}
+
+/** What is said of Services on this node. */
+export interface ServiceReport {
+  readonly rows: readonly ServiceRow[];
+  /** How often something that was announced was withdrawn, since the start. */
+  readonly withdrawals: number;
+  readonly proxy: ProxyFacts | undefined;
 }
 
 /** By prefix and Service. */

@@ -5,29 +5,22 @@ import type { Snapshot } from './snapshot.ts';
 
 const time = (milliseconds: number): string => new Date(milliseconds).toISOString();
 
+const withheld: Readonly<Record<Exclude<ServiceOutcome, 'Announced' | 'InRange' | 'ProxyNotHealthy'>, string>> = {
+  NoEndpoints: 'no endpoint is usable: none is ready, nor serving while it terminates',
+  NoEndpointsHere: 'policy Local, and no usable endpoint is on this node',
+  NodeExcluded: 'the label node.kubernetes.io/exclude-from-external-load-balancers of this Node',
+  ProxyNotAsked: 'the proxy of this node has not answered yet',
+  Delayed: 'it was withdrawn a moment ago, and waits for serviceAnnounceDelay',
+  Gone: 'there is no such address any more',
+};
+
 function why({ outcome, verdict }: ServiceRow, problem: string | undefined): string {
   const { range, policy, service } = verdict;
-  switch (outcome) {
-    case 'Announced':
-      if (service === undefined) return 'every node with a working proxy announces the range as a whole';
-      return policy === 'Local' ? 'there is a usable endpoint on this node' : 'there is a usable endpoint';
-    case 'InRange':
-      return `${range} is announced as a whole`;
-    case 'NoEndpoints':
-      return 'no endpoint is usable: none is ready, nor serving while it terminates';
-    case 'NoEndpointsHere':
-      return 'policy Local, and no usable endpoint is on this node';
-    case 'NodeExcluded':
-      return 'the label node.kubernetes.io/exclude-from-external-load-balancers of this Node';
-    case 'ProxyNotAsked':
-      return 'the proxy of this node has not answered yet';
-    case 'ProxyNotHealthy':
-      return `the proxy of this node does not work: ${problem ?? 'it says so'}`;
-    case 'Delayed':
-      return 'it was withdrawn a moment ago, and waits for serviceAnnounceDelay';
-    case 'Gone':
-      return 'there is no such address any more';
-  }
+  if (outcome === 'InRange') return `${range} is announced as a whole`;
+  if (outcome === 'ProxyNotHealthy') return `the proxy of this node does not work: ${problem ?? 'it says so'}`;
+  if (outcome !== 'Announced') return withheld[outcome];
+  if (service === undefined) return 'every node with a working proxy announces the range as a whole';
+  return policy === 'Local' ? 'there is a usable endpoint on this node' : 'there is a usable endpoint';
 }
 
 /** In one word, of what it was before. */

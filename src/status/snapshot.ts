@@ -1,8 +1,8 @@
 /** Everything that main knows of the agent at one moment: what answers, metrics and health are made of. Plain data. */
 import type { BfdFacts } from '#bgp/bfd/facts.ts';
 import type { BgpFacts, BgpIntent } from '#bgp/engine.ts';
-import type { Condition, ConflistFacts, ProxyFacts } from '#intent/node-intent.ts';
-import type { ServiceRow } from '#intent/service-outcomes.ts';
+import type { Condition, ConflistFacts } from '#intent/node-intent.ts';
+import type { ServiceReport } from '#intent/service-outcomes.ts';
 import type { KernelFacts } from '#dataplane/intent.ts';
 import type { ClaimFacts } from '#ipam/claims/intent.ts';
 import type { PodFacts, PoolGrowth, PoolIntent } from '#ipam/intent.ts';
@@ -54,12 +54,7 @@ export interface Snapshot {
   /** Only where the agent keeps a list for the container runtime. */
   readonly conflist: ConflistFacts | undefined;
   /** Addresses of Services, and the proxy that translates them. */
-  readonly services?: {
-    readonly rows: readonly ServiceRow[];
-    /** Since the start. */
-    readonly withdrawals: number;
-    readonly proxy: ProxyFacts | undefined;
-  };
+  readonly services?: ServiceReport;
   /** What became of claims of blocks; only in a cluster. */
   readonly claims?: ClaimFacts | undefined;
   /** Only in a cluster. */

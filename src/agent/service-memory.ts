@@ -1,0 +1,85 @@
+/**
+ * Services as an agent knew them last, in its run directory, which no boot outlives. One that is restarted while the API server
+ * is away goes on with what the agent before it announced; the proxy of the node does the same. Only what has an endpoint is
+ * kept: of the rest nothing is announced that Services decide about.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseAddress, parsePrefix } from '#lib/ip.ts';
+import { after, type Clock, seconds } from '#lib/time.ts';
+import type { ServiceView } from '#resources/service-view.ts';
+import type { LogFunction } from './log.ts';
+
+/** After a change; endpoints come and go in bursts. */
+const rest = seconds(2);
+
+export class ServiceMemory {
+  readonly #file: string;
+  readonly #modules: { readonly clock: Clock; readonly log: LogFunction };
+  #views: readonly ServiceView[] = [];
+  #cancel: (() => void) | undefined;
+
+  constructor(runDirectory: string, modules: { readonly clock: Clock; readonly log: LogFunction }) {
+    this.#file = join(runDirectory, 'services.json');
+    this.#modules = modules;
+  }
+
+  /** `undefined`: there is nothing, or nothing of ours. */
+  read(): readonly ServiceView[] | undefined {
+    try {
+      const value: unknown = JSON.parse(readFileSync(this.#file, 'utf8'));
+      return Array.isArray(value) && value.every(isView) ? value : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  remember(views: readonly ServiceView[]): void {
+    this.#views = views;
+    const { clock } = this.#modules;
+    this.#cancel ??= clock.at(after(clock.now(), rest), () => this.#write());
+  }
+
+  /** What was not written yet is. */
+  stop(): void {
+    if (this.#cancel !== undefined) this.#write();
+  }
+
+  #write(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    const kept = this.#views.filter(({ endpoints: { ipv4, ipv6 } }) => ipv4.anywhere + ipv6.anywhere > 0);
+    try {
+      writeFileSync(`${this.#file}.new`, JSON.stringify(kept), { mode: 0o600 });
+      renameSync(`${this.#file}.new`, this.#file);
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      this.#modules.log('warn', 'services.not-remembered', { error: text });
+    }
+  }
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null;
+
+/** Written by this program, perhaps by another version of it. */
+function isView(value: unknown): value is ServiceView {
+  if (!isRecord(value) || typeof value['namespace'] !== 'string' || typeof value['name'] !== 'string') return false;
+  const { addresses, endpoints } = value;
+  const counts = (family: unknown): boolean =>
+    isRecord(family) && typeof family['anywhere'] === 'number' && typeof family['here'] === 'number';
+  return (
+    isRecord(endpoints) &&
+    counts(endpoints['ipv4']) &&
+    counts(endpoints['ipv6']) &&
+    Array.isArray(addresses) &&
+    addresses.every(
+      (it: unknown) =>
+        isRecord(it) &&
+        ['ClusterIP', 'ExternalIP', 'LoadBalancer'].includes(String(it['use'])) &&
+        ['Cluster', 'Local'].includes(String(it['policy'])) &&
+        parseAddress(String(it['address'])) === it['address'] &&
+        parsePrefix(String(it['range'])) === it['range'],
+    )
+  );
+}
