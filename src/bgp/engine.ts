@@ -38,6 +38,16 @@ export interface BgpIntent {
   readonly installRoutes?: boolean | undefined;
   /** CLUSTER_ID of this node as a route reflector, written as an IPv4 address; `undefined`: the router id. */
   readonly clusterId?: IpAddress | undefined;
+  /** Another program that speaks BGP for this node; absent: this one does. */
+  readonly engine?: EngineIntent | undefined;
+}
+
+export interface EngineIntent {
+  readonly kind: 'gobgp';
+  /** Where its gRPC interface is: `unix:///run/gobgp/gobgp.sock`, `/run/gobgp/gobgp.sock` or `127.0.0.1:50051`. */
+  readonly address: string;
+  /** Peers, paths and policies that somebody else gave it: left alone and said, or removed. Absent: `Keep`. */
+  readonly foreign?: 'Keep' | 'Remove' | undefined;
 }
 
 export interface BestPathIntent {
@@ -353,6 +363,19 @@ export interface BgpFacts {
   readonly routes: Readonly<
     Record<Family, { readonly prefixes: number; readonly paths: number; readonly best: number }>
   >;
+  /** Of another program that speaks BGP for this node. */
+  readonly engine?: EngineFacts | undefined;
+}
+
+export interface EngineFacts {
+  readonly kind: EngineIntent['kind'];
+  readonly address: string;
+  /** Of its interface; `undefined` while it does not answer. */
+  readonly version: number | undefined;
+  /** Why it does not do what is wanted, one sentence. */
+  readonly problem: string | undefined;
+  /** What somebody else gave it, one sentence each. */
+  readonly drift: readonly string[];
 }
 
 /** Why a route was taken or not; for `flatroute routes`. */
@@ -415,7 +438,8 @@ export interface BgpEngine {
   setKernelView(view: KernelView): void;
   /** The kernel has every row of the FibUpdate with this sequence number. */
   fibApplied(sequence: number): void;
-  routes(query: RouteQuery): RouteAnswer;
+  /** A promise where another program is asked. */
+  routes(query: RouteQuery): RouteAnswer | Promise<RouteAnswer>;
   /** Drops a session; it comes back by itself. `soft` sends ROUTE-REFRESH and our routes again instead. */
   reset(peer: string, how: 'hard' | 'soft'): boolean;
   /** The path to the peer failed: its session ends with Cease/10 and its routes go, whatever a graceful restart would keep. */

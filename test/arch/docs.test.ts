@@ -46,7 +46,9 @@ test('docs/kernel.md has every number and name of kernel-names.ts', () => {
 function codesOfSource(): Set<string> {
   const codes = new Set<string>();
   for (const file of globSync('src/**/*.ts')) {
-    for (const match of read(file).matchAll(/'((?:API|CONFIG|SESSION|CNI|CAPACITY|OS|AGENT|CLI|BUG)_[A-Z0-9_]+)'/g)) {
+    for (const match of read(file).matchAll(
+      /'((?:API|CONFIG|SESSION|GOBGP|CNI|CAPACITY|OS|AGENT|CLI|BUG)_[A-Z0-9_]+)'/g,
+    )) {
       const code = match[1] ?? '';
       // What CNI itself calls its environment is no code of ours.
       // OS_ and an errno is a family that the page explains as one; bugs of ours are a list at its end.

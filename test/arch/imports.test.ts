@@ -151,8 +151,8 @@ test('foreign-function calls and third-party types stay in the first folder they
   const homes: Readonly<Record<string, readonly string[]>> = {
     '@kubernetes/client-node': ['kubernetes'],
     koffi: ['linux'],
-    '@grpc/grpc-js': ['agent', 'cli', 'lab'],
-    '@grpc/proto-loader': ['agent', 'cli', 'lab'],
+    '@grpc/grpc-js': ['agent', 'cli', 'lab', 'bgp'],
+    '@grpc/proto-loader': ['agent', 'cli', 'lab', 'bgp'],
     yaml: ['sources', 'cli', 'resources', 'lab'],
     'prom-client': ['status', 'agent'],
     pino: ['agent', 'status'],

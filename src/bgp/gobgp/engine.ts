@@ -1,0 +1,286 @@
+/**
+ * GoBGP as the engine. It is another process with a life of its own: this one connects, compares what it wants with what GoBGP
+ * says, changes the difference, and watches. GoBGP goes on without it, so an agent that restarts finds its sessions up and its
+ * paths announced. When GoBGP itself is gone, what was learned stays in the kernel for as long as peers keep ours.
+ */
+import { AppError } from '#lib/result.ts';
+import type { Duration, Instant } from '#lib/time.ts';
+import { after, milliseconds, seconds } from '#lib/time.ts';
+import type { KernelView } from '#dataplane/kernel-view.ts';
+import { createDiscovery, type NeighbourDiscovery } from '../discovery/io/discovery.ts';
+import type { BgpEngine, BgpIntent, PeerError, RouteAnswer, RouteQuery } from '../engine.ts';
+import { wantsSession } from '../engine.ts';
+import { FactsPacer } from '../speaker/facts.ts';
+import type { SpeakerOptions } from '../speaker/modules.ts';
+import { BestPaths } from './best-paths.ts';
+import { Connection } from './connection.ts';
+import { connectGobgp } from './io/client.ts';
+import { KnownPeers } from './known-peers.ts';
+import type { GobgpModules, Shared } from './modules.ts';
+import { type LinkNeighbours, Sessions } from './neighbours.ts';
+
+/** How soon GoBGP is looked for again: at once when it only restarts, and then without hurry. */
+const pauses: readonly Duration[] = [milliseconds(100), milliseconds(250), milliseconds(500), seconds(1), seconds(2)];
+/** GoBGP may take this long to take leave of us. */
+const leaveTime: Duration = seconds(2);
+/** How long learned routes stay without GoBGP, when no peer says how long it keeps ours. */
+const defaultKeepTime: Duration = seconds(120);
+
+/** `intent.engine` names the address; an engine is made for one address and lives no longer than it. */
+export const createGobgpEngine = (options: SpeakerOptions, modules: GobgpModules): BgpEngine =>
+  new GobgpEngine(options, modules);
+
+class GobgpEngine implements BgpEngine {
+  readonly #options: SpeakerOptions;
+  readonly #modules: GobgpModules;
+  readonly #best: BestPaths;
+  readonly #facts: FactsPacer;
+  readonly #peers: KnownPeers;
+  readonly #shared: Shared;
+  #intent: BgpIntent | undefined;
+  #generation = 0;
+  #state: 'new' | 'running' | 'stopped' = 'new';
+  #connection: Connection | undefined;
+  #endPause: (() => void) | undefined;
+  /** The kernel was told once that all is said. */
+  #complete = false;
+  #cancelKeep: (() => void) | undefined;
+  #problem: PeerError | undefined;
+  #sessions: Sessions | undefined;
+  #discovery: NeighbourDiscovery | undefined;
+  #neighbours: LinkNeighbours = new Map();
+  #view: KernelView = { interfaces: [], routes: [] };
+
+  constructor(options: SpeakerOptions, modules: GobgpModules) {
+    this.#options = options;
+    this.#modules = modules;
+    this.#best = new BestPaths((update) => modules.outputs.fib(update));
+    this.#facts = new FactsPacer(modules.clock, () => this.#publish());
+    this.#peers = new KnownPeers(modules.wallClock);
+    this.#shared = {
+      modules,
+      best: this.#best,
+      peers: this.#peers,
+      intent: () => this.#desired,
+      generation: () => this.#generation,
+      sessions: () => (this.#sessions ??= new Sessions(this.#desired, this.#neighbours)),
+      neighbours: () => this.#neighbours,
+      view: () => this.#view,
+      forwards: () => this.#options.restarted || this.#complete,
+      changed: () => this.#facts.changed(),
+      said: () => {
+        this.#best.sweep();
+        this.#best.flush(!this.#complete);
+        this.#complete = true;
+      },
+    };
+  }
+
+  get #desired(): BgpIntent {
+    if (this.#intent === undefined) throw new AppError('BUG_NO_INTENT', 'the engine has no intent yet');
+    return this.#intent;
+  }
+
+  apply(desired: BgpIntent, generation: number): void {
+    if (this.#state === 'stopped') return;
+    this.#intent = desired;
+    this.#generation = generation;
+    this.#best.setForwarding(desired.multipath.maximumPaths, desired.installRoutes !== false);
+    this.#best.flush(false);
+    this.#findNeighbours();
+    this.#connection?.wanted();
+    if (this.#state === 'new') {
+      this.#state = 'running';
+      void this.#live(desired.engine?.address ?? '');
+    }
+    this.#facts.changed();
+  }
+
+  async #live(address: string): Promise<void> {
+    this.#armKeep();
+    for (let attempt = 0; this.#state === 'running'; attempt++) {
+      try {
+        const client = await connectGobgp(address, this.#modules.protoFolder);
+        attempt = 0;
+        this.#connection = new Connection(client, this.#shared);
+        this.#modules.outputs.event('info', 'gobgp.connected', { address, version: client.dialect.version });
+        this.#problem = undefined;
+        this.#cancelKeep?.();
+        this.#cancelKeep = undefined;
+        await this.#connection.run();
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        this.#lost(error);
+      }
+      this.#connection?.close();
+      this.#connection = undefined;
+      if (this.#state === 'running') await this.#pause(pauses[Math.min(attempt, pauses.length - 1)] ?? leaveTime);
+    }
+  }
+
+  #pause(time: Duration): Promise<void> {
+    const { clock } = this.#modules;
+    return new Promise((resolve) => {
+      const cancel = clock.at(after(clock.now(), time), resolve);
+      this.#endPause = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  #lost({ code, message }: AppError): void {
+    if (this.#state !== 'running') return;
+    const { outputs, wallClock } = this.#modules;
+    if (this.#problem?.text !== message) {
+      outputs.event('error', 'gobgp.lost', { code, text: message });
+      this.#problem = { code, text: message, at: wallClock() };
+    }
+    this.#peers.forget(this.#problem);
+    this.#armKeep();
+    this.#facts.changed();
+  }
+
+  /** Without GoBGP nobody says that a learned route is still true: it is believed as long as peers believe ours. */
+  #armKeep(): void {
+    if (this.#cancelKeep !== undefined) return;
+    const { clock, outputs } = this.#modules;
+    const times = this.#desired.peers.flatMap((peer) =>
+      wantsSession(peer) && peer.gracefulRestart.enabled ? [peer.gracefulRestart.restartTime] : [],
+    );
+    const keep = times.length === 0 ? defaultKeepTime : (Math.max(...times) as Duration);
+    const until: Instant = after(clock.now(), keep);
+    this.#cancelKeep = clock.at(until, () => {
+      outputs.event('warn', 'gobgp.routesDropped', {
+        text: `GoBGP was away for ${keep / 1000} s; what was learned from it is withdrawn from the kernel`,
+      });
+      this.#best.clear();
+      this.#best.flush(!this.#complete);
+      this.#complete = true;
+      this.#facts.changed();
+    });
+  }
+
+  #findNeighbours(): void {
+    this.#sessions = undefined;
+    const names = new Set(this.#desired.peers.flatMap((peer) => (peer.enabled ? (peer.interface ?? []) : [])));
+    if (names.size === 0 && this.#discovery === undefined) return;
+    const { clock, random } = this.#modules;
+    this.#discovery ??= createDiscovery({
+      clock,
+      random,
+      isEstablished: (name) =>
+        this.#desired.peers.some((peer) => peer.interface === name && this.#peers.isUp(peer.name)),
+      changed: () => this.#follow(),
+    });
+    this.#discovery.want(names, this.#view.interfaces);
+    this.#follow();
+  }
+
+  #follow(): void {
+    const discovery = this.#discovery;
+    if (discovery === undefined) return;
+    const before = JSON.stringify([...this.#neighbours]);
+    this.#neighbours = new Map(
+      this.#desired.peers.flatMap((peer) =>
+        peer.interface === undefined ? [] : [[peer.name, discovery.neighbour(peer.interface)] as const],
+      ),
+    );
+    if (before === JSON.stringify([...this.#neighbours])) return;
+    this.#sessions = undefined;
+    this.#connection?.wanted();
+    this.#facts.changed();
+  }
+
+  setKernelView(view: KernelView): void {
+    this.#view = view;
+    this.#best.setView(view);
+    this.#best.flush(false);
+    if (this.#intent === undefined || this.#state === 'stopped') return;
+    this.#findNeighbours();
+    this.#connection?.wanted();
+    this.#facts.changed();
+  }
+
+  fibApplied(sequence: number): void {
+    this.#best.applied(sequence);
+    this.#connection?.kernelCaughtUp();
+  }
+
+  #publish(): void {
+    const intent = this.#intent;
+    if (intent === undefined || this.#state === 'stopped') return;
+    const { listenPort, engine } = intent;
+    const connection = this.#connection;
+    const table = (family: 'ipv4' | 'ipv6'): { prefixes: number; paths: number; best: number } => {
+      const count = this.#best.count(family);
+      return { prefixes: count, paths: count, best: count };
+    };
+    const retryAt = (name: string): number | undefined => connection?.retryAt(name);
+    const peers = this.#peers.facts(
+      intent,
+      {
+        neighbours: this.#neighbours,
+        problems: connection?.problems ?? new Map<string, string>(),
+        noNextHop: (peer, of) => connection?.noNextHop(peer, of) ?? [],
+        path: () => undefined,
+        retryAt,
+      },
+      this.#problem,
+    );
+    this.#modules.outputs.facts({
+      generation: connection?.inForce ?? this.#generation,
+      listening: connection?.isStarted === true && listenPort !== undefined ? listenPort : undefined,
+      listenError: listenPort === undefined ? undefined : this.#problem?.text,
+      peers,
+      announced: intent.announcements.map(({ prefix }) => ({
+        prefix,
+        peers: peers.flatMap(({ name }) => (this.#peers.announced(name).includes(prefix) ? [name] : [])),
+      })),
+      routes: { ipv4: table('ipv4'), ipv6: table('ipv6') },
+      engine: {
+        kind: 'gobgp',
+        address: engine?.address ?? '',
+        version: connection?.version,
+        problem: this.#problem?.text ?? connection?.problem,
+        drift: connection?.drift ?? [],
+      },
+    });
+  }
+
+  async routes(query: RouteQuery): Promise<RouteAnswer> {
+    return (await this.#connection?.routes(query)) ?? { rows: [], more: false };
+  }
+
+  reset(peer: string, how: 'hard' | 'soft'): boolean {
+    return this.#connection?.reset(peer, how, 'reset by the operator') ?? false;
+  }
+
+  pathFailed(peer: string, text: string): boolean {
+    if (this.#intent?.peers.every(({ name }) => name !== peer) === true) return false;
+    this.#best.dropPeer(peer);
+    this.#best.flush(false);
+    this.#connection?.reset(peer, 'hard', text);
+    return true;
+  }
+
+  async stop(how: 'silent' | 'cease'): Promise<void> {
+    if (this.#state === 'stopped') return;
+    this.#state = 'stopped';
+    this.#facts.stop();
+    this.#cancelKeep?.();
+    this.#endPause?.();
+    this.#discovery?.close();
+    const connection = this.#connection;
+    if (how === 'cease' && connection !== undefined) {
+      const { clock } = this.#modules;
+      let cancel = (): void => undefined;
+      const late = new Promise<void>((resolve) => {
+        cancel = clock.at(after(clock.now(), leaveTime), resolve);
+      });
+      await Promise.race([connection.leave(), late]);
+      cancel();
+    }
+    connection?.close();
+  }
+}

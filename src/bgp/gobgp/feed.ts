@@ -1,0 +1,161 @@
+/**
+ * Best paths from GoBGP into BestPaths. The watch begins first, then the table is listed: what an event has said of a prefix
+ * is newer than the listing, and every later change has an event of its own, so both together are the table. Only as much is
+ * read as the kernel keeps up with.
+ */
+import type { Asn, Prefix } from '#lib/ip.ts';
+import { families } from '#lib/ip.ts';
+import type { BestPaths } from './best-paths.ts';
+import { type BestHop } from './best-paths.ts';
+import { familyMessage } from './desired.ts';
+import { peerEvent } from './dialect.ts';
+import { destinations } from './io/observe.ts';
+import type { GobgpClient } from './io/client.ts';
+import type { PathMessage, PeerMessage, WatchMessage } from './messages.ts';
+import { eventNextHop, eventPrefix, type ListedPath, listedPath, merit, sourceOf } from './paths.ts';
+import type { NextHopSession } from '../rib/next-hops.ts';
+
+/** Rows that may be on their way to the kernel before reading pauses: a quarter of a million routes take a few seconds there. */
+const mostUnacknowledged = 65_536;
+/** Paths of one event that are taken before others get their turn. */
+const slice = 2048;
+
+export interface FeedModules {
+  readonly best: BestPaths;
+  readonly localAsn: () => Asn;
+  /** The session that a neighbour's paths come over; `undefined`: it is none of ours, and its paths are not installed. */
+  readonly session: (neighbor: string, path: PathMessage) => NextHopSession | undefined;
+  /** A path that begins in GoBGP is there, or may be gone. */
+  readonly local: (prefix: Prefix) => void;
+  readonly peer: (peer: PeerMessage) => void;
+  /** The table was listed, and the watch keeps up with it. */
+  readonly listed: () => void;
+  readonly changed: () => void;
+  readonly defer: (work: () => void) => void;
+}
+
+export class Feed {
+  readonly #client: GobgpClient;
+  readonly #modules: FeedModules;
+  readonly #abort = new AbortController();
+  /** Prefixes that an event spoke of while the table is listed. */
+  #newer: Set<Prefix> | undefined = new Set();
+  #roomWaiters: (() => void)[] = [];
+
+  constructor(client: GobgpClient, modules: FeedModules) {
+    this.#client = client;
+    this.#modules = modules;
+  }
+
+  /** Ends only with an error, or after `stop`. */
+  async run(): Promise<void> {
+    const request = { peer: {}, table: { filters: [{ type: this.#client.dialect.watchBest, init: false }] } };
+    let listing: Promise<void> | undefined;
+    let failed: (error: unknown) => void = () => undefined;
+    const failure = new Promise<never>((_resolve, reject) => {
+      failed = reject;
+    });
+    const reading = (async (): Promise<void> => {
+      for await (const message of this.#client.stream<WatchMessage>('WatchEvent', request, this.#abort.signal)) {
+        if (message.peer?.type === peerEvent.endOfInit) {
+          listing ??= this.#list();
+          listing.catch(failed);
+        } else if (message.peer?.peer) this.#modules.peer(message.peer.peer);
+        if (message.table) await this.#event(message.table.paths);
+      }
+    })();
+    await Promise.race([reading, failure]);
+  }
+
+  stop(): void {
+    this.#abort.abort();
+    this.kernelCaughtUp();
+  }
+
+  /** Rows were acknowledged. */
+  kernelCaughtUp(): void {
+    if (this.#modules.best.unacknowledgedRows > mostUnacknowledged / 2 && !this.#abort.signal.aborted) return;
+    for (const go of this.#roomWaiters.splice(0)) go();
+  }
+
+  async #room(): Promise<void> {
+    const { best, defer } = this.#modules;
+    best.flush(false);
+    if (best.unacknowledgedRows <= mostUnacknowledged || this.#abort.signal.aborted)
+      await new Promise<void>((resolve) => defer(resolve));
+    else await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+  }
+
+  /** Paths of one prefix stand together; those of an event are all that are best now, or one that is none any more. */
+  async #event(paths: readonly PathMessage[]): Promise<void> {
+    let taken = 0;
+    for (let at = 0; at < paths.length; ) {
+      const first = paths[at] as PathMessage;
+      const prefix = eventPrefix(first);
+      let end = at + 1;
+      while (end < paths.length && eventPrefix(paths[end] as PathMessage) === prefix) end++;
+      if (prefix !== undefined) this.#take(prefix, paths.slice(at, end));
+      at = end;
+      if (++taken % slice === 0) await this.#room();
+    }
+    if (taken > 0) this.#modules.changed();
+    if (this.#modules.best.unacknowledgedRows > mostUnacknowledged) await this.#room();
+  }
+
+  #take(prefix: Prefix, paths: readonly PathMessage[]): void {
+    const { best, local } = this.#modules;
+    this.#newer?.add(prefix);
+    const present = paths.filter((path) => !path.isWithdraw);
+    if (paths.some((path) => sourceOf(path).neighbor === undefined)) local(prefix);
+    if (present.length === 0) best.delete(prefix);
+    else
+      best.set(
+        prefix,
+        present.flatMap((path) => this.#hop(path, eventNextHop(path)) ?? []),
+      );
+  }
+
+  #hop(path: PathMessage, nextHop: BestHop['nextHop'] | undefined): BestHop | undefined {
+    const { neighbor } = sourceOf(path);
+    if (neighbor === undefined || nextHop === undefined) return undefined;
+    const session = this.#modules.session(path.neighborIp, path);
+    return session === undefined ? undefined : { nextHop, session };
+  }
+
+  async #list(): Promise<void> {
+    const { best } = this.#modules;
+    best.beginLife();
+    const { table } = this.#client.dialect;
+    let taken = 0;
+    for (const family of families) {
+      const request = { tableType: table.global, family: familyMessage(family) };
+      for await (const { paths } of destinations(this.#client, request)) {
+        this.#listed(paths);
+        if (++taken % slice === 0) await this.#room();
+      }
+    }
+    this.#newer = undefined;
+    this.#modules.listed();
+    this.#modules.changed();
+  }
+
+  #listed(paths: readonly PathMessage[]): void {
+    const { best, local, localAsn } = this.#modules;
+    const known: { readonly path: PathMessage; readonly listed: ListedPath }[] = [];
+    for (const path of paths) {
+      const listed = listedPath(path);
+      if (listed !== undefined) known.push({ path, listed });
+    }
+    const prefix = known[0]?.listed.prefix;
+    if (prefix === undefined) return;
+    if (known.some(({ path }) => sourceOf(path).neighbor === undefined)) local(prefix);
+    if (this.#newer?.has(prefix) === true) return;
+    const merits = known.map(({ path, listed }) => merit(listed, sourceOf(path), localAsn()).join());
+    // GoBGP lists the best first; those that are as good are used with it.
+    const equal = known.filter((_, i) => merits[i] === merits[0]);
+    best.set(
+      prefix,
+      equal.flatMap(({ path, listed }) => this.#hop(path, listed.nextHop) ?? []),
+    );
+  }
+}

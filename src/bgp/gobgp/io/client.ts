@@ -1,0 +1,181 @@
+/**
+ * Calls of GoBGP's gRPC interface. In: an address and requests; out: answers, or an AppError that says what did not answer.
+ * Which of the two interfaces is spoken there is found out by asking. Nothing that is sent is ever logged: peers carry
+ * passwords.
+ */
+import * as grpc from '@grpc/grpc-js';
+import { type MethodDefinition, loadSync } from '@grpc/proto-loader';
+import { AppError } from '#lib/result.ts';
+import type { Duration } from '#lib/time.ts';
+import { seconds } from '#lib/time.ts';
+import { type Dialect, dialects } from '../dialect.ts';
+
+type Method = MethodDefinition<object, object>;
+
+/** One answer may be a path with a long attribute list, or in version 4 all paths of one event. */
+const longestMessage = 256 * 1024 * 1024;
+/** An answer that takes longer than this comes from a process that hangs, or whose table is locked for that long. */
+export const answerTime: Duration = seconds(10);
+
+export interface GobgpClient {
+  readonly dialect: Dialect;
+  call<T>(method: string, request: object): Promise<T>;
+  /** Answers one by one; no more is read than is taken. */
+  stream<T>(method: string, request: object, signal?: AbortSignal): AsyncIterable<T>;
+  /** Sends them one by one, as fast as they are taken. */
+  pour(method: string, requests: Iterable<object>): Promise<void>;
+  close(): void;
+}
+
+/** `unix:///run/gobgp.sock`, `/run/gobgp.sock` or `127.0.0.1:50051`. */
+export const targetOf = (address: string): string =>
+  (address.startsWith('/') ? `unix:${address}` : `dns:${address}`).replace(/^dns:unix:/, 'unix:');
+
+const isStatus = (error: unknown): error is grpc.ServiceError =>
+  error instanceof Error && 'code' in error && typeof error.code === 'number';
+
+function explained(error: unknown, address: string, method: string): AppError {
+  if (!isStatus(error))
+    return new AppError('GOBGP_UNREACHABLE', `GoBGP at ${address}: ${String(error)}`, {
+      retry: 'backoff',
+      cause: error,
+    });
+  const gone = [grpc.status.UNAVAILABLE, grpc.status.DEADLINE_EXCEEDED, grpc.status.CANCELLED];
+  if (gone.includes(error.code)) {
+    const what =
+      error.code === grpc.status.DEADLINE_EXCEEDED
+        ? `did not answer ${method} in time`
+        : `is not reachable (${error.details})`;
+    return new AppError(
+      'GOBGP_UNREACHABLE',
+      `GoBGP at ${address} ${what}. Is gobgpd running, with --api-hosts ${address}?`,
+      {
+        retry: 'backoff',
+        cause: error,
+      },
+    );
+  }
+  return new AppError('GOBGP_REFUSED', `GoBGP at ${address} refused ${method}: ${error.details}`, {
+    data: { method, status: error.code },
+    cause: error,
+  });
+}
+
+/** Connects and finds out which interface is there. Throws GOBGP_UNREACHABLE or GOBGP_OTHER_VERSION. */
+export async function connectGobgp(address: string, protoFolder: string): Promise<GobgpClient> {
+  const channel = new grpc.Client(targetOf(address), grpc.credentials.createInsecure(), {
+    'grpc.max_receive_message_length': longestMessage,
+    'grpc.max_send_message_length': longestMessage,
+    // Its own backoff: the next attempt is made by whoever asked for this one.
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_http_proxy': 0,
+  });
+  try {
+    for (const dialect of dialects) {
+      const client = clientOf(channel, dialect, address, protoFolder);
+      try {
+        await client.call('GetBgp', {});
+        return client;
+      } catch (error) {
+        const { cause } = error as AppError;
+        if (!isStatus(cause) || cause.code !== grpc.status.UNIMPLEMENTED) throw error;
+      }
+    }
+  } catch (error) {
+    channel.close();
+    throw error;
+  }
+  channel.close();
+  throw new AppError(
+    'GOBGP_OTHER_VERSION',
+    `What listens at ${address} has neither interface of GoBGP that is known here (${dialects.map((it) => it.service).join(', ')}). Use GoBGP 3 or 4, or correct gobgp.address of BGPConfiguration.`,
+  );
+}
+
+const definitions = new Map<string, Readonly<Record<string, Method>>>();
+
+function methodsOf({ version, service }: Dialect, protoFolder: string): Readonly<Record<string, Method>> {
+  const known = definitions.get(service);
+  if (known !== undefined) return known;
+  const loaded = loadSync(`gobgp/v${version}/gobgp.proto`, {
+    includeDirs: [protoFolder],
+    longs: Number,
+    defaults: true,
+    arrays: true,
+    oneofs: true,
+  })[service];
+  if (loaded === undefined || 'format' in loaded) throw new AppError('BUG_GOBGP_PROTO', `no service ${service}`);
+  definitions.set(service, loaded);
+  return loaded;
+}
+
+function clientOf(channel: grpc.Client, dialect: Dialect, address: string, protoFolder: string): GobgpClient {
+  const methods = methodsOf(dialect, protoFolder);
+  const method = (name: string): Method => {
+    const found = methods[name];
+    if (found === undefined) throw new AppError('BUG_GOBGP_PROTO', `no method ${name}`);
+    return found;
+  };
+  return {
+    dialect,
+    call<T>(name: string, request: object): Promise<T> {
+      const { path, requestSerialize, responseDeserialize } = method(name);
+      return new Promise((resolve, reject) => {
+        channel.makeUnaryRequest<object, object>(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          request,
+          { deadline: Date.now() + answerTime },
+          (error, answer) => {
+            if (error !== null) reject(explained(error, address, name));
+            else resolve(answer as T);
+          },
+        );
+      });
+    },
+    async *stream<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<T> {
+      const { path, requestSerialize, responseDeserialize } = method(name);
+      const call = channel.makeServerStreamRequest<object, object>(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+      );
+      const stop = (): void => call.cancel();
+      signal?.addEventListener('abort', stop, { once: true });
+      try {
+        for await (const answer of call) yield answer as T;
+      } catch (error) {
+        throw explained(error, address, name);
+      } finally {
+        signal?.removeEventListener('abort', stop);
+        call.cancel();
+      }
+    },
+    async pour(name: string, requests: Iterable<object>): Promise<void> {
+      const { path, requestSerialize, responseDeserialize } = method(name);
+      await new Promise<void>((resolve, reject) => {
+        const call = channel.makeClientStreamRequest<object, object>(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          (error) => {
+            if (error === null) resolve();
+            else reject(explained(error, address, name));
+          },
+        );
+        const iterator = requests[Symbol.iterator]();
+        const write = (): void => {
+          for (;;) {
+            const { done, value } = iterator.next();
+            if (done === true) return void call.end();
+            if (!call.write(value)) return void call.once('drain', write);
+          }
+        };
+        write();
+      });
+    },
+    close: () => channel.close(),
+  };
+}

@@ -1,0 +1,84 @@
+/** What GoBGP has, read in one go: the observed side of a reconciliation. */
+import type { Prefix } from '#lib/ip.ts';
+import { families } from '#lib/ip.ts';
+import { familyMessage } from '../desired.ts';
+import type {
+  DestinationMessage,
+  DynamicNeighborMessage,
+  GlobalMessage,
+  PathMessage,
+  PeerGroupMessage,
+  PeerMessage,
+} from '../messages.ts';
+import { listedPath, sourceOf } from '../paths.ts';
+import { type Observed, type ObservedPath, nothingThere } from '../plan.ts';
+import type { GobgpClient } from './client.ts';
+
+async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const one of stream) found.push(one);
+  return found;
+}
+
+export async function readGlobal(client: GobgpClient): Promise<GlobalMessage | undefined> {
+  const { global } = await client.call<{ readonly global: GlobalMessage | null }>('GetBgp', {});
+  return global === null || global.asn === 0 ? undefined : global;
+}
+
+export const readPeers = async (client: GobgpClient): Promise<PeerMessage[]> =>
+  (await all(client.stream<{ readonly peer: PeerMessage | null }>('ListPeer', { enableAdvertised: false }))).flatMap(
+    ({ peer }) => peer ?? [],
+  );
+
+export async function* destinations(
+  client: GobgpClient,
+  request: Readonly<Record<string, unknown>>,
+): AsyncGenerator<DestinationMessage> {
+  const stream = client.stream<{ readonly destination: DestinationMessage | null }>('ListPath', {
+    enableOnlyBinary: true,
+    ...request,
+  });
+  for await (const { destination } of stream) if (destination !== null) yield destination;
+}
+
+const own = (path: PathMessage, prefix: Prefix): ObservedPath => ({
+  prefix,
+  own: sourceOf(path).own,
+  attributes: path.pattrsBinary,
+});
+
+/** `prefixes`: where paths that begin in GoBGP are known to be. */
+export async function observe(client: GobgpClient, prefixes: Iterable<Prefix>): Promise<Observed> {
+  const global = await readGlobal(client);
+  if (global === undefined) return nothingThere;
+  const [peers, groups, dynamic] = await Promise.all([
+    readPeers(client),
+    all(client.stream<{ readonly peerGroup: PeerGroupMessage | null }>('ListPeerGroup', {})),
+    all(client.stream<{ readonly dynamicNeighbor: DynamicNeighborMessage | null }>('ListDynamicNeighbor', {})),
+  ]);
+  const paths: ObservedPath[] = [];
+  const wanted = [...prefixes];
+  for (const family of families) {
+    const asked = wanted.filter((prefix) => prefix.includes(':') === (family === 'ipv6'));
+    // Without a prefix the whole table would be listed.
+    if (asked.length === 0) continue;
+    const { table, lookup } = client.dialect;
+    const request = {
+      tableType: table.global,
+      family: familyMessage(family),
+      prefixes: asked.map((prefix) => ({ prefix, type: lookup.exact })),
+    };
+    for await (const destination of destinations(client, request))
+      for (const path of destination.paths) {
+        const listed = listedPath(path);
+        if (listed !== undefined && sourceOf(path).neighbor === undefined) paths.push(own(path, listed.prefix));
+      }
+  }
+  return {
+    global,
+    peers,
+    groups: groups.flatMap(({ peerGroup }) => peerGroup ?? []),
+    dynamic: dynamic.flatMap(({ dynamicNeighbor }) => dynamicNeighbor ?? []),
+    paths,
+  };
+}

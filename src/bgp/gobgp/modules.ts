@@ -1,0 +1,37 @@
+/** What the GoBGP engine is made with, and what its parts share. */
+import type { KernelView } from '#dataplane/kernel-view.ts';
+import type { Clock } from '#lib/time.ts';
+import type { BgpEngineOutputs, BgpIntent } from '../engine.ts';
+import type { BestPaths } from './best-paths.ts';
+import type { KnownPeers } from './known-peers.ts';
+import type { LinkNeighbours, Sessions } from './neighbours.ts';
+
+export interface GobgpModules {
+  readonly clock: Clock;
+  /** Wall clock, milliseconds since the epoch, for what people see. */
+  readonly wallClock: () => number;
+  /** 0 (inclusive) to 1 (exclusive). */
+  readonly random: () => number;
+  readonly outputs: BgpEngineOutputs;
+  /** Folder that holds `gobgp/`, the definitions of the interface. */
+  readonly protoFolder: string;
+  /** Lets others have their turn between two slices of work; default `setImmediate`. */
+  readonly defer?: (work: () => void) => void;
+}
+
+/** What all connections of one engine share. */
+export interface Shared {
+  readonly modules: GobgpModules;
+  readonly best: BestPaths;
+  readonly peers: KnownPeers;
+  readonly intent: () => BgpIntent;
+  readonly generation: () => number;
+  readonly sessions: () => Sessions;
+  readonly neighbours: () => LinkNeighbours;
+  readonly view: () => KernelView;
+  /** The kernel may have routes of an earlier life. */
+  readonly forwards: () => boolean;
+  readonly changed: () => void;
+  /** Everything that GoBGP has was said: what the kernel has beside it may go, at the latest after this time. */
+  readonly said: () => void;
+}

@@ -1,0 +1,87 @@
+// The driver of GoBGP against the real gobgpd, with BIRD as the router.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { BgpIntent, PeerIntent } from '#bgp/engine.ts';
+import { seconds } from '#lib/time.ts';
+import { Driver, GobgpLab, inGobgp } from '../../support/gobgp.ts';
+import { eventually } from '../../support/netns.ts';
+import { asn, intent, ip, kernelView, peerIntent, prefix } from '../../unit/bgp/speaker/network.ts';
+
+const view = kernelView([['192.0.2.1/24', '2001:db8::1/64']]);
+const bird = `
+protocol static s4 { ipv4; route 198.51.100.0/24 blackhole; route 198.51.101.0/24 blackhole; route 10.60.1.0/28 blackhole; }
+protocol static s6 { ipv6; route 2001:db8:100::/48 blackhole; }
+protocol bgp node {
+  local 192.0.2.2 as 65002;
+  neighbor 192.0.2.1 as 65001;
+  error wait time 1,2;
+  connect delay time 1;
+  password "correct horse";
+  graceful restart on;
+  ipv4 { import all; export where source = RTS_STATIC; };
+  ipv6 { import all; export where source = RTS_STATIC; };
+}
+`;
+
+const wanted = (lab: GobgpLab, peer: Partial<PeerIntent> = {}, overrides: Partial<BgpIntent> = {}): BgpIntent =>
+  inGobgp(
+    lab,
+    intent({
+      asn: asn(65001),
+      peers: [
+        peerIntent({
+          name: 'bird',
+          address: ip('192.0.2.2'),
+          peerAsn: asn(65002),
+          holdTime: seconds(9),
+          connectRetryTime: seconds(1),
+          password: 'correct horse',
+          sourceAddress: ip('192.0.2.1'),
+          ...peer,
+        }),
+      ],
+      announcements: [
+        { prefix: prefix('10.60.1.0/26'), source: 'block' },
+        { prefix: prefix('fd00:60:1::/64'), source: 'block' },
+      ],
+      ownPrefixes: [prefix('10.60.1.0/26')],
+      ...overrides,
+    }),
+  );
+
+describe('GoBGP as the engine', { timeout: 120_000 }, () => {
+  let lab: GobgpLab;
+  let driver: Driver;
+
+  before(async () => {
+    lab = await GobgpLab.create();
+    await lab.startBird(bird);
+    driver = new Driver();
+    driver.engine.setKernelView(view);
+    driver.engine.apply(wanted(lab), 1);
+    lab.startGobgp();
+  });
+  after(async () => {
+    await driver.engine.stop('silent');
+    await lab.dispose();
+  });
+
+  test('a session comes up, though gobgpd starts after the driver', async () => {
+    await eventually('the session', () => driver.isUp('bird'));
+    assert.deepEqual(driver.peer('bird')?.families, ['ipv4', 'ipv6']);
+    assert.equal(driver.peer('bird')?.holdTimeSeconds, 9);
+  });
+
+  test('what the node announces is at the router, and the facts say so', async () => {
+    await eventually('the block at BIRD', async () => (await lab.learned('node')).includes('10.60.1.0/26'));
+    await eventually('the facts', () => driver.facts?.announced.every(({ peers }) => peers.includes('bird')));
+    assert.deepEqual(driver.peer('bird')?.announced, { ipv4: 1, ipv6: 1 });
+  });
+
+  test('what is learned goes to the kernel, with the router as its gateway', async () => {
+    await eventually('a route', () => driver.kernel.has('198.51.100.0/24') && driver.kernel.has('2001:db8:100::/48'));
+    assert.deepEqual(driver.kernel.get('198.51.100.0/24'), ['192.0.2.2']);
+    assert.deepEqual(driver.kernel.get('2001:db8:100::/48'), ['2001:db8::2']);
+    await eventually('the end of the beginning', () => driver.complete);
+  });
+});
