@@ -3,8 +3,9 @@
  * its network namespace: a lab node that is made anew has rebooted. The answer decides the R and F bits of graceful restart
  * (RFC 4724 §3).
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { RUN_DIRECTORY } from '#dataplane/kernel-names.ts';
 import { families, type Family } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { networkNamespaceCookie } from '#linux/socket-options.ts';
@@ -27,6 +28,8 @@ export function bootIdentity(): string {
 export function prepareRunDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // A kubelet that mounts it makes it open to all. Another directory is its owner's business.
+    if (directory === RUN_DIRECTORY) chmodSync(directory, 0o700);
   } catch (error) {
     throw unusable(directory, 'made', error);
   }

@@ -437,7 +437,8 @@ const spec = object(
           [it.peerIP, it.interface, it.listenRange, it.peerSelector, it.peerLabelSelector].filter(
             (value) => value !== undefined,
           ).length === 1,
-        sentence: 'peerIP, interface, listenRange or peerSelector must be there, and only one of them',
+        sentence:
+          'peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them',
       },
       {
         cel: '!has(self.listenRange) || has(self.password) || (has(self.listenRange.insecure) && self.listenRange.insecure)',
@@ -458,7 +459,8 @@ const spec = object(
         holds: (it) =>
           (it.peerSelector === undefined && it.peerLabelSelector === undefined) ||
           (it.asNumber === undefined && it.dynamicASN === undefined),
-        sentence: 'the AS numbers of nodes that peerSelector selects are known; leave asNumber and dynamicASN out',
+        sentence:
+          'the AS numbers of nodes that peerSelector or peerLabelSelector selects are known; leave asNumber and dynamicASN out',
         path: ['peerSelector'],
       },
       {

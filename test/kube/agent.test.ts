@@ -80,7 +80,9 @@ describe('an agent in a cluster', { timeout: 300_000 }, () => {
     await node.host.run(flatroute('cni', 'install', '--binary-only', '--bin-dir', BIN));
     api = await fakeApiIn(node.host);
     await api.stop();
-    await node.host.run(['mkdir', '-p', BOOTSTRAP]);
+    await node.host.run(['mkdir', '-p', BOOTSTRAP, '/run/flatroute']);
+    // As a kubelet leaves what it mounts.
+    await node.host.run(['chmod', '755', '/run/flatroute']);
     await node.host.writeFile(`${BOOTSTRAP}/way.yaml`, `${manifests(1)['bgp.yaml']}---\n${peerManifest(2)}`);
     routerAgent = await startAgent(router);
   });
@@ -92,6 +94,7 @@ describe('an agent in a cluster', { timeout: 300_000 }, () => {
     await start();
     const status = await untilStatus(node, 'the session of the bootstrap directory', established, STARTING);
     assert.deepEqual(status.blocks, []);
+    assert.equal((await node.host.run(['stat', '-c', '%a', '/run/flatroute'])).trim(), '700');
     await eventually('what the router announces', async () =>
       (await ourRoutes(node)).some((line) => line.startsWith('10.60.2.0/26 nhid')),
     );

@@ -4,9 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { parse } from 'yaml';
+import { kubernetesAccess } from '#kubernetes/io/access.ts';
+import { apiStore } from '#kubernetes/io/client.ts';
 import type { ControlPlane } from '#lab/kubernetes/control-plane.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
+import { bgpPeer } from '#resources/bgp-peer.ts';
+import { typeOf } from '#sources/kubernetes/types.ts';
 import { apiServer } from './support.ts';
 
 let plane: ControlPlane;
@@ -54,7 +58,7 @@ describe('kubectl', () => {
     assert.deepEqual(peers[1]?.slice(0, 5), ['tor-a', '192.0.2.1', '65100', "rack == 'a'", 'Up']);
     assert.deepEqual(peers[2]?.slice(0, 3), ['tor-b', 'eth1', 'External']);
     assert.deepEqual(await rows('ipblocks', '--field-selector=spec.node=node-2'), [
-      ['NAME', 'CIDR', 'NODE', 'STATE'],
+      ['NAME', 'CIDR', 'NODE', 'STATE', 'PROBLEM'],
       ['ipv4-0a3c0140-26', '10.60.1.64/26', 'node-2', 'Claimed'],
     ]);
     const all = await plane.run(['get', 'flatroute', '-o', 'name']);
@@ -179,4 +183,41 @@ test('an older schema hides what it does not know; only an object that is writte
   await seen('kept', 'swap');
   await seen('written', undefined);
   assert.equal((await specOf('frpeer/written'))['adminState'], 'Down', 'what both schemas know stays');
+});
+
+test('a field that a schema gets is seen by a watch that began before, though the object is not written again', async () => {
+  const store = apiStore({
+    access: await kubernetesAccess(await plane.kubeconfig('kubernetes-admin', ['system:masters'])),
+    userAgent: 'flatroute-test/0',
+  });
+  const type = typeOf(bgpPeer);
+  await apply(object('BGPPeer', 'watched', { peerIP: '192.0.2.8', asNumber: 65100 }));
+  let seen: string | undefined;
+  store.watch(type, {
+    selection: { name: 'watched' },
+    keep: (it) => String(Reflect.get(Object(it['spec']), 'newer')),
+    changed: (objects) => (seen = objects.get('watched')),
+  });
+  const until = async (wanted: string): Promise<void> => {
+    const look = async (): Promise<ReturnType<typeof found<boolean>>> =>
+      await Promise.resolve(seen === wanted ? found(true) : notYet(String(seen)));
+    await waitFor(`the watch to see ${wanted}`, look, { deadline: seconds(60) });
+  };
+  await until('undefined');
+  const newer = parse(readFileSync('deploy/crds/bgppeers.yaml', 'utf8')) as Definition;
+  const spec = newer.spec.versions[0]?.schema.openAPIV3Schema.properties.spec;
+  assert.ok(spec);
+  spec.properties['newer'] = { type: 'string' };
+  await plane.run(['apply', '--server-side', '--force-conflicts', '-f', '-'], JSON.stringify(newer));
+  await waitFor(
+    'the server to keep the field',
+    async () => {
+      const written = await store.patch(type, 'watched', { spec: { newer: 'here' } });
+      return Reflect.get(Object(written['spec']), 'newer') === 'here' ? found(true) : notYet('it drops it');
+    },
+    { deadline: seconds(60), every: milliseconds(20) },
+  );
+  await until('here');
+  await store.close();
+  await plane.define('deploy/crds');
 });

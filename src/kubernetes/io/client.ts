@@ -153,7 +153,7 @@ export function apiStore(options: ClientOptions): ApiStore {
     version: string,
     on: Parameters<Reader['watch']>[1],
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<'early' | 'due'> {
     const what = `watch ${type.plural}`;
     const timeoutSeconds = Math.round(tuning.watchSeconds * (1 + Math.random()));
     const query = selectionQuery(selection, {
@@ -176,7 +176,10 @@ export function apiStore(options: ClientOptions): ApiStore {
       throw statusError(what, answer.status, bodyOf(call, text), { retryAfterSeconds: answer.retryAfterSeconds });
     }
     on.open();
+    const due = performance.now() + timeoutSeconds * 1000;
     await readLines(answer, what, on.line);
+    // The server's clock and ours need not agree to the second.
+    return performance.now() < due - 2000 ? 'early' : 'due';
   }
 
   function readLines(answer: Answer, what: string, line: (text: string) => void): Promise<void> {

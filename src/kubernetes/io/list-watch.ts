@@ -8,9 +8,13 @@
  *
  * A watch that ends, is cut or is silent goes on at the last resourceVersion without a list. What makes that impossible
  * (410, a line that cannot be read, any other refusal) means: list again. What is gone by then is found by comparing.
+ *
+ * A watch of a custom resource that the server ends before its time means: list again and look at everything anew. The API
+ * server does so when the definition of the kind was changed, and until then leaves out of what it sends the fields that are new
+ * (tried with 1.34); the objects come with the same resourceVersion, so that no watch would bring them again.
  */
 import { ApiError, keyOf } from '../store.ts';
-import type { ResourceType, WatchOptions, Watching } from '../store.ts';
+import type { ObjectMeta, ResourceType, WatchOptions, Watching } from '../store.ts';
 import { isRecord, objectOf, parseAnswer, statusError } from './answers.ts';
 import type { Page } from './answers.ts';
 
@@ -20,13 +24,13 @@ export interface Reader {
   page(continueToken: string | undefined, signal: AbortSignal): Promise<Page>;
   /**
    * Calls `open` when the watch stands and `line` for each line of it; resolves when the server ended it. What `line`
-   * throws ends it.
+   * throws ends it. `early`: before the time that it was asked to last.
    */
   watch(
     resourceVersion: string,
     on: { readonly open: () => void; readonly line: (text: string) => void },
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<'early' | 'due'>;
 }
 
 export interface Tuning {
@@ -45,7 +49,7 @@ export const usualTuning: Tuning = {
 
 interface Kept<T> {
   readonly value: T;
-  /** uid and resourceVersion: the same twice is the same object. */
+  /** uid, resourceVersion and how often the definition may have changed: the same twice is the same object. */
   readonly identity: string;
 }
 
@@ -75,6 +79,9 @@ export function listAndWatch<T>(
   let failures = 0;
   /** Where the watch goes on; `undefined`: a list is needed. */
   let version: string | undefined;
+  let definition = 0;
+  const identityOf = ({ uid = '', resourceVersion = '' }: ObjectMeta): string =>
+    `${uid} ${resourceVersion} ${definition}`;
 
   const tell = (): void => {
     flush ??= setImmediate(() => {
@@ -157,7 +164,7 @@ export function listAndWatch<T>(
     let opened: number | undefined;
     const lived = (): boolean => opened !== undefined && performance.now() - opened >= tuning.steadyMilliseconds;
     try {
-      await reader.watch(
+      const ended = await reader.watch(
         from,
         {
           open: () => {
@@ -169,6 +176,10 @@ export function listAndWatch<T>(
         },
         signal,
       );
+      if (ended === 'early' && isCustom(reader.type)) {
+        definition += 1;
+        version = undefined;
+      }
       return lived();
     } catch (error) {
       if (lived()) failures = 0;
@@ -226,8 +237,8 @@ export function listAndWatch<T>(
   };
 }
 
-const identityOf = (meta: { readonly uid?: string; readonly resourceVersion?: string }): string =>
-  `${meta.uid ?? ''} ${meta.resourceVersion ?? ''}`;
+/** Kubernetes' own groups have names without dots, or under k8s.io. */
+const isCustom = ({ group }: ResourceType): boolean => group.includes('.') && !group.endsWith('.k8s.io');
 
 /** Ends early, without an error, when the signal says so. Keeps no process alive. */
 export function rest(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -53,12 +53,12 @@ const where: readonly Row[] = [
   [
     'two places',
     `${good}, interface: eth1`,
-    rule('peerIP, interface, listenRange or peerSelector must be there, and only one of them'),
+    rule('peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them'),
   ],
   [
     'no place',
     'asNumber: 65100',
-    rule('peerIP, interface, listenRange or peerSelector must be there, and only one of them'),
+    rule('peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them'),
   ],
   ['a range with a password', `${range('')}, ${password}`, 'good'],
   ['a range that is meant to be open', range(', insecure: true'), 'good'],
@@ -101,12 +101,12 @@ const nodes: readonly Row[] = [
   [
     'other nodes twice',
     'peerSelector: all(), peerLabelSelector: {}',
-    rule('peerSelector must be there, and only one of them'),
+    rule('peerLabelSelector must be there, and only one of them'),
   ],
   [
     'other nodes with an AS number',
     'peerSelector: all(), asNumber: 65100',
-    rule('the AS numbers of nodes that peerSelector selects are known'),
+    rule('the AS numbers of nodes that peerSelector or peerLabelSelector selects are known'),
   ],
   ['a node', `${good}, node: node-1`, 'good'],
   ['a node that is no name', `${good}, node: Node_1`, rule('Node_1 is not a name; use lower-case letters')],

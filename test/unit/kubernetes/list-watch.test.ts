@@ -4,8 +4,10 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
 import type { ApiStore } from '#kubernetes/io/client.ts';
+import { listAndWatch, rest } from '#kubernetes/io/list-watch.ts';
+import type { Reader } from '#kubernetes/io/list-watch.ts';
 import { ApiError } from '#kubernetes/store.ts';
-import type { ApiCode, ApiObject, Watching } from '#kubernetes/store.ts';
+import type { ApiCode, ApiObject, ResourceType, Watching } from '#kubernetes/store.ts';
 import { fakeApi } from '../../support/kubernetes/fake-api.ts';
 import type { FakeApi, Misfortune } from '../../support/kubernetes/fake-api.ts';
 import { configMaps, failsWith } from '../../support/kubernetes/store-contract.ts';
@@ -303,3 +305,40 @@ for (const seed of [1, 2, 3, 4]) {
 }
 
 const byKey = ([a]: readonly [string, string], [b]: readonly [string, string]): number => (a < b ? -1 : 1);
+
+test('a watch of a custom resource that ends before its time looks at every object anew, of a kind of Kubernetes it goes on', async () => {
+  const follow = async (type: ResourceType): Promise<{ readonly seen: string[]; readonly lists: number }> => {
+    const seen: string[] = [];
+    let lists = 0;
+    let watches = 0;
+    const metadata = { name: 'one', uid: 'u', resourceVersion: '7' };
+    const reader: Reader = {
+      type,
+      // The same version, with a field that the older definition left out.
+      page: () => {
+        lists += 1;
+        const object = { metadata, spec: lists === 1 ? {} : { added: 'field' } };
+        return Promise.resolve({ objects: [object], resourceVersion: '9', next: undefined, remaining: 0 });
+      },
+      watch: async (_, on, signal) => {
+        on.open();
+        if (++watches > 1) await rest(60_000, signal);
+        return 'early';
+      },
+    };
+    const watching = listAndWatch(
+      reader,
+      {
+        keep: (object) => JSON.stringify(object['spec']),
+        changed: (objects) => void seen.push([...objects.values()].join()),
+      },
+      { firstPauseMilliseconds: 1, longestPauseMilliseconds: 2, steadyMilliseconds: 1000 },
+    );
+    await eventually('the second watch', () => watches === 2 && seen.length === lists);
+    await watching.stop();
+    return { seen, lists };
+  };
+  const custom = { group: 'flatroute.io', version: 'v1alpha1', plural: 'bgppeers', kind: 'BGPPeer', namespaced: false };
+  assert.deepEqual(await follow(custom), { seen: ['{}', '{"added":"field"}'], lists: 2 });
+  assert.deepEqual(await follow(configMaps), { seen: ['{}'], lists: 1 });
+});

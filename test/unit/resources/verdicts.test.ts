@@ -137,22 +137,30 @@ describe('a wrong object is refused with line, field, what is wrong and what is 
     [
       'no place',
       peer('asNumber: 65100'),
-      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
+      [
+        '4: spec: peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them',
+      ],
     ],
     [
       'explicit null',
       peer('peerIP: null\nasNumber: 65100'),
-      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
+      [
+        '4: spec: peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them',
+      ],
     ],
     [
       'two places',
       peer(`${good}interface: eth1`),
-      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
+      [
+        '4: spec: peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them',
+      ],
     ],
     [
       'a place and a range',
       peer(`${good}listenRange: { cidr: 192.0.2.0/24, insecure: true }`),
-      ['4: spec: peerIP, interface, listenRange or peerSelector must be there, and only one of them'],
+      [
+        '4: spec: peerIP, interface, listenRange, peerSelector or peerLabelSelector must be there, and only one of them',
+      ],
     ],
     [
       'a range without a password',
