@@ -3,7 +3,8 @@ import type { CollectorOptions } from '#controller/block-collection.ts';
 import { startController } from '#controller/controller.ts';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
 import { apiStore } from '#kubernetes/io/client.ts';
-import { systemClock } from '#lib/time.ts';
+import { leaseTimes, usualLeaseTimes } from '#kubernetes/lease.ts';
+import { type Duration, systemClock } from '#lib/time.ts';
 import { createControllerMetrics } from '#status/controller-metrics.ts';
 import { programVersion } from './entries.ts';
 import { type Endpoint, serveHttp } from './http.ts';
@@ -16,6 +17,9 @@ export interface ControllerProcessOptions {
   readonly namespace: string;
   readonly identity: string;
   readonly collection: CollectorOptions;
+  /** Of its Lease; `undefined`: the usual one. */
+  readonly lease: Duration | undefined;
+  readonly ownsDefaultClass: boolean;
   readonly metrics: Endpoint | undefined;
   readonly logLevel: LogLevel;
 }
@@ -38,13 +42,18 @@ export async function runController(
     onRequest: (verb, code) => metrics.requested(verb, code),
   });
   log.write('info', 'controller.starting', { version, identity: options.identity, server: access.server.host });
-  const controller = startController(options, {
-    store,
-    clock: systemClock,
-    now: () => new Date(),
-    random: Math.random,
-    log: log.write,
-  });
+  const { lease } = options;
+  const times = lease === undefined ? usualLeaseTimes : leaseTimes(lease);
+  const controller = startController(
+    { ...options, times },
+    {
+      store,
+      clock: systemClock,
+      now: () => new Date(),
+      random: Math.random,
+      log: log.write,
+    },
+  );
   const http =
     options.metrics === undefined
       ? undefined

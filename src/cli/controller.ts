@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { LogLevel } from '#agent/messages.ts';
-import type { Duration } from '#lib/time.ts';
+import { type Duration, seconds } from '#lib/time.ts';
 import { secretNamespace } from '#resources/kind.ts';
 import { collectorDefaults, type CollectorOptions } from '#controller/block-collection.ts';
 import { parseDuration } from '#resources/formats.ts';
@@ -30,10 +30,19 @@ export const controllerSpec: Command = {
       value: 'DURATION',
       help: 'and how long an agent has then to object (default 2m)',
     },
+    {
+      name: 'default-load-balancer-class',
+      help: 'give addresses to Services of type LoadBalancer without a loadBalancerClass too',
+    },
+    {
+      name: 'lease-duration',
+      value: 'DURATION',
+      help: 'how long another replica waits for one that is silent, 3s or longer (default 15s)',
+    },
     { name: 'log-level', value: 'LEVEL', choices: levels, help: 'least level that is logged (default info)' },
   ],
   examples: ['flatroute controller --metrics 127.0.0.1:9180', 'flatroute controller --kubeconfig ~/.kube/config'],
-  run: async ({ values }, io) => {
+  run: async ({ values, switches }, io) => {
     const metricsText = values.get('metrics');
     const metrics = metricsText === undefined ? undefined : parseEndpoint(metricsText);
     if (metricsText !== undefined && metrics === undefined) {
@@ -45,6 +54,12 @@ export const controllerSpec: Command = {
       io.err('flatroute: --collect-after and --collect-veto are durations, such as 15m or 90s\n');
       return EXIT_USAGE;
     }
+    const leaseText = values.get('lease-duration');
+    const lease = leaseText === undefined ? undefined : parseDuration(leaseText);
+    if (leaseText !== undefined && (lease === undefined || lease < seconds(3) || lease % seconds(1) !== 0)) {
+      io.err(`flatroute: --lease-duration ${leaseText} is not a duration of whole seconds, 3s or longer\n`);
+      return EXIT_USAGE;
+    }
     const { runController } = await import('#agent/controller-process.ts');
     return await runController(
       {
@@ -53,6 +68,8 @@ export const controllerSpec: Command = {
         // Two processes of one pod are two: one that was killed must not be taken for the one that follows.
         identity: `${values.get('identity') ?? hostname()}_${randomUUID().slice(0, 8)}`,
         collection,
+        lease,
+        ownsDefaultClass: switches.has('default-load-balancer-class'),
         metrics,
         logLevel: levels.find((known) => known === values.get('log-level')) ?? 'info',
       },

@@ -1,5 +1,5 @@
-/** The status of IPPools, and the finalizer that holds one while nodes have blocks of it. */
-import { parsePrefix } from '#lib/ip.ts';
+/** The status of IPPools, and the finalizer that holds one while nodes have blocks of it, or Services addresses. */
+import { hostPrefix, parsePrefix } from '#lib/ip.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { ipBlock } from '#resources/ip-block.ts';
@@ -10,6 +10,7 @@ import { type Complaint, complaintsByObject, complaintsOf } from './complaints.t
 import { fieldOf, listOf } from './conditions.ts';
 import { essence, type Measurement, type Part, type PartModules, statusTask } from './part.ts';
 import { type PoolPlan, poolPlans, type PoolReports, type SeenBlock, type SeenPool } from './pool-status.ts';
+import { addressType, seeClaim } from './service-claims.ts';
 import type { Task } from './tasks.ts';
 
 const types = { pools: typeOf(ipPool), blocks: typeOf(ipBlock), states: typeOf(bgpNodeState) } as const;
@@ -52,21 +53,30 @@ function seenBlock({ spec }: ApiObject): readonly SeenBlock[] {
   return cidr === undefined ? [] : [{ cidr, node: String(fieldOf(spec, 'node')) }];
 }
 
+function seenAddress(object: ApiObject): readonly SeenBlock[] {
+  const claim = seeClaim(object);
+  return claim === undefined ? [] : [{ cidr: hostPrefix(claim.address), node: undefined }];
+}
+
 export const poolPart: Part = (modules) => {
   let pools: ReadonlyMap<string, SeenPool> = new Map();
   let blocks: readonly SeenBlock[] = [];
+  let addresses: readonly SeenBlock[] = [];
   modules.watch(types.pools, seenPool, (all) => {
     pools = all;
   });
   modules.watch(types.blocks, seenBlock, (all) => {
     blocks = [...all.values()].flat();
   });
+  modules.watch(addressType, seenAddress, (all) => {
+    addresses = [...all.values()].flat();
+  });
   let reports: ReadonlyMap<string, Report> = new Map();
   modules.watch(types.states, reported, (all) => {
     reports = all;
   });
   return (now) => {
-    const plans = poolPlans([...pools.values()], blocks, together([...reports.values()]), now);
+    const plans = poolPlans([...pools.values()], [...blocks, ...addresses], together([...reports.values()]), now);
     modules.measured('pool_addresses', plans.slice(0, MOST_MEASURED).flatMap(poolMeasurements));
     return plans.flatMap((one) => [
       ...finalizerTask(one, pools.get(one.object.metadata.name), modules),
@@ -96,9 +106,11 @@ function finalizerTask(
   if (finalizers === undefined || seen === undefined) return [];
   const { name, resourceVersion, deletionTimestamp } = object.metadata;
   const run = async (): Promise<void> => {
-    // A node may have claimed a block that the watch does not show yet.
+    // There may be a claim that the watch does not show yet.
     if (deletionTimestamp !== undefined) {
-      const [live] = poolPlans([seen], (await store.list(types.blocks)).flatMap(seenBlock), together([]), '');
+      const blocks = (await store.list(types.blocks)).flatMap(seenBlock);
+      const addresses = (await store.list(addressType)).flatMap(seenAddress);
+      const [live] = poolPlans([seen], [...blocks, ...addresses], together([]), '');
       if (live?.finalizers === undefined) return;
     }
     await store.patch(types.pools, name, { metadata: { resourceVersion, finalizers } });

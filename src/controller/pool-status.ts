@@ -30,9 +30,11 @@ export interface SeenPool {
   readonly problem: string;
 }
 
+/** What is taken of pools: a block of a node, or an address of Services. */
 export interface SeenBlock {
   readonly cidr: Prefix;
-  readonly node: string;
+  /** `undefined`: Services have it. */
+  readonly node: string | undefined;
 }
 
 /** What is to be written of one pool. */
@@ -74,11 +76,13 @@ export function poolPlans(
       const nothing = { blocks: 0, nodes: 0, usedAddresses: 0, claimedAddresses: 0 };
       return { object, status: { ...nothing, conditions }, addresses: undefined, finalizers };
     }
-    const own = blocks.filter(({ cidr }) => contains(pool.spec.cidr, cidr));
+    const taken = blocks.filter(({ cidr }) => contains(pool.spec.cidr, cidr));
+    const own = taken.filter(({ node }) => node !== undefined);
     const claimed = claimedAddresses(
       pool,
-      own.map(({ cidr }) => cidr),
+      taken.map(({ cidr }) => cidr),
     );
+    const ofServices = taken.length - own.length;
     const { name } = object.metadata;
     const available = blocksAvailable(pool, claimed);
     const first = [decision.condition, ...(available === undefined ? [] : [available])];
@@ -87,7 +91,7 @@ export function poolPlans(
       blocks: own.length,
       nodes: new Set(own.map(({ node }) => node)).size,
       ...(bits < LARGEST_COUNT ? { capacity: 2 ** Math.max(0, bits) } : {}),
-      usedAddresses: Math.min(reports.used.get(name) ?? 0, Number.MAX_SAFE_INTEGER),
+      usedAddresses: Math.min((reports.used.get(name) ?? 0) + ofServices, Number.MAX_SAFE_INTEGER),
       claimedAddresses: Math.min(claimed, Number.MAX_SAFE_INTEGER),
       conditions: allConditions(object, first, reports.complaints.get(`IPPool/${name}`), now),
     };

@@ -4,7 +4,7 @@ import { allocatable, overlappedPools } from '#intent/pools.ts';
 import { overlaps, type Prefix } from '#lib/ip.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
 
-/** While a pool has it and is deleted, no new addresses are given from it, and it stays until its last block is gone. */
+/** While a pool has it and is deleted, no new addresses are given from it, and it stays until its last block, or address of a Service, is gone. */
 export const blocksFinalizer = 'flatroute.io/blocks';
 
 export interface PoolState {
@@ -19,7 +19,7 @@ export interface PoolDecision {
   readonly finalizers: readonly string[] | undefined;
 }
 
-/** For every pool; `blocks` are all IPBlocks of the cluster, in whatever state. */
+/** For every pool; `blocks` are all IPBlocks of the cluster, in whatever state, and all ServiceAddresses. */
 export function poolDecisions(pools: readonly PoolState[], blocks: readonly Prefix[]): PoolDecision[] {
   const overlapping = overlappedPools(pools.map((it) => it.pool));
   return pools.map(({ pool, finalizers }) => {

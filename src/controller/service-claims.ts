@@ -100,7 +100,7 @@ export function serviceClaims(
       const claim = seeClaim(object);
       if (claim === undefined || whyNotShared(service, claim, modules.agrees) !== undefined)
         throw conflict(`${address} was claimed by somebody else`);
-      const spec = { ...(object['spec'] as object), ...specOf(withService(claim, service)) };
+      const spec = specOf(withService(claim, service));
       modules.learned(name, seeClaim(await store.replace(addressType, { ...object, spec })));
     },
 
@@ -116,7 +116,7 @@ export function serviceClaims(
       if (object === undefined || claim?.services.some((it) => it.uid === uid) !== true) return;
       const services = claim.services.filter((it) => it.uid !== uid);
       if (services.length > 0) {
-        const spec = { ...(object['spec'] as object), ...specOf({ ...claim, services }) };
+        const spec = specOf({ ...claim, services });
         modules.learned(name, seeClaim(await store.replace(addressType, { ...object, spec })));
         return;
       }

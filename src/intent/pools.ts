@@ -64,11 +64,14 @@ export function allocatable(pool: IPPool, overlapping: Overlapping): Condition {
     return { ...base, status: 'False', reason: 'CIDROverlap', message };
   }
   if (deletionTimestamp !== undefined) {
-    const message = `${name} is being deleted: no new addresses are given from it, and it is gone when no node has a block of it. Move its pods away.`;
+    const last = pool.spec.allowedUses.includes('LoadBalancer')
+      ? 'no Service has an address of it. Move its Services away'
+      : 'no node has a block of it. Move its pods away';
+    const message = `${name} is being deleted: no new addresses are given from it, and it is gone when ${last}.`;
     return { ...base, status: 'False', reason: 'Terminating', message };
   }
   if (pool.spec.disabled) {
-    const message = `${name} is disabled: pods keep their addresses, no new ones are given. Set spec.disabled to false to use it again.`;
+    const message = `${name} is disabled: who has an address keeps it, no new ones are given. Set spec.disabled to false to use it again.`;
     return { ...base, status: 'False', reason: 'PoolDisabled', message };
   }
   const whom = pool.spec.allowedUses.includes('Workload') ? 'pods' : 'Services, and none to pods';

@@ -7,7 +7,16 @@
  * What goes on under a lease must still carry preconditions: between a look at the clock and the arrival of a write any
  * time may pass.
  */
-import { after, between, type Clock, type Duration, type Instant, seconds, toSeconds } from '#lib/time.ts';
+import {
+  after,
+  between,
+  type Clock,
+  type Duration,
+  type Instant,
+  milliseconds,
+  seconds,
+  toSeconds,
+} from '#lib/time.ts';
 import { type ApiObject, ApiError, type ResourceStore, type ResourceType } from './store.ts';
 
 export const leaseType: ResourceType = {
@@ -27,12 +36,15 @@ export interface LeaseTimes {
   readonly retryPeriod: Duration;
 }
 
+/** In the proportions of client-go; whole seconds, because the Lease says it so. */
+export const leaseTimes = (leaseDuration: Duration): LeaseTimes => ({
+  leaseDuration,
+  renewDeadline: milliseconds(Math.floor((leaseDuration * 2) / 3)),
+  retryPeriod: milliseconds(Math.floor((leaseDuration * 2) / 15)),
+});
+
 /** client-go's, as kube-controller-manager and kube-scheduler use them. */
-export const usualLeaseTimes: LeaseTimes = {
-  leaseDuration: seconds(15),
-  renewDeadline: seconds(10),
-  retryPeriod: seconds(2),
-};
+export const usualLeaseTimes: LeaseTimes = leaseTimes(seconds(15));
 
 export interface LeaseOptions {
   readonly namespace: string;

@@ -33,9 +33,12 @@ export const poolStatus = object({
   capacity: optional(count, { description: 'Blocks that there can be; absent where they are more than anybody has.' }),
   nodes: optional(count, { description: 'Nodes that have at least one.' }),
   usedAddresses: optional(addresses, {
-    description: 'Addresses that pods have, as their nodes last wrote: each node within an eighth of each block.',
+    description:
+      'Addresses that pods have, as their nodes last wrote: each node within an eighth of each block. Of a pool for Services those that they have.',
   }),
-  claimedAddresses: optional(addresses, { description: 'Addresses of the blocks that nodes have.' }),
+  claimedAddresses: optional(addresses, {
+    description: 'Addresses of the blocks that nodes have, or that Services have.',
+  }),
   conditions: optional(objectConditions, {
     description: 'Allocatable: whether addresses are given from it; BlocksAvailable: whether nodes can claim more.',
   }),

@@ -30,11 +30,10 @@ export function planServices(input: ServicesInput): readonly ServicePlan[] {
   return inOrder.map((service) => planning.plan(service));
 }
 
+const seniority = ({ created, namespace, name }: WantingService): string => [created, namespace, name].join(' ');
+
 /** Whoever was there first. */
-function byAge(a: WantingService, b: WantingService): number {
-  const [one, two] = [a.created + a.uid, b.created + b.uid];
-  return one < two ? -1 : one > two ? 1 : 0;
-}
+const byAge = (a: WantingService, b: WantingService): number => (seniority(a) < seniority(b) ? -1 : 1);
 
 type Found = Omit<Assigned, 'claim'>;
 
@@ -71,8 +70,7 @@ class Planning {
       const claim = this.#ground.claim(address);
       if (claim?.services.some((it) => it.uid === uid) === true) continue;
       const family = familyOf(address);
-      const wanted =
-        service.families.includes(family) && !this.#heldOf(uid, family).some((it) => service.shown.includes(it));
+      const wanted = service.families.includes(family) && this.#heldOf(uid, family).length === 0;
       if (!wanted) continue;
       const pool = this.#ground.poolOf(address);
       if (claim === undefined && pool?.forServices !== true) {
