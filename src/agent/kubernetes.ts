@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import type { Condition } from '#intent/node-intent.ts';
 import { needsOf } from '#intent/needs.ts';
+import { settingsFor } from '#intent/settings.ts';
 import { type EventObject, EventSender } from '#kubernetes/events.ts';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
 import { apiStore } from '#kubernetes/io/client.ts';
@@ -70,7 +71,9 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       changed: (views, error) => services(views, error === undefined ? undefined : `${error.message}.`),
     });
     let known = new Map<string, { readonly uid: string | undefined; readonly generation: number | undefined }>();
+    let { minSessions } = settingsFor([], node).readiness;
     const remember = (set: ResourceSet): void => {
+      ({ minSessions } = settingsFor(set.bgpConfigurations, node).readiness);
       const all = Object.values(set).flat() as readonly {
         readonly kind: string;
         readonly metadata: { readonly name: string; readonly uid?: string; readonly generation?: number };
@@ -87,6 +90,7 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       snapshot,
       nodeUID,
       generationOf: (kind, name) => known.get(`${kind}/${name}`)?.generation,
+      minSessions: () => minSessions,
       bootID: bootIdentity(),
       log,
     });

@@ -2,9 +2,11 @@
  * Writes BGPNodeState: when something changed, no oftener than all nodes together may write, and nothing that stands there
  * already. The API may be away as long as it likes; what is written then is what is so by then.
  */
-import { nodeState, differenceOf, writeInterval, writeTime } from '#status/node-state.ts';
+import { isFit, routingVerdict } from '#intent/readiness.ts';
+import { type Difference, differenceOf, isMore, nodeState } from '#status/node-state.ts';
+import { promptWrites, writeInterval, writeTime } from '#status/node-state.ts';
 import { ApiError, type ApiObject, type ResourceStore } from '#kubernetes/store.ts';
-import { after, type Clock, type Instant, milliseconds, seconds } from '#lib/time.ts';
+import { after, between, type Clock, type Instant, milliseconds, seconds } from '#lib/time.ts';
 import { bgpNodeState, type BGPNodeStatus } from '#resources/bgp-node-state.ts';
 import { node as nodeKind } from '#resources/core.ts';
 import { invalid } from '#resources/schema.ts';
@@ -20,6 +22,8 @@ export interface NodeStateModules {
   /** UID of the Node object; `undefined`: there is none yet, and nothing would own what is written. */
   readonly nodeUID: () => string | undefined;
   readonly generationOf: (kind: string, name: string) => number | undefined;
+  /** How many established sessions make this node fit for pods. */
+  readonly minSessions: () => number;
   readonly bootID: string;
   readonly log: (level: 'info' | 'warn', event: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -30,7 +34,7 @@ const nodeType = typeOf(nodeKind);
 const lookEvery = seconds(1);
 /** How many nodes there are changes slowly. */
 const countEvery = seconds(3600);
-/** An agent that has not come up by then says so. */
+/** An agent that has not come up by then, with its sessions, says so. Those of the life before may still serve: nothing is to be said of them. */
 const startPatience = seconds(30);
 
 export class NodeStateWriter {
@@ -46,9 +50,12 @@ export class NodeStateWriter {
   #lastWrite: Instant | undefined;
   #failures = 0;
   #writes = 0;
-  #due: { readonly at: Instant; readonly words: boolean } | undefined;
+  #due: { readonly at: Instant; readonly difference: Difference } | undefined;
+  /** Writes that need not wait for the interval, as of `at`. */
+  #prompt: { readonly left: number; readonly at: Instant };
   #cancel: (() => void) | undefined;
   #looking = false;
+  #cameUp = false;
   #writing: Promise<void> | undefined;
   #stopped = false;
 
@@ -56,6 +63,7 @@ export class NodeStateWriter {
     this.#node = node;
     this.#modules = modules;
     this.#startedAt = modules.clock.now();
+    this.#prompt = { left: promptWrites, at: this.#startedAt };
   }
 
   /** Since the start. */
@@ -98,19 +106,33 @@ export class NodeStateWriter {
     const now = clock.now();
     const settled = after(this.#startedAt, startPatience);
     if (nodeUID() === undefined) return;
-    if (snapshot().state === 'starting' && now < settled) return this.#arm(settled);
+    const status = this.#status();
+    this.#cameUp ||= now >= settled || (snapshot().state !== 'starting' && this.#isFit(status));
+    if (!this.#cameUp) return this.#arm(settled);
     const moved = this.#owner !== undefined && this.#owner !== nodeUID();
-    const difference = moved ? 'state' : differenceOf(this.#written, this.#status());
+    const difference = moved ? 'readiness' : differenceOf(this.#written, status, this.#modules.minSessions());
     if (difference === 'none') {
       this.#due = undefined;
       this.#cancel?.();
       return;
     }
-    const words = difference === 'words';
-    // What was put off with new words alone comes sooner once there is more to say.
-    if (this.#due === undefined || (this.#due.words && !words))
-      this.#due = { at: writeTime(difference, now, this.#lastWrite, this.#nodes, random()), words };
+    // What was put off with less to say comes sooner once there is more.
+    if (this.#due === undefined || isMore(difference, this.#due.difference)) {
+      this.#refill(now);
+      const pace = { last: this.#lastWrite, nodes: this.#nodes, prompt: this.#prompt.left >= 1 };
+      const at = writeTime(difference, now, pace, random());
+      this.#due = { at: this.#due !== undefined && this.#due.at < at ? this.#due.at : at, difference };
+    }
     this.#arm(this.#due.at);
+  }
+
+  #isFit({ routing }: BGPNodeStatus): boolean {
+    return routing !== undefined && isFit(routingVerdict(routing, this.#modules.minSessions()));
+  }
+
+  #refill(now: Instant): void {
+    const more = between(this.#prompt.at, now) / writeInterval(this.#nodes);
+    this.#prompt = { left: Math.min(promptWrites, this.#prompt.left + more), at: now };
   }
 
   #arm(at: Instant): void {
@@ -133,7 +155,9 @@ export class NodeStateWriter {
     const { clock, random, log } = this.#modules;
     try {
       await this.#count();
-      await this.#writeOnce();
+      const wrote = await this.#writeOnce();
+      if (wrote && this.#due?.difference === 'readiness')
+        this.#prompt = { ...this.#prompt, left: Math.max(0, this.#prompt.left - 1) };
       this.#failures = 0;
       this.#due = undefined;
     } catch (error) {
@@ -143,7 +167,7 @@ export class NodeStateWriter {
       this.#failures += 1;
       if (this.#failures === 1) log('warn', 'node-state.not-written', { code: error.code, error: error.message });
       const pause = Math.max(writeInterval(this.#nodes), error.retryAfter ?? 0) * Math.min(this.#failures, 10);
-      this.#due = { at: after(clock.now(), milliseconds(pause * (1 + random()))), words: false };
+      this.#due = { at: after(clock.now(), milliseconds(pause * (1 + random()))), difference: 'readiness' };
     }
   }
 
@@ -155,10 +179,11 @@ export class NodeStateWriter {
     this.#nodes = Math.max(1, await store.count(nodeType));
   }
 
-  async #writeOnce(): Promise<void> {
+  /** Whether there was something to write. */
+  async #writeOnce(): Promise<boolean> {
     const { store, nodeUID, clock } = this.#modules;
     const uid = nodeUID();
-    if (uid === undefined) return;
+    if (uid === undefined) return false;
     if (this.#owner !== uid) {
       const there = await store.get(stateType, this.#node);
       await this.#own(there, uid);
@@ -166,11 +191,12 @@ export class NodeStateWriter {
       this.#written = statusOf(there);
     }
     const status = this.#status();
-    if (differenceOf(this.#written, status) === 'none') return;
+    if (differenceOf(this.#written, status, this.#modules.minSessions()) === 'none') return false;
     this.#lastWrite = clock.now();
     await store.patch(stateType, this.#node, { status: whole(status) }, { subresource: 'status' });
     this.#written = status;
     this.#writes += 1;
+    return true;
   }
 
   async #own(there: ApiObject | undefined, uid: string): Promise<void> {

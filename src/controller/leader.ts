@@ -6,14 +6,14 @@
 import { EventSender } from '#kubernetes/events.ts';
 import type { EventFacts } from '#kubernetes/events.ts';
 import type { ResourceStore } from '#kubernetes/store.ts';
-import { type Clock, seconds } from '#lib/time.ts';
+import { type Clock, type Instant, seconds } from '#lib/time.ts';
 import type { LogFunction, Measured, Part, PartModules } from './part.ts';
 import { networkPolicyPart } from './network-policies.ts';
 import { poolPart } from './pool-part.ts';
-import { reportPart } from './reports.ts';
+import { nodeType } from './readiness-node.ts';
+import { readinessPart } from './readiness-part.ts';
 import { servicePart } from './service-part.ts';
 import { statusPart } from './status-part.ts';
-import { nodeType } from './taints.ts';
 import { taskLoop } from './tasks.ts';
 import { watches } from './watches.ts';
 
@@ -32,7 +32,7 @@ export interface LeaderModules {
   readonly ownsDefaultClass: boolean;
 }
 
-const parts: readonly Part[] = [poolPart, reportPart, statusPart, networkPolicyPart];
+const parts: readonly Part[] = [readinessPart, poolPart, statusPart, networkPolicyPart];
 
 export interface Leading {
   /** Events that were told, since it leads. */
@@ -73,6 +73,16 @@ export function lead(modules: LeaderModules): Leading {
     { controller: 'flatroute.io/controller', instance: modules.identity },
     { store, clock, wallClock: () => modules.now().getTime(), spread: () => seconds(0) },
   );
+  let alarm: { readonly at: Instant; readonly cancel: () => void } | undefined;
+  function wake(at: Instant): void {
+    if (alarm !== undefined && alarm.at <= at) return;
+    alarm?.cancel();
+    const cancel = clock.at(at, () => {
+      alarm = undefined;
+      loop.changed();
+    });
+    alarm = { at, cancel };
+  }
   const shared: PartModules = {
     store,
     clock,
@@ -81,6 +91,7 @@ export function lead(modules: LeaderModules): Leading {
     watch: reading.watch,
     changed: () => loop.changed(),
     measured: modules.measured,
+    wake,
     tell: (note) => events.tell(note),
   };
   reading.watch(
@@ -96,6 +107,7 @@ export function lead(modules: LeaderModules): Leading {
   return {
     events: () => events.facts,
     async stop() {
+      alarm?.cancel();
       await Promise.all([loop.stop(), reading.stop(), events.stop()]);
     },
   };

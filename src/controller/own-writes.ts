@@ -12,7 +12,13 @@ export class WithOwnWrites<T extends Versioned> {
 
   learn(all: ReadonlyMap<string, T>): void {
     this.#watched = all;
-    for (const [key, { over }] of this.#written) if (all.get(key)?.resourceVersion !== over) this.#written.delete(key);
+    for (const [key, { over, now }] of this.#written)
+      if (hasSeen(all.get(key)?.resourceVersion, over, now?.resourceVersion)) this.#written.delete(key);
+  }
+
+  get(key: string): T | undefined {
+    const written = this.#written.get(key);
+    return written === undefined ? this.#watched.get(key) : written.now;
   }
 
   /** `undefined`: it is gone. */
@@ -28,4 +34,10 @@ export class WithOwnWrites<T extends Versioned> {
       else all.set(key, now);
     return all;
   }
+}
+
+/** Versions of one object grow. Between the one that was written over and ours the watch may show somebody else's. */
+function hasSeen(shown: string | undefined, over: string | undefined, ours: string | undefined): boolean {
+  if (shown === over) return false;
+  return shown === undefined || ours === undefined || !(Number(shown) < Number(ours));
 }

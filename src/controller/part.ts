@@ -1,7 +1,7 @@
 /** One part of the leader's work, and what the parts share. */
 import type { ApiObject, ResourceStore, ResourceType } from '#kubernetes/store.ts';
 import type { Note } from '#kubernetes/events.ts';
-import type { Clock } from '#lib/time.ts';
+import type { Clock, Instant } from '#lib/time.ts';
 import { sameJson } from '#lib/json.ts';
 import { conditionNotes } from './condition-notes.ts';
 import type { Task } from './tasks.ts';
@@ -30,8 +30,10 @@ export interface PartModules {
   readonly wrote: (outcome: 'done' | 'failed') => void;
   /** While the part is made; parts that look at one kind share its watch. */
   readonly watch: Watch;
-  /** Something changed that no watch tells, such as that a time has come: all parts are asked again. */
+  /** Something changed that no watch tells: all parts are asked again. */
   readonly changed: () => void;
+  /** All parts are asked again by then; to be said anew each time that the part is asked. */
+  readonly wake: (at: Instant) => void;
   readonly measured: Measured;
   /** An Event. */
   readonly tell: (note: Note) => void;

@@ -113,7 +113,10 @@ const meshPeer = bgpPeer.schema.read(
 );
 
 /** No object of a user has a slash in its name, and a selection of theirs that is called `mesh` stands before it. */
-export const isOfMesh = ({ metadata }: BGPPeer): boolean => metadata.name.startsWith(`${meshName}/`);
+export const isOfMesh = ({ metadata }: BGPPeer): boolean => isMeshSession(metadata.name);
+
+/** By the name of the session. */
+export const isMeshSession = (name: string): boolean => name.startsWith(`${meshName}/`);
 
 /** Of all nodes but route reflectors, as Calico has it. */
 function meshOf(node: ThisNode, settings: Settings, others: readonly Other[]): Found {

@@ -5,6 +5,7 @@ import { seconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
 import type { BGPConfiguration } from '#resources/bgp-configuration.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
+import type { CountOrPercent } from '#resources/formats.ts';
 import type { ServiceUse } from '#resources/service-view.ts';
 
 export interface Settings {
@@ -43,6 +44,17 @@ export interface Settings {
     readonly notification: boolean | undefined;
     readonly staleTime: Duration | undefined;
   };
+  readonly readiness: Readiness;
+}
+
+/** When a node takes pods. */
+export interface Readiness {
+  /** Established sessions that it needs, those of the mesh not counted. */
+  readonly minSessions: number;
+  /** For how long it must have them before its taint goes. */
+  readonly delay: Duration;
+  /** How many nodes may be tainted at once because they lost them. */
+  readonly maxUnready: CountOrPercent;
 }
 
 export interface ServiceRanges {
@@ -127,6 +139,11 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
       restartTime: own?.gracefulRestart?.restartTime ?? all?.gracefulRestart?.restartTime ?? seconds(120),
       notification: own?.gracefulRestart?.notification ?? all?.gracefulRestart?.notification,
       staleTime: own?.gracefulRestart?.staleTime ?? all?.gracefulRestart?.staleTime,
+    },
+    readiness: {
+      minSessions: own?.readiness?.minSessions ?? all?.readiness?.minSessions ?? 1,
+      delay: own?.readiness?.delay ?? all?.readiness?.delay ?? seconds(0),
+      maxUnready: all?.readiness?.maxUnready ?? { percent: 10 },
     },
   };
 }

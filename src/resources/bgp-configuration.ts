@@ -1,5 +1,5 @@
 /** BGPConfiguration: how this cluster's nodes speak BGP, as a whole (`default`) or one node (`node.<name>`). */
-import { asNumber, duration, ipv4Address, prefix } from './formats.ts';
+import { asNumber, countOrPercent, duration, ipv4Address, prefix } from './formats.ts';
 import { secretKeyRef } from './bgp-peer.ts';
 import { ownKind } from './kind.ts';
 import { acceptedColumn, acceptedStatus, reasonColumn } from './object-status.ts';
@@ -10,6 +10,27 @@ import { list, object, optional, required } from './schema.ts';
 import type { Infer } from './schema.ts';
 
 const perNode = /^node\.[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
+
+const readiness = object({
+  minSessions: optional(integer(1, 128), {
+    description:
+      'Established sessions that a node needs before it takes pods. Those of the mesh do not count; a node that no BGPPeer selects needs none.',
+    defaultText: '1',
+    reset: 'none',
+  }),
+  delay: optional(duration({ from: 1, to: 3600, zero: true }), {
+    description:
+      'How long a tainted node must have its sessions and announce its blocks, without a break, before the taint goes: time for the routers to pass its routes on.',
+    defaultText: '0s',
+    reset: 'none',
+  }),
+  maxUnready: optional(countOrPercent, {
+    description:
+      'How many nodes may have the taint at once because they lost their sessions: `3`, or a share of the nodes whose agents report, `10%`, which is at least one. Further nodes keep taking pods, and their condition NetworkUnavailable says so. 0: nodes that were ready are never tainted. Only in `default`.',
+    defaultText: '10%',
+    reset: 'none',
+  }),
+});
 
 const serviceRanges = list(object({ cidr: required(prefix, { description: 'A range: `198.51.100.0/24`.' }) }), {
   maxItems: 100,
@@ -208,6 +229,10 @@ const spec = object({
     description: 'Graceful restart for all peers; BGPPeer can say otherwise for one.',
     reset: 'reset',
   }),
+  readiness: optional(readiness, {
+    description:
+      'When the controller takes the taint `flatroute.io/routing-not-ready:NoSchedule` off a Node, and when it puts it on again.',
+  }),
 });
 
 export const bgpConfiguration = ownKind(
@@ -250,6 +275,12 @@ export const bgpConfiguration = ownKind(
         metadata.name === 'default',
       sentence: 'a mesh is of all nodes; set what is said of it in default',
       path: ['spec', 'nodeToNodeMeshEnabled'],
+    },
+    {
+      cel: "!has(self.spec.readiness) || !has(self.spec.readiness.maxUnready) || self.metadata.name == 'default'",
+      holds: (it) => it.spec.readiness?.maxUnready === undefined || it.metadata.name === 'default',
+      sentence: 'readiness.maxUnready is counted over all nodes; set it in default',
+      path: ['spec', 'readiness', 'maxUnready'],
     },
   ],
 );

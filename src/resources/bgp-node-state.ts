@@ -54,6 +54,17 @@ const block = object({
   }),
 });
 
+const routing = object({
+  peers: required(count, {
+    description:
+      'What this node is to have sessions with, without the mesh; a listen range is one. 0: no BGPPeer selects the node.',
+  }),
+  established: required(count, { description: 'Sessions with them that are up.' }),
+  unannounced: required(count, {
+    description: 'Blocks that were written to none of these sessions, one that is still being claimed among them.',
+  }),
+});
+
 const drift = object({
   routeConflicts: required(list(string({ type: 'a prefix', maxLength: 49 }), { maxItems: mostDrift }), {
     description: 'Where a foreign route stands in the place of one of ours.',
@@ -92,6 +103,10 @@ const status = object({
   routerID: optional(word(39), { description: 'Its BGP identifier.' }),
   peers: optional(count, { description: 'Sessions that are wanted.' }),
   established: optional(count, { description: 'Those of them that are up.' }),
+  routing: optional(routing, {
+    description:
+      'What the controller decides by whether the node takes pods; written within seconds when that changes.',
+  }),
   sessions: optional(list(session, { maxItems: mostSessions }), {
     description: `Sessions by name of the peer, at most ${mostSessions}: those that are down come first.`,
   }),

@@ -63,6 +63,32 @@ export const asNumber: Schema<Asn> = integerOrText(
   (raw) => parseAsNumber(raw) as Asn,
 );
 
+/** So many, or so many of a hundred. */
+export type CountOrPercent = { readonly count: number } | { readonly percent: number };
+
+function parseCountOrPercent(raw: number | string): CountOrPercent | undefined {
+  if (typeof raw === 'number') return Number.isInteger(raw) && raw >= 0 && raw <= 100_000 ? { count: raw } : undefined;
+  const percent = /^(\d{1,3})%$/.exec(raw)?.[1];
+  return percent !== undefined && Number(percent) <= 100 ? { percent: Number(percent) } : undefined;
+}
+
+/** `3` or `10%`, as Kubernetes has it in maxUnavailable. */
+export const countOrPercent: Schema<CountOrPercent> = integerOrText(
+  {
+    type: 'a number or a percentage',
+    maxLength: 4,
+    fraction: 'use a whole number, or a percentage such as 10%',
+    rules: [
+      {
+        cel: "type(self) == int ? (self >= 0 && self <= 100000) : self.matches('^([0-9]{1,2}|0[0-9]{2}|100)%$')",
+        holds: (raw) => parseCountOrPercent(raw) !== undefined,
+        sentence: '{value} is neither a number of nodes nor a percentage; use 0 to 100000, or 0% to 100%',
+      },
+    ],
+  },
+  (raw) => parseCountOrPercent(raw) ?? { count: 0 },
+);
+
 /** ::ffff:0:0/96: an IPv4 address in disguise, which is to be written as one. */
 function isMapped(raw: string): boolean {
   const address = raw.includes(':') ? parseAddress(raw) : undefined;

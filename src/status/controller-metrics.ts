@@ -27,6 +27,12 @@ const measured = [
     labelNames: ['state'],
   },
   {
+    measure: 'node_readiness',
+    name: 'flatroute_controller_node_readiness',
+    help: 'Nodes by whether they may be given pods.',
+    labelNames: ['readiness'],
+  },
+  {
     measure: 'refused_objects',
     name: 'flatroute_controller_refused_objects',
     help: 'Objects whose condition Accepted is not True.',

@@ -5,6 +5,7 @@
  */
 import { sameJson } from '#lib/json.ts';
 import type { Condition } from '#intent/node-intent.ts';
+import { isFit, routingVerdict } from '#intent/readiness.ts';
 import { severityOf } from '#intent/severity.ts';
 import { addressBits, familyOf, parsePrefix, prefixLength } from '#lib/ip.ts';
 import { type Duration, type Instant, after, milliseconds, seconds } from '#lib/time.ts';
@@ -13,6 +14,7 @@ import { longestMessage, mostBlocks, mostConditions, mostDrift, mostSessions } f
 import type { PeerAnswer } from './answers.ts';
 import { blockAnswers, driftAnswer, statusAnswer } from './node.ts';
 import { isoTime, peerAnswers } from './peers.ts';
+import { routingReport } from './routing.ts';
 import type { Snapshot } from './snapshot.ts';
 
 type Sessions = NonNullable<BGPNodeStatus['sessions']>;
@@ -40,6 +42,7 @@ export function nodeState(
     routerID: bgp.routerId,
     peers: bgp.peers,
     established: bgp.established,
+    routing: routingReport(snapshot),
     sessions: sessionsOf(peerAnswers(snapshot), before?.sessions),
     blocks: blockAnswers(snapshot)
       .slice(0, mostBlocks)
@@ -132,15 +135,25 @@ const base = (at: string, node: string, type: string) =>
 const rank = (it: Condition, node: string): number =>
   ownFirst[severityOf(it)] + (it.kind === 'Node' && it.name === node ? 0 : 3);
 
-/** `words`: only texts differ, of what has been so before. */
-export type Difference = 'none' | 'words' | 'state';
+/** Mildest first. `words`: only texts differ, of what has been so before; `readiness`: whether the node is fit for pods. */
+const differences = ['none', 'words', 'state', 'readiness'] as const;
+export type Difference = (typeof differences)[number];
 
-export function differenceOf(before: BGPNodeStatus | undefined, now: BGPNodeStatus): Difference {
-  if (before === undefined) return 'state';
+export const isMore = (one: Difference, other: Difference): boolean =>
+  differences.indexOf(one) > differences.indexOf(other);
+
+/** `minSessions`: how many of them make the node fit for pods. */
+export function differenceOf(before: BGPNodeStatus | undefined, now: BGPNodeStatus, minSessions: number): Difference {
+  if (before === undefined || before.bootID !== now.bootID) return 'readiness';
+  if (fitness(before, minSessions) !== fitness(now, minSessions)) return 'readiness';
   const calm = withSteadyUse(before, now);
   if (sameJson(before, calm)) return 'none';
   return sameJson(withoutWords(before), withoutWords(calm)) ? 'words' : 'state';
 }
+
+/** `undefined`: an older agent did not say. */
+const fitness = ({ routing }: BGPNodeStatus, minSessions: number): boolean | undefined =>
+  routing && isFit(routingVerdict(routing, minSessions));
 
 /** Pods come and go: the use of a block is news when it has moved by an eighth of it. */
 const usePart = 8;
@@ -173,6 +186,12 @@ function withoutWords(status: BGPNodeStatus): unknown {
 
 /** Writes of all agents together, per second, whatever happens to all of them at once. */
 const writesPerSecond = 50;
+/**
+ * The same, of what decides about pods. As many as the kubelets of 5,000 nodes renew their Leases, for a few seconds: each agent
+ * has `promptWrites` of them, and then one more in each interval.
+ */
+const promptPerSecond = 500;
+export const promptWrites = 2;
 const shortestInterval = seconds(10);
 /** New words for what was said before wait this many intervals. */
 const wordIntervals = 30;
@@ -185,17 +204,17 @@ export const writeInterval = (nodes: number): Duration =>
 
 /**
  * When a change may be written that was seen at `seen`. What happens to all nodes at once, such as a router that restarts, is
- * spread over the time that all writes need. `random`: 0 to 1.
+ * spread over the time that all writes need. `prompt`: the agent has a write left that waits for no interval; `random`: 0 to 1.
  */
 export function writeTime(
   change: Exclude<Difference, 'none'>,
   seen: Instant,
-  last: Instant | undefined,
-  nodes: number,
+  { last, nodes, prompt }: { readonly last: Instant | undefined; readonly nodes: number; readonly prompt: boolean },
   random: number,
 ): Instant {
-  const spread = milliseconds(random * (nodes / writesPerSecond) * 1000);
   const calm = after(seen, settle);
+  if (change === 'readiness' && prompt) return after(calm, milliseconds(random * (nodes / promptPerSecond) * 1000));
+  const spread = milliseconds(random * (nodes / writesPerSecond) * 1000);
   const interval = writeInterval(nodes) * (change === 'words' ? wordIntervals : 1);
   const next = last === undefined ? calm : after(last, milliseconds(interval));
   return after(next > calm ? next : calm, spread);

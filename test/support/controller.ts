@@ -2,7 +2,7 @@
 import { afterEach, beforeEach } from 'node:test';
 import { type Controller, type ControllerOptions, startController } from '#controller/controller.ts';
 import { networkPolicyType } from '#controller/network-policies.ts';
-import { nodeType } from '#controller/taints.ts';
+import { nodeType } from '#controller/readiness-node.ts';
 import { eventType } from '#kubernetes/events.ts';
 import { leaseType } from '#kubernetes/lease.ts';
 import type { ApiObject, ResourceType } from '#kubernetes/store.ts';
@@ -46,7 +46,7 @@ export interface Replica {
 }
 
 export let api: FakeApi;
-let replicas: Replica[];
+export let replicas: Replica[];
 
 beforeEach(async () => {
   api = await fakeApi([

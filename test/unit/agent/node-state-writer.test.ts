@@ -29,6 +29,7 @@ describe('the writer of BGPNodeState', async () => {
       snapshot: () => now,
       nodeUID: () => uid,
       generationOf: () => undefined,
+      minSessions: () => 1,
       bootID: 'boot 1',
       log: () => undefined,
     });
@@ -48,6 +49,9 @@ describe('the writer of BGPNodeState', async () => {
   const calls = () => api.requests.map((it) => `${it.verb} ${it.type.plural}`);
   const down = (): void => {
     now = snapshot({ bgp: bgpFacts([peerFacts('tor-a', { state: 'Idle' }), peerFacts('tor-b', { state: 'Idle' })]) });
+  };
+  const back = (): void => {
+    now = snapshot();
   };
   const writes = (count: number): Promise<unknown> =>
     eventually(`${count} writes`, () => {
@@ -87,21 +91,51 @@ describe('the writer of BGPNodeState', async () => {
     assert.deepEqual([writer.writes, calls()], [0, ['list nodes', 'get bgpnodestates']]);
   });
 
-  test('a flapping session is written once in 10 s, and what is written is what is so by then', async () => {
+  test('what decides about pods does not wait for the interval, as long as it does not flap', async () => {
     writer.changed();
     clock.advance(seconds(2));
     await writes(1);
-    down();
-    writer.changed();
-    clock.advance(seconds(2));
-    now = snapshot();
-    writer.changed();
-    clock.advance(seconds(2));
-    down();
-    writer.changed();
+    for (const state of [down, back, down, back]) {
+      state();
+      writer.changed();
+      clock.advance(seconds(2));
+      await writes(Math.min(2, writer.writes + 1));
+    }
+    // Two are prompt, the first of them at the start; what comes then is written once in 10 s, as it is by then.
+    assert.deepEqual([writer.writes, status()?.established], [2, 0]);
     clock.advance(seconds(10));
+    await writes(3);
+    assert.equal(status()?.established, 1);
+  });
+
+  test('a session more or less is written once in 10 s when the node needs no more than it has', async () => {
+    const tor = (name: string, up: boolean) => peerFacts(name, { state: up ? 'Established' : 'Idle' });
+    const sessions = (a: boolean, b: boolean): void => {
+      now = snapshot({ bgp: bgpFacts([tor('tor-a', a), tor('tor-b', b)]) });
+    };
+    sessions(true, true);
+    writer.changed();
+    clock.advance(seconds(2));
+    await writes(1);
+    sessions(true, false);
+    writer.changed();
+    clock.advance(seconds(5));
+    assert.equal(writer.writes, 1);
+    clock.advance(seconds(5));
     await writes(2);
-    assert.equal(status()?.established, 0);
+    assert.deepEqual(status()?.routing, { peers: 2, established: 1, unannounced: 0 });
+  });
+
+  test('an agent that starts says nothing before its node is fit for pods, or 30 s passed', async () => {
+    down();
+    for (let i = 0; i < 14; i++) {
+      writer.changed();
+      clock.advance(seconds(2));
+    }
+    assert.deepEqual(calls(), []);
+    clock.advance(seconds(4));
+    await writes(1);
+    assert.equal(status()?.routing?.established, 0);
   });
 
   test('the API away: later, with what is so then; deleted by somebody: made again', async () => {

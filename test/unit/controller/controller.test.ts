@@ -1,12 +1,9 @@
 // The controller's leadership and the status of peers, against the fake API server.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isDeepStrictEqual } from 'node:util';
-import { isRouted, nodeType, ROUTING_TAINT } from '#controller/taints.ts';
 import { seconds } from '#lib/time.ts';
 import {
   api,
-  of,
   pass,
   peers,
   put,
@@ -72,34 +69,4 @@ test('who stops hands over at once', async () => {
   await one.controller.stop();
   await until('the other leads', () => two.controller.state().leads, [two]);
   assert.ok(two.clock.now() < seconds(5));
-});
-
-test('the taint of a new node goes when a session is up and its blocks are announced; other taints stay', async () => {
-  const taint = { key: ROUTING_TAINT, effect: 'NoSchedule' };
-  const other = { key: 'node-role.kubernetes.io/control-plane', effect: 'NoSchedule' };
-  const taintsOf = (name: string): unknown =>
-    (of(nodeType, name)?.['spec'] as { taints?: unknown } | undefined)?.taints;
-  api.put(nodeType, { metadata: { name: 'node-1' }, spec: { taints: [taint, other] } });
-  api.put(nodeType, { metadata: { name: 'node-2' }, spec: { taints: [taint] } });
-  sessions('node-1', ['tor', 'Active']);
-  replica('one');
-  await pass(5);
-  assert.deepEqual(taintsOf('node-1'), [taint, other]);
-  sessions('node-1', ['tor', 'Established']);
-  await until('the taint to go', () => isDeepStrictEqual(taintsOf('node-1'), [other]));
-  sessions('node-2', ['tor', 'Established']);
-  await until('the last taint to go', () => taintsOf('node-2') === undefined);
-});
-
-test('a node is routed when a session is up and no block of it is held back', () => {
-  const [up, down] = [{ state: 'Established' }, { state: 'Active' }];
-  const [told, held] = [{ announced: true }, { announced: false }];
-  const rows: readonly (readonly [object, boolean])[] = [
-    [{ sessions: [up, down], blocks: [told] }, true],
-    [{ sessions: [up], blocks: [] }, true],
-    [{ sessions: [down], blocks: [told] }, false],
-    [{ sessions: [up], blocks: [told, held] }, false],
-    [{}, false],
-  ];
-  for (const [status, routed] of rows) assert.equal(isRouted({ metadata: { name: 'n' }, status }), routed);
 });

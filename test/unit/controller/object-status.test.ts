@@ -1,7 +1,7 @@
 // The status of every kind that people make, and the Events on it, against the fake API server.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nodeType } from '#controller/taints.ts';
+import { nodeType } from '#controller/readiness-node.ts';
 import { networkPolicyType } from '#controller/network-policies.ts';
 import {
   api,

@@ -3,11 +3,14 @@ import { describe, test } from 'node:test';
 import type { Condition } from '#intent/node-intent.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { type Instant, instant, seconds } from '#lib/time.ts';
-import { bgpNodeState, mostConditions } from '#resources/bgp-node-state.ts';
+import type { PeerFacts, PeerIntent } from '#bgp/engine.ts';
+import { type BGPNodeStatus, bgpNodeState, mostConditions } from '#resources/bgp-node-state.ts';
 import { type FieldProblem, invalid } from '#resources/schema.ts';
 import { differenceOf, nodeState, writeInterval, writeTime } from '#status/node-state.ts';
 import { seededRandom } from '../../support/random.ts';
-import { bgpFacts, peerFacts, snapshot } from '../../support/snapshot.ts';
+import { routingReport } from '#status/routing.ts';
+import type { Snapshot } from '#status/snapshot.ts';
+import { bgpFacts, peerFacts, peerIntent, snapshot } from '../../support/snapshot.ts';
 
 const options = { bootID: 'boot 1', generationOf: () => undefined };
 const condition = (changes: Partial<Condition> = {}): Condition => ({
@@ -35,7 +38,7 @@ describe('what an agent writes about its node', () => {
     const read = bgpNodeState.schema.read(raw, [], problems);
     assert.deepEqual(problems, []);
     assert.notEqual(read, invalid);
-    assert.equal(differenceOf(read === invalid ? undefined : read.status, status), 'none');
+    assert.equal(differenceOf(read === invalid ? undefined : read.status, status, 1), 'none');
   });
 
   test('has sessions that are down first, with their error, and blocks with whether a peer was told of them', () => {
@@ -88,8 +91,8 @@ describe('what an agent writes about its node', () => {
     );
     assert.equal(words.conditions?.[1]?.lastTransitionTime, '2026-01-01T00:00:00.000Z');
     assert.equal(moved.conditions?.[1]?.lastTransitionTime, '2026-01-02T00:00:00.000Z');
-    assert.equal(differenceOf(before, words), 'words');
-    assert.equal(differenceOf(before, moved), 'state');
+    assert.equal(differenceOf(before, words, 1), 'words');
+    assert.equal(differenceOf(before, moved, 1), 'state');
   });
 
   test('does not change while counters grow, time passes and a session fails again in the same way', () => {
@@ -100,7 +103,7 @@ describe('what an agent writes about its node', () => {
       ]);
     const before = nodeState(snapshot({ bgp: failing(1) }), options, undefined);
     const now = nodeState(snapshot({ bgp: failing(2), now: Date.UTC(2027, 0, 1) }), options, before);
-    assert.equal(differenceOf(before, now), 'none');
+    assert.equal(differenceOf(before, now, 1), 'none');
   });
 
   test('says how full its blocks are anew when that has moved by an eighth of a block, like new words', () => {
@@ -112,7 +115,7 @@ describe('what an agent writes about its node', () => {
         options,
         undefined,
       );
-    const differences = [9, 10, 62].map((used) => differenceOf(full(2), full(used)));
+    const differences = [9, 10, 62].map((used) => differenceOf(full(2), full(used), 1));
     assert.deepEqual(differences, ['none', 'words', 'words']);
   });
 
@@ -139,15 +142,81 @@ describe('what an agent writes about its node', () => {
   });
 });
 
+describe('what an agent reports of its routing', () => {
+  const block = '10.60.1.0/26' as Prefix;
+  const intent = (peers: readonly PeerIntent[]): NonNullable<Snapshot['bgpIntent']> => ({
+    ...(snapshot().bgpIntent ?? assert.fail()),
+    peers,
+    announcements: [
+      { prefix: block, source: 'block' },
+      { prefix: '192.0.2.2/32' as Prefix, source: 'nodeAddress' },
+    ],
+  });
+  const report = (peers: readonly PeerIntent[], facts: readonly PeerFacts[], changes: Partial<Snapshot> = {}) => {
+    const {
+      peers: wanted,
+      established,
+      unannounced,
+    } = routingReport(snapshot({ bgpIntent: intent(peers), bgp: bgpFacts(facts), ...changes }));
+    return [wanted, established, unannounced];
+  };
+
+  test('counts peers and those that are up, and blocks that none of them was told of', () => {
+    const down = peerFacts('tor-b', { state: 'Active' });
+    assert.deepEqual(report([peerIntent('tor-a'), peerIntent('tor-b')], [peerFacts('tor-a'), down]), [2, 1, 0]);
+    const silent = { ...bgpFacts([peerFacts('tor-a')]), announced: [{ prefix: block, peers: [] }] };
+    assert.deepEqual(report([peerIntent('tor-a')], [], { bgp: silent }), [1, 1, 1]);
+  });
+
+  test('does not count the mesh: neither its sessions nor what only they were told', () => {
+    const mesh = [peerIntent('mesh/node-2'), peerIntent('mesh/node-3')];
+    const up = [peerFacts('mesh/node-2'), peerFacts('mesh/node-3')];
+    assert.deepEqual(report(mesh, up), [0, 0, 1]);
+    assert.deepEqual(report([...mesh, peerIntent('tor-a')], [...up, peerFacts('tor-a', { state: 'Idle' })]), [1, 0, 1]);
+  });
+
+  test('counts a listen range once, and everybody who came from there', () => {
+    const range = peerIntent('leaves', { listenRange: { prefix: '192.0.2.0/24' as Prefix, limit: 10 } });
+    assert.deepEqual(report([range], [peerFacts('leaves/192.0.2.7'), peerFacts('leaves/192.0.2.8')]), [1, 2, 0]);
+  });
+
+  test('a block that is being claimed, or waits for the kernel, is not announced', () => {
+    const waits = (reason: 'ClaimPending' | 'BlackholeMissing'): Condition =>
+      condition({ kind: 'Node', name: 'node-1', type: 'BlocksAssigned', reason });
+    for (const reason of ['ClaimPending', 'BlackholeMissing'] as const)
+      assert.deepEqual(
+        report([peerIntent('tor-a')], [peerFacts('tor-a')], { objectConditions: [waits(reason)] }),
+        [1, 1, 1],
+      );
+  });
+
+  test('is another state of readiness exactly when it changes whether the node is fit for pods', () => {
+    const before = nodeState(snapshot(), options, undefined);
+    const status = (established: number, bootID = 'boot 1'): BGPNodeStatus => ({
+      ...before,
+      bootID,
+      established,
+      routing: { peers: 2, established, unannounced: 0 },
+    });
+    assert.equal(differenceOf(status(2), status(1), 1), 'state');
+    assert.equal(differenceOf(status(2), status(1), 2), 'readiness');
+    assert.equal(differenceOf(status(1), status(0), 1), 'readiness');
+    assert.equal(differenceOf(status(1), status(1, 'boot 2'), 1), 'readiness');
+    assert.equal(differenceOf({ ...status(2), routing: undefined }, status(2), 1), 'readiness');
+  });
+});
+
 describe('when an agent writes', () => {
   test('at most every 10 s up to 500 nodes, and every nodes / 50 s above', () => {
     assert.deepEqual([1, 500, 1000, 5000].map(writeInterval), [10_000, 10_000, 20_000, 100_000]);
   });
 
   test('a lone change is written after a second, and the next one after the interval', () => {
-    assert.equal(writeTime('state', instant(1000), undefined, 3, 0), 2000);
-    assert.equal(writeTime('state', instant(5000), instant(2000), 3, 0), 12_000);
-    assert.equal(writeTime('words', instant(5000), instant(2000), 3, 0), 302_000);
+    const first = { last: undefined, nodes: 3, prompt: true };
+    const second = { ...first, last: instant(2000) };
+    assert.equal(writeTime('state', instant(1000), first, 0), 2000);
+    assert.equal(writeTime('state', instant(5000), second, 0), 12_000);
+    assert.equal(writeTime('words', instant(5000), second, 0), 302_000);
   });
 
   test('5,000 nodes whose sessions flap together for ten minutes write 50 times a second at most', () => {
@@ -159,7 +228,7 @@ describe('when an agent writes', () => {
     for (let node = 0; node < nodes; node++) {
       let last: Instant | undefined;
       for (let at = instant(0); at < seconds(600); ) {
-        const due = writeTime('state', at, last, nodes, chance.unit());
+        const due = writeTime('state', at, { last, nodes, prompt: true }, chance.unit());
         const second = Math.floor(due / 1000);
         perSecond.set(second, (perSecond.get(second) ?? 0) + 1);
         writes++;
@@ -171,5 +240,12 @@ describe('when an agent writes', () => {
     // The first wave is spread over the 100 s that all writes need: 50 a second on average, and chance on top.
     assert.ok(busiest <= 50 + 4 * Math.sqrt(50), `${busiest} writes in one second`);
     assert.ok(writes / 600 < 50, `${writes / 600} writes a second`);
+  });
+
+  test('what decides about pods is written within 11 s by all of 5,000 nodes, and as often as anything when it flaps', () => {
+    const prompt = { last: instant(4000), nodes: 5000, prompt: true };
+    assert.equal(writeTime('readiness', instant(5000), prompt, 0), 6000);
+    assert.equal(writeTime('readiness', instant(5000), prompt, 1), 16_000);
+    assert.equal(writeTime('readiness', instant(5000), { ...prompt, prompt: false }, 0), 104_000);
   });
 });
