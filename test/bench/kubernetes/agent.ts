@@ -2,35 +2,21 @@
  * A real agent from the bundle in Kubernetes mode, with the rights and the bound token that deploy/ gives it, behind a BGP session to
  * BIRD: how soon a Node's block is at the router, what the agent asks of the API at its start, at rest and in a burst of pods, its memory.
  */
-import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Conflist } from '#lab/conflist.ts';
-import type { Host } from '#lab/host.ts';
 import { Pod } from '#lab/pod.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
-import { kindLists } from '#resources/resource-set.ts';
-import { typeOf } from '#sources/kubernetes/types.ts';
-import {
-  agentProgram,
-  buildBundle,
-  residentMebibytes,
-  spentSince,
-  sum,
-  threadSeconds,
-  timed,
-  untilRunning,
-} from '../pods/agent.ts';
+import { buildBundle, residentMebibytes, sum, threadSeconds, timed, untilRunning } from '../pods/agent.ts';
 import { median } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
+import { CONFLIST, createNode, credentials, launch, makePlace, spentBy, USER } from './place.ts';
+import type { Place, Spent } from './place.ts';
 import { openScene, progress } from './scene.ts';
-import type { Scene } from './scene.ts';
-import { askedBy, auditArguments, countTraffic, tally, trafficBytes, writeAuditPolicy } from './traffic.ts';
+import { askedBy, auditArguments, tally, trafficBytes, writeAuditPolicy } from './traffic.ts';
 
-const USER = 'system:serviceaccount:flatroute-system:flatroute-agent';
-const CONFLIST = '/etc/cni/net.d/05-flatroute.conflist';
 const SETTLE_MILLISECONDS = 5000;
 const AT_A_TIME = 8;
 
@@ -66,72 +52,6 @@ export interface AgentOptions {
   readonly idleSeconds: number;
 }
 
-interface Place {
-  readonly scene: Scene;
-  readonly node: Host;
-  readonly tor: Host;
-}
-
-async function makePlace(scene: Scene): Promise<Place> {
-  const { lab, host: api, plane } = scene;
-  const node = await lab.addHost('node', { forwarding: true });
-  const tor = await lab.addHost('tor', { forwarding: true });
-  await lab.link({
-    a: node,
-    b: tor,
-    addresses: [
-      ['192.0.2.11/24', '192.0.2.1/24'],
-      ['2001:db8::11/64', '2001:db8::1/64'],
-    ],
-  });
-  await lab.link({ a: node, b: api, addresses: [['203.0.113.1/31', '203.0.113.0/31']] });
-  await node.ip(['route add 198.51.100.1/32 via 203.0.113.0']);
-  await tor.writeFile('/run/bird.conf', birdConf);
-  await tor.spawn(['bird', '-f', '-c', '/run/bird.conf', '-s', '/run/bird.ctl', '-P', '/run/bird.pid']);
-  await node.run([
-    'sh',
-    '-c',
-    `mkdir -p /run/cni/bin /etc/cni/net.d && cp ${resolve('build/flatroute-cni')} /run/cni/bin/flatroute`,
-  ]);
-  await plane.run(['apply', '-k', resolve('deploy/kustomize')]);
-  await plane.run(['apply', '-f', '-'], resources);
-  await countTraffic(node);
-  return { scene, node, tor };
-}
-
-const podOf = (node: string): string => `agent-${node}`;
-
-/** What the kubelet would give the agent's pod on this node. */
-async function credentials({ scene }: Place, node: string): Promise<string> {
-  const pod = {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: podOf(node), namespace: 'flatroute-system' },
-    spec: { nodeName: node, serviceAccountName: 'flatroute-agent', containers: [{ name: 'agent', image: 'agent' }] },
-  };
-  await scene.plane.run(['apply', '-f', '-'], JSON.stringify(pod));
-  const token = await scene.plane.serviceAccountToken('flatroute-system', 'flatroute-agent', podOf(node));
-  return await scene.plane.tokenKubeconfig(podOf(node), token);
-}
-
-async function launch({ node: host }: Place, node: string, kubeconfig: string): Promise<LabProcess> {
-  const words = [
-    'agent',
-    '--kubernetes',
-    '--kubeconfig',
-    kubeconfig,
-    '--node',
-    node,
-    '--state-dir',
-    `/run/state-${node}`,
-  ];
-  const list = ['--conflist', CONFLIST, '--cni-bin', '/run/cni/bin'];
-  return await host.spawn(
-    [process.execPath, agentProgram(), ...words, ...list, '--withdraw-on-stop', '--log-level', 'warn'],
-    { log: `agent-${node}` },
-  );
-}
-
 /** Resolves when the router has a block of both families, or none. */
 async function untilAtRouter({ tor }: Place, agent: LabProcess, there: boolean): Promise<void> {
   await waitFor(
@@ -145,36 +65,6 @@ async function untilAtRouter({ tor }: Place, agent: LabProcess, there: boolean):
     },
     { deadline: seconds(60), every: milliseconds(10) },
   );
-}
-
-const createNode = async ({ scene }: Place, name: string): Promise<void> => {
-  await scene.store.create(typeOf(kindLists.nodes), {
-    apiVersion: 'v1',
-    kind: 'Node',
-    metadata: {
-      name,
-      annotations: { 'flatroute.io/bgp-address-ipv4': '192.0.2.11', 'flatroute.io/bgp-address-ipv6': '2001:db8::11' },
-    },
-  });
-};
-
-interface Spent {
-  readonly requests: readonly string[];
-  readonly bytes: number;
-  readonly cpuSeconds: number;
-}
-
-/** What an action costs at the API and in the agent, until everything that it caused has settled. */
-async function spentBy(place: Place, agent: LabProcess, action: () => Promise<void>): Promise<Spent> {
-  const before = askedBy(place.scene.host, USER).requests.length;
-  const bytes = await trafficBytes(place.node);
-  const threads = threadSeconds(agent.pid);
-  await action();
-  return {
-    requests: askedBy(place.scene.host, USER).requests.slice(before),
-    bytes: (await trafficBytes(place.node)) - bytes,
-    cpuSeconds: sum(spentSince(agent.pid, threads).map(([, used]) => used)),
-  };
 }
 
 /** So many at a time. */
@@ -203,7 +93,9 @@ async function attachAll({ node }: Place, count: number): Promise<readonly Pod[]
 export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promise<Figure[]> {
   buildBundle();
   await using scene = await openScene('agent', auditArguments, writeAuditPolicy);
-  const place = await makePlace(scene);
+  const place = await makePlace(scene, resources);
+  await place.tor.writeFile('/run/bird.conf', birdConf);
+  await place.tor.spawn(['bird', '-f', '-c', '/run/bird.conf', '-s', '/run/bird.ctl', '-P', '/run/bird.pid']);
   const waiting: number[] = [];
   const starting: number[] = [];
   const starts: Spent[] = [];

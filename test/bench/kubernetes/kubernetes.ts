@@ -5,6 +5,7 @@ import type { Figure } from '../pods/tables.ts';
 import { agent } from './agent.ts';
 import { claims } from './claims.ts';
 import { endpoints } from './endpoints.ts';
+import { services } from './services.ts';
 import { watchers } from './watchers.ts';
 
 interface Case {
@@ -16,7 +17,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      cases: { type: 'string', default: 'agent,watchers,endpoints,claims' },
+      cases: { type: 'string', default: 'agent,watchers,endpoints,claims,services' },
       agents: { type: 'string', default: '300' },
       processes: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '20' },
@@ -25,6 +26,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
       pods: { type: 'string', default: '100' },
       idle: { type: 'string', default: '60' },
       blocks: { type: 'string', default: '20000' },
+      services: { type: 'string', default: '2000' },
     },
   });
   const agents = Number(values.agents);
@@ -38,6 +40,16 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
     watchers: {
       title: `${agents} agents of watches alone against one API server:`,
       run: () => watchers({ agents, processes: Number(values.processes), rounds, idleSeconds }),
+    },
+    services: {
+      title: 'Services on one agent in Kubernetes mode, with a session to FRR:',
+      run: () =>
+        services({
+          rounds: Math.max(100, rounds),
+          services: Number(values.services),
+          endpoints: 2.5 * Number(values.services),
+          idleSeconds,
+        }),
     },
     endpoints: {
       title: 'An agent whose main thread lists the endpoints of a large cluster:',
