@@ -5,6 +5,7 @@ import { Pod } from '#lab/pod.ts';
 import { routerAdvertisement } from '../../support/frames.ts';
 import { PodLab } from '../../support/pod-lab.ts';
 import { paths } from './paths.ts';
+import { serviceAddresses } from './services.ts';
 import { settings } from './settings.ts';
 import { spoofing } from './spoofing.ts';
 import { untilSaid, type World } from './world.ts';
@@ -53,6 +54,7 @@ describe('a pod on its node', { timeout: 300_000 }, () => {
   });
 
   paths(get);
+  serviceAddresses(get);
   spoofing(get);
   settings(get);
 });
