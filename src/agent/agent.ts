@@ -3,6 +3,7 @@
  * serves metrics, health and the admin API, and stops without hurting a pod. Killing it at any moment is normal: the next
  * start finds everything in the kernel. Where resources come from, and what is written there, is its surroundings.
  */
+import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
 import { noBfd } from '#bgp/bfd/facts.ts';
 import type { RouteAnswer } from '#bgp/engine.ts';
@@ -26,7 +27,7 @@ import { settleCompiler } from './compiler.ts';
 import type { ClaimerInput } from './claims.ts';
 import { ConflistKeeper, type ConflistOptions } from './conflist-keeper.ts';
 import { Drain } from './drain.ts';
-import { programVersion, type ThreadName } from './entries.ts';
+import { programVersion, type ThreadName, protoFolder } from './entries.ts';
 import { type Endpoint, type HttpServer, serveHttp } from './http.ts';
 import { IntentLoop } from './intent-loop.ts';
 import { takeLock } from './lock.ts';
@@ -273,6 +274,7 @@ class Agent {
     await this.#supervisor.bgp.ask('start', {
       restarted,
       forwardingPreserved,
+      protoFolder: fileURLToPath(protoFolder()),
       inherited: restarted ? routes : undefined,
       record: record === undefined ? undefined : { directory: record, program: this.#version },
     });

@@ -96,6 +96,8 @@ export interface BgpStart {
   readonly forwardingPreserved: readonly Family[];
   /** Directory into which the lives of sessions are written. */
   readonly record: { readonly directory: string; readonly program: string } | undefined;
+  /** Folder that holds `gobgp/`, the definitions of GoBGP's interface. */
+  readonly protoFolder: string;
   /** Learned routes that were read back; nothing after a reboot. */
   readonly inherited: InheritedRoutes | undefined;
 }

@@ -64,6 +64,7 @@ export function compile(resources: ResourceSet, nodeName: string, options: Compi
         multipath: settings.multipath,
         bestPath: settings.bestPath,
         ...(settings.installRoutes ? {} : { installRoutes: false }),
+        ...(settings.engine === undefined ? {} : { engine: settings.engine }),
         ...clusterIdOf(node, settings),
       },
       pods: {

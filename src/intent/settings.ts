@@ -1,5 +1,5 @@
 /** BGPConfiguration as it holds on one node: `node.<name>` field by field over `default`, and both over the defaults. */
-import type { BestPathIntent, Community, ImportPolicy } from '#bgp/engine.ts';
+import type { BestPathIntent, Community, EngineIntent, ImportPolicy } from '#bgp/engine.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { Duration } from '#lib/time.ts';
@@ -35,6 +35,8 @@ export interface Settings {
   readonly multipath: { readonly maximumPaths: number; readonly relax: boolean };
   readonly bestPath: BestPathIntent;
   readonly installRoutes: boolean;
+  /** `undefined`: the agent itself. */
+  readonly engine: EngineIntent | undefined;
   readonly services: ServiceSettings;
   readonly addressSource: 'NodePodCIDR' | 'IPPools';
   readonly gracefulRestart: {
@@ -72,6 +74,13 @@ export interface ServiceSettings {
   /** Before an address that was withdrawn is announced again. */
   readonly announceDelay: Duration;
 }
+
+/** Field by field, as everything else. */
+const gobgp = (own: BGPConfiguration['spec']['gobgp'], all: BGPConfiguration['spec']['gobgp']): EngineIntent => ({
+  kind: 'gobgp',
+  address: own?.address ?? all?.address ?? 'unix:///run/gobgp/gobgp.sock',
+  foreign: own?.foreign ?? all?.foreign ?? 'Keep',
+});
 
 export function settingsFor(configurations: readonly BGPConfiguration[], nodeName: string): Settings {
   const named = (name: string): BGPConfiguration['spec'] | undefined =>
@@ -133,6 +142,7 @@ export function settingsFor(configurations: readonly BGPConfiguration[], nodeNam
       announceDelay: own?.serviceAnnounceDelay ?? all?.serviceAnnounceDelay ?? seconds(5),
     },
     installRoutes: own?.installRoutes ?? all?.installRoutes ?? true,
+    engine: (own?.engine ?? all?.engine) === 'gobgp' ? gobgp(own?.gobgp, all?.gobgp) : undefined,
     addressSource: own?.addressSource ?? all?.addressSource ?? 'NodePodCIDR',
     gracefulRestart: {
       enabled: own?.gracefulRestart?.enabled ?? all?.gracefulRestart?.enabled ?? true,

@@ -221,6 +221,29 @@ const spec = object({
     defaultText: 'true',
     reset: 'refresh',
   }),
+  engine: optional(oneOf('embedded', 'gobgp'), {
+    description:
+      'What speaks BGP for a node: the agent itself, or a GoBGP beside it that the agent tells everything. docs/engines.md says what the second cannot do.',
+    defaultText: 'embedded',
+    reset: 'reset',
+  }),
+  gobgp: optional(
+    object({
+      address: optional(string({ type: 'an address', minLength: 1, maxLength: 253 }), {
+        description:
+          'Where gobgpd serves its gRPC interface on the node: `unix:///run/gobgp/gobgp.sock` or `127.0.0.1:50051`.',
+        defaultText: 'unix:///run/gobgp/gobgp.sock',
+        reset: 'reset',
+      }),
+      foreign: optional(oneOf('Keep', 'Remove'), {
+        description:
+          'What becomes of peers, paths and policies that somebody else gave it: left alone and reported, or removed.',
+        defaultText: 'Keep',
+        reset: 'none',
+      }),
+    }),
+    { description: 'How GoBGP is reached where `engine` is `gobgp`.' },
+  ),
   addressSource: optional(oneOf('NodePodCIDR', 'IPPools'), {
     description: "Which blocks a node gives addresses from: those in its Node's spec.podCIDRs, or its IPBlocks.",
     defaultText: 'NodePodCIDR',

@@ -3,9 +3,11 @@
  * "these routes are in the kernel"; out go routes for the background thread, facts and events for main.
  */
 import type { MessagePort } from 'node:worker_threads';
-import type { BgpEngine, BgpFacts, BgpIntent } from '#bgp/engine.ts';
+import type { BgpEngine, BgpEngineOutputs, BgpFacts, BgpIntent } from '#bgp/engine.ts';
 import { type Recorder, createRecorder } from '#bgp/io/recorder.ts';
+import { createGobgpEngine } from '#bgp/gobgp/engine.ts';
 import { createSpeaker } from '#bgp/speaker.ts';
+import type { FibUpdate } from '#dataplane/fib/route.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
@@ -22,6 +24,8 @@ const silent = (generation: number): BgpFacts => ({
   routes: { ipv4: { prefixes: 0, paths: 0, best: 0 }, ipv6: { prefixes: 0, paths: 0, best: 0 } },
 });
 
+const programOf = ({ engine }: BgpIntent): string => (engine === undefined ? '' : `${engine.kind} ${engine.address}`);
+
 /** A view that covers its whole buffer is moved to the other thread; a part of a larger one is copied. */
 function movable<T extends Uint8Array | Uint32Array>(array: T): T {
   return array.byteLength === array.buffer.byteLength ? array : (array.slice() as T);
@@ -30,6 +34,10 @@ function movable<T extends Uint8Array | Uint32Array>(array: T): T {
 function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
   let background: MessagePort | undefined;
   let engine: BgpEngine | undefined;
+  /** The program that `engine` is. */
+  let program = '';
+  /** One engine takes leave of its peers before another greets them. */
+  let leaving: Promise<void> | undefined;
   let recorder: Recorder | undefined;
   let start: BgpStart | undefined;
   let view: KernelView | undefined;
@@ -51,20 +59,23 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     }
   };
 
-  const makeEngine = ({ record, ...options }: BgpStart): BgpEngine => {
+  const makeEngine = ({ record, protoFolder, ...options }: BgpStart, wantedEngine: BgpIntent['engine']): BgpEngine => {
     send({ kind: 'engine' });
     recorder ??= record === undefined ? undefined : recorderInto(record.directory, record.program);
-    const made = createSpeaker(options, {
+    const modules = {
       clock: systemClock,
       wallClock: () => Date.now(),
       random: Math.random,
-      recorder,
       outputs: {
-        fib: (update) => send({ kind: 'fib', update }),
-        facts: (facts) => host.facts(facts),
-        event: (level, event, fields) => host.log(level, event, fields),
+        fib: (update: FibUpdate) => send({ kind: 'fib', update }),
+        facts: (facts: BgpFacts) => host.facts(facts),
+        event: (...[level, event, fields]: Parameters<BgpEngineOutputs['event']>) => host.log(level, event, fields),
       },
-    });
+    };
+    const made =
+      wantedEngine === undefined
+        ? createSpeaker(options, { ...modules, recorder })
+        : createGobgpEngine(options, { ...modules, protoFolder });
     if (view !== undefined) made.setKernelView(view);
     return made;
   };
@@ -85,6 +96,12 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     send({ kind: 'fib', update: { ...nothing, sequence: 1, complete: true } });
   };
 
+  const leave = async (observed: BgpEngine): Promise<void> => {
+    await observed.stop('cease');
+    leaving = undefined;
+    applyWanted();
+  };
+
   const applyWanted = (): void => {
     // Sessions wait until the kernel was read back: what we announce must be true, and R and F must be known.
     if (wanted === undefined || start === undefined) return;
@@ -99,7 +116,15 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
       host.facts(silent(generation));
       return;
     }
-    engine ??= makeEngine(start);
+    if (engine !== undefined && program !== programOf(intent)) {
+      leaving = leave(engine);
+      engine = undefined;
+      // What is learned anew replaces what is in the kernel; there is no earlier life of the other engine.
+      start = { ...start, restarted: false, inherited: undefined };
+    }
+    if (leaving !== undefined) return;
+    program = programOf(intent);
+    engine ??= makeEngine(start, intent.engine);
     engine.apply(intent, generation);
   };
 
