@@ -1,5 +1,5 @@
 /** ServiceAddresses as the API has them and as the choice of addresses sees them; and how the controller changes them. */
-import type { AddressClaim, Sharer, WantingService } from '#ipam/services/intent.ts';
+import type { AddressClaim, Assigned, Sharer, WantingService } from '#ipam/services/intent.ts';
 import { whyNotShared, withService } from '#ipam/services/sharing.ts';
 import { type ApiObject, ApiError, isApiError, type ResourceStore } from '#kubernetes/store.ts';
 import { type IpAddress, parseAddress } from '#lib/ip.ts';
@@ -49,14 +49,12 @@ const specOf = ({ address, pool, sharingKey, services }: AddressClaim): object =
 
 export interface Claims {
   /** Creates the claim, or puts the Service into one that there is, or puts right what it says of the Service. */
-  secure(service: WantingService, address: IpAddress, pool: string): Promise<void>;
+  secure(service: WantingService, assigned: Assigned): Promise<void>;
   /** Whether the Service has the address, asked of the API server. */
   holds(uid: string, address: IpAddress): Promise<boolean>;
   /** Deletes the claim, or takes the Service out of it. */
   giveBack(uid: string, address: IpAddress): Promise<void>;
 }
-
-const conflict = (text: string): ApiError => new ApiError('API_CONFLICT', text);
 
 export function serviceClaims(
   store: ResourceStore,
@@ -89,17 +87,13 @@ export function serviceClaims(
   }
 
   return {
-    async secure(service, address, pool) {
+    async secure(service, { address, pool, claim: how }) {
+      if (how === 'create' && (await create(service, address, pool))) return;
       const name = serviceAddressName(address);
       const object = await live(name);
-      if (object === undefined) {
-        if (await create(service, address, pool)) return;
-        await live(name);
-        throw conflict(`${address} was claimed by somebody else`);
-      }
-      const claim = seeClaim(object);
-      if (claim === undefined || whyNotShared(service, claim, modules.agrees) !== undefined)
-        throw conflict(`${address} was claimed by somebody else`);
+      const claim = object === undefined ? undefined : seeClaim(object);
+      if (object === undefined || claim === undefined || whyNotShared(service, claim, modules.agrees) !== undefined)
+        throw new ApiError('API_CONFLICT', `${address} is not to be had as it was when it was chosen`);
       const spec = specOf(withService(claim, service));
       modules.learned(name, seeClaim(await store.replace(addressType, { ...object, spec })));
     },

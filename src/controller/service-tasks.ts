@@ -54,15 +54,17 @@ export function serviceTasks(
 
   async function give(seen: SeenService, plan: ServicePlan, now: string): Promise<void> {
     const { service, assigned, shows, extra } = plan;
-    for (const { address, pool, claim } of assigned)
+    for (const one of assigned) {
+      const { address, pool, claim } = one;
       if (claim !== 'held') {
-        await claims.secure(service, address, pool);
+        await claims.secure(service, one);
         wrote('done');
         log('info', 'controller.address-claimed', { address, pool, service: keyOf(seen.object.metadata) });
       } else if (shows.includes(address) && !service.shown.includes(address)) {
         // The watch showed it; it may be gone since.
         if (!(await claims.holds(service.uid, address))) return;
       }
+    }
     const patch = statusPatch(seen, plan, now) ?? (extra.length > 0 ? givesBack(seen, plan, now) : undefined);
     if (patch !== undefined) await writeStatus(seen, patch);
     await giveBack(service.uid, extra, keyOf(seen.object.metadata));
