@@ -4,22 +4,20 @@
  * here is waited for by pods or sessions.
  */
 import { join } from 'node:path';
-import type { Condition } from '#intent/node-intent.ts';
 import { needsOf } from '#intent/needs.ts';
 import { settingsFor } from '#intent/settings.ts';
-import { type EventObject, EventSender } from '#kubernetes/events.ts';
+import { EventSender } from '#kubernetes/events.ts';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
 import { apiStore } from '#kubernetes/io/client.ts';
-import { after, milliseconds, seconds } from '#lib/time.ts';
-import { kindNamed } from '#sources/kubernetes/types.ts';
 import { KubernetesSource } from '#sources/kubernetes/kubernetes-source.ts';
 import { ServiceWatch } from '#sources/kubernetes/services.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
-import { conditionNotes, isToldByNode, type Watchlist } from '#status/event-notes.ts';
+import { nodeState } from '#status/node-state.ts';
 import type { ClusterFacts } from '#status/snapshot.ts';
 import { bootIdentity } from './boot-identity.ts';
 import { BlockClaimer } from './claims.ts';
 import { programVersion } from './entries.ts';
+import { eventSpread, nodeEvents } from './node-events.ts';
 import { NodeStateWriter } from './node-state-writer.ts';
 import type { Found, Surroundings } from './surroundings.ts';
 
@@ -31,9 +29,6 @@ export interface KubernetesOptions {
   /** Where the last valid resources are kept. */
   readonly stateDirectory: string;
 }
-
-/** Events of all nodes about what happens to all of them: so many a second. */
-const eventsPerSecond = 50;
 
 /** Rejects with API_UNAUTHORIZED when there are no credentials. */
 export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: KubernetesOptions): Promise<Found> {
@@ -83,15 +78,16 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       );
     };
     const nodeUID = (): string | undefined => known.get(`Node/${node}`)?.uid;
+    const generationOf = (kind: string, name: string): number | undefined => known.get(`${kind}/${name}`)?.generation;
+    const bootID = bootIdentity();
     const state = new NodeStateWriter(node, {
       store,
       clock,
       random: Math.random,
-      snapshot,
+      status: (before) => nodeState(snapshot(), { bootID, generationOf }, before),
+      starting: () => snapshot().state === 'starting',
       nodeUID,
-      generationOf: (kind, name) => known.get(`${kind}/${name}`)?.generation,
       minSessions: () => minSessions,
-      bootID: bootIdentity(),
       log,
     });
     const events = new EventSender(
@@ -100,45 +96,16 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
         store,
         clock,
         wallClock: Date.now,
-        spread: () => milliseconds(Math.random() * (state.nodes / eventsPerSecond) * 1000),
+        spread: (waiting) => eventSpread(state.nodes, waiting, Math.random()),
       },
     );
-    const regarding = (): EventObject => ({ apiVersion: 'v1', kind: 'Node', name: node, uid: nodeUID() });
-    let watchlist: Watchlist = new Map();
-    let cancelLook: (() => void) | undefined;
+    const notes = nodeEvents(node, {
+      clock,
+      tell: (note) => events.tell(note),
+      conditions: () => snapshot().objectConditions,
+      uidOf: (kind, name) => known.get(`${kind}/${name}`)?.uid,
+    });
     let stopped = false;
-
-    const tell = ({ kind, name, type, reason, message }: Condition, severity: 'Normal' | 'Warning'): void => {
-      const [object = name] = name.split('/');
-      const related = kindNamed(kind);
-      events.tell({
-        regarding: regarding(),
-        ...(related === undefined || kind === 'Node'
-          ? {}
-          : {
-              related: {
-                apiVersion: related.apiVersion,
-                kind,
-                name: object,
-                uid: known.get(`${kind}/${object}`)?.uid,
-              },
-            }),
-        type: severity,
-        reason,
-        action: type,
-        text: kind === 'Node' ? message : `${kind} ${name}: ${message}`,
-      });
-    };
-    const look = (): void => {
-      cancelLook?.();
-      cancelLook = undefined;
-      if (stopped) return;
-      const now = clock.now();
-      const next = conditionNotes(watchlist, snapshot().objectConditions.filter(isToldByNode), now);
-      watchlist = next.watchlist;
-      for (const { condition, type } of next.notes) tell(condition, type);
-      if (next.waits) cancelLook = clock.at(after(now, seconds(5)), look);
-    };
 
     return {
       async start() {
@@ -150,7 +117,7 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       changed() {
         if (stopped) return;
         state.changed();
-        look();
+        notes.look();
       },
       claim: (input) => claimer.learn(input),
       watchServices: (ranges) => serviceWatch.setRanges(ranges),
@@ -162,7 +129,7 @@ export async function joinCluster({ kubeconfig, bootstrap, stateDirectory }: Kub
       }),
       async stop() {
         stopped = true;
-        cancelLook?.();
+        notes.stop();
         // Nobody writes any more, then nobody reads, then nobody listens.
         await Promise.race([
           Promise.all([claimer.stop(), state.stop(), events.stop(), serviceWatch.stop(), source.stop()]),

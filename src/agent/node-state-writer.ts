@@ -3,7 +3,7 @@
  * already. The API may be away as long as it likes; what is written then is what is so by then.
  */
 import { isFit, routingVerdict } from '#intent/readiness.ts';
-import { type Difference, differenceOf, isMore, nodeState } from '#status/node-state.ts';
+import { type Difference, differenceOf, isMore } from '#status/node-state.ts';
 import { promptWrites, writeInterval, writeTime } from '#status/node-state.ts';
 import { ApiError, type ApiObject, type ResourceStore } from '#kubernetes/store.ts';
 import { after, between, type Clock, type Instant, milliseconds, seconds } from '#lib/time.ts';
@@ -11,20 +11,20 @@ import { bgpNodeState, type BGPNodeStatus } from '#resources/bgp-node-state.ts';
 import { node as nodeKind } from '#resources/core.ts';
 import { invalid } from '#resources/schema.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import type { Snapshot } from '#status/snapshot.ts';
 
 export interface NodeStateModules {
   readonly store: ResourceStore;
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
-  readonly snapshot: () => Snapshot;
+  /** What is to be written; `before`: what was written last. */
+  readonly status: (before: BGPNodeStatus | undefined) => BGPNodeStatus;
+  /** The agent has not come up yet. */
+  readonly starting: () => boolean;
   /** UID of the Node object; `undefined`: there is none yet, and nothing would own what is written. */
   readonly nodeUID: () => string | undefined;
-  readonly generationOf: (kind: string, name: string) => number | undefined;
   /** How many established sessions make this node fit for pods. */
   readonly minSessions: () => number;
-  readonly bootID: string;
   readonly log: (level: 'info' | 'warn', event: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -95,19 +95,14 @@ export class NodeStateWriter {
     await this.#writing;
   }
 
-  #status(): BGPNodeStatus {
-    const { snapshot, bootID, generationOf } = this.#modules;
-    return nodeState(snapshot(), { bootID, generationOf }, this.#written);
-  }
-
   #look(): void {
     if (this.#stopped || this.#writing !== undefined) return;
-    const { clock, snapshot, nodeUID, random } = this.#modules;
+    const { clock, starting, nodeUID, random } = this.#modules;
     const now = clock.now();
     const settled = after(this.#startedAt, startPatience);
     if (nodeUID() === undefined) return;
-    const status = this.#status();
-    this.#cameUp ||= now >= settled || (snapshot().state !== 'starting' && this.#isFit(status));
+    const status = this.#modules.status(this.#written);
+    this.#cameUp ||= now >= settled || (!starting() && this.#isFit(status));
     if (!this.#cameUp) return this.#arm(settled);
     const moved = this.#owner !== undefined && this.#owner !== nodeUID();
     const difference = moved ? 'readiness' : differenceOf(this.#written, status, this.#modules.minSessions());
@@ -190,7 +185,7 @@ export class NodeStateWriter {
       this.#owner = uid;
       this.#written = statusOf(there);
     }
-    const status = this.#status();
+    const status = this.#modules.status(this.#written);
     if (differenceOf(this.#written, status, this.#modules.minSessions()) === 'none') return false;
     this.#lastWrite = clock.now();
     await store.patch(stateType, this.#node, { status: whole(status) }, { subresource: 'status' });

@@ -54,17 +54,6 @@ export function complaintsOf({ metadata, status }: ApiObject): readonly Complain
     .slice(0, MOST);
 }
 
-export function complaintsByObject(all: Iterable<readonly Complaint[]>): ReadonlyMap<string, readonly Complaint[]> {
-  const found = new Map<string, Complaint[]>();
-  for (const complaints of all)
-    for (const complaint of complaints) {
-      const known = found.get(complaint.object);
-      if (known === undefined) found.set(complaint.object, [complaint]);
-      else known.push(complaint);
-    }
-  return found;
-}
-
 /** What a node says of an earlier version of an object says nothing of this one. */
 export const currentComplaints = (
   { metadata }: ApiObject,

@@ -32,7 +32,10 @@ export interface LeaderModules {
   readonly ownsDefaultClass: boolean;
 }
 
-const parts: readonly Part[] = [readinessPart, poolPart, statusPart, networkPolicyPart];
+const allParts = ({ ownsDefaultClass }: LeaderModules): readonly Part[] => [
+  ...[readinessPart, poolPart, statusPart, networkPolicyPart],
+  servicePart({ ownsDefault: ownsDefaultClass }),
+];
 
 export interface Leading {
   /** Events that were told, since it leads. */
@@ -41,7 +44,7 @@ export interface Leading {
 }
 
 /** Begins at once; after `stop` resolved nothing is written or watched. */
-export function lead(modules: LeaderModules): Leading {
+export function lead(modules: LeaderModules, parts = allParts(modules)): Leading {
   const { store, clock, log, wrote } = modules;
   let nodes = 0;
   const loop = taskLoop(
@@ -101,8 +104,7 @@ export function lead(modules: LeaderModules): Leading {
       nodes = all.size;
     },
   );
-  const services = servicePart({ ownsDefault: modules.ownsDefaultClass });
-  const plans = [...parts, services].map((part) => part(shared));
+  const plans = parts.map((part) => part(shared));
   reading.start();
   return {
     events: () => events.facts,

@@ -11,10 +11,10 @@ import { ipReservation } from '#resources/ip-reservation.ts';
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import { readingProblems } from '#sources/kubernetes/problems.ts';
 import { readObject } from '#sources/kubernetes/read-object.ts';
-import { allConditions, type Complaint, currentComplaints, gatheredVerdict } from './complaints.ts';
+import { allConditions, currentComplaints, gatheredVerdict } from './complaints.ts';
 import { fieldOf, listOf, type StatusCondition, type Verdict } from './conditions.ts';
 import { essence } from './part.ts';
-import type { PeerSessions } from './peer-status.ts';
+import type { ReportIndex } from './report-index.ts';
 
 /** What is kept of an object. */
 export interface Seen {
@@ -32,8 +32,7 @@ export interface Seen {
 /** What all objects and nodes together say. */
 export interface Surroundings {
   readonly nodes: ReadonlySet<string>;
-  readonly complaints: ReadonlyMap<string, readonly Complaint[]>;
-  readonly sessions: PeerSessions;
+  readonly reports: Pick<ReportIndex, 'complaints' | 'sessions'>;
   /** Nodes of which nothing is heard. */
   readonly silent: ReadonlySet<string>;
   /** BGPPeers that name a BGPFilter, or a BFDProfile. */
@@ -78,7 +77,7 @@ export function namedBy(peers: Iterable<Seen>, names: (peer: Seen) => readonly s
 export function objectStatus(it: Seen, around: Surroundings, now: string): ObjectStatus | undefined {
   const { kind = '', metadata } = it.object;
   const { name } = metadata;
-  const complaints = currentComplaints(it.object, around.complaints.get(`${kind}/${name}`));
+  const complaints = currentComplaints(it.object, around.reports.complaints(`${kind}/${name}`));
   const own = acceptance(it, around);
   const conditions = (...first: readonly (Verdict & { readonly type: string })[]): readonly StatusCondition[] =>
     allConditions(it.object, first, complaints, now);
@@ -86,7 +85,7 @@ export function objectStatus(it: Seen, around: Surroundings, now: string): Objec
   const accepted = { type: 'Accepted', ...(own ?? said ?? acceptedByAll(kind, name)) };
   switch (kind) {
     case bgpPeer.kind: {
-      const reported = [...(around.sessions.get(name) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+      const reported = [...around.reports.sessions(name)].sort(([a], [b]) => (a < b ? -1 : 1));
       const [silent, heard] = [
         reported.filter(([node]) => around.silent.has(node)),
         reported.filter(([node]) => !around.silent.has(node)),

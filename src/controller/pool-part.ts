@@ -6,36 +6,14 @@ import { ipBlock } from '#resources/ip-block.ts';
 import { ipPool, type IPPool } from '#resources/ip-pool.ts';
 import { readObject } from '#sources/kubernetes/read-object.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { type Complaint, complaintsByObject, complaintsOf } from './complaints.ts';
-import { fieldOf, listOf } from './conditions.ts';
+import { fieldOf } from './conditions.ts';
 import { essence, type Measurement, type Part, type PartModules, statusTask } from './part.ts';
-import { type PoolPlan, poolPlans, type PoolReports, type SeenBlock, type SeenPool } from './pool-status.ts';
+import { type PoolPlan, poolPlans, type SeenBlock, type SeenPool } from './pool-status.ts';
+import { ReportIndex, reportOf } from './report-index.ts';
 import { addressType, seeClaim } from './service-claims.ts';
 import type { Task } from './tasks.ts';
 
 const types = { pools: typeOf(ipPool), blocks: typeOf(ipBlock), states: typeOf(bgpNodeState) } as const;
-
-/** What a node says of pools. */
-interface Report {
-  readonly used: readonly { readonly pool: string; readonly used: number }[];
-  readonly complaints: readonly Complaint[];
-}
-
-function reported(object: ApiObject): Report {
-  const used = listOf(fieldOf(object['status'], 'blocks')).map((block) => {
-    const count = fieldOf(block, 'used');
-    return { pool: String(fieldOf(block, 'pool')), used: typeof count === 'number' ? count : 0 };
-  });
-  const complaints = complaintsOf(object).filter((one) => one.object.startsWith(`${ipPool.kind}/`));
-  return { used, complaints };
-}
-
-function together(reports: readonly Report[]): PoolReports {
-  const used = new Map<string, number>();
-  for (const report of reports)
-    for (const { pool, used: count } of report.used) used.set(pool, (used.get(pool) ?? 0) + count);
-  return { used, complaints: complaintsByObject(reports.map((one) => one.complaints)) };
-}
 
 function seenPool(object: ApiObject): SeenPool {
   const { resource, problems } = readObject(object);
@@ -71,12 +49,10 @@ export const poolPart: Part = (modules) => {
   modules.watch(addressType, seenAddress, (all) => {
     addresses = [...all.values()].flat();
   });
-  let reports: ReadonlyMap<string, Report> = new Map();
-  modules.watch(types.states, reported, (all) => {
-    reports = all;
-  });
+  const reports = new ReportIndex();
+  modules.watch(types.states, reportOf, (all, keys) => void reports.learn(all, keys));
   return (now) => {
-    const plans = poolPlans([...pools.values()], [...blocks, ...addresses], together([...reports.values()]), now);
+    const plans = poolPlans([...pools.values()], [...blocks, ...addresses], reports, now);
     modules.measured('pool_addresses', plans.slice(0, MOST_MEASURED).flatMap(poolMeasurements));
     return plans.flatMap((one) => [
       ...finalizerTask(one, pools.get(one.object.metadata.name), modules),
@@ -110,7 +86,7 @@ function finalizerTask(
     if (deletionTimestamp !== undefined) {
       const blocks = (await store.list(types.blocks)).flatMap(seenBlock);
       const addresses = (await store.list(addressType)).flatMap(seenAddress);
-      const [live] = poolPlans([seen], [...blocks, ...addresses], together([]), '');
+      const [live] = poolPlans([seen], [...blocks, ...addresses], new ReportIndex(), '');
       if (live?.finalizers === undefined) return;
     }
     await store.patch(types.pools, name, { metadata: { resourceVersion, finalizers } });

@@ -7,8 +7,9 @@ import { blockSizeOf } from '#intent/pools.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 import { contains, overlaps, parsePrefix, prefixLength, type Prefix } from '#lib/ip.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
-import { allConditions, type Complaint } from './complaints.ts';
+import { allConditions } from './complaints.ts';
 import { fieldOf, type StatusCondition, statusCondition } from './conditions.ts';
+import type { ReportIndex } from './report-index.ts';
 import { blocksFinalizer, poolDecisions } from './pools.ts';
 
 export interface PoolStatus {
@@ -50,16 +51,10 @@ export interface PoolPlan {
 /** Its bits; the schema's bound of a count. */
 const LARGEST_COUNT = 31;
 
-export interface PoolReports {
-  /** Addresses that pods have, by pool. */
-  readonly used: ReadonlyMap<string, number>;
-  readonly complaints: ReadonlyMap<string, readonly Complaint[]>;
-}
-
 export function poolPlans(
   seen: readonly SeenPool[],
   blocks: readonly SeenBlock[],
-  reports: PoolReports,
+  reports: Pick<ReportIndex, 'complaints' | 'used'>,
   now: string,
 ): readonly PoolPlan[] {
   const readable = seen.flatMap(({ object, pool }) =>
@@ -91,9 +86,9 @@ export function poolPlans(
       blocks: own.length,
       nodes: new Set(own.map(({ node }) => node)).size,
       ...(bits < LARGEST_COUNT ? { capacity: 2 ** Math.max(0, bits) } : {}),
-      usedAddresses: Math.min((reports.used.get(name) ?? 0) + ofServices, Number.MAX_SAFE_INTEGER),
+      usedAddresses: Math.min(reports.used(name) + ofServices, Number.MAX_SAFE_INTEGER),
       claimedAddresses: Math.min(claimed, Number.MAX_SAFE_INTEGER),
-      conditions: allConditions(object, first, reports.complaints.get(`IPPool/${name}`), now),
+      conditions: allConditions(object, first, reports.complaints(`IPPool/${name}`), now),
     };
     return { object, status, addresses: sizeOf(pool.spec.cidr), finalizers: decision.finalizers };
   });

@@ -11,18 +11,13 @@ import { ipBlock } from '#resources/ip-block.ts';
 import { ipPool } from '#resources/ip-pool.ts';
 import { ipReservation } from '#resources/ip-reservation.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { type Complaint, complaintsByObject, complaintsOf } from './complaints.ts';
 import { fieldOf, listOf } from './conditions.ts';
 import { namedBy, objectStatus, type Seen, seen, type Surroundings } from './object-status.ts';
-import { type Measurement, type Part, statusTask } from './part.ts';
+import { type Part, statusTask } from './part.ts';
+import { ReportIndex, reportOf } from './report-index.ts';
 import type { Task } from './tasks.ts';
-import { peersOf, type ReportedNode, reportedNode } from './peer-status.ts';
 
 const types = [bgpConfiguration, bgpPeer, bgpFilter, bfdProfile, ipReservation, ipBlock].map(typeOf);
-
-interface Report extends ReportedNode {
-  readonly complaints: readonly Complaint[];
-}
 
 /** Its kubelet has not been heard of, so that what its agent wrote last may be old. */
 function isSilent({ status }: ApiObject): boolean {
@@ -30,58 +25,112 @@ function isSilent({ status }: ApiObject): boolean {
   return fieldOf(ready, 'status') === 'Unknown';
 }
 
+/** What is to be written of one object, and whether it is refused. */
+interface Planned {
+  readonly tasks: readonly Task[];
+  readonly refused: boolean;
+}
+
+const idle: Planned = { tasks: [], refused: false };
+
 export const statusPart: Part = (modules) => {
+  const { watch, measured } = modules;
   const objects = new Map<string, ReadonlyMap<string, Seen>>();
-  let nodes: ReadonlyMap<string, boolean> = new Map();
-  let reports: ReadonlyMap<string, Report> = new Map();
+  const reports = new ReportIndex();
+  /** KIND/NAME: of thousands of objects and nodes only what changed is looked at anew. */
+  const planned = new Map<string, Planned>();
+  const affected = new Set<string>();
+  const nodes = new Set<string>();
+  const silent = new Set<string>();
   let pools: ReadonlyMap<string, Prefix | undefined> = new Map();
-  for (const type of types) modules.watch(type, seen, (all) => objects.set(type.kind, all));
-  modules.watch(typeOf(node), isSilent, (all) => {
-    nodes = all;
+  let filters: ReadonlyMap<string, number> = new Map();
+  let profiles: ReadonlyMap<string, number> = new Map();
+
+  const touch = (kind: string, names: Iterable<string>): void => {
+    for (const name of names) affected.add(`${kind}/${name}`);
+  };
+  const touchAll = (kind: string): void => touch(kind, objects.get(kind)?.keys() ?? []);
+  function count(): void {
+    const peers = [...(objects.get(bgpPeer.kind)?.values() ?? [])];
+    const before = { filters, profiles };
+    filters = namedBy(peers, (peer) => peer.filters);
+    profiles = namedBy(peers, ({ profile }) => (profile === undefined ? [] : [profile]));
+    touch(bgpFilter.kind, changedCounts(before.filters, filters));
+    touch(bfdProfile.kind, changedCounts(before.profiles, profiles));
+  }
+
+  for (const type of types)
+    watch(type, seen, (all, keys) => {
+      objects.set(type.kind, all);
+      touch(type.kind, keys);
+      if (type.kind === bgpPeer.kind) count();
+    });
+  watch(typeOf(node), isSilent, (all, keys) => {
+    for (const name of keys) {
+      if (puts(nodes, name, all.has(name))) for (const kind of ofNodes) touchAll(kind);
+      if (puts(silent, name, all.get(name) === true)) touchAll(bgpPeer.kind);
+    }
   });
-  modules.watch(
-    typeOf(bgpNodeState),
-    (object): Report => ({ ...reportedNode(object), complaints: complaintsOf(object) }),
-    (all) => {
-      reports = all;
-    },
-  );
-  modules.watch(
+  watch(typeOf(bgpNodeState), reportOf, (all, keys) => {
+    for (const object of reports.learn(all, keys)) affected.add(object);
+  });
+  watch(
     typeOf(ipPool),
     ({ spec }) => parsePrefix(String(fieldOf(spec, 'cidr'))),
     (all) => {
       pools = all;
+      touchAll(ipReservation.kind);
     },
   );
+
   return (now) => {
-    const peers = [...(objects.get(bgpPeer.kind)?.values() ?? [])];
     const around: Surroundings = {
-      nodes: new Set(nodes.keys()),
-      silent: new Set([...nodes].filter(([, silent]) => silent).map(([name]) => name)),
-      complaints: complaintsByObject([...reports.values()].map((one) => one.complaints)),
-      sessions: peersOf(reports.values()),
-      filters: namedBy(peers, ({ filters }) => filters),
-      profiles: namedBy(peers, ({ profile }) => (profile === undefined ? [] : [profile])),
+      ...{ nodes, silent, reports, filters, profiles },
       pools: [...pools.values()].flatMap((one) => one ?? []),
     };
-    const tasks: Task[] = [];
-    const refused: Measurement[] = [];
-    for (const type of types) {
-      let count = 0;
-      for (const one of objects.get(type.kind)?.values() ?? []) {
-        const status = objectStatus(one, around, now);
-        if (status === undefined) continue;
-        if (status.conditions.some((it) => it.type === 'Accepted' && it.status !== 'True')) count++;
-        tasks.push(...statusTask(type, one.object, status, modules));
+    for (const key of affected) {
+      const [kind = '', name = ''] = key.split('/', 2);
+      const one = objects.get(kind)?.get(name);
+      const type = types.find((it) => it.kind === kind);
+      if (one === undefined || type === undefined) {
+        planned.delete(key);
+        continue;
       }
-      refused.push({ labels: { kind: type.kind }, value: count });
+      const status = objectStatus(one, around, now);
+      const tasks = status === undefined ? [] : statusTask(type, one.object, status, modules);
+      const refused = status?.conditions.some((it) => it.type === 'Accepted' && it.status !== 'True') === true;
+      if (tasks.length === 0 && !refused) planned.set(key, idle);
+      else planned.set(key, { tasks, refused });
     }
-    modules.measured('refused_objects', refused);
-    modules.measured('nodes', [
+    affected.clear();
+    const refused = new Map(types.map(({ kind }) => [kind, 0]));
+    for (const [key, one] of planned) {
+      const [kind = ''] = key.split('/', 1);
+      if (one.refused) refused.set(kind, (refused.get(kind) ?? 0) + 1);
+    }
+    measured(
+      'refused_objects',
+      [...refused].map(([kind, value]) => ({ labels: { kind }, value })),
+    );
+    measured('nodes', [
       { labels: { state: 'known' }, value: nodes.size },
-      { labels: { state: 'reporting' }, value: reports.size },
-      { labels: { state: 'silent' }, value: around.silent.size },
+      { labels: { state: 'reporting' }, value: reports.nodes },
+      { labels: { state: 'silent' }, value: silent.size },
     ]);
-    return tasks;
+    return [...planned.values()].flatMap(({ tasks }) => tasks);
   };
 };
+
+/** True: it was not so before. */
+function puts(into: Set<string>, name: string, belongs: boolean): boolean {
+  if (into.has(name) === belongs) return false;
+  if (belongs) into.add(name);
+  else into.delete(name);
+  return true;
+}
+
+/** Kinds whose objects may name a Node. */
+const ofNodes = [bgpConfiguration.kind, ipBlock.kind];
+
+const changedCounts = (before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): readonly string[] =>
+  [...new Set([...before.keys(), ...now.keys()])].filter((name) => before.get(name) !== now.get(name));

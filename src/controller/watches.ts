@@ -7,7 +7,8 @@ import type { ApiError, ApiObject, ResourceStore, ResourceType, Selection, Watch
 export type Watch = <T>(
   type: ResourceType,
   keep: (object: ApiObject) => T,
-  learn: (all: ReadonlyMap<string, T>) => void,
+  /** `keys`: of the objects that changed, came or went. */
+  learn: (all: ReadonlyMap<string, T>, keys: ReadonlySet<string>) => void,
   selection?: Selection,
 ) => void;
 
@@ -86,7 +87,10 @@ export function watches(
   };
 }
 
-function reader<T>(keep: (object: ApiObject) => T, learn: (all: ReadonlyMap<string, T>) => void): Reader {
+function reader<T>(
+  keep: (object: ApiObject) => T,
+  learn: (all: ReadonlyMap<string, T>, keys: ReadonlySet<string>) => void,
+): Reader {
   const all = new Map<string, T>();
   return {
     keep(object) {
@@ -97,7 +101,7 @@ function reader<T>(keep: (object: ApiObject) => T, learn: (all: ReadonlyMap<stri
       for (const key of keys)
         if (objects.has(key)) read(key);
         else all.delete(key);
-      learn(all);
+      learn(all, keys);
     },
   };
 }

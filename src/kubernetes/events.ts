@@ -45,8 +45,8 @@ export interface EventModules {
   readonly clock: Clock;
   /** Wall-clock milliseconds since the epoch. */
   readonly wallClock: () => number;
-  /** Of the next send, for what happens to many at once: 0 to this. */
-  readonly spread: () => Duration;
+  /** How long the next one waits, for what happens to many at once; `waiting`: others that are not sent yet. */
+  readonly spread: (waiting: number) => Duration;
 }
 
 const longestQueue = 64;
@@ -68,7 +68,7 @@ interface Series {
   lastWall: number;
   /** When it is sent next; `undefined`: there is nothing to send. */
   due: Instant | undefined;
-  /** Since when it waits. */
+  /** Since when it waits for the API. */
   since: Instant;
 }
 
@@ -104,17 +104,19 @@ export class EventSender {
     for (const [key, it] of this.#series)
       if (it.due === undefined && between(it.lastAt, now) > seriesEnds) this.#series.delete(key);
     const key = keyOf(note);
+    const waiting = [...this.#series.values()].filter((it) => it.due !== undefined).length;
     const known = this.#series.get(key);
     if (known !== undefined) {
       known.count += 1;
       known.lastAt = now;
       known.lastWall = this.#modules.wallClock();
       if (known.due === undefined) {
-        known.due = after(now, seriesEvery);
-        known.since = now;
+        known.due = after(after(now, seriesEvery), this.#modules.spread(waiting));
+        known.since = known.due;
       }
     } else {
-      if ([...this.#series.values()].filter((it) => it.due !== undefined).length >= longestQueue) return this.#drop(1);
+      if (waiting >= longestQueue) return this.#drop(1);
+      const due = after(now, this.#modules.spread(waiting));
       this.#series.set(key, {
         note,
         name: undefined,
@@ -122,8 +124,8 @@ export class EventSender {
         told: 0,
         lastAt: now,
         lastWall: this.#modules.wallClock(),
-        due: after(now, this.#modules.spread()),
-        since: now,
+        due,
+        since: due,
       });
     }
     this.#arm();
@@ -174,8 +176,8 @@ export class EventSender {
       this.#facts = { ...this.#facts, sent: this.#facts.sent + 1 };
       series.told = count;
       if (series.count > count) {
-        series.due = after(now, seriesEvery);
-        series.since = now;
+        series.due = after(after(now, seriesEvery), this.#modules.spread(0));
+        series.since = series.due;
       }
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

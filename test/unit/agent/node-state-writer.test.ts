@@ -3,6 +3,7 @@ import { after, beforeEach, describe, test } from 'node:test';
 import { NodeStateWriter } from '#agent/node-state-writer.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import type { BGPNodeStatus } from '#resources/bgp-node-state.ts';
+import { nodeState } from '#status/node-state.ts';
 import type { Snapshot } from '#status/snapshot.ts';
 import { type FakeApi, type FakeType, fakeApi } from '../../support/kubernetes/fake-api.ts';
 import { allTypes } from '../../support/kubernetes/fake-api-process.ts';
@@ -26,11 +27,10 @@ describe('the writer of BGPNodeState', async () => {
       store: api.store(),
       clock,
       random: () => 0,
-      snapshot: () => now,
+      status: (before) => nodeState(now, { bootID: 'boot 1', generationOf: () => undefined }, before),
+      starting: () => now.state === 'starting',
       nodeUID: () => uid,
-      generationOf: () => undefined,
       minSessions: () => 1,
-      bootID: 'boot 1',
       log: () => undefined,
     });
   beforeEach(() => {
