@@ -15,12 +15,12 @@ import type { Figure } from '../pods/tables.ts';
 import { CONFLIST, createNode, credentials, launch, makePlace, spentBy, USER } from './place.ts';
 import type { Place, Spent } from './place.ts';
 import { openScene, progress } from './scene.ts';
-import { askedBy, auditArguments, tally, trafficBytes, writeAuditPolicy } from './traffic.ts';
+import { askedBy, auditArguments, connectionsOf, tally, trafficBytes, writeAuditPolicy } from './traffic.ts';
 
 const SETTLE_MILLISECONDS = 5000;
 const AT_A_TIME = 8;
 
-const resources = `apiVersion: flatroute.io/v1alpha1
+export const resources = `apiVersion: flatroute.io/v1alpha1
 kind: BGPConfiguration
 metadata: { name: default }
 spec: { asNumber: 65001, addressSource: IPPools }
@@ -141,6 +141,7 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
   await delay(2 * SETTLE_MILLISECONDS);
   const memory = residentMebibytes(pid);
   const { watches } = askedBy(scene.host, USER);
+  const connections = await connectionsOf(place.node);
   const idle = await spentBy(place, running, async () => await delay(1000 * idleSeconds));
   progress(`at rest: ${tally(idle.requests)}`);
   let made: readonly Pod[] = [];
@@ -173,6 +174,7 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
     { what: '… CPU of the agent', value: 1000 * median(starts.map((one) => one.cpuSeconds)), unit: 'ms' },
     { what: '**at rest**: resident memory', value: memory, unit: 'MiB' },
     { what: '… watches open', value: watches, unit: '' },
+    { what: '… connections to the API server', value: connections, unit: '' },
     { what: '… requests an hour', value: idle.requests.length * hourly, unit: '' },
     { what: '… on the wire an hour', value: (idle.bytes * hourly) / 1024, unit: 'KiB' },
     { what: '… CPU', value: (100 * idle.cpuSeconds) / idleSeconds, unit: '% of a core' },

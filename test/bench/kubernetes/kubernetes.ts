@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { figureTable } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { agent } from './agent.ts';
+import { agents as realAgents } from './agents.ts';
 import { claims } from './claims.ts';
 import { endpoints } from './endpoints.ts';
 import { services } from './services.ts';
@@ -17,7 +18,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      cases: { type: 'string', default: 'agent,watchers,endpoints,claims,services' },
+      cases: { type: 'string', default: 'agent,agents,watchers,endpoints,claims,services' },
       agents: { type: 'string', default: '300' },
       processes: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '20' },
@@ -54,6 +55,10 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
     endpoints: {
       title: 'An agent whose main thread lists the endpoints of a large cluster:',
       run: () => endpoints(Number(values.endpoints)),
+    },
+    agents: {
+      title: 'Real agents against one API server:',
+      run: () => realAgents({ agents, idleSeconds }),
     },
     claims: {
       title: `A look for what overlaps one block, among ${values.blocks} blocks of 5000 nodes:`,

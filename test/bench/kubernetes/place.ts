@@ -37,21 +37,22 @@ export async function makePlace(scene: Scene, resources: string): Promise<Place>
   });
   await lab.link({ a: node, b: api, addresses: [['203.0.113.1/31', '203.0.113.0/31']] });
   await node.ip(['route add 198.51.100.1/32 via 203.0.113.0']);
-  await node.run([
-    'sh',
-    '-c',
-    `mkdir -p /run/cni/bin /etc/cni/net.d && cp ${resolve('build/flatroute-cni')} /run/cni/bin/flatroute`,
-  ]);
+  await installPlugin(node);
   await plane.run(['apply', '-k', resolve('deploy/kustomize')]);
   await plane.run(['apply', '-f', '-'], resources);
   await countTraffic(node);
   return { scene, node, tor };
 }
 
+export async function installPlugin(node: Host): Promise<void> {
+  const copy = `cp ${resolve('build/flatroute-cni')} /run/cni/bin/flatroute`;
+  await node.run(['sh', '-c', `mkdir -p /run/cni/bin /etc/cni/net.d && ${copy}`]);
+}
+
 const podOf = (node: string): string => `agent-${node}`;
 
 /** What the kubelet would give the agent's pod on this node. */
-export async function credentials({ scene }: Place, node: string): Promise<string> {
+export async function credentials({ scene }: Pick<Place, 'scene'>, node: string): Promise<string> {
   const pod = {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -63,7 +64,11 @@ export async function credentials({ scene }: Place, node: string): Promise<strin
   return await scene.plane.tokenKubeconfig(podOf(node), token);
 }
 
-export async function launch({ node: host }: Place, node: string, kubeconfig: string): Promise<LabProcess> {
+export async function launch(
+  { node: host }: Pick<Place, 'node'>,
+  node: string,
+  kubeconfig: string,
+): Promise<LabProcess> {
   const words = [
     'agent',
     '--kubernetes',
@@ -81,14 +86,18 @@ export async function launch({ node: host }: Place, node: string, kubeconfig: st
   );
 }
 
-/** With the addresses that the agent of the place has. */
-export const createNode = async ({ scene }: Place, name: string): Promise<void> => {
+/** With the addresses that the agent of the place has, if it is given none. */
+export const createNode = async (
+  { scene }: Pick<Place, 'scene'>,
+  name: string,
+  [ipv4, ipv6]: readonly [string, string] = ['192.0.2.11', '2001:db8::11'],
+): Promise<void> => {
   await scene.store.create(typeOf(kindLists.nodes), {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: {
       name,
-      annotations: { 'flatroute.io/bgp-address-ipv4': '192.0.2.11', 'flatroute.io/bgp-address-ipv6': '2001:db8::11' },
+      annotations: { 'flatroute.io/bgp-address-ipv4': ipv4, 'flatroute.io/bgp-address-ipv6': ipv6 },
     },
   });
 };

@@ -51,6 +51,12 @@ export function tally(requests: readonly string[]): string {
 
 const PORT = 6443;
 
+/** Connections of this host to the API server. */
+export async function connectionsOf(node: Host): Promise<number> {
+  const listed = await node.run(['ss', '-Htn', 'state', 'established', `( dport = :${PORT} )`]);
+  return listed.split('\n').filter((line) => line !== '').length;
+}
+
 /** Counts from now on what goes between this host and the API server. */
 export async function countTraffic(node: Host): Promise<void> {
   const rules = `table inet bench {

@@ -226,7 +226,7 @@ export async function watchers(options: WatcherOptions): Promise<Figure[]> {
       ((idleEnd[what] - idleStart[what]) * 3600) / idleSeconds / agents;
     progress('changes');
     return [
-      { what: 'watches of each agent, a connection each', value: watches, unit: '' },
+      { what: 'watches of each agent, on one connection', value: watches, unit: '' },
       { what: `**start**: all ${agents} agents listed and watching after`, value: listed / 1000, unit: 's' },
       { what: '… CPU of the API server by agent', value: (1000 * connecting) / agents, unit: 'ms' },
       { what: '… memory of the API server by agent', value: 1024 * perAgent, unit: 'KiB' },
