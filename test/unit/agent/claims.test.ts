@@ -53,11 +53,11 @@ afterEach(async () => {
   await api.close();
 });
 
-const put = (cidr: string, area: string | null | undefined = areaOf(cidr as Prefix)): void => {
+const put = (cidr: string, area: string | undefined | false = areaOf(cidr as Prefix)): void => {
   api.put(ipBlockType, {
     apiVersion: 'flatroute.io/v1alpha1',
     metadata: { name: blockName(cidr as Prefix) },
-    spec: { cidr, node: 'node-2', nodeUID: 'u2', ...(area == null ? {} : { area }) },
+    spec: { cidr, node: 'node-2', nodeUID: 'u2', ...(area === undefined || area === false ? {} : { area }) },
   });
 };
 const ours = (): string[] =>
@@ -126,8 +126,8 @@ test('a full pool is told of, is looked at again ever more rarely, and a block t
 });
 
 test('a block without an area, made by hand or by an older agent, is given way to', async () => {
-  put('10.61.0.0/25', null);
-  put('10.61.0.128/26', null);
+  put('10.61.0.0/25', false);
+  put('10.61.0.128/26', false);
   claimer.learn(input('cidr: 10.61.0.0/24'));
   await claimed();
   assert.deepEqual(ours(), ['10.61.0.192/26 Claimed 0a3d0']);
