@@ -34,12 +34,13 @@ function verdict(compiled: Compiled, facts: Facts): Pick<Condition, 'status' | '
     };
   if (!services.known) return { status: 'Unknown', reason: 'Pending', message: 'Services were not read yet.' };
   const announced = wanted(compiled, facts).filter((it) => it.source === 'service');
-  const written = new Set(bgp?.announced.filter((it) => it.peers.length > 0).map((it) => it.prefix));
+  // What the speaker has not heard of yet is on its way.
+  const told = new Map(bgp?.announced.map(({ prefix, peers }) => [prefix, peers.length]));
   const waiting = servable(compiled, facts).size - announced.length;
   const also =
     waiting === 0 ? '' : ` ${waiting} more, withdrawn a moment ago, wait to be announced again (serviceAnnounceDelay).`;
-  const missing = announced.filter(({ prefix }) => !written.has(prefix));
-  if (announced.length > 0 && missing.length === announced.length)
+  const heard = announced.filter(({ prefix }) => told.has(prefix));
+  if (heard.length > 0 && heard.every(({ prefix }) => told.get(prefix) === 0))
     return {
       status: 'False',
       reason: 'NotAnnounced',

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { eventType } from '#kubernetes/events.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
+import { endpointSliceType, serviceType } from '#sources/kubernetes/services.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
 import { clusterTypes } from './cluster-types.ts';
 import { type FakeType, fakeApi } from './fake-api.ts';
@@ -25,6 +26,8 @@ export const allTypes: readonly FakeType[] = [
   ...clusterTypes.filter((it) => it.kind !== 'BGPNodeState'),
   { ...typeOf(bgpNodeState), status: true },
   eventType,
+  serviceType,
+  endpointSliceType,
   { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true },
 ];
 
