@@ -1,10 +1,11 @@
-// The API, its proxy and its misfortunes, in virtual time, for nodes that claim blocks of it.
-import { ApiError } from '#kubernetes/store.ts';
-import type { ApiObject, ResourceStore, ResourceType, Selection } from '#kubernetes/store.ts';
+// The API, its proxy and its misfortunes, in virtual time, for those who claim blocks or addresses of it.
+import { ApiError, keyOf } from '#kubernetes/store.ts';
+import type { ApiObject, ResourceStore, ResourceType, Selection, WatchOptions, Watching } from '#kubernetes/store.ts';
 import { ipBlock } from '#resources/ip-block.ts';
 import { ipBlockType } from '#sources/kubernetes/ip-blocks.ts';
 import { type FakeObjects, fakeObjects, type FakeType, Refused } from '../support/kubernetes/fake-objects.ts';
 import { matcherOf } from '../support/kubernetes/fake-selectors.ts';
+import { mergePatched } from '../support/kubernetes/fake-selectors.ts';
 import type { Random } from '../support/random.ts';
 import type { VirtualClock } from './clock.ts';
 
@@ -32,15 +33,23 @@ export class SimApi {
   reads = 0;
   readonly #clock: VirtualClock;
   readonly #random: Random;
+  readonly #types: readonly FakeType[];
 
-  constructor(clock: VirtualClock, random: Random) {
+  constructor(clock: VirtualClock, random: Random, types: readonly FakeType[] = [blocksType, nodesType]) {
     this.#clock = clock;
     this.#random = random;
+    this.#types = types;
   }
 
   /** What a caller sees of it, through a proxy that loses answers and sends requests on when nobody waits any more. */
   store(caller: Caller): ResourceStore {
-    const typed = (type: ResourceType): FakeType => (type.kind === 'Node' ? nodesType : blocksType);
+    const typed = (type: ResourceType): FakeType => {
+      const found = this.#types.find(({ kind }) => kind === type.kind);
+      if (found === undefined) throw new Error(`no kind ${type.kind}`);
+      return found;
+    };
+    const key = (name: string, namespace: string | undefined): string =>
+      keyOf({ name, ...(namespace === undefined ? {} : { namespace }) });
     const read = <T>(work: () => T): Promise<T> => {
       this.reads += 1;
       return this.#call(caller, false, work);
@@ -50,7 +59,7 @@ export class SimApi {
       return this.#call(caller, true, work);
     };
     return {
-      get: (type, name) => read(() => this.objects.get(typed(type), name)),
+      get: (type, name, namespace) => read(() => this.objects.get(typed(type), key(name, namespace))),
       list: (type, selection) =>
         read(() =>
           this.objects
@@ -70,9 +79,52 @@ export class SimApi {
           throw error;
         }
       },
-      patch: () => Promise.reject(new Error('nobody patches')),
-      watch: () => {
-        throw new Error('nobody watches by the store');
+      patch: (type, name, patch, { namespace, subresource } = {}) =>
+        write(() => {
+          const found = this.objects.get(typed(type), key(name, namespace));
+          if (found === undefined) throw new Refused(404, 'NotFound', `${type.kind} ${name} not found`);
+          return this.objects.replace(typed(type), mergePatched(found, patch) as ApiObject, subresource);
+        }),
+      watch: (type, options) => this.#watch(caller, typed(type), options),
+    };
+  }
+
+  /** What happened comes in order and later, as late as it likes. */
+  #watch<T>(caller: Caller, type: FakeType, { keep, changed }: WatchOptions<T>): Watching {
+    const objects = new Map<string, T>();
+    let stopped = false;
+    let last = 0;
+    let off = (): void => undefined;
+    const deliver = (work: () => readonly string[]): void => {
+      const lag = this.#random.below(this.#random.unit() < 0.1 ? 3000 : 60);
+      last = Math.max(last + 1, this.#clock.now() + lag);
+      this.#clock.after(last - this.#clock.now(), () =>
+        caller.run(() => {
+          if (!stopped && caller.alive()) changed(objects, new Set(work()));
+        }),
+      );
+    };
+    const put = (object: ApiObject): string => {
+      const name = keyOf(object.metadata);
+      objects.set(name, keep(object));
+      return name;
+    };
+    const all = this.objects.all(type);
+    deliver(() => all.map(put));
+    off = this.objects.onChange(({ type: its, before, after }) => {
+      if (its !== type) return;
+      deliver(() => {
+        if (after !== undefined) return [put(after)];
+        const name = before === undefined ? '' : keyOf(before.metadata);
+        objects.delete(name);
+        return [name];
+      });
+    });
+    return {
+      stop: () => {
+        stopped = true;
+        off();
+        return Promise.resolve();
       },
     };
   }

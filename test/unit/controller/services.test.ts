@@ -272,3 +272,51 @@ describe('a Service of somebody else', async () => {
     await has('shop/none', '10.70.0.1');
   });
 });
+
+describe('what an earlier leader left', async () => {
+  const claim = (address: string, name: string, uid: string): ApiObject =>
+    api.put(addresses, {
+      apiVersion: 'flatroute.io/v1alpha1',
+      kind: 'ServiceAddress',
+      metadata: { name },
+      spec: { address, pool: 'vips', services: [{ namespace: 'shop', name: 'web', uid, ports: [] }] },
+    });
+  const calls = (): readonly string[] =>
+    api.requests
+      .filter(({ verb, type }) => /^(Service|ServiceAddress)$/.test(type.kind) && verb !== 'list' && verb !== 'watch')
+      .map(({ verb, type, body }) => `${verb} ${type.kind}${body.includes('AddressReturned') ? ' returned' : ''}`);
+
+  test('is shown once the API server has said that it is still there', async () => {
+    world();
+    const { uid = '' } = make({ name: 'web' }).metadata;
+    claim('10.70.0.50', 'ipv4-0a460032', uid);
+    replica('one');
+    await has('shop/web', '10.70.0.50');
+    const [amended, written] = [calls().indexOf('update ServiceAddress'), calls().indexOf('patch Service')];
+    assert.equal(calls()[0], 'get ServiceAddress');
+    assert.ok(amended >= 0 && amended < written, calls().join());
+  });
+
+  test('and is too much goes back after a write of the Service, so that no older one counts', async () => {
+    world();
+    const { uid = '' } = make({ name: 'web' }).metadata;
+    const first = replica('one');
+    await has('shop/web', '10.70.0.1');
+    await first.controller.stop();
+    claim('10.70.0.50', 'ipv4-0a460032', uid);
+    api.requests.length = 0;
+    replica('two');
+    await until('it to go', () => isDeepStrictEqual(claimed(), ['10.70.0.1 web']));
+    assert.deepEqual(calls().slice(0, 3), ['patch Service returned', 'get ServiceAddress', 'delete ServiceAddress']);
+    await until('the condition', () => said('shop/web')?.reason === 'AddressAssigned');
+    assert.deepEqual(shown('shop/web'), ['10.70.0.1']);
+  });
+
+  test('of a Service that is gone goes back once the API server has said so', async () => {
+    world();
+    claim('10.70.0.50', 'ipv4-0a460032', 'of nobody');
+    replica('one');
+    await until('it to go', () => claimed().length === 0);
+    assert.deepEqual(calls().slice(0, 3), ['get Service', 'get ServiceAddress', 'delete ServiceAddress']);
+  });
+});
