@@ -3,19 +3,24 @@
  * its network namespace: a lab node that is made anew has rebooted. The answer decides the R and F bits of graceful restart
  * (RFC 4724 §3).
  */
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RUN_DIRECTORY } from '#dataplane/kernel-names.ts';
 import { families, type Family } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
+import { sysctlDirectory } from '#linux/host-root.ts';
 import { networkNamespaceCookie } from '#linux/socket-options.ts';
 import { closeDescriptor, openUnixSocket } from '#linux/socket.ts';
 
 const FILE = 'boot';
 
+const BOOT_ID = 'kernel/random/boot_id';
+
 /** boot_id and the cookie of the network namespace, in one line. */
 export function bootIdentity(): string {
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  // The node's own where it is mounted, as in a lab whose nodes share a kernel; every container shows the kernel's.
+  const mounted = join(sysctlDirectory, BOOT_ID);
+  const bootId = readFileSync(existsSync(mounted) ? mounted : join('/proc/sys', BOOT_ID), 'utf8').trim();
   const fd = openUnixSocket();
   try {
     return `${bootId} ${networkNamespaceCookie(fd)}`;

@@ -10,7 +10,7 @@ import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { milliseconds, seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
-import type { CommandResult } from '../process.ts';
+import type { CommandResult, LabProcess } from '../process.ts';
 import { succeeded } from '../process.ts';
 import { found, notYet, waitFor } from '../wait.ts';
 import { sharedDirectory } from './directory.ts';
@@ -224,6 +224,15 @@ export class ControlPlane {
   /** Like kubectl; answers stdout, throws OS_LAB_COMMAND with kubectl's words when the code is not 0. */
   async run(args: readonly string[], stdin?: string): Promise<string> {
     return succeeded(this.host.name, ['kubectl', ...args], await this.kubectl(args, stdin));
+  }
+
+  /** What `jsonpath` is of each object that there is and whenever one changes, in the log of the process; it ends when it is killed. */
+  async watch(resource: string, jsonpath: string): Promise<LabProcess> {
+    const argv = [join(this.#options.tools.directory, 'kubectl'), `--kubeconfig=${this.#admin}`];
+    return await this.host.spawn([...argv, 'get', resource, '--watch', '-o', `jsonpath=${jsonpath}`], {
+      environment: { HOME: '/run' },
+      log: `watch-${resource}`,
+    });
   }
 
   /** Applies the custom resource definitions of a directory of this machine; resolves when all are served. */

@@ -1,7 +1,9 @@
 /**
  * The settings of the whole machine that kubelet wants otherwise. It reads them first, and writes only what differs: files
- * with the values it wants, mounted over those of the kernel in the mount namespace of one host, leave the machine as it is.
+ * with the values it wants, mounted over those of the kernel in the mount namespace of one host, leave the machine as it is. And the
+ * boot id, which is the machine's too: every host has one of its own, because a host that is made anew has booted.
  */
+import { randomUUID } from 'node:crypto';
 import type { Host } from '../host.ts';
 
 /** By path under /proc/sys: what kubelet 1.34 sets unless it is told to protect the kernel's defaults. */
@@ -30,5 +32,6 @@ done
 
 /** To be called before kubelet starts on that host. */
 export async function shieldKernelSettings(host: Host): Promise<void> {
-  await host.run(['sh', '-c', COVER, 'sh', ...Object.entries(WANTED).flat()]);
+  const values = { ...WANTED, 'kernel/random/boot_id': randomUUID() };
+  await host.run(['sh', '-c', COVER, 'sh', ...Object.entries(values).flat()]);
 }

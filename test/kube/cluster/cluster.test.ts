@@ -12,15 +12,18 @@ import { found, notYet } from '#lab/wait.ts';
 import { keepLogsOnFailure, step } from '../steps.ts';
 import { withoutApi } from './api-away.ts';
 import { burst } from './burst.ts';
+import { withoutController } from './controller-away.ts';
 import { underFlow } from './flow.ts';
 import { buildImage, install } from './install.ts';
 import { servicesThroughKubeProxy } from './kube-proxy.ts';
 import { loadBalancersAreReached } from './load-balancer.ts';
 import { nodeGoneAndBack } from './node-gone.ts';
+import { rebootedNode, routersReload } from './readiness.ts';
 import { everybodyAnswersAgain, everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
 import { newerSchemaAndBack } from './rollback.ts';
 import { passwordFromSecret } from './secret.ts';
+import { sharedAddress, twoPools } from './sharing.ts';
 import { uninstall } from './uninstall.ts';
 import { eachWithoutAgent, rollAgents } from './upgrade.ts';
 import { withdrawnWithEndpoints, withdrawnWithoutProxy } from './withdrawn.ts';
@@ -93,6 +96,19 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   scenario('endpoints of a load balancer go, the last one too: its route is withdrawn', withdrawnWithEndpoints);
 
   scenario('kube-proxy of a node is stopped: the node announces no Service', withdrawnWithoutProxy);
+
+  scenario('two pools of addresses for load balancers', twoPools);
+
+  scenario('two Services share an address by their key', sharedAddress);
+
+  scenario(
+    'the controller is killed, and stopped past its lease: no address is given twice or lost',
+    withoutController,
+  );
+
+  scenario('both routers reload: at most maxUnready nodes have the taint', routersReload);
+
+  scenario('a node is rebooted: it has the taint until its blocks are announced', rebootedNode);
 
   scenario('no datagram is lost while the DaemonSet is rolled, and while each node in turn has no agent', async () => {
     await underFlow(cluster, async (told) => {

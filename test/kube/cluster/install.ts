@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { API_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { operatorResources } from '#lab/kubernetes/resources.ts';
-import { SYSTEM } from './world.ts';
+import { AGENT, SYSTEM } from './world.ts';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
 export const IMAGE = `flatroute:${version}`;
@@ -39,10 +39,27 @@ export async function installPrograms(cluster: Cluster): Promise<void> {
     data: { KUBERNETES_SERVICE_HOST: API_ADDRESS, KUBERNETES_SERVICE_PORT: '6443' },
   });
   await cluster.plane.run(['apply', '-k', resolve('deploy/kustomize')]);
+  await shareBootId(cluster);
   const more = [`--collect-after=${COLLECT_AFTER_SECONDS - VETO_SECONDS}s`, `--collect-veto=${VETO_SECONDS}s`];
   const patch = more.map((value) => ({ op: 'add', path: '/spec/template/spec/containers/0/args/-', value }));
   const argv = ['patch', 'deployment', '-n', SYSTEM, 'flatroute-controller', '--type=json'];
   await cluster.plane.run([...argv, '-p', JSON.stringify(patch)]);
+}
+
+/** Nodes of a lab share a kernel and have boot ids of their own, which a container does not see. */
+async function shareBootId(cluster: Cluster): Promise<void> {
+  const name = 'boot-id';
+  const path = '/proc/sys/kernel/random/boot_id';
+  const patch = [
+    { op: 'add', path: '/spec/template/spec/volumes/-', value: { name, hostPath: { path, type: 'File' } } },
+    {
+      op: 'add',
+      path: '/spec/template/spec/containers/0/volumeMounts/-',
+      value: { name, mountPath: `/host${path}`, readOnly: true },
+    },
+  ];
+  const argv = ['patch', 'daemonset', '-n', SYSTEM, AGENT, '--type=json', '-p', JSON.stringify(patch)];
+  await cluster.plane.run(argv);
 }
 
 export async function install(cluster: Cluster): Promise<void> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
+import { WITNESS_PORT } from '#lab/kubernetes/network.ts';
 import { SERVICE_CIDRS } from '#lab/kubernetes/plan.ts';
 import { bgpConfiguration } from '#lab/kubernetes/resources.ts';
 import { service } from '#lab/kubernetes/workloads.ts';
@@ -28,20 +29,41 @@ const configuration = (): object =>
     serviceAnnounceDelay: ANNOUNCE_DELAY,
   });
 
+/** `front` for whoever asks for nothing, `back` for who asks for it; both families each. */
+const pools = (): readonly object[] =>
+  (['front', 'back'] as const).flatMap((name) =>
+    SERVICE_CIDRS[name].map((cidr) => ({
+      apiVersion: 'flatroute.io/v1alpha1',
+      kind: 'IPPool',
+      metadata: { name: `${name}-${familyOf(cidr)}` },
+      spec: {
+        cidr,
+        blockSize: familyOf(cidr) === 'ipv4' ? 32 : 128,
+        allowedUses: ['LoadBalancer'],
+        assignmentMode: name === 'back' ? 'Manual' : 'Automatic',
+      },
+    })),
+  );
+
 interface LoadBalancer {
   readonly name: string;
   readonly policy: 'Cluster' | 'Local';
   readonly selector: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly port?: number;
 }
 
-const loadBalancer = ({ name, policy, selector }: LoadBalancer): object =>
-  service('', name, {
+export const loadBalancer = ({ name, policy, selector, annotations, port }: LoadBalancer): object => ({
+  ...service('', name, {
     type: 'LoadBalancer',
     loadBalancerClass: 'flatroute.io/bgp',
     externalTrafficPolicy: policy,
     allocateLoadBalancerNodePorts: false,
     selector,
-  });
+    ...(port === undefined ? {} : { ports: [{ port, targetPort: WITNESS_PORT }] }),
+  }),
+  metadata: { name, namespace: 'default', ...(annotations === undefined ? {} : { annotations }) },
+});
 
 /** Both families. */
 export async function addressesGiven(cluster: Cluster, name: string): Promise<readonly IpAddress[]> {
@@ -61,23 +83,14 @@ const services: readonly LoadBalancer[] = [
   { name: 'lb-local-2', policy: 'Local', selector: { app: 'lone-2' } },
 ];
 
-const nodesOf = (cluster: Cluster): readonly string[] => cluster.nodes.map(({ name }) => name);
-
-/** As the controller of another load balancer writes them. */
-async function giveByHand(cluster: Cluster, name: string): Promise<void> {
-  const number = services.findIndex((one) => one.name === name) + 1;
-  const ingress = [`198.51.100.${number}`, `2001:db8:100::${number}`].map((ip) => ({ ip }));
-  const patch = ['--type=merge', '-p', JSON.stringify({ status: { loadBalancer: { ingress } } })];
-  await cluster.plane.run(['patch', 'service', name, '--subresource=status', ...patch]);
-}
+export const nodesOf = (cluster: Cluster): readonly string[] => cluster.nodes.map(({ name }) => name);
 
 /** Ranges, pools and Services with their addresses, announced by whom they should be. */
 export async function startLoadBalancers(cluster: Cluster): Promise<ReadonlyMap<string, readonly IpAddress[]>> {
   await startServices(cluster);
-  await cluster.apply(configuration(), ...services.map(loadBalancer));
+  await cluster.apply(configuration(), ...pools(), ...services.map(loadBalancer));
   const given = new Map<string, readonly IpAddress[]>();
   for (const { name } of services) {
-    await giveByHand(cluster, name);
     given.set(name, await addressesGiven(cluster, name));
     print(`${name} has ${given.get(name)?.join(' and ')}`);
   }
