@@ -7,6 +7,7 @@ import { agents as realAgents } from './agents.ts';
 import { claims } from './claims.ts';
 import { endpoints } from './endpoints.ts';
 import { services } from './services.ts';
+import { status } from './status.ts';
 import { watchers } from './watchers.ts';
 
 interface Case {
@@ -18,7 +19,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      cases: { type: 'string', default: 'agent,agents,watchers,endpoints,claims,services' },
+      cases: { type: 'string', default: 'agent,agents,watchers,endpoints,claims,services,status' },
       agents: { type: 'string', default: '300' },
       processes: { type: 'string', default: '4' },
       rounds: { type: 'string', default: '20' },
@@ -28,6 +29,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
       idle: { type: 'string', default: '60' },
       blocks: { type: 'string', default: '20000' },
       services: { type: 'string', default: '2000' },
+      writers: { type: 'string', default: '1000' },
     },
   });
   const agents = Number(values.agents);
@@ -51,6 +53,10 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
           endpoints: 2.5 * Number(values.services),
           idleSeconds,
         }),
+    },
+    status: {
+      title: `${values.writers} agents' writers of BGPNodeState against one API server:`,
+      run: () => status({ writers: Number(values.writers), idleSeconds, stormSeconds: 120 }),
     },
     endpoints: {
       title: 'An agent whose main thread lists the endpoints of a large cluster:',
