@@ -222,20 +222,23 @@ class Listing {
   #services: ReadonlyMap<string, KeptService | undefined> | undefined;
   #slices: ReadonlyMap<string, KeptSlice | undefined> | undefined;
   #ranges: readonly ServiceRange[] = [];
-  #error: ApiError | undefined;
+  readonly #errors = new Map<ResourceType, ApiError>();
   #stopped = false;
 
   constructor({ node, store, changed }: ServiceWatchModules) {
     this.#changed = changed;
-    const health = (error: ApiError | undefined): void => {
-      this.#error = error;
-      if (!this.#isListed) this.#tell();
-    };
+    const health =
+      (type: ResourceType) =>
+      (error: ApiError | undefined): void => {
+        if (error === undefined) this.#errors.delete(type);
+        else this.#errors.set(type, error);
+        if (!this.#isListed) this.#tell();
+      };
     this.#watchings = [
       store.watch(serviceType, {
         selection: { labelSelector: proxiedOnly },
         keep: keepService,
-        health,
+        health: health(serviceType),
         changed: (services, keys) => {
           const first = this.#services === undefined;
           this.#services = services;
@@ -245,7 +248,7 @@ class Listing {
       store.watch(endpointSliceType, {
         selection: { labelSelector: proxiedOnly, pageSize: slicesOfAPage },
         keep: (object) => keepSlice(object, node),
-        health,
+        health: health(endpointSliceType),
         changed: (slices, keys) => {
           const first = this.#slices === undefined;
           this.#slices = slices;
@@ -305,7 +308,7 @@ class Listing {
 
   #tell(): void {
     if (this.#stopped) return;
-    if (!this.#isListed) return this.#changed(undefined, this.#error);
+    if (!this.#isListed) return this.#changed(undefined, [...this.#errors.values()][0]);
     const views = [...this.#views].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, view]) => view);
     return this.#changed(views, undefined);
   }
