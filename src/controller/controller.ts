@@ -83,6 +83,7 @@ export function startController(options: ControllerOptions, modules: ControllerM
     const { identity } = options;
     const measured: Measured = (measure, rows) => void measures.set(measure, rows);
     leading = lead({
+      namespace: options.namespace,
       identity,
       store: guarded,
       clock,

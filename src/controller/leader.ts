@@ -18,6 +18,8 @@ import { taskLoop } from './tasks.ts';
 import { watches } from './watches.ts';
 
 export interface LeaderModules {
+  /** Where agents and controller are. */
+  readonly namespace: string;
   /** In the Lease, and in Events. */
   readonly identity: string;
   /** Refuses writes once this process does not lead any more. */
@@ -32,8 +34,9 @@ export interface LeaderModules {
   readonly ownsDefaultClass: boolean;
 }
 
-const allParts = ({ ownsDefaultClass }: LeaderModules): readonly Part[] => [
-  ...[readinessPart, poolPart, statusPart, networkPolicyPart],
+const allParts = ({ namespace, ownsDefaultClass }: LeaderModules): readonly Part[] => [
+  readinessPart({ namespace }),
+  ...[poolPart, statusPart, networkPolicyPart],
   servicePart({ ownsDefault: ownsDefaultClass }),
 ];
 

@@ -1,5 +1,5 @@
 /** A Node as readiness sees it, and how what should stand there is written. Nobody else's taint or condition is changed. */
-import type { ApiObject, ResourceStore, ResourceType } from '#kubernetes/store.ts';
+import type { ApiObject, ResourceStore, ResourceType, Selection } from '#kubernetes/store.ts';
 import { isApiError } from '#kubernetes/store.ts';
 import { fieldOf, listOf } from './conditions.ts';
 import type { NetworkCondition, NetworkReason, NodeDecision, SeenNode } from './readiness.ts';
@@ -36,6 +36,11 @@ export function seenNode(object: ApiObject): SeenNode {
   const reason = fieldOf(condition, 'reason');
   return {
     tainted: taintsOf(object).some(isRouting),
+    silent:
+      fieldOf(
+        conditionsOf(object).find((one) => fieldOf(one, 'type') === 'Ready'),
+        'status',
+      ) === 'Unknown',
     bootID: textOf(fieldOf(fieldOf(object['status'], 'nodeInfo'), 'bootID')),
     network: isOurs(reason)
       ? {
@@ -45,6 +50,33 @@ export function seenNode(object: ApiObject): SeenNode {
         }
       : undefined,
   };
+}
+
+export const podType: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
+/** The agents' pods, as deploy/ labels them. */
+export const agentPods = (namespace: string): Selection => ({
+  namespace,
+  labelSelector: 'app.kubernetes.io/name=flatroute,app.kubernetes.io/component=agent',
+});
+
+export interface SeenPod {
+  /** '' before it is scheduled. */
+  readonly node: string;
+  readonly ready: boolean;
+}
+
+export const seenPod = (pod: ApiObject): SeenPod => ({
+  node: textOf(fieldOf(pod['spec'], 'nodeName')),
+  ready: conditionsOf(pod).some((one) => fieldOf(one, 'type') === 'Ready' && fieldOf(one, 'status') === 'True'),
+});
+
+/** Nodes that have such a pod and none that is Ready. */
+export function nodesAway(pods: Iterable<SeenPod>): ReadonlySet<string> {
+  const away = new Set<string>();
+  const there = new Set<string>();
+  for (const { node, ready } of pods) (ready ? there : away).add(node);
+  for (const node of there) away.delete(node);
+  return away;
 }
 
 export const sameNetwork = (one: NetworkCondition | undefined, other: NetworkCondition | undefined): boolean =>

@@ -21,7 +21,17 @@ import {
   type SeenReport,
   type Since,
 } from './readiness.ts';
-import { nodeType, ROUTING_TAINT, sameNetwork, seenNode, writeNode } from './readiness-node.ts';
+import {
+  agentPods,
+  nodesAway,
+  nodeType,
+  podType,
+  ROUTING_TAINT,
+  sameNetwork,
+  seenNode,
+  seenPod,
+  writeNode,
+} from './readiness-node.ts';
 import type { Task } from './tasks.ts';
 
 const types = { states: typeOf(bgpNodeState), configurations: typeOf(bgpConfiguration) } as const;
@@ -53,157 +63,171 @@ export function seenReport({ status }: ApiObject): SeenReport | undefined {
   return { peers, established, unannounced, bootID: typeof bootID === 'string' ? bootID : '' };
 }
 
-export const readinessPart: Part = (modules) => {
-  const { store, clock, log, wrote, tell } = modules;
-  /** A limit is counted with what the watch has not told yet. */
-  const nodes = new WithOwnWrites<WatchedNode>();
-  let reports: ReadonlyMap<string, SeenReport | undefined> = new Map();
-  const configurations = new Map<string, BGPConfiguration>();
-  let forAll = settingsFor([], '').readiness;
-  let since: ReadonlyMap<string, Since> = new Map();
-  let words = new Map<string, { readonly said: string; readonly at: Instant }>();
-  let nextWords: Instant | undefined;
-  let beyondSince: Instant | undefined;
-  let toldBeyond = false;
+/** `namespace`: where the agents are. */
+export const readinessPart =
+  (options: { readonly namespace: string }): Part =>
+  (modules) => {
+    const { store, clock, log, wrote, tell } = modules;
+    /** A limit is counted with what the watch has not told yet. */
+    const nodes = new WithOwnWrites<WatchedNode>();
+    let reports: ReadonlyMap<string, SeenReport | undefined> = new Map();
+    const configurations = new Map<string, BGPConfiguration>();
+    let forAll = settingsFor([], '').readiness;
+    let away: ReadonlySet<string> = new Set();
+    let gone: ReadonlySet<string> = new Set();
+    let since: ReadonlyMap<string, Since> = new Map();
+    let words = new Map<string, { readonly said: string; readonly at: Instant }>();
+    let nextWords: Instant | undefined;
+    let beyondSince: Instant | undefined;
+    let toldBeyond = false;
 
-  modules.watch(nodeType, watchedNode, (all) => nodes.learn(all));
-  modules.watch(types.states, seenReport, (all) => {
-    reports = all;
-  });
-  // One that cannot be read leaves in force what was read before.
-  modules.watch(
-    types.configurations,
-    (object) => readObject(object).resource,
-    (all) => {
-      for (const name of configurations.keys()) if (!all.has(name)) configurations.delete(name);
-      for (const [name, resource] of all)
-        if (resource?.kind === bgpConfiguration.kind) configurations.set(name, resource as BGPConfiguration);
-      forAll = settingsFor([...configurations.values()], '').readiness;
-    },
-  );
-
-  function decide(): ReadinessDecision {
-    const known = new Map<string, SeenReport>();
-    for (const [name, report] of reports) if (report !== undefined) known.set(name, report);
-    const { maxUnready } = forAll;
-    return decideReadiness({
-      nodes: nodes.all(),
-      reports: known,
-      settings: settingsOf,
-      maxUnready,
-      since,
-      now: clock.now(),
+    modules.watch(nodeType, watchedNode, (all) => nodes.learn(all));
+    modules.watch(types.states, seenReport, (all) => {
+      reports = all;
     });
-  }
+    modules.watch(
+      podType,
+      seenPod,
+      (all) => {
+        away = nodesAway(all.values());
+      },
+      agentPods(options.namespace),
+    );
+    // One that cannot be read leaves in force what was read before.
+    modules.watch(
+      types.configurations,
+      (object) => readObject(object).resource,
+      (all) => {
+        for (const name of configurations.keys()) if (!all.has(name)) configurations.delete(name);
+        for (const [name, resource] of all)
+          if (resource?.kind === bgpConfiguration.kind) configurations.set(name, resource as BGPConfiguration);
+        forAll = settingsFor([...configurations.values()], '').readiness;
+      },
+    );
 
-  const settingsOf = (name: string): Readiness =>
-    configurations.has(`node.${name}`) ? settingsFor([...configurations.values()], name).readiness : forAll;
-
-  /** What is so may have changed while other nodes were written. */
-  function stillSo(name: string, { tainted, network }: NodeDecision): boolean {
-    const node = nodes.get(name);
-    const report = reports.get(name);
-    if (node === undefined || report === undefined) return false;
-    const fit = isFitNow(node, report, settingsOf(name).minSessions);
-    if (!tainted) return fit || network?.reason === 'MaxUnreadyReached' || network?.reason === 'RoutingNotYetReady';
-    return !fit || node.tainted;
-  }
-
-  function taskOf(name: string, decision: NodeDecision, now: string): Task {
-    const run = async (): Promise<void> => {
-      if (!stillSo(name, decision)) return;
-      const before = nodes.get(name);
-      const node = await writeNode(store, name, decision, now, (changed) => {
-        nodes.wrote(name, watchedNode(changed));
-        wrote('done');
+    function decide(): ReadinessDecision {
+      const known = new Map<string, SeenReport>();
+      for (const [name, report] of reports) if (report !== undefined) known.set(name, report);
+      const { maxUnready } = forAll;
+      return decideReadiness({
+        nodes: nodes.all(),
+        reports: known,
+        away,
+        settings: settingsOf,
+        maxUnready,
+        since,
+        now: clock.now(),
       });
-      if (node !== undefined && before !== undefined && before.tainted !== decision.tainted) said(node, decision);
-    };
-    return { key: `Node/${name} readiness`, seldom: false, run };
-  }
+    }
 
-  function said({ metadata: { name, uid } }: ApiObject, { tainted, network }: NodeDecision): void {
-    const reason = network?.reason ?? 'RoutingReady';
-    log('info', tainted ? 'controller.node-tainted' : 'controller.node-untainted', { node: name, reason });
-    tell({
-      regarding: { apiVersion: 'v1', kind: 'Node', name, uid },
-      type: reason === 'RoutingReady' || reason === 'NoPeers' ? 'Normal' : 'Warning',
-      reason,
-      action: tainted ? 'Tainted' : 'Untainted',
-      text: `${network?.message ?? ''} The taint ${ROUTING_TAINT} was ${tainted ? 'put on' : 'taken off'}.`.trim(),
-    });
-  }
+    const settingsOf = (name: string): Readiness =>
+      configurations.has(`node.${name}`) ? settingsFor([...configurations.values()], name).readiness : forAll;
 
-  /** Whether the words may be written by now; otherwise when. */
-  function wordsStand(name: string, said: string, now: Instant, fresh: typeof words): Instant | undefined {
-    const before = words.get(name);
-    const one = before?.said === said ? before : { said, at: now };
-    fresh.set(name, one);
-    const due = after(one.at, WORDS_STAND);
-    return due <= now ? undefined : due;
-  }
+    /** What is so may have changed while other nodes were written. */
+    function stillSo(name: string, { tainted, network }: NodeDecision): boolean {
+      const node = nodes.get(name);
+      const report = reports.get(name);
+      if (node === undefined || report === undefined) return false;
+      const fit = !gone.has(name) && isFitNow(node, report, settingsOf(name).minSessions);
+      if (!tainted) return fit || network?.reason === 'MaxUnreadyReached' || network?.reason === 'RoutingNotYetReady';
+      return !fit || node.tainted;
+    }
 
-  function tellBeyond({ beyond, limit }: ReadinessDecision, now: Instant): Instant | undefined {
-    if (beyond.length === 0) {
-      beyondSince = undefined;
-      toldBeyond = false;
+    function taskOf(name: string, decision: NodeDecision, now: string): Task {
+      const run = async (): Promise<void> => {
+        if (!stillSo(name, decision)) return;
+        const before = nodes.get(name);
+        const node = await writeNode(store, name, decision, now, (changed) => {
+          nodes.wrote(name, watchedNode(changed));
+          wrote('done');
+        });
+        if (node !== undefined && before !== undefined && before.tainted !== decision.tainted) said(node, decision);
+      };
+      return { key: `Node/${name} readiness`, seldom: false, run };
+    }
+
+    function said({ metadata: { name, uid } }: ApiObject, { tainted, network }: NodeDecision): void {
+      const reason = network?.reason ?? 'RoutingReady';
+      log('info', tainted ? 'controller.node-tainted' : 'controller.node-untainted', { node: name, reason });
+      tell({
+        regarding: { apiVersion: 'v1', kind: 'Node', name, uid },
+        type: reason === 'RoutingReady' || reason === 'NoPeers' ? 'Normal' : 'Warning',
+        reason,
+        action: tainted ? 'Tainted' : 'Untainted',
+        text: `${network?.message ?? ''} The taint ${ROUTING_TAINT} was ${tainted ? 'put on' : 'taken off'}.`.trim(),
+      });
+    }
+
+    /** Whether the words may be written by now; otherwise when. */
+    function wordsStand(name: string, said: string, now: Instant, fresh: typeof words): Instant | undefined {
+      const before = words.get(name);
+      const one = before?.said === said ? before : { said, at: now };
+      fresh.set(name, one);
+      const due = after(one.at, WORDS_STAND);
+      return due <= now ? undefined : due;
+    }
+
+    function tellBeyond({ beyond, limit }: ReadinessDecision, now: Instant): Instant | undefined {
+      if (beyond.length === 0) {
+        beyondSince = undefined;
+        toldBeyond = false;
+        return undefined;
+      }
+      beyondSince ??= now;
+      const due = after(beyondSince, BEYOND_STANDS);
+      if (toldBeyond) return undefined;
+      if (due > now) return due;
+      toldBeyond = true;
+      const named = `${beyond.slice(0, SHOWN).join(', ')}${beyond.length > SHOWN ? ` and ${beyond.length - SHOWN} more` : ''}`;
+      const configuration = configurations.get('default');
+      tell({
+        regarding: {
+          apiVersion: bgpConfiguration.apiVersion,
+          kind: bgpConfiguration.kind,
+          name: 'default',
+          uid: configuration?.metadata.uid,
+        },
+        type: 'Warning',
+        reason: 'MaxUnreadyReached',
+        action: 'Readiness',
+        text: `${beyond.length} more nodes are not ready than readiness.maxUnready lets be tainted (${limit}), and go on taking pods: ${named}. Is a router away that all of them have sessions with?`,
+      });
+      log('warn', 'controller.max-unready-reached', { limit, beyond: beyond.length });
       return undefined;
     }
-    beyondSince ??= now;
-    const due = after(beyondSince, BEYOND_STANDS);
-    if (toldBeyond) return undefined;
-    if (due > now) return due;
-    toldBeyond = true;
-    const named = `${beyond.slice(0, SHOWN).join(', ')}${beyond.length > SHOWN ? ` and ${beyond.length - SHOWN} more` : ''}`;
-    const configuration = configurations.get('default');
-    tell({
-      regarding: {
-        apiVersion: bgpConfiguration.apiVersion,
-        kind: bgpConfiguration.kind,
-        name: 'default',
-        uid: configuration?.metadata.uid,
-      },
-      type: 'Warning',
-      reason: 'MaxUnreadyReached',
-      action: 'Readiness',
-      text: `${beyond.length} more nodes are not ready than readiness.maxUnready lets be tainted (${limit}), and go on taking pods: ${named}. Is a router away that all of them have sessions with?`,
-    });
-    log('warn', 'controller.max-unready-reached', { limit, beyond: beyond.length });
-    return undefined;
-  }
 
-  return (nowText) => {
-    const now = clock.now();
-    const decision = decide();
-    ({ since } = decision);
-    const taints: Task[] = [];
-    const others: Task[] = [];
-    const fresh: typeof words = new Map();
-    let next = earliest(decision.next, tellBeyond(decision, now));
-    for (const [name, wanted] of decision.nodes) {
-      const seen = nodes.get(name);
-      if (seen === undefined) continue;
-      const { network } = wanted;
-      if (seen.tainted !== wanted.tainted || (seen.network?.unavailable ?? false) !== (network?.unavailable ?? false))
-        taints.push(taskOf(name, wanted, nowText));
-      else if (network !== undefined && !sameNetwork(seen.network, network)) {
-        const due = wordsStand(name, `${network.reason} ${network.message}`, now, fresh);
-        if (due === undefined) others.push(taskOf(name, wanted, nowText));
-        else next = earliest(next, due);
+    return (nowText) => {
+      const now = clock.now();
+      const decision = decide();
+      ({ since, gone } = decision);
+      const taints: Task[] = [];
+      const others: Task[] = [];
+      const fresh: typeof words = new Map();
+      let next = earliest(decision.next, tellBeyond(decision, now));
+      for (const [name, wanted] of decision.nodes) {
+        const seen = nodes.get(name);
+        if (seen === undefined) continue;
+        const { network } = wanted;
+        if (seen.tainted !== wanted.tainted || (seen.network?.unavailable ?? false) !== (network?.unavailable ?? false))
+          taints.push(taskOf(name, wanted, nowText));
+        else if (network !== undefined && !sameNetwork(seen.network, network)) {
+          const due = wordsStand(name, `${network.reason} ${network.message}`, now, fresh);
+          if (due === undefined) others.push(taskOf(name, wanted, nowText));
+          else next = earliest(next, due);
+        }
       }
-    }
-    words = fresh;
-    if (others.length > 0 && (nextWords === undefined || nextWords <= now)) {
-      nextWords = after(now, WORDS_EVERY);
-      others.length = Math.min(others.length, WORDS_AT_ONCE);
-      next = earliest(next, nextWords);
-    } else if (others.length > 0) {
-      next = earliest(next, nextWords);
-      others.length = 0;
-    }
-    const rows = Object.entries(decision.counts).map(([readiness, value]) => ({ labels: { readiness }, value }));
-    modules.measured('node_readiness', rows);
-    if (next !== undefined) modules.wake(next);
-    return [...taints, ...others];
+      words = fresh;
+      if (others.length > 0 && (nextWords === undefined || nextWords <= now)) {
+        nextWords = after(now, WORDS_EVERY);
+        others.length = Math.min(others.length, WORDS_AT_ONCE);
+        next = earliest(next, nextWords);
+      } else if (others.length > 0) {
+        next = earliest(next, nextWords);
+        others.length = 0;
+      }
+      const rows = Object.entries(decision.counts).map(([readiness, value]) => ({ labels: { readiness }, value }));
+      modules.measured('node_readiness', rows);
+      if (next !== undefined) modules.wake(next);
+      return [...taints, ...others];
+    };
   };
-};

@@ -12,7 +12,7 @@
 import type { RoutingReport, RoutingVerdict } from '#intent/readiness.ts';
 import { isFit, routingVerdict } from '#intent/readiness.ts';
 import type { Readiness } from '#intent/settings.ts';
-import { after, type Duration, earliest, type Instant } from '#lib/time.ts';
+import { after, type Duration, earliest, type Instant, seconds, toSeconds } from '#lib/time.ts';
 import type { CountOrPercent } from '#resources/formats.ts';
 
 /** Reasons of NetworkUnavailable, which is False where pods may go. */
@@ -35,6 +35,8 @@ export interface SeenNode {
   readonly tainted: boolean;
   /** As its kubelet reports it; '' where it does not. */
   readonly bootID: string;
+  /** Nothing is heard of its kubelet: Kubernetes taints it, and what is said of its pods is not theirs. */
+  readonly silent: boolean;
   /** `undefined`: there is none, or it is somebody else's. */
   readonly network: NetworkCondition | undefined;
 }
@@ -49,11 +51,18 @@ export interface SeenReport extends RoutingReport {
 export interface Since {
   readonly fit: boolean;
   readonly at: Instant;
+  /** Since when its agent is away; `undefined`: it is not. */
+  readonly away: Instant | undefined;
 }
+
+/** An agent that is away for longer is not being upgraded, and routers forget its routes (RFC 4724, 120 s by default). */
+export const agentPatience = seconds(150);
 
 export interface ReadinessInput {
   readonly nodes: ReadonlyMap<string, SeenNode>;
   readonly reports: ReadonlyMap<string, SeenReport>;
+  /** Nodes whose agent has a pod that is not Ready: what it reported last may be over. */
+  readonly away: ReadonlySet<string>;
   readonly settings: (node: string) => Pick<Readiness, 'minSessions' | 'delay'>;
   readonly maxUnready: CountOrPercent;
   readonly since: ReadonlyMap<string, Since>;
@@ -72,6 +81,8 @@ export interface ReadinessDecision {
   readonly since: ReadonlyMap<string, Since>;
   /** How many nodes may have the taint because they lost their sessions. */
   readonly limit: number;
+  /** Whose agent is away for too long. */
+  readonly gone: ReadonlySet<string>;
   /** Lost, and not to be tainted. */
   readonly beyond: readonly string[];
   readonly counts: Readonly<Record<NodeReadiness, number>>;
@@ -101,7 +112,14 @@ const wasReady = ({ network }: SeenNode): boolean =>
 const sessions = (count: number): string => `${count} session${count === 1 ? '' : 's'}`;
 
 /** What is so, for people. */
-function words(verdict: RoutingVerdict, report: RoutingReport, minSessions: number, rebooted: boolean): string {
+function words(
+  verdict: RoutingVerdict,
+  report: RoutingReport,
+  minSessions: number,
+  { gone, rebooted }: { readonly gone: boolean; readonly rebooted: boolean },
+): string {
+  if (gone)
+    return `The node's agent does not run: its pod has not been Ready for ${toSeconds(agentPatience)} s, and routers forget its routes.`;
   if (rebooted) return 'The node has booted anew, and its agent has not reported since.';
   switch (verdict) {
     case 'NoPeers':
@@ -138,6 +156,7 @@ export function decideReadiness(input: ReadinessInput): ReadinessDecision {
   const { nodes, reports, settings, now } = input;
   const since = new Map<string, Since>();
   const judged: Judged[] = [];
+  const gone = new Set<string>();
   let next: Instant | undefined;
   for (const [name, node] of nodes) {
     const report = reports.get(name);
@@ -145,13 +164,24 @@ export function decideReadiness(input: ReadinessInput): ReadinessDecision {
     const { minSessions, delay } = settings(name);
     const rebooted = hasRebooted(node, report);
     const verdict = routingVerdict(report, minSessions);
-    const fit = !rebooted && isFit(verdict);
     const before = input.since.get(name);
-    const current = before?.fit === fit ? before : { fit, at: now };
+    const away = input.away.has(name) && !node.silent ? (before?.away ?? now) : undefined;
+    const isGone = away !== undefined && after(away, agentPatience) <= now;
+    if (isGone) gone.add(name);
+    else if (away !== undefined) next = earliest(next, after(away, agentPatience));
+    const fit = !isGone && !rebooted && isFit(verdict);
+    const current = { fit, at: before?.fit === fit ? before.at : now, away };
     since.set(name, current);
     const kind = kindOf(node, report, { fit, rebooted, verdict, waited: waited(current, delay, now) });
     if (kind === 'waiting') next = earliest(next, after(current.at, delay));
-    judged.push({ name, node, kind, verdict, text: words(verdict, report, minSessions, rebooted), since: current.at });
+    judged.push({
+      name,
+      node,
+      kind,
+      verdict,
+      text: words(verdict, report, minSessions, { gone: isGone, rebooted }),
+      since: current.at,
+    });
   }
   const limit = unreadyLimit(input.maxUnready, judged.length);
   const tainted = chosen(judged, limit);
@@ -161,6 +191,7 @@ export function decideReadiness(input: ReadinessInput): ReadinessDecision {
     nodes: new Map(judged.map((one) => [one.name, decisionOf(one, limit, tainted)])),
     since,
     limit,
+    gone,
     beyond,
     counts: {
       fit: count('fit'),

@@ -31,7 +31,8 @@ function happens({ nodes, reports }: World, random: Random, fabricUp: boolean): 
   const session = (): number => (fabricUp ? 1 + random.below(2) : 0);
   switch (random.below(8)) {
     case 0:
-      if (node === undefined) nodes.set(name, { tainted: random.below(2) === 0, bootID: 'boot-0', network: undefined });
+      if (node === undefined)
+        nodes.set(name, { tainted: random.below(2) === 0, bootID: 'boot-0', silent: false, network: undefined });
       break;
     case 1:
       if (node !== undefined && random.below(10) === 0) {
@@ -78,7 +79,7 @@ test('taints are what is allowed, wanted and at rest, whatever happens', () => {
       now = after(now, milliseconds(random.below(4000)));
       // Another controller knows nothing but what stands in the API.
       if (random.below(20) === 0) since = new Map();
-      const input = { ...world, settings, maxUnready, since, now };
+      const input = { ...world, away: new Set<string>(), settings, maxUnready, since, now };
       const decision = decideReadiness(input);
       ({ since } = decision);
 

@@ -114,6 +114,7 @@ export class StatusWorld {
     for (let i = 0; i < options.nodes; i++) this.#agents.push(this.#agent(i));
     lead(
       {
+        namespace: 'flatroute-system',
         identity: 'controller',
         store: this.#store(this.#writes.statuses, this.#writes.controllerEvents),
         clock: this.clock,

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach } from 'node:test';
 import { type Controller, type ControllerOptions, startController } from '#controller/controller.ts';
 import { networkPolicyType } from '#controller/network-policies.ts';
-import { nodeType } from '#controller/readiness-node.ts';
+import { nodeType, podType } from '#controller/readiness-node.ts';
 import { eventType } from '#kubernetes/events.ts';
 import { leaseType } from '#kubernetes/lease.ts';
 import type { ApiObject, ResourceType } from '#kubernetes/store.ts';
@@ -51,7 +51,7 @@ export let replicas: Replica[];
 beforeEach(async () => {
   api = await fakeApi([
     ...[leaseType, pools, blocks, peers, states, configurations, filters, profiles, reservations],
-    ...[nodeType, networkPolicyType, eventType],
+    ...[nodeType, podType, networkPolicyType, eventType],
     ...[addresses, services, namespaces],
   ]);
   replicas = [];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Controller } from '#controller/controller.ts';
-import { nodeType, ROUTING_TAINT } from '#controller/readiness-node.ts';
+import { nodeType, podType, ROUTING_TAINT } from '#controller/readiness-node.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 import { seconds } from '#lib/time.ts';
 import {
@@ -150,6 +150,25 @@ test('a node that boots is tainted although its agent still says that all is wel
   assert.ok(isTainted('node-01'));
   report('node-01', 1, { bootID: 'boot-2' });
   await until('its blocks are announced', () => !isTainted('node-01'));
+});
+
+test('a node whose agent does not run is tainted once its routers have forgotten it', async () => {
+  await readyNodes(2);
+  const pod = (name: string, nodeName: string, status: 'True' | 'False'): void => {
+    const labels = { 'app.kubernetes.io/name': 'flatroute', 'app.kubernetes.io/component': 'agent' };
+    const metadata = { name, namespace: 'flatroute-system', labels };
+    const there = of(podType, `flatroute-system/${name}`) ?? { metadata };
+    api.put(podType, { ...there, spec: { nodeName }, status: { conditions: [{ type: 'Ready', status }] } });
+  };
+  pod('agent-1', 'node-01', 'True');
+  pod('agent-2', 'node-02', 'False');
+  await pass(140);
+  assert.equal(isTainted('node-02'), false);
+  await until('the taint', () => isTainted('node-02') && reason('node-02') === 'RoutingLost');
+  assert.match(network('node-02')?.message ?? '', /agent does not run/);
+  assert.equal(isTainted('node-01'), false);
+  pod('agent-2', 'node-02', 'True');
+  await until('it to be let go', () => !isTainted('node-02'));
 });
 
 test('a delay of one node, and sessions that all others need, stand in BGPConfigurations', async () => {

@@ -14,6 +14,7 @@ const BOOT = 'f2a1';
 const node = (tainted: boolean, reason?: NetworkReason, bootID = BOOT): SeenNode => ({
   tainted,
   bootID,
+  silent: false,
   network: reason === undefined ? undefined : { unavailable: tainted, reason, message: reason },
 });
 const report = (established: number, rest: Partial<SeenReport> = {}): SeenReport => ({
@@ -33,6 +34,7 @@ const decide = (
     reports: new Map(Object.entries(rows).flatMap(([name, [, said]]) => (said === undefined ? [] : [[name, said]]))),
     settings: () => ({ minSessions: 1, delay: seconds(0) }),
     maxUnready: { count: 1 },
+    away: new Set(),
     since: new Map(),
     now: instant(0),
     ...more,
@@ -125,6 +127,27 @@ test('the taint goes after the delay, counted anew after each break', () => {
   assert.deepEqual(at(instant(55_000), 1), [false, undefined]);
 });
 
+test('an agent whose pod is not Ready for 150 s on a node that lives is gone; one that is upgraded is not', () => {
+  const ready = node(false, 'RoutingReady');
+  let since: ReadinessInput['since'] = new Map();
+  const at = (now: number, away: boolean, seen = ready) => {
+    const decision = decide(
+      { one: [seen, report(2)] },
+      { since, now: instant(now), away: new Set(away ? ['one'] : []) },
+    );
+    ({ since } = decision);
+    return [decision.nodes.get('one')?.network?.reason, decision.next];
+  };
+  assert.deepEqual(at(0, true), ['RoutingReady', 150_000]);
+  assert.deepEqual(at(60_000, false), ['RoutingReady', undefined]);
+  assert.deepEqual(at(100_000, true), ['RoutingReady', 250_000]);
+  assert.deepEqual(at(249_999, true), ['RoutingReady', 250_000]);
+  assert.deepEqual(at(250_000, true), ['RoutingLost', undefined]);
+  // Nothing is heard of its kubelet, and Kubernetes says of its pods that they are not Ready.
+  assert.deepEqual(at(250_001, true, { ...ready, silent: true }), ['RoutingReady', undefined]);
+  assert.deepEqual(at(250_002, true), ['RoutingReady', 400_002]);
+});
+
 test('who has the taint keeps it, then who is unready longest; who waits out a delay is counted', () => {
   const rows = {
     a: [node(false, 'RoutingReady'), report(0)],
@@ -132,7 +155,7 @@ test('who has the taint keeps it, then who is unready longest; who waits out a d
     c: [node(true, 'RoutingLost'), report(0)],
     d: [node(true, 'RoutingLost'), report(1)],
   } as const;
-  const since = new Map([['b', { fit: false, at: instant(-1) }]]);
+  const since = new Map([['b', { fit: false, at: instant(-1), away: undefined }]]);
   const delayed = { settings: () => ({ minSessions: 1, delay: seconds(30) }), since };
   const tainted = (count: number): string[] =>
     [...decide(rows, { ...delayed, maxUnready: { count } }).nodes].filter(([, it]) => it.tainted).map(([name]) => name);
