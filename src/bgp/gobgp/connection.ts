@@ -2,23 +2,25 @@
  * One connection with GoBGP, from the first comparison to the day that it does not answer any more. In: what is wanted; out:
  * calls, and what GoBGP says into the tables that outlive the connection.
  */
-import type { Family, Prefix } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import { type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
-import { type Desired, desiredOf, dynamicOwner, familyMessage, globalOf, ownerOf, pathOf } from './desired.ts';
+import { type Desired, desiredOf, familyMessage, globalOf, nameOf, pathOf } from './desired.ts';
 import { Feed } from './feed.ts';
 import { hasSaidAll, isUp, negotiated } from './facts.ts';
 import type { GobgpClient } from './io/client.ts';
-import { destinations, observe, readGlobal, readPeers } from './io/observe.ts';
+import { destinations, observe, observePolicies, readGlobal, readPeers } from './io/observe.ts';
 import type { GlobalMessage, PeerMessage } from './messages.ts';
 import type { Shared } from './modules.ts';
 import { zonedAddress } from './neighbours.ts';
 import { bareAddress, listedPath } from './paths.ts';
 import { addressOf, type Foreign, planGobgp, type Step } from './plan.ts';
+import { policiesOf } from './policies.ts';
+import { type PolicyPlan, planPolicies } from './policy-plan.ts';
 import { Waits } from './waits.ts';
 
 /** How often GoBGP is asked for its peers while nothing happens; it is how a process that hangs is noticed, too. */
@@ -159,6 +161,17 @@ export class Connection {
         return address === undefined ? [] : [[name, address] as const];
       }),
     );
+    const policies = policiesOf(intent, {
+      dialect: this.#client.dialect,
+      addressOf: (peer) => {
+        const neighbour = this.#shared.neighbours().get(peer.name);
+        return peer.interface === undefined ? peer.address : neighbour?.address;
+      },
+      ipv6NextHop: (peer) => this.#ipv6NextHop(peer),
+    });
+    const policyPlan = planPolicies(policies, await observePolicies(this.#client), this.#foreign === 'Remove');
+    for (const step of policyPlan.before) await this.#do(step, refused);
+    const isPolicyInForce = refused.size === 0;
     const desired = desiredOf(intent, neighbours);
     for (const prefix of desired.paths.keys()) this.#local.add(prefix);
     const observed = await observe(this.#client, this.#local);
@@ -170,14 +183,46 @@ export class Connection {
       pathOf: (prefix) => pathOf({ prefix, source: 'advertise' }),
       restarting: this.#fresh && this.#shared.forwards(),
     });
-    for (const step of [...plan.before, ...plan.paths, ...plan.after]) await this.#do(step, refused);
-    this.#drift = plan.drift;
+    // Without its policy no session is opened.
+    const steps = [...plan.before, ...plan.paths, ...(isPolicyInForce ? plan.after : [])];
+    for (const step of steps) await this.#do(step, refused);
+    await this.#judgeAnew(observed.peers, policyPlan.changed, refused);
+    if (isPolicyInForce) for (const step of policyPlan.after) await this.#do(step, new Map());
+    this.#drift = [...plan.drift, ...policyPlan.drift];
     this.#problems = plan.conflicts;
     this.#problem = [...refused.values()][0];
     this.#compareAt = after(clock.now(), refused.size > 0 ? retryTime : compareTime);
     this.#inForce = generation;
     this.#askAnnounced();
     await this.#look();
+  }
+
+  /** Paths that are there are judged by the policy that has come into force. */
+  async #judgeAnew(
+    peers: readonly PeerMessage[],
+    changed: PolicyPlan['changed'],
+    refused: Map<string, string>,
+  ): Promise<void> {
+    const { softReset } = this.#client.dialect;
+    if (!changed.import && !changed.export) return;
+    const direction = changed.import ? (changed.export ? softReset.both : softReset.in) : softReset.out;
+    for (const peer of peers) {
+      const name = nameOf(peer);
+      if (name === undefined || !isUp(peer)) continue;
+      const request = { address: addressOf(peer), soft: true, direction };
+      await this.#do({ method: 'ResetPeer', request, what: `judge the paths of ${name} anew` }, refused);
+    }
+  }
+
+  #ipv6NextHop(peer: PeerIntent): IpAddress | undefined {
+    const { nextHops } = this.#shared.best;
+    const view = this.#shared.view();
+    const way = nextHops.resolve(peer.address, undefined);
+    const link = way.ok ? view.interfaces.find(({ index }) => index === way.hop.interfaceIndex) : undefined;
+    const localAddress =
+      peer.sourceAddress ?? link?.addresses.find(({ address }) => familyOf(address) === 'ipv4')?.address;
+    if (localAddress === undefined) return undefined;
+    return ownNextHop('ipv6', { localAddress, remoteAddress: peer.address, context: {} }, view)?.global;
   }
 
   get #foreign(): Foreign {
@@ -193,9 +238,7 @@ export class Connection {
       return;
     }
     if (observed !== undefined) {
-      const foreign = (await observe(this.#client, [])).peers.filter(
-        (peer) => ownerOf(peer.conf?.description ?? '') === undefined && dynamicOwner(peer) === undefined,
-      );
+      const foreign = (await readPeers(this.#client)).filter((peer) => nameOf(peer) === undefined);
       if (foreign.length > 0 && this.#foreign === 'Keep')
         throw new AppError(
           'GOBGP_OTHER_SETTINGS',

@@ -62,8 +62,13 @@ export function dynamicOwner({ conf, state }: PeerMessage): string | undefined {
   const group = conf?.peerGroup || state?.peerGroup || '';
   return group.startsWith(mark) ? group : undefined;
 }
-/** Name of the BGPPeer behind the name of a peer group of ours. */
-export const peerOfGroup = (group: string): string => group.slice(mark.length);
+/** Name that a peer of ours has in the facts; `undefined`: it is somebody else's. */
+export function nameOf(peer: PeerMessage): string | undefined {
+  const group = dynamicOwner(peer);
+  if (group === undefined) return ownerOf(peer.conf?.description ?? '');
+  const { state, conf } = peer;
+  return `${group.slice(mark.length)}/${state?.neighborAddress || (conf?.neighborAddress ?? '')}`;
+}
 
 export const globalOf = ({ asn, routerId, listenPort, multipath, bestPath }: BgpIntent): GlobalMessage => ({
   asn,

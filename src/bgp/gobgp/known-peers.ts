@@ -6,7 +6,7 @@ import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
 import type { BgpIntent, PeerError, PeerFacts, PeerIntent } from '../engine.ts';
 import { intentInRange } from '../speaker/listen-ranges.ts';
-import { dynamicOwner, ownerOf, peerOfGroup } from './desired.ts';
+import { nameOf } from './desired.ts';
 import type { Dialect } from './dialect.ts';
 import { countByFamily, isUp, peerFacts } from './facts.ts';
 import type { PeerMessage } from './messages.ts';
@@ -78,11 +78,7 @@ export class KnownPeers {
   take(peers: readonly PeerMessage[], dialect: Dialect): string[] {
     const named = new Map<string, PeerMessage>();
     for (const peer of peers) {
-      const group = dynamicOwner(peer);
-      const name =
-        group === undefined
-          ? ownerOf(peer.conf?.description ?? '')
-          : `${peerOfGroup(group)}/${bareAddress(addressOf(peer))}`;
+      const name = nameOf(peer);
       if (name !== undefined) named.set(name, peer);
     }
     const moved: string[] = [];

@@ -15,7 +15,7 @@ import { drained, externalRewrite, localAsRewrite } from './rewrite.ts';
 import { remoteAsn, roleRules } from './roles.ts';
 
 /** What stands in a table of routes for no host outside its own link or machine. */
-const refusedRanges: readonly Prefix[] = [
+export const refusedRanges: readonly Prefix[] = [
   '0.0.0.0/8',
   '127.0.0.0/8',
   '169.254.0.0/16',

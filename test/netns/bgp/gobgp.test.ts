@@ -73,7 +73,8 @@ describe('GoBGP as the engine', { timeout: 120_000 }, () => {
   });
 
   test('what the node announces is at the router, and the facts say so', async () => {
-    await eventually('the block at BIRD', async () => (await lab.learned('node')).includes('10.60.1.0/26'));
+    await eventually('both blocks at BIRD', async () => (await lab.learned('node')).length === 2);
+    assert.match(await lab.birdc('show', 'route', 'fd00:60:1::/64', 'all'), /next_hop: 2001:db8::1/);
     await eventually('the facts', () => driver.facts?.announced.every(({ peers }) => peers.includes('bird')));
     assert.deepEqual(driver.peer('bird')?.announced, { ipv4: 1, ipv6: 1 });
   });
@@ -83,5 +84,18 @@ describe('GoBGP as the engine', { timeout: 120_000 }, () => {
     assert.deepEqual(driver.kernel.get('198.51.100.0/24'), ['192.0.2.2']);
     assert.deepEqual(driver.kernel.get('2001:db8:100::/48'), ['2001:db8::2']);
     await eventually('the end of the beginning', () => driver.complete);
+  });
+
+  test('what lies in a block of the node stays out of the kernel', () => {
+    assert.equal(driver.kernel.has('10.60.1.0/28'), false);
+  });
+
+  test('another import policy is in force without a new session', async () => {
+    const since = driver.peer('bird')?.since;
+    driver.engine.apply(wanted(lab, { importPolicy: 'None' }), 2);
+    await eventually('an empty kernel', () => driver.kernel.size === 0);
+    driver.engine.apply(wanted(lab), 3);
+    await eventually('the routes again', () => driver.kernel.size === 3);
+    assert.equal(driver.peer('bird')?.since, since);
   });
 });

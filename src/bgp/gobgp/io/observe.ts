@@ -3,15 +3,19 @@ import type { Prefix } from '#lib/ip.ts';
 import { families } from '#lib/ip.ts';
 import { familyMessage } from '../desired.ts';
 import type {
+  DefinedSetMessage,
   DestinationMessage,
   DynamicNeighborMessage,
   GlobalMessage,
   PathMessage,
   PeerGroupMessage,
   PeerMessage,
+  PolicyAssignmentMessage,
+  PolicyMessage,
 } from '../messages.ts';
 import { listedPath, sourceOf } from '../paths.ts';
 import { type Observed, type ObservedPath, nothingThere } from '../plan.ts';
+import { type ObservedPolicies, direction, globalTable } from '../policy-plan.ts';
 import type { GobgpClient } from './client.ts';
 
 async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
@@ -46,6 +50,28 @@ const own = (path: PathMessage, prefix: Prefix): ObservedPath => ({
   own: sourceOf(path).own,
   attributes: path.pattrsBinary,
 });
+
+export async function observePolicies(client: GobgpClient): Promise<ObservedPolicies> {
+  const { setType } = client.dialect;
+  const sets: DefinedSetMessage[] = [];
+  for (const definedType of Object.values(setType))
+    for await (const { definedSet } of client.stream<{ readonly definedSet: DefinedSetMessage | null }>(
+      'ListDefinedSet',
+      {
+        definedType,
+      },
+    ))
+      if (definedSet !== null) sets.push(definedSet);
+  const policies = await all(client.stream<{ readonly policy: PolicyMessage | null }>('ListPolicy', {}));
+  const assignments: PolicyAssignmentMessage[] = [];
+  for (const way of Object.values(direction))
+    for await (const { assignment } of client.stream<{ readonly assignment: PolicyAssignmentMessage | null }>(
+      'ListPolicyAssignment',
+      { name: globalTable, direction: way },
+    ))
+      if (assignment !== null) assignments.push(assignment);
+  return { sets, policies: policies.flatMap(({ policy }) => policy ?? []), assignments };
+}
 
 /** `prefixes`: where paths that begin in GoBGP are known to be. */
 export async function observe(client: GobgpClient, prefixes: Iterable<Prefix>): Promise<Observed> {

@@ -1,0 +1,294 @@
+/**
+ * Policy of all peers as GoBGP has it: one import and one export policy for everything, in which each peer has statements of
+ * its own, since GoBGP asks a peer's own policies for route-server clients alone. PURE. Names are digests of what they stand
+ * for: what is there under the name is as it should be, a change is a new policy that takes the place of the other at once.
+ * A path that no statement of its peer accepts is refused; what belongs to no peer of ours is left to those who made it.
+ */
+import { createHash } from 'node:crypto';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import { addressBits, families, familyOf, hostPrefix, parseAddress, prefixLength } from '#lib/ip.ts';
+import { type BgpIntent, type Community, type FilterRule, type PeerIntent, isExternal } from '../engine.ts';
+import { isClient } from '../policy/export.ts';
+import { refusedRanges } from '../policy/import.ts';
+import { GRACEFUL_SHUTDOWN } from '../policy/rewrite.ts';
+import { familyMessage } from './desired.ts';
+import type { Dialect } from './dialect.ts';
+import type { DefinedSetMessage, PolicyMessage, StatementMessage } from './messages.ts';
+import { type CommunityKind, communityText, compileOperations, pathExpression } from './policy-rules.ts';
+
+export const policyMark = 'flatroute-';
+
+const action = { none: 0, accept: 1, reject: 2 } as const;
+const route = { internal: 1, external: 2 } as const;
+
+export interface Policies {
+  readonly sets: readonly DefinedSetMessage[];
+  readonly import: PolicyMessage;
+  readonly export: PolicyMessage;
+}
+
+export interface PolicyModules {
+  readonly dialect: Dialect;
+  /** As GoBGP knows them, without an interface; `undefined`: not known yet. */
+  readonly addressOf: (peer: PeerIntent) => IpAddress | undefined;
+  /** What this node gives as IPv6 next hop over an IPv4 session, where GoBGP would write an IPv4-mapped address. */
+  readonly ipv6NextHop: (peer: PeerIntent) => IpAddress | undefined;
+}
+
+const digest = (value: unknown): string =>
+  `${policyMark}${createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)}`;
+
+type Conditions = Readonly<Record<string, unknown>>;
+type Actions = Readonly<Record<string, unknown>>;
+interface Statement {
+  readonly conditions: Conditions;
+  readonly actions: Actions;
+}
+
+/** Defined sets, each once under the digest of its content. */
+class Sets {
+  readonly #dialect: Dialect;
+  readonly made = new Map<string, DefinedSetMessage>();
+
+  constructor(dialect: Dialect) {
+    this.#dialect = dialect;
+  }
+
+  #name(set: Omit<DefinedSetMessage, 'name'>): string {
+    const name = digest(set);
+    this.made.set(name, { name, ...set });
+    return name;
+  }
+
+  neighbors(list: readonly Prefix[]): object {
+    const { setType, match } = this.#dialect;
+    return { type: match.any, name: this.#name({ definedType: setType.neighbor, list, prefixes: [] }) };
+  }
+
+  /** One family. */
+  prefixes(prefixes: DefinedSetMessage['prefixes'], inverted = false): object {
+    const { setType, match } = this.#dialect;
+    const name = this.#name({ definedType: setType.prefix, list: [], prefixes });
+    return { type: inverted ? match.invert : match.any, name };
+  }
+
+  all(kind: CommunityKind | 'asPath', list: readonly string[]): object {
+    const { setType, match } = this.#dialect;
+    return { type: match.all, name: this.#name({ definedType: setType[kind], list, prefixes: [] }) };
+  }
+}
+
+const range = (prefix: Prefix, least = prefixLength(prefix), most: number = addressBits(familyOf(prefix))) => ({
+  ipPrefix: prefix,
+  maskLengthMin: least,
+  maskLengthMax: most,
+});
+
+const conditionNames: Readonly<Record<CommunityKind, string>> = {
+  community: 'communitySet',
+  extCommunity: 'extCommunitySet',
+  largeCommunity: 'largeCommunitySet',
+};
+
+function communityConditions(communities: readonly Community[], sets: Sets): Conditions {
+  const conditions: Record<string, unknown> = {};
+  for (const kind of ['community', 'extCommunity', 'largeCommunity'] as const) {
+    const texts = communities.flatMap((it) => {
+      const text = communityText(it);
+      return text?.kind === kind ? [text.text] : [];
+    });
+    if (texts.length > 0) conditions[conditionNames[kind]] = sets.all(kind, texts);
+  }
+  return conditions;
+}
+
+function ruleConditions({ match, communities, asPaths }: FilterRule, family: Family, sets: Sets): Conditions {
+  const patterns = (asPaths ?? []).map(pathExpression);
+  return {
+    afiSafiIn: [familyMessage(family)],
+    ...(match && {
+      prefixSet: sets.prefixes(
+        [range(match.cidr, match.minLength, match.maxLength)],
+        match.operator === 'NotEqual' || match.operator === 'NotIn',
+      ),
+    }),
+    ...communityConditions(communities ?? [], sets),
+    ...(patterns.length > 0 && { asPathSet: sets.all('asPath', patterns) }),
+  };
+}
+
+/** `undefined`: an operation that GoBGP does not have; the rule then refuses, and the session is not opened anyway. */
+function ruleActions(rule: FilterRule, dialect: Dialect): Actions {
+  if (rule.action === 'Reject') return { routeAction: action.reject };
+  const compiled = compileOperations(rule.operations ?? []);
+  if (!compiled.ok) return { routeAction: action.reject };
+  const { communities, prepend, med, localPref } = compiled.actions;
+  const change = (kind: CommunityKind): object | undefined => {
+    const it = communities[kind];
+    if (it === undefined) return undefined;
+    const { communityAction: type } = dialect;
+    return it.add.length > 0 ? { type: type.add, communities: it.add } : { type: type.remove, communities: it.remove };
+  };
+  const [community, extCommunity, largeCommunity] = (['community', 'extCommunity', 'largeCommunity'] as const).map(
+    change,
+  );
+  return {
+    routeAction: action.accept,
+    ...(community && { community }),
+    ...(extCommunity && { extCommunity }),
+    ...(largeCommunity && { largeCommunity }),
+    ...(prepend && { asPrepend: prepend }),
+    ...(med !== undefined && { med: { type: dialect.replaceMed, value: med } }),
+    ...(localPref !== undefined && { localPref: { value: localPref } }),
+  };
+}
+
+function filterStatements(peer: PeerIntent, direction: 'import' | 'export', dialect: Dialect, sets: Sets): Statement[] {
+  const kind = isExternal(peer) ? 'eBGP' : 'iBGP';
+  return peer.filters.flatMap((filter) => [
+    ...families.flatMap((family) =>
+      filter[direction][family]
+        .filter((rule) => rule.peerType === undefined || rule.peerType === kind)
+        .flatMap((rule): Statement[] => {
+          const conditions = ruleConditions(rule, family, sets);
+          const actions = ruleActions(rule, dialect);
+          if (rule.source === undefined || direction === 'import') return [{ conditions, actions }];
+          return [route.internal, route.external].map((routeType) => ({
+            conditions: { ...conditions, routeType },
+            actions,
+          }));
+        }),
+    ),
+    ...(filter.default === undefined
+      ? []
+      : [{ conditions: {}, actions: { routeAction: filter.default === 'Accept' ? action.accept : action.reject } }]),
+  ]);
+}
+
+const accept: Statement = { conditions: {}, actions: { routeAction: action.accept } };
+const reject: Statement = { conditions: {}, actions: { routeAction: action.reject } };
+
+function importStatements(peer: PeerIntent, { dialect }: PolicyModules, sets: Sets): Statement[] {
+  const shutdown = communityConditions([GRACEFUL_SHUTDOWN], sets);
+  const least = { routeAction: action.none, localPref: { value: 0 } };
+  const defaults: readonly Prefix[] = ['0.0.0.0/0', '::/0'] as Prefix[];
+  return [
+    // RFC 8326 §4.1, and a peer that is drained.
+    ...(isExternal(peer) ? [{ conditions: shutdown, actions: least }] : []),
+    ...(peer.drain === undefined ? [] : [{ conditions: {}, actions: least }]),
+    ...filterStatements(peer, 'import', dialect, sets),
+    ...(peer.importPolicy === 'All' ? [accept] : []),
+    ...(peer.importPolicy === 'DefaultRoute'
+      ? defaults.map((prefix) => ({
+          conditions: { afiSafiIn: [familyMessage(familyOf(prefix))], prefixSet: sets.prefixes([range(prefix, 0, 0)]) },
+          actions: accept.actions,
+        }))
+      : []),
+    reject,
+  ];
+}
+
+/** Which learned paths may go on; from one internal peer to another GoBGP reflects by itself. */
+function learnedStatements(peer: PeerIntent): Statement[] {
+  const refuse = (routeType: number): Statement => ({ conditions: { routeType }, actions: reject.actions });
+  if (peer.transit) return [];
+  if (isExternal(peer)) return [refuse(route.internal), refuse(route.external)];
+  return isClient(peer) ? [] : [refuse(route.external)];
+}
+
+function nextHopStatements(peer: PeerIntent, { ipv6NextHop }: PolicyModules): Statement[] {
+  const external = isExternal(peer);
+  const statements: Statement[] = [];
+  const set = (conditions: Conditions, nexthop: object): void =>
+    void statements.push({ conditions, actions: { routeAction: action.none, nexthop } });
+  if (peer.nextHopMode === 'Keep') {
+    for (const routeType of [route.internal, route.external]) set({ routeType }, { unchanged: true });
+  } else if (!external) {
+    set({ routeType: route.external }, { self: true });
+    if (peer.nextHopMode === 'Self') set({ routeType: route.internal }, { self: true });
+  }
+  if (familyOf(peer.address) === 'ipv6' || peer.interface !== undefined || !peer.families.includes('ipv6'))
+    return statements;
+  const afiSafiIn = [familyMessage('ipv6')];
+  const own = ipv6NextHop(peer);
+  if (own === undefined) return [{ conditions: { afiSafiIn }, actions: reject.actions }, ...statements];
+  if (external && peer.nextHopMode !== 'Keep') set({ afiSafiIn }, { address: own });
+  else {
+    // Local ones, and those that are ours by the rules above; GoBGP has no condition for a path that begins in it but this.
+    set({ afiSafiIn, routeType: localRoute }, { address: own });
+    if (peer.nextHopMode !== 'Keep') set({ afiSafiIn, routeType: route.external }, { address: own });
+    if (peer.nextHopMode === 'Self') set({ afiSafiIn, routeType: route.internal }, { address: own });
+  }
+  return statements;
+}
+const localRoute = 3;
+
+function exportStatements(peer: PeerIntent, modules: PolicyModules, sets: Sets): Statement[] {
+  if (peer.drain !== undefined && peer.drain !== 'deprefer') return [reject];
+  const { dialect } = modules;
+  const shutdown = communityText(GRACEFUL_SHUTDOWN);
+  const community = { type: dialect.communityAction.add, communities: [shutdown?.text ?? ''] };
+  return [
+    ...learnedStatements(peer),
+    ...nextHopStatements(peer, modules),
+    ...(peer.drain === undefined ? [] : [{ conditions: {}, actions: { routeAction: action.none, community } }]),
+    ...filterStatements(peer, 'export', dialect, sets),
+    accept,
+  ];
+}
+
+/** Own prefixes and what no table of routes has a place for, by family, for all peers at once. */
+function refusals(ownPrefixes: readonly Prefix[], sets: Sets): Statement[] {
+  return families.map((family) => ({
+    conditions: {
+      afiSafiIn: [familyMessage(family)],
+      prefixSet: sets.prefixes(
+        [...refusedRanges, ...ownPrefixes].filter((it) => familyOf(it) === family).map((prefix) => range(prefix)),
+      ),
+    },
+    actions: reject.actions,
+  }));
+}
+
+function policyOf(statements: readonly Statement[]): PolicyMessage {
+  const name = digest(statements);
+  return {
+    name,
+    statements: statements.map((statement, i): StatementMessage => ({ name: `${name}-${i}`, ...statement })),
+  };
+}
+
+export function policiesOf(intent: BgpIntent, modules: PolicyModules): Policies {
+  const sets = new Sets(modules.dialect);
+  const neighborsOf = (peer: PeerIntent): Prefix[] => {
+    if (peer.listenRange !== undefined) return [peer.listenRange.prefix];
+    const address = modules.addressOf(peer);
+    return address === undefined || parseAddress(address) === undefined ? [] : [hostPrefix(address)];
+  };
+  // Named peers before ranges that hold their addresses.
+  const rows = intent.peers
+    .map((peer) => ({ peer, neighbors: neighborsOf(peer) }))
+    .filter(({ neighbors }) => neighbors.length > 0)
+    .sort((a, b) => Number(a.peer.listenRange !== undefined) - Number(b.peer.listenRange !== undefined));
+  const ofPeers = (statementsOf: (peer: PeerIntent) => readonly Statement[]): Statement[] =>
+    rows.flatMap(({ peer, neighbors }) => {
+      const neighborSet = sets.neighbors(neighbors);
+      return statementsOf(peer).map(({ conditions, actions }) => ({
+        conditions: { ...conditions, neighborSet },
+        actions,
+      }));
+    });
+  const everybody = [...new Set(rows.flatMap(({ neighbors }) => neighbors))];
+  const never =
+    everybody.length === 0
+      ? []
+      : refusals(intent.ownPrefixes, sets).map(({ conditions, actions }) => ({
+          conditions: { ...conditions, neighborSet: sets.neighbors(everybody) },
+          actions,
+        }));
+  return {
+    import: policyOf([...never, ...ofPeers((peer) => importStatements(peer, modules, sets))]),
+    export: policyOf(ofPeers((peer) => exportStatements(peer, modules, sets))),
+    sets: [...sets.made.values()],
+  };
+}
