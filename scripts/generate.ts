@@ -6,11 +6,13 @@ import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { dirname, join } from 'node:path';
 import { definitions } from '../src/resources/generate/crd.ts';
 import { referencePage } from '../src/resources/generate/reference-page.ts';
+import { enginesPage } from './engines-page.ts';
 import { renderChart } from './render-chart.ts';
 
 const root = join(import.meta.dirname, '..');
 const generated: ReadonlyMap<string, string> = new Map([
   ['docs/resources.md', referencePage()],
+  ['docs/engines.md', enginesPage()],
   ['deploy/kustomize/flatroute.yaml', renderChart()],
   ...[...definitions()].map(([name, text]): [string, string] => [`deploy/crds/${name}`, text]),
 ]);

@@ -44,7 +44,7 @@ export interface BgpIntent {
 
 export interface EngineIntent {
   readonly kind: 'gobgp';
-  /** Where its gRPC interface is: `unix:///run/gobgp/gobgp.sock`, `/run/gobgp/gobgp.sock` or `127.0.0.1:50051`. */
+  /** Where its gRPC interface is: `unix:///run/flatroute/gobgp.sock`, `/run/flatroute/gobgp.sock` or `127.0.0.1:50051`. */
   readonly address: string;
   /** Peers, paths and policies that somebody else gave it: left alone and said, or removed. Absent: `Keep`. */
   readonly foreign?: 'Keep' | 'Remove' | undefined;

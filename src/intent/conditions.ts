@@ -5,6 +5,7 @@
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import { bfdConditions } from './bfd-conditions.ts';
 import { addressConditions, kernelConditions, podConditions } from './kernel-conditions.ts';
+import { engineConditions } from './engine-conditions.ts';
 import { conflistConditions } from './conflist-conditions.ts';
 import { claimConditions } from './claim-conditions.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
@@ -24,6 +25,7 @@ export function conditions(
   for (const it of bfdConditions(compiled, facts)) put(it);
   for (const it of listeningConditions(compiled, facts)) put(it);
   for (const it of passwordConditions(compiled, facts)) put(it);
+  for (const it of engineConditions(compiled, facts)) put(it);
   for (const it of kernelConditions(compiled, facts)) put(it);
   for (const it of addressConditions(compiled, facts)) put(it);
   for (const it of podConditions(compiled, facts)) put(it);

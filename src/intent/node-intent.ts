@@ -57,6 +57,9 @@ export interface Facts {
 export type ConditionType =
   | 'Accepted'
   | 'ResourcesRead'
+  | 'EngineReady'
+  | 'EngineManaged'
+  | 'EngineSupports'
   | 'Established'
   | 'NeighbourKnown'
   | 'ListenRange'

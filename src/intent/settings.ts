@@ -78,7 +78,7 @@ export interface ServiceSettings {
 /** Field by field, as everything else. */
 const gobgp = (own: BGPConfiguration['spec']['gobgp'], all: BGPConfiguration['spec']['gobgp']): EngineIntent => ({
   kind: 'gobgp',
-  address: own?.address ?? all?.address ?? 'unix:///run/gobgp/gobgp.sock',
+  address: own?.address ?? all?.address ?? 'unix:///run/flatroute/gobgp.sock',
   foreign: own?.foreign ?? all?.foreign ?? 'Keep',
 });
 

@@ -37,6 +37,20 @@ const serviceRanges = list(object({ cidr: required(prefix, { description: 'A ran
   unique: { field: 'cidr' },
 });
 
+const gobgpAddress = string({
+  type: 'the address of gobgpd',
+  minLength: 1,
+  maxLength: 107,
+  rules: [
+    {
+      cel: "self.matches('^(unix://)?/[^ ]+$') || self.matches('^(127[.][0-9.]+|localhost|[[]::1[]]):[0-9]+$')",
+      holds: (raw) => /^(unix:\/\/)?\/[^ ]+$/.test(raw) || /^(127\.[0-9.]+|localhost|\[::1\]):[0-9]+$/.test(raw),
+      sentence:
+        'gobgpd runs on this machine: a socket such as unix:///run/flatroute/gobgp.sock, or a loopback address such as 127.0.0.1:50051',
+    },
+  ],
+});
+
 const spec = object({
   asNumber: optional(asNumber, {
     description:
@@ -221,33 +235,32 @@ const spec = object({
     defaultText: 'true',
     reset: 'refresh',
   }),
+  addressSource: optional(oneOf('NodePodCIDR', 'IPPools'), {
+    description: "Which blocks a node gives addresses from: those in its Node's spec.podCIDRs, or its IPBlocks.",
+    defaultText: 'NodePodCIDR',
+  }),
   engine: optional(oneOf('embedded', 'gobgp'), {
     description:
-      'What speaks BGP for a node: the agent itself, or a GoBGP beside it that the agent tells everything. docs/engines.md says what the second cannot do.',
+      'Which program speaks BGP: flatroute itself, or a GoBGP that runs beside it (docs/engines.md has what differs). A change hands over from one to the other: sessions are new.',
     defaultText: 'embedded',
     reset: 'reset',
   }),
   gobgp: optional(
     object({
-      address: optional(string({ type: 'an address', minLength: 1, maxLength: 253 }), {
+      address: optional(gobgpAddress, {
         description:
-          'Where gobgpd serves its gRPC interface on the node: `unix:///run/gobgp/gobgp.sock` or `127.0.0.1:50051`.',
-        defaultText: 'unix:///run/gobgp/gobgp.sock',
+          "Where gobgpd's gRPC interface is, on this machine: a socket (`unix:///run/flatroute/gobgp.sock`) or a loopback address (`127.0.0.1:50051`). The interface asks nobody who they are, and carries passwords.",
+        defaultText: 'unix:///run/flatroute/gobgp.sock',
         reset: 'reset',
       }),
       foreign: optional(oneOf('Keep', 'Remove'), {
-        description:
-          'What becomes of peers, paths and policies that somebody else gave it: left alone and reported, or removed.',
+        description: 'Peers, paths and policies that somebody else gave GoBGP: left alone and reported, or removed.',
         defaultText: 'Keep',
         reset: 'none',
       }),
     }),
-    { description: 'How GoBGP is reached where `engine` is `gobgp`.' },
+    { description: 'Of the engine gobgp.' },
   ),
-  addressSource: optional(oneOf('NodePodCIDR', 'IPPools'), {
-    description: "Which blocks a node gives addresses from: those in its Node's spec.podCIDRs, or its IPBlocks.",
-    defaultText: 'NodePodCIDR',
-  }),
   gracefulRestart: optional(gracefulRestart, {
     description: 'Graceful restart for all peers; BGPPeer can say otherwise for one.',
     reset: 'reset',

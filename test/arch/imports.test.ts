@@ -44,6 +44,7 @@ const inputTypes = new Set([
   'bgp/engine.ts',
   'bgp/bfd/control-messages.ts',
   'bgp/bfd/facts.ts',
+  'bgp/gobgp/capabilities.ts',
   'dataplane/intent.ts',
   'dataplane/kernel-view.ts',
   'dataplane/kernel-names.ts',

@@ -9,6 +9,7 @@ import { createGobgpEngine } from '#bgp/gobgp/engine.ts';
 import { createSpeaker } from '#bgp/speaker.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
+import { families } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import type { BackgroundToBgp, BgpStart, BgpToBackground } from '../messages.ts';
@@ -96,8 +97,9 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     send({ kind: 'fib', update: { ...nothing, sequence: 1, complete: true } });
   };
 
-  const leave = async (observed: BgpEngine): Promise<void> => {
-    await observed.stop('cease');
+  /** Two speakers cannot have one port. Ours ends so that graceful restart holds for the next one; GoBGP cannot. */
+  const leave = async (observed: BgpEngine, how: 'silent' | 'cease'): Promise<void> => {
+    await observed.stop(how);
     leaving = undefined;
     applyWanted();
   };
@@ -117,10 +119,12 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
       return;
     }
     if (engine !== undefined && program !== programOf(intent)) {
-      leaving = leave(engine);
+      const isOurs = program === '';
+      leaving = leave(engine, isOurs ? 'silent' : 'cease');
       engine = undefined;
-      // What is learned anew replaces what is in the kernel; there is no earlier life of the other engine.
-      start = { ...start, restarted: false, inherited: undefined };
+      // What is learned anew replaces what is in the kernel, and after ours it goes on forwarding until then.
+      const forwardingPreserved = isOurs ? families : [];
+      start = { ...start, restarted: isOurs, forwardingPreserved, inherited: undefined };
     }
     if (leaving !== undefined) return;
     program = programOf(intent);

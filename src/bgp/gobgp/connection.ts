@@ -9,6 +9,7 @@ import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import { type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
+import { heldPeers } from './capabilities.ts';
 import { type Desired, desiredOf, familyMessage, globalOf, nameOf, pathOf } from './desired.ts';
 import { Feed } from './feed.ts';
 import { hasSaidAll, isUp, negotiated } from './facts.ts';
@@ -172,7 +173,7 @@ export class Connection {
     const policyPlan = planPolicies(policies, await observePolicies(this.#client), this.#foreign === 'Remove');
     for (const step of policyPlan.before) await this.#do(step, refused);
     const isPolicyInForce = refused.size === 0;
-    const desired = desiredOf(intent, neighbours);
+    const desired = desiredOf(intent, neighbours, heldPeers(intent));
     for (const prefix of desired.paths.keys()) this.#local.add(prefix);
     const observed = await observe(this.#client, this.#local);
     const plan = planGobgp({
@@ -405,11 +406,15 @@ export class Connection {
     return true;
   }
 
-  /** Takes everything of ours out of GoBGP; sessions of ours end with a Cease. */
+  /** GoBGP stops speaking BGP, with a Cease for each session; if others have peers there, only what is ours is taken out. */
   async leave(): Promise<void> {
     const empty: Desired = { ...desiredOf(this.#shared.intent(), new Map()), peers: [], groups: [], paths: new Map() };
     try {
       const observed = await observe(this.#client, this.#local);
+      if (observed.peers.every((peer) => nameOf(peer) !== undefined)) {
+        await this.#client.call('StopBgp', {});
+        return;
+      }
       const { before, paths } = planGobgp({
         observed,
         desired: empty,

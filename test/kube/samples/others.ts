@@ -7,6 +7,14 @@ const configurations = samplesOf('BGPConfiguration', [
   ['nothing', '', 'good', 'default'],
   ['of a node', 'asNumber: 64513, routerID: 192.0.2.11, listenPort: 0', 'good', 'node.node-1'],
   ['of a node with dots', 'asNumber: "1.1"', 'good', 'node.node-1.example.com'],
+  ['GoBGP', 'engine: gobgp, gobgp: {address: "unix:///run/flatroute/gobgp.sock"}', 'good', 'default'],
+  [
+    'GoBGP on the loopback',
+    'engine: gobgp, gobgp: {address: "127.0.0.1:50051", foreign: Remove}',
+    'good',
+    'node.node-1',
+  ],
+  ['GoBGP of another machine', 'gobgp: {address: "192.0.2.1:50051"}', rule('gobgpd runs on this machine'), 'default'],
   ['another name', '', rule('a BGPConfiguration is named default, or node. and the name of a node'), 'global'],
   [
     'a router id for all',
