@@ -123,9 +123,9 @@ class Agent {
     });
     this.#loop = new IntentLoop(options.node, {
       decisions: this.#services.decisions,
-      services: (ranges, healthPort) => {
+      services: (ranges, proxy) => {
         this.#surroundings.watchServices(ranges);
-        this.#services.proxy.watch(ranges.length === 0 ? undefined : healthPort);
+        this.#services.proxy.watch(proxy);
       },
       intent: (intent, generation) => {
         this.#sendIntent(intent, generation, ['background', 'pods', 'bgp']);

@@ -15,6 +15,7 @@ import type { ServiceRange, ServiceView } from '#resources/service-view.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { conditionAnswers } from '#status/conditions.ts';
 import type { ClaimerInput } from './claims.ts';
+import type { ProxyPlace } from './proxy-health.ts';
 import type { ServiceDecisions } from './service-decisions.ts';
 
 export interface IntentLoopModules {
@@ -23,8 +24,8 @@ export interface IntentLoopModules {
   readonly podsGate: (gate: PodsGate) => void;
   /** Given where there is an API to claim blocks in: what the claims go by, after each decision. */
   readonly claims?: (input: ClaimerInput) => void;
-  /** Services with addresses in these ranges are wanted from now on; `healthPort`: where their proxy says how it is. */
-  readonly services: (ranges: readonly ServiceRange[], healthPort: number | undefined) => void;
+  /** Services with addresses in these ranges are wanted from now on; `proxy`: where their proxy says how it is. */
+  readonly services: (ranges: readonly ServiceRange[], proxy: ProxyPlace | undefined) => void;
   readonly conditions: (before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]) => void;
 }
 
@@ -77,8 +78,12 @@ export class IntentLoop {
     this.#resources = resources;
     this.#problems = problems;
     this.#compile();
-    const services = this.#compiled?.services;
-    if (services !== undefined) this.#modules.services(services.ranges, services.proxyHealthPort);
+    if (this.#compiled === undefined) return;
+    const { services, intent } = this.#compiled;
+    const { ranges, proxyHealthPort: port } = services;
+    const { ipv4, ipv6 } = intent.dataplane.nodeAddresses;
+    const addresses = [ipv4, ipv6].filter((it) => it !== undefined);
+    this.#modules.services(ranges, ranges.length === 0 || port === undefined ? undefined : { port, addresses });
   }
 
   /** `undefined`: they are not known, because of `problem` or not yet. */

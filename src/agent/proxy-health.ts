@@ -1,12 +1,13 @@
 /**
  * Asks the proxy of the node (kube-proxy, or what stands for it) whether it works, for as long as Services are announced.
- * In: the port of its `/healthz`; out: facts, whenever they change. One question at a time, each with a deadline.
+ * In: where its `/healthz` is; out: facts, whenever they change. One question at a time, each with a deadline.
  *
  * 200 is healthy; any other answer is the proxy's own word that it is not, and counts at once. Who does not answer may be
  * starting anew, and what it put into the kernel still works: only the third time in a row counts. kube-proxy answers 200
  * from its start on, before it has put anything into the kernel: once it was seen to be away, three good answers are needed.
  */
 import { request } from 'node:http';
+import { isDeepStrictEqual } from 'node:util';
 import type { ProxyFacts } from '#intent/node-intent.ts';
 import { after, type Clock, milliseconds } from '#lib/time.ts';
 
@@ -14,8 +15,14 @@ const every = milliseconds(1000);
 const answerMilliseconds = 1000;
 const answersThatCount = 3;
 const longestAnswer = 64 * 1024;
-/** healthzBindAddress may name one of them; by default the proxy listens on all. */
-const hosts = ['127.0.0.1', '::1'];
+/** By default the proxy listens on all addresses; healthzBindAddress may name one of these, or of the node's own. */
+const loopbacks = ['127.0.0.1', '::1'];
+
+export interface ProxyPlace {
+  readonly port: number;
+  /** The node's own, beside the loopback. */
+  readonly addresses: readonly string[];
+}
 
 /** What one question found: healthy, its own word that it is not, or no answer. */
 export type Probe = { readonly kind: 'healthy' } | { readonly kind: 'unhealthy' | 'silent'; readonly text: string };
@@ -24,7 +31,7 @@ export interface ProxyHealthModules {
   readonly clock: Clock;
   readonly changed: (facts: ProxyFacts) => void;
   /** A test has its own. */
-  readonly probe?: (port: number, signal: AbortSignal) => Promise<Probe>;
+  readonly probe?: (place: ProxyPlace, signal: AbortSignal) => Promise<Probe>;
 }
 
 export interface ProxyRecord {
@@ -49,7 +56,7 @@ export function judged({ facts, last, inARow }: ProxyRecord, probe: Probe): Prox
 
 export class ProxyHealth {
   readonly #modules: ProxyHealthModules;
-  #port: number | undefined;
+  #place: ProxyPlace | undefined;
   #record = notAsked;
   #round: AbortController | undefined;
   #cancel: (() => void) | undefined;
@@ -59,28 +66,28 @@ export class ProxyHealth {
   }
 
   /** `undefined`: nobody is asked any more. */
-  watch(port: number | undefined): void {
-    if (port === this.#port) return;
+  watch(place: ProxyPlace | undefined): void {
+    if (isDeepStrictEqual(place, this.#place)) return;
     this.stop();
-    this.#port = port;
+    this.#place = place;
     this.#learn(notAsked);
-    if (port !== undefined) void this.#ask(port);
+    if (place !== undefined) void this.#ask(place);
   }
 
   stop(): void {
     this.#cancel?.();
     this.#round?.abort();
-    this.#port = undefined;
+    this.#place = undefined;
   }
 
-  async #ask(port: number): Promise<void> {
+  async #ask(place: ProxyPlace): Promise<void> {
     const { clock, probe = probeProxy } = this.#modules;
     const round = new AbortController();
     this.#round = round;
-    const found = await probe(port, round.signal);
+    const found = await probe(place, round.signal);
     if (round.signal.aborted) return;
     this.#learn(judged(this.#record, found));
-    this.#cancel = clock.at(after(clock.now(), every), () => void this.#ask(port));
+    this.#cancel = clock.at(after(clock.now(), every), () => void this.#ask(place));
   }
 
   #learn(record: ProxyRecord): void {
@@ -92,9 +99,9 @@ export class ProxyHealth {
 }
 
 /** Never rejects. Who listens on one address of this host only is found there. */
-export async function probeProxy(port: number, signal: AbortSignal): Promise<Probe> {
+export async function probeProxy({ port, addresses }: ProxyPlace, signal: AbortSignal): Promise<Probe> {
   let first: Probe | undefined;
-  for (const host of hosts) {
+  for (const host of [...loopbacks, ...addresses]) {
     const found = await askOnce(host, port, signal);
     if (found.kind !== 'silent') return found;
     first ??= found;

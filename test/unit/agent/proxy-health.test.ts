@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
-import { judged, notAsked, type Probe, ProxyHealth, probeProxy, readAnswer } from '#agent/proxy-health.ts';
+import {
+  judged,
+  notAsked,
+  type Probe,
+  ProxyHealth,
+  type ProxyPlace,
+  probeProxy,
+  readAnswer,
+} from '#agent/proxy-health.ts';
 import type { ProxyFacts } from '#intent/node-intent.ts';
 import { seconds } from '#lib/time.ts';
 import { manualClock } from '../../support/manual-clock.ts';
@@ -67,7 +75,8 @@ test('it is asked again a second after each answer, until nobody wants to know; 
   const told: ProxyFacts[] = [];
   const ports: number[] = [];
   let answer: Probe = good;
-  const probe = (port: number): Promise<Probe> => {
+  const at = (port: number): ProxyPlace => ({ port, addresses: [] });
+  const probe = ({ port }: ProxyPlace): Promise<Probe> => {
     ports.push(port);
     return Promise.resolve(answer);
   };
@@ -75,8 +84,8 @@ test('it is asked again a second after each answer, until nobody wants to know; 
     await new Promise((resolve) => setImmediate(resolve));
   };
   const health = new ProxyHealth({ clock, changed: (facts) => void told.push(facts), probe });
-  health.watch(10_256);
-  health.watch(10_256);
+  health.watch(at(10_256));
+  health.watch(at(10_256));
   await turn();
   for (let i = 0; i < 3; i++) {
     clock.advance(seconds(1));
@@ -87,7 +96,7 @@ test('it is asked again a second after each answer, until nobody wants to know; 
   clock.advance(seconds(1));
   await turn();
   assert.deepEqual(told.at(-1), { healthy: false, problem: 'its /healthz answers 503' });
-  health.watch(10_257);
+  health.watch(at(10_257));
   assert.deepEqual(told.at(-1), { healthy: undefined, problem: undefined });
   await turn();
   assert.equal(ports.at(-1), 10_257);
@@ -98,8 +107,8 @@ test('it is asked again a second after each answer, until nobody wants to know; 
 });
 
 describe('over HTTP', () => {
-  const listening = async (server: Server): Promise<number> => {
-    server.listen(0, '127.0.0.1');
+  const listening = async (server: Server, address = '127.0.0.1'): Promise<number> => {
+    server.listen(0, address);
     await eventually('the port', () => server.listening);
     return (server.address() as AddressInfo).port;
   };
@@ -108,12 +117,21 @@ describe('over HTTP', () => {
       response.statusCode = request.url === '/healthz' ? 200 : 404;
       response.end('x'.repeat(1_000_000));
     });
-    assert.deepEqual(await probeProxy(await listening(server), new AbortController().signal), good);
+    assert.deepEqual(
+      await probeProxy({ port: await listening(server), addresses: [] }, new AbortController().signal),
+      good,
+    );
+  });
+  test('an address of the node is asked where nobody answers on the loopback', async () => {
+    await using server = createServer((_, response) => void response.end());
+    const port = await listening(server, '127.0.0.9');
+    const { signal } = new AbortController();
+    assert.deepEqual(await probeProxy({ port, addresses: ['127.0.0.9'] }, signal), good);
   });
   test('nobody there, and somebody who says nothing, are both silence with a reason', async () => {
     const silent = createServer(() => undefined);
     const port = await listening(silent);
-    const found = await probeProxy(port, new AbortController().signal);
+    const found = await probeProxy({ port, addresses: [] }, new AbortController().signal);
     assert.deepEqual(found, {
       kind: 'silent',
       text: `nobody answers on port ${port} of this host (no answer in time)`,
@@ -121,7 +139,7 @@ describe('over HTTP', () => {
     silent.closeAllConnections();
     silent.close();
     await eventually('the port to be closed', () => !silent.listening);
-    const refused = await probeProxy(port, new AbortController().signal);
+    const refused = await probeProxy({ port, addresses: [] }, new AbortController().signal);
     assert.deepEqual(refused, { kind: 'silent', text: `nobody answers on port ${port} of this host (refused)` });
   });
 });
