@@ -146,7 +146,8 @@ function keepAlive(session: ClientHttp2Session, tuning: Http2Tuning, isBusy: () 
   const look = (): void => {
     if (!isBusy() && !wasBusy) session.close();
     wasBusy = isBusy();
-    if (waiting !== undefined || !wasBusy) return;
+    // Node sends no ping on a connection that takes its leave; the silence of its watches and TCP's probes find its death.
+    if (waiting !== undefined || !wasBusy || session.closed) return;
     // In two halves: a process that was frozen for long reads what has come before the second one is over.
     const half = (then: () => void): NodeJS.Timeout => setTimeout(then, tuning.pongMilliseconds / 2).unref();
     waiting = half(() => {
@@ -157,7 +158,7 @@ function keepAlive(session: ClientHttp2Session, tuning: Http2Tuning, isBusy: () 
     session.ping((error) => {
       clearTimeout(waiting);
       waiting = undefined;
-      if (error !== null && !session.destroyed) session.destroy(error);
+      if (error !== null && !session.closed) session.destroy(error);
     });
   };
   const looks = setInterval(look, tuning.pingMilliseconds).unref();

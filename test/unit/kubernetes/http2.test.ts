@@ -152,7 +152,7 @@ describe('a connection', () => {
   });
 
   test('whose server takes its leave keeps its watches until they end, and what is new goes elsewhere', async () => {
-    const store = rig.store();
+    const store = rig.store({ pingMilliseconds: 10 });
     const watched = watch(store);
     await eventually('the watch', () => watched.health.length === 1);
     const [first] = rig.sessions;
@@ -161,7 +161,13 @@ describe('a connection', () => {
       void store.get(configMaps, 'one', 'default');
       return rig.opened > 1;
     });
-    assert.deepEqual([watched.health, watches(), first?.destroyed], [[undefined], 2, false]);
+    // It cannot be asked for a sign of life any more, and is not given up for that.
+    let pings = 0;
+    for (const session of rig.sessions) session.on('ping', () => (pings += 1));
+    const other = watch(store);
+    await eventually('pings on the other one', () => pings > 4);
+    await other.watching.stop();
+    assert.deepEqual([watched.health, watches(), first?.destroyed], [[undefined], 4, false]);
     await watched.watching.stop();
     await eventually('the end of the first', () => first?.destroyed === true);
   });
