@@ -21,9 +21,15 @@ export class WithOwnWrites<T extends Versioned> {
     return written === undefined ? this.#watched.get(key) : written.now;
   }
 
-  /** `undefined`: it is gone. */
-  wrote(key: string, now: T | undefined): void {
-    this.#written.set(key, { over: this.#watched.get(key)?.resourceVersion, now });
+  /**
+   * Before a call is made: answers what is to be told what the object is after it, `undefined` that it is gone. Where the watch
+   * has shown something else by then, it knows better: the answer may have come late.
+   */
+  asking(key: string): (now: T | undefined) => void {
+    const over = this.#watched.get(key)?.resourceVersion;
+    return (now) => {
+      if (this.#watched.get(key)?.resourceVersion === over) this.#written.set(key, { over, now });
+    };
   }
 
   all(): ReadonlyMap<string, T> {

@@ -137,8 +137,9 @@ export const readinessPart =
       const run = async (): Promise<void> => {
         if (!stillSo(name, decision)) return;
         const before = nodes.get(name);
+        const learned = nodes.asking(name);
         const node = await writeNode(store, name, decision, now, (changed) => {
-          nodes.wrote(name, watchedNode(changed));
+          learned(watchedNode(changed));
           wrote('done');
         });
         if (node !== undefined && before !== undefined && before.tainted !== decision.tainted) said(node, decision);

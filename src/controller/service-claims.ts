@@ -59,14 +59,15 @@ export interface Claims {
 export function serviceClaims(
   store: ResourceStore,
   modules: {
-    /** What an object is now; `undefined`: it is gone. */
-    readonly learned: (name: string, claim: SeenClaim | undefined) => void;
+    /** Before a call: what is to be told what the object is after it; `undefined`: it is gone. */
+    readonly asking: (name: string) => (claim: SeenClaim | undefined) => void;
     readonly agrees: (uid: string, namespace: string) => boolean;
   },
 ): Claims {
   async function live(name: string): Promise<ApiObject | undefined> {
+    const learned = modules.asking(name);
     const object = await store.get(addressType, name);
-    modules.learned(name, object === undefined ? undefined : seeClaim(object));
+    learned(object === undefined ? undefined : seeClaim(object));
     return object;
   }
 
@@ -74,16 +75,20 @@ export function serviceClaims(
     const name = serviceAddressName(address);
     const claim = withService({ address, pool, sharingKey: service.sharingKey, services: [] }, service);
     const { apiVersion, kind } = serviceAddress;
+    const learned = modules.asking(name);
     try {
-      modules.learned(
-        name,
-        seeClaim(await store.create(addressType, { apiVersion, kind, metadata: { name }, spec: specOf(claim) })),
-      );
+      const object = { apiVersion, kind, metadata: { name }, spec: specOf(claim) };
+      learned(seeClaim(await store.create(addressType, object)));
       return true;
     } catch (error) {
       if (isApiError(error, 'API_ALREADY_EXISTS')) return false;
       throw error;
     }
+  }
+
+  async function replace(object: ApiObject, claim: AddressClaim): Promise<void> {
+    const learned = modules.asking(object.metadata.name);
+    learned(seeClaim(await store.replace(addressType, { ...object, spec: specOf(claim) })));
   }
 
   return {
@@ -94,8 +99,7 @@ export function serviceClaims(
       const claim = object === undefined ? undefined : seeClaim(object);
       if (object === undefined || claim === undefined || whyNotShared(service, claim, modules.agrees) !== undefined)
         throw new ApiError('API_CONFLICT', `${address} is not to be had as it was when it was chosen`);
-      const spec = specOf(withService(claim, service));
-      modules.learned(name, seeClaim(await store.replace(addressType, { ...object, spec })));
+      await replace(object, withService(claim, service));
     },
 
     async holds(uid, address) {
@@ -110,13 +114,13 @@ export function serviceClaims(
       if (object === undefined || claim?.services.some((it) => it.uid === uid) !== true) return;
       const services = claim.services.filter((it) => it.uid !== uid);
       if (services.length > 0) {
-        const spec = specOf({ ...claim, services });
-        modules.learned(name, seeClaim(await store.replace(addressType, { ...object, spec })));
+        await replace(object, { ...claim, services });
         return;
       }
       const { uid: objectUid = '', resourceVersion = '' } = object.metadata;
+      const learned = modules.asking(name);
       await store.remove(addressType, name, { uid: objectUid, resourceVersion });
-      modules.learned(name, undefined);
+      learned(undefined);
     },
   };
 }

@@ -26,6 +26,9 @@ import { addressType, seeClaim, type SeenClaim } from './service-claims.ts';
 import { type SeenService, seeService } from './service-object.ts';
 import { serviceTasks } from './service-tasks.ts';
 
+/** Services in one round: what else the leader has to write waits no longer than for these. */
+const AT_ONCE = 32;
+
 /** What is wrong with one that cannot be read its own status says. */
 const resourceOf = (object: ApiObject): AnyResource | undefined => readObject(object).resource;
 
@@ -41,6 +44,7 @@ export const servicePart =
     const tasksOf = serviceTasks(modules, { claims, services, ownsDefault });
     /** Nothing is to be done, and nothing has changed since. */
     let settled = false;
+    let turn = 0;
     const learning =
       <T>(learn: (all: ReadonlyMap<string, T>) => void) =>
       (all: ReadonlyMap<string, T | undefined>): void => {
@@ -85,7 +89,12 @@ export const servicePart =
       });
       const tasks = tasksOf(plans, now);
       settled = tasks.length === 0;
-      return tasks;
+      if (tasks.length <= AT_ONCE) return tasks;
+      // One after the other has its turn, though the first ones fail again and again.
+      modules.changed();
+      const first = turn % tasks.length;
+      turn = first + AT_ONCE;
+      return [...tasks.slice(first), ...tasks.slice(0, first)].slice(0, AT_ONCE);
     };
   };
 

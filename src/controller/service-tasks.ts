@@ -23,7 +23,7 @@ export function serviceTasks(
   const lastTold = new Map<string, string>();
   let sharesWith: ReadonlyMap<string, readonly string[]> = new Map();
   const claims = serviceClaims(store, {
-    learned: (name, claim) => state.claims.wrote(name, claim),
+    asking: (name) => state.claims.asking(name),
     agrees: (uid, namespace) => {
       const named = sharesWith.get(uid) ?? [];
       return named.includes('*') || named.includes(namespace);
@@ -32,6 +32,7 @@ export function serviceTasks(
 
   async function writeStatus(seen: SeenService, { status, verdict }: StatusPatch): Promise<SeenService> {
     const { name, namespace = '', uid = '', resourceVersion } = seen.object.metadata;
+    const learned = state.services.asking(keyOf(seen.object.metadata));
     const written = await store.patch(
       serviceType,
       name,
@@ -40,8 +41,9 @@ export function serviceTasks(
     );
     wrote('done');
     const after = seeService(written, state.ownsDefault);
-    state.services.wrote(keyOf(written.metadata), after);
-    if (verdict !== undefined)
+    learned(after);
+    // That a Service has what it wants its status says; an Event is for what went wrong, and that it is over.
+    if (verdict !== undefined && (verdict.status === 'False' || seen.told))
       tell({
         regarding: { apiVersion: 'v1', kind: 'Service', name, namespace, uid },
         type: verdict.status === 'False' ? 'Warning' : 'Normal',
