@@ -30,6 +30,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
       blocks: { type: 'string', default: '20000' },
       services: { type: 'string', default: '2000' },
       writers: { type: 'string', default: '1000' },
+      storm: { type: 'string', default: '120' },
     },
   });
   const agents = Number(values.agents);
@@ -56,7 +57,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
     },
     status: {
       title: `${values.writers} agents' writers of BGPNodeState against one API server:`,
-      run: () => status({ writers: Number(values.writers), idleSeconds, stormSeconds: 120 }),
+      run: () => status({ writers: Number(values.writers), idleSeconds, stormSeconds: Number(values.storm) }),
     },
     endpoints: {
       title: 'An agent whose main thread lists the endpoints of a large cluster:',

@@ -83,12 +83,21 @@ const services: readonly LoadBalancer[] = [
   { name: 'lb-local-2', policy: 'Local', selector: { app: 'lone-2' } },
 ];
 
+/** By an address that a person wrote into it. */
+const external = { Local: 'external-1', Cluster: 'external-2' } as const;
+const externalServices = (): readonly object[] =>
+  (['Local', 'Cluster'] as const).map((policy) => {
+    const name = external[policy];
+    const externalIPs = [`203.0.113.${numberOf(name)}`, `2001:db8:113::${numberOf(name)}`];
+    return service(`lone-${numberOf(name)}`, name, { externalIPs, externalTrafficPolicy: policy });
+  });
+
 export const nodesOf = (cluster: Cluster): readonly string[] => cluster.nodes.map(({ name }) => name);
 
 /** Ranges, pools and Services with their addresses, announced by whom they should be. */
 export async function startLoadBalancers(cluster: Cluster): Promise<ReadonlyMap<string, readonly IpAddress[]>> {
   await startServices(cluster);
-  await cluster.apply(configuration(), ...pools(), ...services.map(loadBalancer));
+  await cluster.apply(configuration(), ...pools(), ...services.map(loadBalancer), ...externalServices());
   const given = new Map<string, readonly IpAddress[]>();
   for (const { name } of services) {
     given.set(name, await addressesGiven(cluster, name));
@@ -147,6 +156,35 @@ async function nodeWith(cluster: Cluster, family: Family, address: string): Prom
   throw new Error(`${address} is no node's`);
 }
 
+/** The range goes to every node, an address with policy Local to the node with the pod, and what is nobody's is dropped there. */
+async function externalAddresses(cluster: Cluster, family: Family): Promise<void> {
+  const { vm } = cluster.network;
+  const range = SERVICE_CIDRS.external.find((one) => familyOf(one) === family);
+  const start = family === 'ipv4' ? '203.0.113.' : '2001:db8:113::';
+  assert.ok(range !== undefined);
+  await untilAnnouncedBy(cluster, [range], nodesOf(cluster));
+  await untilAnnouncedBy(cluster, [`${start}1` as IpAddress], ['node-1']);
+  const clients = await clientsOf(cluster, family);
+  const nodes = clients.flatMap(({ kind, own }) => (kind === 'node' ? own : []));
+  await untilAllRight(cluster, `external addresses over ${family}`, async () =>
+    (['Local', 'Cluster'] as const).map((policy) => {
+      const number = numberOf(external[policy]);
+      const pod = clients.find(({ kind, node }) => kind === 'pod' && node === `node-${number}`);
+      return {
+        from: vm,
+        label: ['VM', `external, ${policy}, pod on node-${number}`],
+        address: `${start}${number}` as IpAddress,
+        port: 80,
+        answers: [pod?.from.name ?? ''],
+        sees: policy === 'Local' ? (clients.find(({ kind }) => kind === 'vm')?.own ?? []) : nodes,
+      };
+    }),
+  );
+  const { stdout } = await vm.exec(['ping', '-c', '1', '-W', '1', `${start}9`]);
+  assert.match(stdout, /100% packet loss/);
+  assert.doesNotMatch(stdout, /exceeded/i, 'between router and node it goes round in circles');
+}
+
 /** Under both policies, from everywhere, with the source addresses. */
 export async function loadBalancersAreReached(cluster: Cluster): Promise<void> {
   const given = await startLoadBalancers(cluster);
@@ -159,5 +197,6 @@ export async function loadBalancersAreReached(cluster: Cluster): Promise<void> {
   for (const family of families) {
     await untilAllRight(cluster, `load balancers over ${family}`, async () => await questions(cluster, given, family));
     await vmByEveryNode(cluster, given, family);
+    await externalAddresses(cluster, family);
   }
 }
