@@ -68,6 +68,11 @@ const debian = {
   bird: { test: () => onPath('bird'), package: 'bird2', why: 'a real router to talk to' },
   frr: { test: () => existsSync('/usr/lib/frr/bgpd'), package: 'frr', why: 'a real router to talk to' },
   gobgp: { test: () => onPath('gobgpd') && onPath('gobgp'), package: 'gobgpd', why: 'a real router to talk to' },
+  prometheus: {
+    test: () => onPath('prometheus') && onPath('promtool'),
+    package: 'prometheus',
+    why: 'a real Prometheus that scrapes agents, and tests the alerts',
+  },
   openbgpd: { test: () => onPath('bgpctl'), package: 'openbgpd', why: 'a real router to talk to' },
 };
 
@@ -98,7 +103,7 @@ const commands = {
     // A scenario of a cluster takes minutes, and every file brings daemons of its own.
     run: ['scripts/test.mjs', '--test-timeout=1200000', '--test-concurrency=1'],
     otherwise: ['test/kube/**/*.test.ts'],
-    debian: [...lab, 'containerd', 'openssl'],
+    debian: [...lab, 'containerd', 'openssl', 'prometheus'],
     namespaces: true,
     plugin: true,
     kubernetes: true,

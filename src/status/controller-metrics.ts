@@ -1,5 +1,6 @@
 /** Prometheus metrics of the controller; docs/metrics.md lists them. */
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { collectProcessMetrics } from './process-metrics.ts';
 
 export interface ControllerMetrics {
   readonly contentType: string;
@@ -54,7 +55,7 @@ const measured = [
 
 export function createControllerMetrics(version: string, figures: () => ControllerFigures): ControllerMetrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
+  collectProcessMetrics(registry);
   const registers = [registry];
   new Gauge({
     name: 'flatroute_build_info',

@@ -3,9 +3,12 @@
  * gone leaves no series behind. Names and labels are a promise; docs/metrics.md lists them.
  */
 import { dynamicPeers } from '#bgp/engine.ts';
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { families } from '#lib/ip.ts';
 import { poolAnswers } from './pools.ts';
+import { collectProcessMetrics } from './process-metrics.ts';
+import { statusAnswer } from './node.ts';
+import { mostPoolsShown, shownBfd, shownPeers, withSeries } from './series.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface Metrics {
@@ -22,8 +25,7 @@ const ATTACH_BUCKETS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25
 
 export function createMetrics(snapshot: () => Snapshot): Metrics {
   const registry = new Registry();
-  // Its looks at the event loop's delay are every 10 ms by default, which keeps an idle machine awake.
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 100 });
+  collectProcessMetrics(registry);
   const registers = [registry];
   const gauge = <L extends string>(
     name: string,
@@ -115,11 +117,22 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     },
   );
 
+  gauge(
+    'flatroute_bgp_sessions',
+    'Sessions that are wanted: established, or down. All of them, also those without series of their own.',
+    ['state'],
+    (set, now) => {
+      const { peers, established } = statusAnswer(now).bgp;
+      set({ state: 'established' }, established);
+      set({ state: 'down' }, peers - established);
+    },
+  );
   gauge('flatroute_bgp_session_up', '1 while the session is established.', ['peer'], (set, now) => {
     const up = new Set((now.bgp?.peers ?? []).filter((peer) => peer.state === 'Established').map((peer) => peer.name));
+    const shown = withSeries(now);
     for (const { name, listenRange } of now.bgpIntent?.peers ?? []) {
       const names = listenRange === undefined ? [name] : dynamicPeers(name, now.bgp?.peers ?? []).map((it) => it.name);
-      for (const peer of names) set({ peer }, up.has(peer) ? 1 : 0);
+      for (const peer of names) if (shown.has(peer)) set({ peer }, up.has(peer) ? 1 : 0);
     }
   });
   gauge(
@@ -127,7 +140,7 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     'Routes of a peer by family and stage: received, accepted, announced.',
     ['peer', 'family', 'stage'],
     (set, now) => {
-      for (const peer of now.bgp?.peers ?? []) {
+      for (const peer of shownPeers(now)) {
         for (const family of families) {
           for (const stage of ['received', 'accepted', 'announced'] as const)
             set({ peer: peer.name, family, stage }, peer[stage][family]);
@@ -136,29 +149,29 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     },
   );
   counter('flatroute_bgp_session_flaps_total', 'How often an established session went down.', ['peer'], (set, now) => {
-    for (const peer of now.bgp?.peers ?? []) set({ peer: peer.name }, peer.flaps);
+    for (const peer of shownPeers(now)) set({ peer: peer.name }, peer.flaps);
   });
   counter('flatroute_bgp_messages_total', 'BGP messages of a peer.', ['peer', 'direction'], (set, now) => {
-    for (const peer of now.bgp?.peers ?? []) {
+    for (const peer of shownPeers(now)) {
       set({ peer: peer.name, direction: 'received' }, peer.messages.received);
       set({ peer: peer.name, direction: 'sent' }, peer.messages.sent);
     }
   });
   gauge('flatroute_bfd_session_up', '1 while BFD with the peer is up.', ['peer'], (set, now) => {
-    for (const { name, state } of now.bfd.sessions) set({ peer: name }, state === 'Up' ? 1 : 0);
+    for (const { name, state } of shownBfd(now)) set({ peer: name }, state === 'Up' ? 1 : 0);
   });
   counter('flatroute_bfd_path_failures_total', 'How often BFD saw the path to a peer fail.', ['peer'], (set, now) => {
-    for (const { name, failures } of now.bfd.sessions) set({ peer: name }, failures);
+    for (const { name, failures } of shownBfd(now)) set({ peer: name }, failures);
   });
   counter('flatroute_bfd_state_changes_total', 'Changes of state of a BFD session.', ['peer'], (set, now) => {
-    for (const { name, changes } of now.bfd.sessions) set({ peer: name }, changes);
+    for (const { name, changes } of shownBfd(now)) set({ peer: name }, changes);
   });
   gauge(
     'flatroute_bfd_detection_time_seconds',
     'Time after which a path that fails is noticed, as both ends agreed.',
     ['peer'],
     (set, now) => {
-      for (const { name, detectionTimeMilliseconds } of now.bfd.sessions)
+      for (const { name, detectionTimeMilliseconds } of shownBfd(now))
         set({ peer: name }, detectionTimeMilliseconds / 1000);
     },
   );
@@ -223,16 +236,16 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     'Addresses of the blocks of this node: used, fenced (waiting for the old veth to be gone) or free.',
     ['pool', 'state', 'family'],
     (set, now) => {
-      for (const { pool, family, ...counts } of poolAnswers(now)) {
+      for (const { pool, family, ...counts } of poolAnswers(now).slice(0, mostPoolsShown)) {
         for (const state of ['used', 'fenced', 'free'] as const) set({ pool, state, family }, counts[state]);
       }
     },
   );
   gauge('flatroute_ipam_blocks', 'Blocks of this node.', ['pool', 'family'], (set, now) => {
-    for (const { pool, family, blocks } of poolAnswers(now)) set({ pool, family }, blocks);
+    for (const { pool, family, blocks } of poolAnswers(now).slice(0, mostPoolsShown)) set({ pool, family }, blocks);
   });
   counter('flatroute_ipam_refusals_total', 'ADDs that found their pools full.', ['pool', 'family'], (set, now) => {
-    for (const { pool, family, refused } of poolAnswers(now)) set({ pool, family }, refused);
+    for (const { pool, family, refused } of poolAnswers(now).slice(0, mostPoolsShown)) set({ pool, family }, refused);
   });
   counter('flatroute_ipam_claims_total', 'What became of claims of blocks.', ['outcome'], (set, now) => {
     for (const [outcome, count = 0] of Object.entries(now.claims?.outcomes ?? {})) set({ outcome }, count);
@@ -242,7 +255,7 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
     'When a pool is full on this node if it goes on growing as in the last hour; absent when it does not grow.',
     ['pool', 'family'],
     (set, now) => {
-      for (const { pool, family, fullInSeconds } of poolAnswers(now))
+      for (const { pool, family, fullInSeconds } of poolAnswers(now).slice(0, mostPoolsShown))
         if (fullInSeconds !== undefined) set({ pool, family }, fullInSeconds);
     },
   );
@@ -274,12 +287,12 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
   gauge(
     'flatroute_event_loop_delay_seconds',
     'How late a thread runs what is due, over the last second.',
-    ['thread', 'quantile'],
+    ['thread', 'statistic'],
     (set, now) => {
       for (const thread of now.threads) {
-        set({ thread: thread.name, quantile: '0.5' }, thread.delayP50Seconds);
-        set({ thread: thread.name, quantile: '0.99' }, thread.delayP99Seconds);
-        set({ thread: thread.name, quantile: '1' }, thread.delayMaxSeconds);
+        set({ thread: thread.name, statistic: 'p50' }, thread.delayP50Seconds);
+        set({ thread: thread.name, statistic: 'p99' }, thread.delayP99Seconds);
+        set({ thread: thread.name, statistic: 'max' }, thread.delayMaxSeconds);
       }
     },
   );

@@ -132,7 +132,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
       'flatroute_bgp_session_up{peer="node-2"} 1',
       'flatroute_bgp_routes{peer="node-2",family="ipv4",stage="accepted"} 1',
       'flatroute_kernel_learned_routes{family="ipv6"} 1',
-      'flatroute_event_loop_delay_seconds{thread="bgp",quantile="0.99"}',
+      'flatroute_event_loop_delay_seconds{thread="bgp",statistic="p99"}',
     ])
       await eventually(line, async () => (await fetchMetrics(node, '/metrics')).includes(line));
     assert.match(await fetchMetrics(node, '/etc/passwd'), /^404 /);

@@ -4,7 +4,9 @@
  */
 import { createServer } from 'node:http';
 import { bgpNodeState } from '#resources/bgp-node-state.ts';
+import { serviceAddress } from '#resources/service-address.ts';
 import { eventType } from '#kubernetes/events.ts';
+import { leaseType } from '#kubernetes/lease.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 import { endpointSliceType, serviceType } from '#sources/kubernetes/services.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
@@ -25,9 +27,11 @@ export type FakeOrder =
 export const allTypes: readonly FakeType[] = [
   ...clusterTypes.filter((it) => it.kind !== 'BGPNodeState'),
   { ...typeOf(bgpNodeState), status: true },
+  { ...typeOf(serviceAddress), status: true },
+  { ...serviceType, status: true },
   eventType,
-  serviceType,
   endpointSliceType,
+  leaseType,
   { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true },
 ];
 

@@ -303,7 +303,7 @@ test('metrics are read anew each time, so that a peer that is gone leaves no ser
     'flatroute_ipam_addresses{pool="node",state="free",family="ipv4"} 59',
     'flatroute_pod_attach_seconds_count 1',
     'flatroute_build_info{version="0.1.0",',
-    'flatroute_event_loop_delay_seconds{thread="pods",quantile="0.99"} 0.012',
+    'flatroute_event_loop_delay_seconds{thread="pods",statistic="p99"} 0.012',
   ]) {
     assert.ok(before.includes(line), line);
   }
