@@ -101,6 +101,8 @@ export function createControllerMetrics(version: string, figures: () => Controll
       registers,
       collect: () => {
         made.reset();
+        // A reset leaves a value of 0 where there are no labels.
+        if (labelNames.length === 0) made.remove();
         for (const { labels, value } of figures().measures.get(measure) ?? []) made.set(labels, value);
       },
     });

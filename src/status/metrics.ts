@@ -40,6 +40,8 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
       registers: [],
       collect() {
         this.reset();
+        // A reset leaves a value of 0 where there are no labels: what has nothing to say is to be absent.
+        if (labelNames.length === 0) this.remove();
         collect((labels, value) => this.set(labels, value), snapshot());
       },
     });
@@ -58,6 +60,7 @@ export function createMetrics(snapshot: () => Snapshot): Metrics {
       registers: [],
       collect() {
         this.reset();
+        if (labelNames.length === 0) this.remove();
         collect((labels, value) => this.inc(labels, value), snapshot());
       },
     });

@@ -15,6 +15,20 @@ test('a node with two sessions and a pool has less than 150 series', async () =>
   assert.ok(count > 80 && count < 150, `${count} series`);
 });
 
+test('what has nothing to say has no series, and no 0 that an alert would take for a failure', async () => {
+  const lines = await series(snapshot());
+  for (const name of [
+    'bfd_process_up',
+    'cni_conflist_in_place',
+    'service_proxy_healthy',
+    'kubernetes_received_bytes_total',
+  ])
+    assert.deepEqual(
+      lines.filter((line) => line.startsWith(`flatroute_${name}`)),
+      [],
+    );
+});
+
 test('a thousand sessions with BFD and a hundred pools are less than 2,500 series, and all of them are counted', async () => {
   const names = Array.from({ length: 1000 }, (_, i) => `peer-${String(i).padStart(4, '0')}`);
   const pools = Array.from({ length: 100 }, (_, i): PoolIntent => {
