@@ -7,12 +7,14 @@ import { dirname, join } from 'node:path';
 import { definitions } from '../src/resources/generate/crd.ts';
 import { referencePage } from '../src/resources/generate/reference-page.ts';
 import { enginesPage } from './engines-page.ts';
+import { monitoringTemplate } from './monitoring-chart.ts';
 import { renderChart } from './render-chart.ts';
 
 const root = join(import.meta.dirname, '..');
 const generated: ReadonlyMap<string, string> = new Map([
   ['docs/resources.md', referencePage()],
   ['docs/engines.md', enginesPage()],
+  ['deploy/charts/flatroute/templates/monitoring.yaml', monitoringTemplate()],
   ['deploy/kustomize/flatroute.yaml', renderChart()],
   ...[...definitions()].map(([name, text]): [string, string] => [`deploy/crds/${name}`, text]),
 ]);

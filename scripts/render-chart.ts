@@ -45,7 +45,8 @@ export function renderChart(): string {
     .filter((name) => name.endsWith('.yaml'))
     .sort()
     .map((name) => renderTemplate(readFileSync(join(folder, name), 'utf8'), values).trim())
-    .filter((text) => text !== '');
+    // Nothing but comments is left of what the values leave out.
+    .filter((text) => text.replaceAll(/^#.*$/gm, '').trim() !== '');
   const head = '# Generated from deploy/charts/flatroute with its default values: npm run generate';
   return `${[head, ...rendered].join('\n---\n')}\n`;
 }

@@ -10,7 +10,7 @@ import type { CommandResult, LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import { kubernetesTools } from '#lab/kubernetes/tools.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { apiServer } from './support.ts';
 
 const system = 'flatroute-system';
@@ -318,6 +318,17 @@ describe('Helm', { skip: existsSync(helmFile) ? false : `no ${helmFile}: let npm
     for (const chart of Object.values(charts))
       assert.match(readFileSync(join(chart, 'Chart.yaml'), 'utf8'), new RegExp(`^appVersion: ${version}$`, 'm'));
     assert.match(rendered, new RegExp(`image: "flatroute:${version}"`));
+  });
+
+  test('has the alerts of deploy/monitoring and two PodMonitors, by values', async () => {
+    const values = ['--set=monitoring.podMonitors=true', '--set=monitoring.rules=true'];
+    const text = await helm('template', 'x', charts.flatroute, '--kube-version=1.34.4', ...values);
+    const found = parseAllDocuments(text).map((it) => it.toJS() as { readonly kind: string; readonly spec: unknown });
+    assert.equal(found.filter((it) => it.kind === 'PodMonitor').length, 2);
+    assert.deepEqual(
+      found.find((it) => it.kind === 'PrometheusRule')?.spec,
+      parse(readFileSync('deploy/monitoring/rules.yaml', 'utf8')),
+    );
   });
 
   test('says where the API server is, and leaves BFD out, by values', async () => {
