@@ -11,6 +11,7 @@ import { found, notYet, waitFor } from './wait.ts';
 
 /** What speaks BGP for a node: the agent itself, or a gobgpd beside it. */
 export type EngineKind = 'embedded' | 'gobgp';
+export const engineKinds: readonly EngineKind[] = ['embedded', 'gobgp'];
 
 const SOCKET = '/run/gobgp/engine.sock';
 

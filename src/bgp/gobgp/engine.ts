@@ -10,7 +10,7 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import { createDiscovery, type NeighbourDiscovery } from '../discovery/io/discovery.ts';
 import type { BgpEngine, BgpIntent, PeerError, RouteAnswer, RouteQuery } from '../engine.ts';
 import { wantsSession } from '../engine.ts';
-import { FactsPacer } from '../speaker/facts.ts';
+import { FactsPacer, pathFacts } from '../speaker/facts.ts';
 import type { SpeakerOptions } from '../speaker/modules.ts';
 import { BestPaths } from './best-paths.ts';
 import { Connection } from './connection.ts';
@@ -223,7 +223,11 @@ class GobgpEngine implements BgpEngine {
         neighbours: this.#neighbours,
         problems: connection?.problems ?? new Map<string, string>(),
         noNextHop: (peer, of) => connection?.noNextHop(peer, of) ?? [],
-        path: () => undefined,
+        path: (_, peer) => {
+          const neighbour = this.#neighbours.get(peer.name);
+          const address = peer.interface === undefined ? peer.address : neighbour?.address;
+          return address && pathFacts(peer, address, neighbour?.interfaceIndex, this.#best.nextHops);
+        },
         retryAt,
       },
       this.#problem,

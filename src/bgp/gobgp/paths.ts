@@ -60,6 +60,7 @@ export function eventNextHop(path: PathMessage): MpNextHop | undefined {
 }
 
 /** Attribute types. */
+const NEXT_HOP = 3;
 const LOCAL_PREF = 5;
 const MP_REACH_NLRI = 14;
 
@@ -78,6 +79,9 @@ export function listedPath({ family: message, nlriBinary, pattrsBinary }: PathMe
   const plain: Uint8Array[] = [];
   let mpHop: MpNextHop | undefined;
   for (const attribute of pattrsBinary) {
+    // The next hop of a path that begins in GoBGP: none yet.
+    if (attribute[1] === NEXT_HOP && attribute.subarray(attributeValue(attribute, 0)).every((byte) => byte === 0))
+      continue;
     if (attribute[1] !== MP_REACH_NLRI) {
       plain.push(attribute);
       continue;

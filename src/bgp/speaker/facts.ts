@@ -2,13 +2,14 @@
  * What the engine says about itself. In: the peers and tables as they are; out: BgpFacts, at most ten a second while things
  * change and once more when they have come to rest.
  */
-import type { Family } from '#lib/ip.ts';
+import type { Family, IpAddress } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Clock, Duration, Instant } from '#lib/time.ts';
 import { after, between, milliseconds } from '#lib/time.ts';
-import type { BgpFacts, BgpIntent, PeerFacts } from '../engine.ts';
+import type { BgpFacts, BgpIntent, PeerFacts, PeerIntent } from '../engine.ts';
 import type { Listener } from '../io/listener.ts';
 import type { DroppedSegments } from '../io/dropped-segments.ts';
+import type { NextHops } from '../rib/next-hops.ts';
 import { formatCapability } from '../wire/capabilities.ts';
 import { familyOfAfi } from '../wire/codes.ts';
 import { identifierText } from '../wire/negotiate.ts';
@@ -83,12 +84,17 @@ const perFamily = (count: (family: Family) => number): Record<Family, number> =>
 /** More gateways of one peer are no router's any more. */
 const mostGateways = 64;
 
-function pathFacts({ intent, endpoint }: Peer, { nextHops }: Core): PeerFacts['path'] {
-  if (intent.bfd === undefined || endpoint === undefined || intent.listenRange !== undefined) return undefined;
-  const { address, interface: link } = endpoint;
+/** Of a peer with BFD: what a failure of the path to `address` takes away. */
+export function pathFacts(
+  intent: PeerIntent,
+  address: IpAddress,
+  interfaceIndex: number | undefined,
+  nextHops: NextHops,
+): PeerFacts['path'] {
+  if (intent.bfd === undefined || intent.listenRange !== undefined) return undefined;
   return {
-    onLink: nextHops.isOnLink(address, link?.index),
-    gateways: nextHops.gatewaysOf(intent.name, address, link?.index).slice(0, mostGateways),
+    onLink: nextHops.isOnLink(address, interfaceIndex),
+    gateways: nextHops.gatewaysOf(intent.name, address, interfaceIndex).slice(0, mostGateways),
   };
 }
 
@@ -140,7 +146,7 @@ function peerFacts(peer: Peer, core: Core, dropped: DroppedSegments): PeerFacts 
             notification: negotiated?.notificationRestart ?? false,
             longLived: negotiated?.longLivedGracefulRestart !== undefined,
           },
-    path: pathFacts(peer, core),
+    path: peer.endpoint && pathFacts(peer.intent, peer.endpoint.address, peer.endpoint.interface?.index, core.nextHops),
     neighbour: neighbourFacts(peer),
   };
 }

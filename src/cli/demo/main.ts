@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { AppError } from '#lib/result.ts';
+import { type EngineKind, engineKinds } from '#lab/gobgp-sidecar.ts';
 import { Lab } from '#lab/lab.ts';
 import { findHolders, removeKept } from '#lab/leftovers.ts';
 import { forwardingKinds } from '#lab/routers/make.ts';
@@ -35,6 +36,12 @@ export const demoSpec: CommandSpec = {
       choices: forwardingKinds,
       help: 'what the two routers run: flatroute itself (default), BIRD or FRR',
     },
+    {
+      name: 'engine',
+      value: 'KIND',
+      choices: engineKinds,
+      help: 'what speaks BGP on the nodes: the agent itself (embedded, default), or a gobgpd beside it',
+    },
     { name: 'keep', help: 'leave the network up at the end and say how to look around in it' },
     { name: 'enter', value: 'HOST', help: 'a shell on a host of a kept network' },
     { name: 'remove', help: 'remove kept networks' },
@@ -42,6 +49,7 @@ export const demoSpec: CommandSpec = {
   examples: [
     'npm run demo',
     'npm run demo -- --router frr',
+    'npm run demo -- --engine gobgp',
     'npm run demo -- --keep',
     'npm run demo -- --enter node-1',
   ],
@@ -66,15 +74,17 @@ export async function runDemo(words: readonly string[], io: CliIo): Promise<numb
 
 interface DemoOptions {
   readonly router: ForwardingKind;
+  readonly engine: EngineKind;
   readonly keep: boolean;
 }
 
 const options = ({ values, switches }: Parsed): DemoOptions => ({
   router: forwardingKinds.find((kind) => kind === values.get('router')) ?? 'flatroute',
+  engine: engineKinds.find((kind) => kind === values.get('engine')) ?? 'embedded',
   keep: switches.has('keep'),
 });
 
-async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
+async function demo({ router, engine, keep }: DemoOptions, io: CliIo): Promise<number> {
   const inUserNamespace = process.env['FLATROUTE_ROOT'] === 'user-namespace';
   if (router === 'frr' && inUserNamespace) {
     io.err('flatroute: FRR changes to users of its own, which only root can do: run this as root, or --router bird\n');
@@ -82,7 +92,8 @@ async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
   }
   const before = await machineState();
   const screen = new Screen(io);
-  const title = `flatroute demo · two racks, two routers, two nodes, one legacy VM · routers: ${router} · IPv4 + IPv6`;
+  const programs = `routers: ${router}${engine === 'embedded' ? '' : ` · engine of the nodes: ${engine}`}`;
+  const title = `flatroute demo · two racks, two routers, two nodes, one legacy VM · ${programs} · IPv4 + IPv6`;
   screen.lines(wrap(title, screen.style.width));
   screen.line();
   screen.lines(drawing(screen.style.width));
@@ -93,7 +104,7 @@ async function demo({ router, keep }: DemoOptions, io: CliIo): Promise<number> {
     if (io.signal.aborted) resolve('interrupted');
     io.signal.addEventListener('abort', () => resolve('interrupted'), { once: true });
   });
-  const network = new DemoNetwork(lab, router);
+  const network = new DemoNetwork(lab, router, engine);
   const played = play(network, checks, screen, keep).then(
     () => 'played' as const,
     (error: unknown) => {

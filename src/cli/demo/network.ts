@@ -8,6 +8,7 @@ import { AppError } from '#lib/result.ts';
 import type { Conflist } from '#lab/conflist.ts';
 import { HostConflistRunner } from '#lab/conflist.ts';
 import type { Endpoint } from '#lab/endpoint.ts';
+import { type EngineKind, GobgpSidecar } from '#lab/gobgp-sidecar.ts';
 import { CARRIER_SYSCTLS, type Host, MULTIPATH_SYSCTLS } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
 import { bfdProfile, bgpConfiguration, bgpPeer, ipPool, node, passwords } from '#lab/manifests.ts';
@@ -59,10 +60,15 @@ function routerDescription(plan: RouterPlan): RouterDescription {
 }
 
 /** The files that make a node of the demo. */
-function nodeResources(plan: NodePlan): Readonly<Record<string, string>> {
+function nodeResources(plan: NodePlan, engine: EngineKind): Readonly<Record<string, string>> {
   return {
     'bfd.yaml': bfdProfile('fast', bfdTimes),
-    'bgp.yaml': bgpConfiguration({ asn: plan.asn, importPolicy: 'All', nodeAddresses: true }),
+    'bgp.yaml': bgpConfiguration({
+      asn: plan.asn,
+      importPolicy: 'All',
+      nodeAddresses: true,
+      ...(engine === 'gobgp' ? { gobgp: GobgpSidecar.address } : {}),
+    }),
     'node.yaml': node({
       name: plan.name,
       labels: { rack: plan.rack },
@@ -92,15 +98,18 @@ function nodeResources(plan: NodePlan): Readonly<Record<string, string>> {
 export class DemoNetwork {
   readonly lab: Lab;
   readonly kind: ForwardingKind;
+  /** Of the nodes. */
+  readonly engine: EngineKind;
   readonly #hosts = new Map<string, Host>();
   readonly #routers = new Map<string, LabRouter>();
   readonly #agents = new Map<string, NodeAgent>();
   readonly #runners = new Map<string, HostConflistRunner>();
   readonly pods: Pod[] = [];
 
-  constructor(lab: Lab, kind: ForwardingKind) {
+  constructor(lab: Lab, kind: ForwardingKind, engine: EngineKind) {
     this.lab = lab;
     this.kind = kind;
+    this.engine = engine;
   }
 
   host(name: string): Host {
@@ -191,7 +200,8 @@ export class DemoNetwork {
       nodes.map(async (plan) => {
         const agent = new NodeAgent(this.host(plan.name), askByAdminApi);
         this.#agents.set(plan.name, agent);
-        await agent.write(nodeResources(plan));
+        await agent.write(nodeResources(plan, this.engine));
+        if (this.engine === 'gobgp') await new GobgpSidecar(this.host(plan.name)).start();
         await agent.start();
       }),
     );

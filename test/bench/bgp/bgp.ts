@@ -143,7 +143,7 @@ export async function runBgp(args: readonly string[]): Promise<number> {
     args: [...args],
     options: {
       size: { type: 'string', default: '10k,100k,1M' },
-      daemons: { type: 'string', default: 'bird,flatroute,frr,gobgp,openbgpd' },
+      daemons: { type: 'string', default: 'bird,flatroute,flatroute+gobgp,frr,gobgp,openbgpd' },
       rounds: { type: 'string', default: '3' },
       profile: { type: 'string', default: 'inet,k8s' },
       fib: { type: 'string', default: 'off,on' },

@@ -60,6 +60,10 @@ export class PlayedKernel {
     return this.#groups.size;
   }
 
+  get size(): number {
+    return this.#left.size + this.#rows.size;
+  }
+
   /** Prefix to next hops. */
   routes(): Readonly<Record<string, readonly string[]>> {
     const rows = Object.entries(this.inherited()).sort(([a], [b]) => (a < b ? -1 : 1));

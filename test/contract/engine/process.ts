@@ -1,6 +1,8 @@
 /** An engine alone in a process, so that it can be put into a namespace; its owner has the other ends of stdin and stdout. */
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import type { BgpEngine, BgpEngineOutputs } from '#bgp/engine.ts';
+import { createGobgpEngine } from '#bgp/gobgp/engine.ts';
 import { createSpeaker } from '#bgp/speaker.ts';
 import type { SpeakerOptions } from '#bgp/speaker.ts';
 import type { InheritedRoutes } from '#dataplane/fib/route.ts';
@@ -30,7 +32,8 @@ function make({ kind, inherited, ...start }: EngineStart): BgpEngine {
     event: (level, event, fields) => say({ said: 'event', event: { level, event, fields } }),
   };
   const modules = { clock: systemClock, wallClock: () => Date.now(), random: Math.random, outputs };
-  if (kind === 'gobgp') throw new RangeError('no such engine yet');
+  const protoFolder = fileURLToPath(new URL('../../../proto/', import.meta.url));
+  if (kind === 'gobgp') return createGobgpEngine(options, { ...modules, protoFolder });
   return createSpeaker(options, modules);
 }
 
@@ -41,7 +44,7 @@ async function hear(line: Call): Promise<void> {
   else if (line.call === 'apply') engine.apply(line.intent, line.generation);
   else if (line.call === 'fibApplied') engine.fibApplied(line.sequence);
   else if (line.call === 'die') process.kill(process.pid, 'SIGKILL');
-  else if (line.call === 'routes') say({ said: 'answer', ask: line.ask, value: engine.routes(line.query) });
+  else if (line.call === 'routes') say({ said: 'answer', ask: line.ask, value: await engine.routes(line.query) });
   else if (line.call === 'reset') say({ said: 'answer', ask: line.ask, value: engine.reset(line.peer, line.how) });
   else if (line.call === 'pathFailed')
     say({ said: 'answer', ask: line.ask, value: engine.pathFailed(line.peer, line.text) });

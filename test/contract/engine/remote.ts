@@ -149,7 +149,7 @@ export class RemoteEngine {
       lastError,
     }));
     const events = this.events.slice(-5).map(({ event, fields }) => ({ event, ...fields }));
-    return `${JSON.stringify({ peers, announced: this.facts?.announced, kernel: this.kernel.routes(), events })}\n${this.#errors.slice(-2000)}`;
+    return `${JSON.stringify({ peers, announced: this.facts?.announced, kernel: this.kernel.size > 50 ? this.kernel.size : this.kernel.routes(), events })}\n${this.#errors.slice(-2000)}`;
   }
 
   /** Waits until the whole kernel is this: prefix to gateways. */

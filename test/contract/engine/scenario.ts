@@ -5,7 +5,7 @@ import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 export interface ContractScenario {
   /** States behaviour. */
   readonly name: string;
-  /** Fields of which an engine itself says that it cannot do them, as resources call them: then that is what is tried. */
-  readonly lacks?: Partial<Readonly<Record<EngineKind, readonly string[]>>>;
+  /** Engines with which it is not played, and why: the run prints it. */
+  readonly except?: Partial<Readonly<Record<EngineKind, string>>>;
   readonly play: (scene: Scene) => Promise<void>;
 }

@@ -136,12 +136,14 @@ export class Scene {
   }
 
   /** The intent as this engine is given it. */
-  #asGiven(desired: BgpIntent): BgpIntent {
-    return desired;
+  #asGiven(desired: BgpIntent, foreign: 'Keep' | 'Remove' = 'Keep'): BgpIntent {
+    if (this.kind === 'embedded') return desired;
+    return { ...desired, engine: { kind: 'gobgp', address: GobgpSidecar.address, foreign } };
   }
 
-  async apply(desired: BgpIntent): Promise<void> {
-    await this.engine.apply(this.#asGiven(desired));
+  /** `foreign`: what becomes of what others gave an engine that is another program. */
+  async apply(desired: BgpIntent, foreign?: 'Keep' | 'Remove'): Promise<void> {
+    await this.engine.apply(this.#asGiven(desired, foreign));
   }
 
   applyOnly(desired: BgpIntent): void {

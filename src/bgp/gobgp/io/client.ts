@@ -34,6 +34,13 @@ export const targetOf = (address: string): string =>
 const isStatus = (error: unknown): error is grpc.ServiceError =>
   error instanceof Error && 'code' in error && typeof error.code === 'number';
 
+const deadlineExceeded = (): grpc.ServiceError =>
+  Object.assign(new Error('no answer'), {
+    code: grpc.status.DEADLINE_EXCEEDED,
+    details: 'no answer',
+    metadata: new grpc.Metadata(),
+  });
+
 function explained(error: unknown, address: string, method: string): AppError {
   if (!isStatus(error))
     return new AppError('GOBGP_UNREACHABLE', `GoBGP at ${address}: ${String(error)}`, {
@@ -144,10 +151,22 @@ function clientOf(channel: grpc.Client, dialect: Dialect, address: string, proto
       );
       const stop = (): void => call.cancel();
       signal?.addEventListener('abort', stop, { once: true });
+      let silent = false;
+      const tooLate = (): void => {
+        silent = true;
+        stop();
+      };
       try {
-        for await (const answer of call) yield answer as T;
+        const answers = call[Symbol.asyncIterator]();
+        for (;;) {
+          // A watch, which can be aborted, may be silent for ever; a list may not.
+          const limit = signal === undefined ? setTimeout(tooLate, answerTime) : undefined;
+          const { done, value } = await answers.next().finally(() => clearTimeout(limit));
+          if (done === true) return;
+          yield value as T;
+        }
       } catch (error) {
-        throw explained(error, address, name);
+        throw explained(silent ? deadlineExceeded() : error, address, name);
       } finally {
         signal?.removeEventListener('abort', stop);
         call.cancel();

@@ -164,18 +164,28 @@ export async function killTheAgent({ network, checks, screen }: Stage): Promise<
     );
     await delay(BEFORE);
     await agent.stop('SIGKILL');
+    const away = async (): Promise<readonly string[]> => {
+      const names: string[] = [];
+      for (const router of routers) {
+        const rows = await network.router(router.name).sessions();
+        const row = rows.find((candidate) => candidate.asn === plan.asn);
+        if (row !== undefined && !row.established) names.push(router.name);
+      }
+      return names;
+    };
+    if (network.engine === 'gobgp') {
+      await delay(AFTER);
+      const missing = await away();
+      if (missing.length === 0) return 'gobgpd keeps the sessions, nobody touched a pod';
+      throw new Unexpected({ expected: 'both routers to keep their sessions with gobgpd', seen: missing.join(', ') });
+    }
     const seen = await waitFor(
       `the routers to miss ${plan.name}`,
       async () => {
-        const away: string[] = [];
-        for (const router of routers) {
-          const rows = await network.router(router.name).sessions();
-          const row = rows.find((candidate) => candidate.asn === plan.asn);
-          if (row !== undefined && !row.established) away.push(router.name);
-        }
-        return away.length === routers.length
-          ? found(away)
-          : notYet(`only ${away.join(', ') || 'none'} lost its session`);
+        const names = await away();
+        return names.length === routers.length
+          ? found(names)
+          : notYet(`only ${names.join(', ') || 'none'} lost its session`);
       },
       { deadline: seconds(15) },
     );

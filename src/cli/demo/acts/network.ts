@@ -17,7 +17,8 @@ export async function buildNetwork({ network, checks }: Stage): Promise<void> {
   await checks.check('network built', built, { needed: true });
   const started = async (): Promise<string> => {
     await Promise.all([network.startRouters(), network.startAgents()]);
-    return `${routers.map((router) => router.name).join(', ')}: ${network.kind} · ${nodes.map((n) => n.name).join(', ')}: flatroute agent`;
+    const agents = `flatroute agent${network.engine === 'gobgp' ? ' with gobgpd as its engine' : ''}`;
+    return `${routers.map((router) => router.name).join(', ')}: ${network.kind} · ${nodes.map((n) => n.name).join(', ')}: ${agents}`;
   };
   await checks.check('routers and agents started', started, { needed: true });
 }

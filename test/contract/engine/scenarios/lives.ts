@@ -14,7 +14,7 @@ export const lifeScenarios: readonly ContractScenario[] = [
     play: async (scene) => {
       const engine = await scene.begin();
       await engine.kernelIs(everything);
-      const { flaps = 0, since, messages } = engine.peer('first') ?? {};
+      const { since = 0, messages } = engine.peer('first') ?? {};
       assert.equal(await engine.reset('nobody', 'hard'), false);
       assert.equal(await engine.reset('first', 'soft'), true);
       await engine.until('messages', (it) => (it.peer('first')?.messages.received ?? 0) > (messages?.received ?? 0));
@@ -23,7 +23,7 @@ export const lifeScenarios: readonly ContractScenario[] = [
       assert.equal(await engine.reset('first', 'hard'), true);
       await engine.until('the flap', (it) => {
         const first = it.peer('first');
-        return first?.flaps === flaps + 1 && first.state === 'Established';
+        return first !== undefined && first.since > since && first.state === 'Established';
       });
       await engine.kernelIs(everything);
       await expectPaths(scene.first, blocks.ipv4, [{ path: '65001' }]);
@@ -41,7 +41,8 @@ export const lifeScenarios: readonly ContractScenario[] = [
         assert.equal(await engine.pathFailed('nobody', 'BFD'), false);
         assert.equal(await engine.pathFailed('first', 'BFD says so'), true);
         await engine.kernelIs({ '10.9.0.0/24': [linkAddress(2, 2)] });
-        await engine.until('the error', (it) => /BFD says so/.test(it.peer('first')?.lastError?.text ?? ''));
+        if (scene.kind === 'embedded')
+          await engine.until('the error', (it) => /BFD says so/.test(it.peer('first')?.lastError?.text ?? ''));
       } finally {
         await scene.first.signal('SIGCONT');
       }

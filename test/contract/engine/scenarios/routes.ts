@@ -129,14 +129,19 @@ export const routeScenarios: readonly ContractScenario[] = [
       await engine.until('one next hop each', ({ kernel }) =>
         Object.values(kernel.routes()).every((hops) => hops.length === 1),
       );
-      await scene.apply(wanted({ multipath: { maximumPaths: 8, relax: false } }));
-      await scene.routers({ first: shared, second: shared });
-      await engine.until('other ASes are no equal paths', ({ kernel }) => {
-        const hops = Object.values(kernel.routes());
-        return hops.length === 2 && hops.every((it) => it.length === 1);
-      });
       await scene.apply(wanted());
-      await engine.kernelIs({ '10.9.0.0/24': both, '10.9.1.0/24': both });
+      await engine.kernelIs({ '10.9.0.0/24': both, '10.9.1.0/24': [second] });
+    },
+  },
+  {
+    name: 'paths through other ASes are no equal paths where that is not wanted',
+    except: { gobgp: 'it compares the length of the AS_PATH alone, and says so of multipath.relax' },
+    play: async (scene) => {
+      const shared = said('10.9.0.0/24');
+      const engine = await scene.begin({ first: shared, second: shared });
+      await engine.kernelIs({ '10.9.0.0/24': [first, second] });
+      await scene.apply(wanted({ multipath: { maximumPaths: 8, relax: false } }));
+      await engine.until('one next hop', ({ kernel }) => kernel.routes()['10.9.0.0/24']?.length === 1);
     },
   },
   {
@@ -172,6 +177,7 @@ export const routeScenarios: readonly ContractScenario[] = [
   },
   {
     name: 'questions about routes are answered: what came, what was taken and why not, what is best, what is announced',
+    except: { gobgp: 'its driver answers no questions about routes' },
     play: async (scene) => {
       const engine = await scene.begin({ first: said('10.2.0.0/24', '10.60.1.0/28', 'fd02::/64') });
       await engine.kernelIs({ ...plain.first, ...plain.second });
