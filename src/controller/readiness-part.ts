@@ -29,6 +29,7 @@ import {
   ROUTING_TAINT,
   sameNetwork,
   seenNode,
+  type SeenPod,
   seenPod,
   writeNode,
 } from './readiness-node.ts';
@@ -53,6 +54,9 @@ const watchedNode = (object: ApiObject): WatchedNode => ({
   resourceVersion: object.metadata.resourceVersion,
 });
 
+/** An agent says the kernel's, and its network namespace behind it. */
+const bootOf = (bootID: unknown): string => (typeof bootID === 'string' ? (bootID.split(' ', 1)[0] ?? '') : '');
+
 /** `undefined`: its agent does not report its routing; an older one does not. */
 export function seenReport({ status }: ApiObject): SeenReport | undefined {
   const routing = fieldOf(status, 'routing');
@@ -60,7 +64,7 @@ export function seenReport({ status }: ApiObject): SeenReport | undefined {
   const [peers, established, unannounced] = [count('peers'), count('established'), count('unannounced')];
   if (![peers, established, unannounced].every(Number.isInteger)) return undefined;
   const bootID = fieldOf(status, 'bootID');
-  return { peers, established, unannounced, bootID: typeof bootID === 'string' ? bootID : '' };
+  return { peers, established, unannounced, bootID: bootOf(bootID) };
 }
 
 /** `namespace`: where the agents are. */
@@ -73,7 +77,11 @@ export const readinessPart =
     let reports: ReadonlyMap<string, SeenReport | undefined> = new Map();
     const configurations = new Map<string, BGPConfiguration>();
     let forAll = settingsFor([], '').readiness;
-    let away: ReadonlySet<string> = new Set();
+    /** Some have settings of their own. */
+    let someNodes = false;
+    let pods: ReadonlyMap<string, SeenPod> = new Map();
+    /** `undefined`: to be worked out anew. */
+    let away: ReadonlySet<string> | undefined;
     let gone: ReadonlySet<string> = new Set();
     let since: ReadonlyMap<string, Since> = new Map();
     let words = new Map<string, { readonly said: string; readonly at: Instant }>();
@@ -89,7 +97,8 @@ export const readinessPart =
       podType,
       seenPod,
       (all) => {
-        away = nodesAway(all.values());
+        pods = all;
+        away = undefined;
       },
       agentPods(options.namespace),
     );
@@ -102,16 +111,16 @@ export const readinessPart =
         for (const [name, resource] of all)
           if (resource?.kind === bgpConfiguration.kind) configurations.set(name, resource as BGPConfiguration);
         forAll = settingsFor([...configurations.values()], '').readiness;
+        someNodes = [...configurations.keys()].some((it) => it !== 'default');
       },
     );
 
     function decide(): ReadinessDecision {
-      const known = new Map<string, SeenReport>();
-      for (const [name, report] of reports) if (report !== undefined) known.set(name, report);
+      away ??= nodesAway(pods.values());
       const { maxUnready } = forAll;
       return decideReadiness({
         nodes: nodes.all(),
-        reports: known,
+        reports,
         away,
         settings: settingsOf,
         maxUnready,
@@ -121,7 +130,9 @@ export const readinessPart =
     }
 
     const settingsOf = (name: string): Readiness =>
-      configurations.has(`node.${name}`) ? settingsFor([...configurations.values()], name).readiness : forAll;
+      someNodes && configurations.has(`node.${name}`)
+        ? settingsFor([...configurations.values()], name).readiness
+        : forAll;
 
     /** What is so may have changed while other nodes were written. */
     function stillSo(name: string, { tainted, network }: NodeDecision): boolean {

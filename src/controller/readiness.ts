@@ -43,7 +43,7 @@ export interface SeenNode {
 
 /** A BGPNodeState, of an agent that reports its routing. */
 export interface SeenReport extends RoutingReport {
-  /** '' where it does not say. */
+  /** Of the kernel alone; '' where it does not say. */
   readonly bootID: string;
 }
 
@@ -60,7 +60,7 @@ export const agentPatience = seconds(150);
 
 export interface ReadinessInput {
   readonly nodes: ReadonlyMap<string, SeenNode>;
-  readonly reports: ReadonlyMap<string, SeenReport>;
+  readonly reports: ReadonlyMap<string, SeenReport | undefined>;
   /** Nodes whose agent has a pod that is not Ready: what it reported last may be over. */
   readonly away: ReadonlySet<string>;
   readonly settings: (node: string) => Pick<Readiness, 'minSessions' | 'delay'>;
@@ -96,14 +96,9 @@ export function unreadyLimit(wanted: CountOrPercent, nodes: number): number {
   return wanted.percent === 0 ? 0 : Math.max(1, Math.floor((nodes * wanted.percent) / 100));
 }
 
-/** An agent's is the kernel's, and its network namespace behind it. */
-const bootOf = (bootID: string): string => bootID.split(' ', 1)[0] ?? '';
-
 /** Whether the report is of an earlier boot than the one of which the kubelet speaks, or the other way round. */
-export function hasRebooted(node: SeenNode, report: SeenReport): boolean {
-  const [one, other] = [bootOf(node.bootID), bootOf(report.bootID)];
-  return one !== '' && other !== '' && one !== other;
-}
+export const hasRebooted = (node: SeenNode, report: SeenReport): boolean =>
+  node.bootID !== '' && report.bootID !== '' && node.bootID !== report.bootID;
 
 /** Whether this node was ever let go; what is lost is what was there. */
 const wasReady = ({ network }: SeenNode): boolean =>

@@ -54,7 +54,7 @@ function happens({ nodes, reports }: World, random: Random, fabricUp: boolean): 
           peers: report?.peers ?? 2,
           established: session(),
           unannounced: random.below(5) === 0 ? 1 : 0,
-          bootID: `${node.bootID} 1`,
+          bootID: node.bootID,
         });
   }
 }

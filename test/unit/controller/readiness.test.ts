@@ -21,7 +21,7 @@ const report = (established: number, rest: Partial<SeenReport> = {}): SeenReport
   peers: 2,
   established,
   unannounced: 0,
-  bootID: `${BOOT} 4026531840`,
+  bootID: BOOT,
   ...rest,
 });
 
