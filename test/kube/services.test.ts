@@ -199,7 +199,7 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
     await untilLearned(web);
   });
 
-  test('killed and started while the API server is away it announces the same at once, and the router never lost it', async () => {
+  test('killed and started while the API server is away it announces the same at once, and follows the API again when it is back', async () => {
     await eventually('what it remembers', async () =>
       (await node.host.exec(['cat', '/run/flatroute/services.json'])).stdout.includes('198.51.100.7'),
     );

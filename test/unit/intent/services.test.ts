@@ -9,6 +9,7 @@ import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { instant } from '#lib/time.ts';
 import type { ServiceUse, ServiceView } from '#resources/service-view.ts';
 import { nodeYaml, own, resources } from '../../support/resources.ts';
+import { bgpFacts, peerFacts } from '../../support/snapshot.ts';
 
 const node = nodeYaml('node-1', '192.0.2.11 2001:db8::11', '10.60.1.0/26, "fd60:1::/64"');
 const excluded = nodeYaml(
@@ -190,8 +191,20 @@ describe('the proxy of the node', () => {
   });
   test('what waits is held back, and the condition counts it', () => {
     const delayed = new Map([['198.51.100.7/32' as Prefix, instant(7)]]);
-    const bgp = undefined;
-    assert.deepEqual(shown({ proxy: healthy, delayed, bgp }), ['198.51.100.0/24']);
+    const facts = { proxy: healthy, delayed };
+    assert.deepEqual(shown(facts), ['198.51.100.0/24']);
+    const found = conditions(asked, facts).find((it) => it.type === 'ServicesAnnounced');
+    assert.match(found?.message ?? '', /^1 addresses and ranges of Services are announced\. 1 more, .* wait/);
+  });
+  test('what was written to no session is a problem, what the speaker has not heard of yet is none', () => {
+    const announcedTo = (peers: readonly string[]): Facts => {
+      const prefixes = ['198.51.100.0/24', '198.51.100.7/32'] as Prefix[];
+      const bgp = { ...bgpFacts([peerFacts('tor')]), announced: prefixes.map((prefix) => ({ prefix, peers })) };
+      return { proxy: healthy, bgp };
+    };
+    assert.equal(condition(announcedTo(['tor'])), 'True ServicesAnnounced');
+    assert.equal(condition(announcedTo([])), 'False NotAnnounced');
+    assert.equal(condition({ proxy: healthy, bgp: bgpFacts([peerFacts('tor')]) }), 'True ServicesAnnounced');
   });
   test('Services that cannot be read are a problem, an excluded node is none, and without ranges nothing is said', () => {
     const unread = compiled(ranges);
