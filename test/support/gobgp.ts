@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BgpEngine, BgpFacts, BgpIntent, PeerFacts } from '#bgp/engine.ts';
 import { createGobgpEngine } from '#bgp/gobgp/engine.ts';
+import type { GobgpModules } from '#bgp/gobgp/modules.ts';
 import type { SpeakerOptions } from '#bgp/speaker/modules.ts';
 import { systemClock } from '#lib/time.ts';
 import { rowsOf } from '../unit/bgp/speaker/network.ts';
@@ -29,7 +30,10 @@ export class Driver {
   readonly engine: BgpEngine;
   readonly #groups = new Map<number, readonly string[]>();
 
-  constructor(options: Partial<SpeakerOptions> = {}) {
+  /** Told of each prefix that is withdrawn. */
+  onWithdraw: ((prefix: string) => void) | undefined;
+
+  constructor(options: Partial<SpeakerOptions> = {}, more: Partial<GobgpModules> = {}) {
     this.engine = createGobgpEngine(
       { restarted: false, forwardingPreserved: [], ...options },
       {
@@ -37,6 +41,7 @@ export class Driver {
         wallClock: () => Date.now(),
         random: Math.random,
         protoFolder,
+        ...more,
         outputs: {
           fib: (update) => {
             for (const { id, members } of update.groups)
@@ -47,8 +52,10 @@ export class Driver {
             const rows = rowsOf(update);
             this.mostRows = Math.max(this.mostRows, rows.length);
             for (const { prefix, group } of rows) {
-              if (group === 0) this.kernel.delete(prefix);
-              else this.kernel.set(prefix, this.#groups.get(group) ?? ['?']);
+              if (group === 0) {
+                this.kernel.delete(prefix);
+                this.onWithdraw?.(prefix);
+              } else this.kernel.set(prefix, this.#groups.get(group) ?? ['?']);
             }
             if (update.complete) this.complete = true;
             if (this.confirms) setImmediate(() => this.engine.fibApplied(update.sequence));
@@ -146,8 +153,8 @@ export class GobgpLab {
     return join(this.directory, 'gobgp.sock');
   }
 
-  /** Pid of gobgpd. */
-  get pid(): number {
+  /** `ip netns exec` becomes the program that it runs. */
+  gobgpdPid(): number {
     const pid = this.#gobgpd?.pid;
     if (pid === undefined) throw new Error('gobgpd does not run');
     return pid;

@@ -22,6 +22,7 @@ import { bareAddress, listedPath } from './paths.ts';
 import { addressOf, type Foreign, planGobgp, type Step } from './plan.ts';
 import { policiesOf } from './policies.ts';
 import { type PolicyPlan, planPolicies } from './policy-plan.ts';
+import { gobgpRoutes } from './routes.ts';
 import { Waits } from './waits.ts';
 
 /** How often GoBGP is asked for its peers while nothing happens; it is how a process that hangs is noticed, too. */
@@ -430,8 +431,9 @@ export class Connection {
     }
   }
 
-  routes(_query: RouteQuery): Promise<RouteAnswer> {
-    return Promise.resolve({ rows: [], more: false });
+  routes(query: RouteQuery): Promise<RouteAnswer> {
+    const { intent, peers, sessions } = this.#shared;
+    return gobgpRoutes(query, this.#client, { intent: intent(), peers, sessions: sessions() });
   }
 }
 

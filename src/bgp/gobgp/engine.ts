@@ -100,7 +100,7 @@ class GobgpEngine implements BgpEngine {
     this.#armKeep();
     for (let attempt = 0; this.#state === 'running'; attempt++) {
       try {
-        const client = await connectGobgp(address, this.#modules.protoFolder);
+        const client = await connectGobgp(address, this.#modules);
         attempt = 0;
         this.#connection = new Connection(client, this.#shared);
         this.#modules.outputs.event('info', 'gobgp.connected', { address, version: client.dialect.version });

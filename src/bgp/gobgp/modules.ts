@@ -1,6 +1,6 @@
 /** What the GoBGP engine is made with, and what its parts share. */
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import type { Clock } from '#lib/time.ts';
+import type { Clock, Duration } from '#lib/time.ts';
 import type { BgpEngineOutputs, BgpIntent } from '../engine.ts';
 import type { BestPaths } from './best-paths.ts';
 import type { KnownPeers } from './known-peers.ts';
@@ -15,6 +15,8 @@ export interface GobgpModules {
   readonly outputs: BgpEngineOutputs;
   /** Folder that holds `gobgp/`, the definitions of the interface. */
   readonly protoFolder: string;
+  /** What does not answer within it hangs; default 10 s. */
+  readonly answerTime?: Duration;
   /** Lets others have their turn between two slices of work; default `setImmediate`. */
   readonly defer?: (work: () => void) => void;
 }

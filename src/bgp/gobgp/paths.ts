@@ -63,6 +63,7 @@ export function eventNextHop(path: PathMessage): MpNextHop | undefined {
 const NEXT_HOP = 3;
 const LOCAL_PREF = 5;
 const MP_REACH_NLRI = 14;
+const anyLocalPref = Uint8Array.of(0x40, LOCAL_PREF, 4, 0, 0, 0, 100);
 
 export interface ListedPath {
   readonly prefix: Prefix;
@@ -83,7 +84,8 @@ export function listedPath({ family: message, nlriBinary, pattrsBinary }: PathMe
     if (attribute[1] === NEXT_HOP && attribute.subarray(attributeValue(attribute, 0)).every((byte) => byte === 0))
       continue;
     if (attribute[1] !== MP_REACH_NLRI) {
-      plain.push(attribute);
+      // What begins in GoBGP has the unspecified next hop until it is sent.
+      if (attribute[1] !== NEXT_HOP || attribute.subarray(-4).some((octet) => octet !== 0)) plain.push(attribute);
       continue;
     }
     // RFC 4760 §3: AFI, SAFI, length of the next hop, next hop.
@@ -91,9 +93,11 @@ export function listedPath({ family: message, nlriBinary, pattrsBinary }: PathMe
     const hop = decodeMpNextHop(attribute.subarray(at + 4, at + 4 + (attribute[at + 3] ?? 0)));
     mpHop = typeof hop === 'string' ? undefined : hop;
   }
-  // RFC 4271 §5.1.5: what has LOCAL_PREF is as on an internal session.
-  const external = plain.every((attribute) => attribute[1] !== LOCAL_PREF);
-  const attributes = decodeSent(Buffer.concat(plain), { fourOctetAs: true, external });
+  // Read as on an internal session, where nothing is left out; LOCAL_PREF must be there then (RFC 4271 §5.1.5).
+  const hasLocalPref = plain.some((attribute) => attribute[1] === LOCAL_PREF);
+  if (!hasLocalPref) plain.push(anyLocalPref);
+  const decoded = decodeSent(Buffer.concat(plain), { fourOctetAs: true, external: false });
+  const attributes = decoded && (hasLocalPref ? decoded : { ...decoded, localPref: undefined });
   if (prefix === undefined || attributes === undefined) return undefined;
   const global = mpHop?.global ?? attributes.nextHop;
   return { prefix, family, attributes, nextHop: mpHop ?? (global && { global, linkLocal: undefined }) };

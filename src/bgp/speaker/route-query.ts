@@ -81,7 +81,8 @@ type Described = Pick<
   'asPath' | 'origin' | 'localPref' | 'med' | 'communities' | 'originatorId' | 'clusterList' | 'onlyToCustomer'
 >;
 
-const describe = (attributes: PathAttributes): Described => ({
+/** For people. */
+export const describeAttributes = (attributes: PathAttributes): Described => ({
   asPath: asPathText(attributes),
   origin: origins[attributes.origin],
   localPref: attributes.localPref,
@@ -140,14 +141,14 @@ export function queryRoutes(query: RouteQuery, core: Core, peers: ReadonlyMap<st
   );
   for (const family of wanted) {
     for (const row of rowsOf(query, family, core, peers)) {
-      if (rows.length >= query.limit) return { rows: sorted(rows), more: true };
+      if (rows.length >= query.limit) return { rows: sortRows(rows), more: true };
       rows.push(row);
     }
   }
-  return { rows: sorted(rows), more: false };
+  return { rows: sortRows(rows), more: false };
 }
 
-const sorted = (rows: RouteRow[]): RouteRow[] =>
+export const sortRows = (rows: RouteRow[]): RouteRow[] =>
   rows.sort(
     (a, b) =>
       comparePrefixes(a.prefix, b.prefix) ||
@@ -222,7 +223,7 @@ function* pathRows(
       ...(adjacency.addPath.includes(family) ? { pathId: paths.idOf(path) } : {}),
       nextHop: core.nextHops.address(nextHop),
       nextHopInterface: core.nextHops.interfaceName(nextHop),
-      ...describe(attributes.value),
+      ...describeAttributes(attributes.value),
       localPref: attributes.localPref,
       accepted,
       reason,
@@ -237,7 +238,7 @@ const localRow = (prefix: Prefix, attributes: PathAttributes): RouteRow => ({
   prefix,
   peer: '',
   nextHop: undefined,
-  ...describe(attributes),
+  ...describeAttributes(attributes),
   localPref: defaultLocalPref,
   accepted: true,
   reason: 'best: originated here',
@@ -273,7 +274,7 @@ function* announcedRows(
         peer: name,
         ...(policy.withIds ? { pathId: rows.pathId(row) } : {}),
         nextHop: encoded.nextHop,
-        ...describe(encoded.value),
+        ...describeAttributes(encoded.value),
         accepted: true,
         reason: announcedBecause(ribOut, id, path),
         best: path === rib.best(id),

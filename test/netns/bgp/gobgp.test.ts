@@ -1,7 +1,7 @@
 // The driver of GoBGP against the real gobgpd, with BIRD as the router.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { BgpIntent, PeerIntent } from '#bgp/engine.ts';
+import type { BgpIntent, PeerIntent, RouteQuery } from '#bgp/engine.ts';
 import { seconds } from '#lib/time.ts';
 import { Driver, GobgpLab, inGobgp } from '../../support/gobgp.ts';
 import { eventually } from '../../support/netns.ts';
@@ -88,6 +88,28 @@ describe('GoBGP as the engine', { timeout: 120_000 }, () => {
 
   test('what lies in a block of the node stays out of the kernel', () => {
     assert.equal(driver.kernel.has('10.60.1.0/28'), false);
+  });
+
+  test('routes() answers from the tables of GoBGP', async () => {
+    const ask = async (direction: RouteQuery['direction']): Promise<string[]> =>
+      (await driver.engine.routes({ direction, family: 'ipv4', limit: 10 })).rows.map(
+        ({ prefix: it, peer, accepted, nextHop }) => `${it} ${peer} ${accepted} ${nextHop}`,
+      );
+    assert.deepEqual(await ask('received'), [
+      '10.60.1.0/28 bird false 192.0.2.2',
+      '198.51.100.0/24 bird true 192.0.2.2',
+      '198.51.101.0/24 bird true 192.0.2.2',
+    ]);
+    assert.deepEqual(await ask('accepted'), [
+      '198.51.100.0/24 bird true 192.0.2.2',
+      '198.51.101.0/24 bird true 192.0.2.2',
+    ]);
+    assert.deepEqual(await ask('announced'), ['10.60.1.0/26 bird true 192.0.2.1']);
+    const covering = await driver.engine.routes({ direction: 'best', prefix: ip('198.51.100.7'), limit: 10 });
+    assert.deepEqual(
+      covering.rows.map((row) => [row.prefix, row.asPath, row.best]),
+      [['198.51.100.0/24', '65002', true]],
+    );
   });
 
   test('another import policy is in force without a new session', async () => {

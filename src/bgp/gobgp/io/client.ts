@@ -15,7 +15,13 @@ type Method = MethodDefinition<object, object>;
 /** One answer may be a path with a long attribute list, or in version 4 all paths of one event. */
 const longestMessage = 256 * 1024 * 1024;
 /** An answer that takes longer than this comes from a process that hangs, or whose table is locked for that long. */
-export const answerTime: Duration = seconds(10);
+const defaultAnswerTime: Duration = seconds(10);
+
+export interface ClientOptions {
+  /** Folder that holds `gobgp/`. */
+  readonly protoFolder: string;
+  readonly answerTime?: Duration | undefined;
+}
 
 export interface GobgpClient {
   readonly dialect: Dialect;
@@ -69,7 +75,7 @@ function explained(error: unknown, address: string, method: string): AppError {
 }
 
 /** Connects and finds out which interface is there. Throws GOBGP_UNREACHABLE or GOBGP_OTHER_VERSION. */
-export async function connectGobgp(address: string, protoFolder: string): Promise<GobgpClient> {
+export async function connectGobgp(address: string, options: ClientOptions): Promise<GobgpClient> {
   const channel = new grpc.Client(targetOf(address), grpc.credentials.createInsecure(), {
     'grpc.max_receive_message_length': longestMessage,
     'grpc.max_send_message_length': longestMessage,
@@ -79,7 +85,7 @@ export async function connectGobgp(address: string, protoFolder: string): Promis
   });
   try {
     for (const dialect of dialects) {
-      const client = clientOf(channel, dialect, address, protoFolder);
+      const client = clientOf(channel, dialect, address, options);
       try {
         await client.call('GetBgp', {});
         return client;
@@ -116,7 +122,12 @@ function methodsOf({ version, service }: Dialect, protoFolder: string): Readonly
   return loaded;
 }
 
-function clientOf(channel: grpc.Client, dialect: Dialect, address: string, protoFolder: string): GobgpClient {
+function clientOf(
+  channel: grpc.Client,
+  dialect: Dialect,
+  address: string,
+  { protoFolder, answerTime = defaultAnswerTime }: ClientOptions,
+): GobgpClient {
   const methods = methodsOf(dialect, protoFolder);
   const method = (name: string): Method => {
     const found = methods[name];

@@ -1,0 +1,142 @@
+// What befalls a node whose sessions are GoBGP's: gobgpd is killed, hangs, loses its socket, or is another program.
+import assert from 'node:assert/strict';
+import { rename } from 'node:fs/promises';
+import { after, before, describe, test } from 'node:test';
+import * as grpc from '@grpc/grpc-js';
+import type { BgpIntent, PeerIntent } from '#bgp/engine.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
+import { Driver, GobgpLab, inGobgp } from '../../support/gobgp.ts';
+import { eventually } from '../../support/netns.ts';
+import { asn, intent, ip, kernelView, peerIntent, prefix } from '../../unit/bgp/speaker/network.ts';
+
+const view = kernelView([['192.0.2.1/24', '2001:db8::1/64']]);
+const bird = `
+protocol static s4 { ipv4; route 198.51.100.0/24 blackhole; route 198.51.101.0/24 blackhole; }
+protocol bgp node {
+  local 192.0.2.2 as 65002;
+  neighbor 192.0.2.1 as 65001;
+  error wait time 1,2;
+  connect delay time 1;
+  graceful restart on;
+  ipv4 { import all; export where source = RTS_STATIC; };
+}
+`;
+const learned = ['198.51.100.0/24', '198.51.101.0/24'];
+
+const wanted = (lab: GobgpLab, peer: Partial<PeerIntent> = {}): BgpIntent =>
+  inGobgp(
+    lab,
+    intent({
+      asn: asn(65001),
+      peers: [
+        peerIntent({
+          name: 'bird',
+          address: ip('192.0.2.2'),
+          peerAsn: asn(65002),
+          families: ['ipv4'],
+          holdTime: seconds(90),
+          connectRetryTime: seconds(1),
+          sourceAddress: ip('192.0.2.1'),
+          ...peer,
+        }),
+      ],
+      announcements: [{ prefix: prefix('10.60.1.0/26'), source: 'block' }],
+    }),
+  );
+
+describe('what befalls GoBGP as the engine', { timeout: 180_000 }, () => {
+  let lab: GobgpLab;
+  let driver: Driver;
+  let generation = 0;
+  const apply = (desired: BgpIntent): void => driver.engine.apply(desired, ++generation);
+  const begin = (restarted = false): void => {
+    driver = new Driver({ restarted }, { answerTime: seconds(1) });
+    driver.engine.setKernelView(view);
+    apply(wanted(lab));
+  };
+
+  before(async () => {
+    lab = await GobgpLab.create();
+    lab.startGobgp();
+    await lab.startBird(bird);
+    begin();
+    await eventually('the session', () => driver.isUp('bird'));
+    await eventually('the routes', () => driver.kernel.size === 2 && driver.complete);
+    await eventually('the block', async () => (await lab.learned('node')).length === 1);
+  });
+  after(async () => {
+    await driver.engine.stop('silent');
+    await lab.dispose();
+  });
+
+  test('the agent restarts: the session stays, nothing is changed, what is learned is there again', async () => {
+    const since = driver.peer('bird')?.since;
+    await driver.engine.stop('silent');
+    begin(true);
+    await eventually('the routes', () => driver.kernel.size === 2 && driver.complete);
+    await eventually('the facts', () => driver.facts?.announced[0]?.peers.length === 1);
+    assert.equal(driver.peer('bird')?.since, since);
+    const changes = driver.events.filter(({ event }) => event === 'gobgp.changed' || event === 'gobgp.started');
+    assert.deepEqual(changes, []);
+  });
+
+  test('gobgpd is killed and comes back: what was learned stays in the kernel throughout', async () => {
+    const withdrawn: string[] = [];
+    driver.onWithdraw = (it): void => void withdrawn.push(it);
+    await lab.killGobgp();
+    await eventually('the word of it', () => driver.facts?.engine?.problem !== undefined);
+    assert.equal(driver.peer('bird')?.state, 'Idle');
+    assert.equal(driver.peer('bird')?.lastError?.code, 'GOBGP_UNREACHABLE');
+    lab.startGobgp();
+    await eventually('the session', () => driver.isUp('bird'));
+    await eventually('the block', async () => (await lab.learned('node')).length === 1);
+    await eventually('all routes', () => driver.kernel.size === 2);
+    assert.deepEqual([...driver.kernel.keys()].sort(), learned);
+    assert.deepEqual(withdrawn, []);
+    driver.onWithdraw = undefined;
+  });
+
+  test('gobgpd hangs and goes on: it is said, and the session is the same afterwards', async () => {
+    const since = driver.peer('bird')?.since;
+    process.kill(lab.gobgpdPid(), 'SIGSTOP');
+    await eventually('the word of it', () => driver.facts?.engine?.problem !== undefined);
+    assert.equal(driver.kernel.size, 2);
+    process.kill(lab.gobgpdPid(), 'SIGCONT');
+    await eventually('the session', () => driver.isUp('bird'));
+    assert.equal(driver.facts?.engine?.problem, undefined);
+    assert.equal(driver.peer('bird')?.since, since);
+  });
+
+  test('the socket is gone: what is connected goes on, and what is not says so', async () => {
+    await rename(lab.socket, `${lab.socket}.away`);
+    apply(wanted(lab, { importPolicy: 'None' }));
+    await eventually('an empty kernel', () => driver.kernel.size === 0);
+    const second = new Driver();
+    second.engine.setKernelView(view);
+    second.engine.apply(wanted(lab), 1);
+    await eventually('the word of it', () => second.facts?.engine?.problem?.includes('is not reachable'));
+    await second.engine.stop('silent');
+    await rename(`${lab.socket}.away`, lab.socket);
+    apply(wanted(lab));
+    await eventually('the routes', () => driver.kernel.size === 2);
+  });
+
+  test('GoBGP stays away for longer than peers keep our routes: what was learned goes', async () => {
+    apply(wanted(lab, { gracefulRestart: { enabled: true, restartTime: milliseconds(1000) } }));
+    await eventually('the session', () => driver.isUp('bird') && driver.kernel.size === 2);
+    await lab.killGobgp();
+    await eventually('an empty kernel', () => driver.kernel.size === 0);
+  });
+
+  test('what listens there is another program', async () => {
+    const server = new grpc.Server();
+    await new Promise<void>((resolve, reject) =>
+      server.bindAsync(`unix:${lab.socket}`, grpc.ServerCredentials.createInsecure(), (error) =>
+        error === null ? resolve() : reject(error),
+      ),
+    );
+    await eventually('the word of it', () => driver.facts?.engine?.problem?.includes('has neither interface of GoBGP'));
+    assert.equal(driver.peer('bird')?.lastError?.code, 'GOBGP_OTHER_VERSION');
+    server.forceShutdown();
+  });
+});
