@@ -32,6 +32,7 @@ export const allTypes: readonly FakeType[] = [
   eventType,
   endpointSliceType,
   leaseType,
+  { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true },
   { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true },
 ];
 
