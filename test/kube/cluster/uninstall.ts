@@ -18,6 +18,11 @@ true
 
 export async function uninstall(cluster: Cluster): Promise<void> {
   const { plane } = cluster;
+  await plane.run(['delete', 'services', '--all', '-n', 'default', '--timeout=60s']);
+  await cluster.until('the addresses of Services to be gone', async () => {
+    const left = (await plane.run(['get', 'serviceaddresses', '-o', 'name'])).trim();
+    return left === '' ? found(undefined) : notYet(left);
+  });
   await plane.run(['delete', 'deployment,daemonset', '--all', '-n', 'default', '--wait=false']);
   await cluster.until('the pods to be gone', async () => {
     const left = await cluster.pods('default');
