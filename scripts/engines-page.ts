@@ -69,6 +69,9 @@ the kernel still forwards; whether the restart of gobgpd is hitless is in GoBGP'
 - Import and export policy is GoBGP's: one import and one export policy with statements for each peer. \`flatroute routes --received\` says whether a path was accepted,
   not which rule did it.
 - Counters of dropped TCP segments, session records and \`retryAt\` are the embedded engine's alone. Version 3 does not say why a session ended; its log does.
+- What a changed export policy, filter or drain refuses of this node's own prefixes is withdrawn in the same session. GoBGP has no way to withdraw
+  other paths that it has announced (learned ones when \`transit\` ends or a filter refuses them, and all on a session with \`addPath\` to the peer): such a
+  change **ends the session of that peer**, with Cease, and opens it again, so that nothing stays announced that policy refuses.
 - A changed peer is a new session, where the embedded engine changes some fields in place.
 
 ## Fields

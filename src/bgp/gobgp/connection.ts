@@ -7,7 +7,7 @@ import { families, familyOf } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
-import { type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
+import { type BgpIntent, type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { heldPeers } from './capabilities.ts';
 import { type Desired, desiredOf, familyMessage, globalOf, nameOf, pathOf } from './desired.ts';
@@ -20,10 +20,11 @@ import type { Shared } from './modules.ts';
 import { zonedAddress } from './neighbours.ts';
 import { bareAddress, listedPath } from './paths.ts';
 import { addressOf, type Foreign, planGobgp, type Step } from './plan.ts';
-import { policiesOf } from './policies.ts';
+import { policiesOf, withdrawalMark } from './policies.ts';
 import { type PolicyPlan, planPolicies } from './policy-plan.ts';
 import { gobgpRoutes } from './routes.ts';
 import { Waits } from './waits.ts';
+import { planWithdrawals, readAnnounced } from './withdrawals.ts';
 
 /** How often GoBGP is asked for its peers while nothing happens; it is how a process that hangs is noticed, too. */
 const lookTime: Duration = seconds(2);
@@ -172,7 +173,10 @@ export class Connection {
       ipv6NextHop: (peer) => this.#ipv6NextHop(peer),
     });
     const policyPlan = planPolicies(policies, await observePolicies(this.#client), this.#foreign === 'Remove');
+    // Read before and after the change: what a peer has and policy now refuses is withdrawn below.
+    const before = policyPlan.changed.export ? await readAnnounced(this.#client) : undefined;
     for (const step of policyPlan.before) await this.#do(step, refused);
+    const now = before && (await readAnnounced(this.#client));
     const isPolicyInForce = refused.size === 0;
     const desired = desiredOf(intent, neighbours, heldPeers(intent));
     for (const prefix of desired.paths.keys()) this.#local.add(prefix);
@@ -189,6 +193,25 @@ export class Connection {
     const steps = [...plan.before, ...plan.paths, ...(isPolicyInForce ? plan.after : [])];
     for (const step of steps) await this.#do(step, refused);
     await this.#judgeAnew(observed.peers, policyPlan.changed, refused);
+    if (before !== undefined && now !== undefined) {
+      const withdrawals = planWithdrawals({
+        before,
+        now,
+        own: new Map(
+          intent.announcements.flatMap((it) => {
+            const path = desired.paths.get(it.prefix);
+            const marked = pathOf({ ...it, communities: [...(it.communities ?? []), withdrawalMark] });
+            return path === undefined ? [] : [[it.prefix, { path, marked }] as const];
+          }),
+        ),
+        several: (name) => (intentOf(intent, name)?.addPath?.send ?? 1) > 1,
+        exports: policyPlan.exports,
+        keptSets: new Set(policies.sets.map(({ name }) => name)),
+        dialect: this.#client.dialect,
+      });
+      for (const step of withdrawals.steps) await this.#do(step, refused);
+      for (const name of withdrawals.reset) await this.#renew(name, now.get(name)?.peer, intent);
+    }
     if (isPolicyInForce) for (const step of policyPlan.after) await this.#do(step, new Map());
     this.#drift = [...plan.drift, ...policyPlan.drift];
     this.#problems = plan.conflicts;
@@ -214,6 +237,24 @@ export class Connection {
       const request = { address: addressOf(peer), soft: true, direction };
       await this.#do({ method: 'ResetPeer', request, what: `judge the paths of ${name} anew` }, refused);
     }
+  }
+
+  /** A session that is wanted still begins anew, so that the peer has nothing that policy refuses. */
+  async #renew(name: string, peer: PeerMessage | undefined, intent: BgpIntent): Promise<void> {
+    const wanted = intentOf(intent, name);
+    if (peer === undefined || wanted === undefined || !wantsSession(wanted) || heldPeers(intent).has(wanted.name))
+      return;
+    const address = addressOf(peer);
+    const steps: readonly Step[] = [
+      {
+        method: 'DisablePeer',
+        request: { address, communication: 'export policy changed' },
+        what: `end the session of ${name} for its export policy`,
+      },
+      { method: 'EnablePeer', request: { address }, what: `open the session of ${name} again` },
+    ];
+    // One that ended meanwhile needs none of it.
+    for (const step of steps) await this.#do(step, new Map());
   }
 
   #ipv6NextHop(peer: PeerIntent): IpAddress | undefined {
@@ -439,6 +480,10 @@ export class Connection {
 
 /** Between two questions what was announced to whom, while something is missing. */
 const longestAnnouncedWait: Duration = seconds(64);
+
+/** `name`: of a peer, or of one that came from its listen range. */
+const intentOf = (intent: BgpIntent, name: string): PeerIntent | undefined =>
+  intent.peers.find((peer) => peer.name === name || name.startsWith(`${peer.name}/`));
 
 const sameGlobal = (a: GlobalMessage, b: GlobalMessage): boolean =>
   a.asn === b.asn && a.routerId === b.routerId && a.listenPort === b.listenPort;

@@ -70,7 +70,7 @@ const deletePeer = (address: string, what: string): Step => ({
   what,
 });
 
-function pathStep(method: 'AddPath' | 'DeletePath', { table }: Dialect, path: DesiredPath, what: string): Step {
+export function pathStep(method: 'AddPath' | 'DeletePath', { table }: Dialect, path: DesiredPath, what: string): Step {
   const family = familyMessage(path.family);
   const message = {
     nlriBinary: path.nlri,

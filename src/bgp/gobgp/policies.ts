@@ -11,7 +11,7 @@ import { type BgpIntent, type Community, type FilterRule, type PeerIntent, isExt
 import { isClient } from '../policy/export.ts';
 import { refusedRanges } from '../policy/import.ts';
 import { GRACEFUL_SHUTDOWN } from '../policy/rewrite.ts';
-import { familyMessage } from './desired.ts';
+import { familyMessage, ownPathId } from './desired.ts';
 import type { Dialect } from './dialect.ts';
 import type { DefinedSetMessage, PolicyMessage, StatementMessage } from './messages.ts';
 import { type CommunityKind, communityText, compileOperations, pathExpression } from './policy-rules.ts';
@@ -248,6 +248,46 @@ function refusals(ownPrefixes: readonly Prefix[], sets: Sets): Statement[] {
     },
     actions: reject.actions,
   }));
+}
+
+export interface Withdrawal {
+  /** As GoBGP knows the neighbour, without an interface. */
+  readonly neighbor: IpAddress;
+  readonly prefixes: readonly Prefix[];
+}
+
+/** On a path of ours while it is withdrawn from some peers; it goes to none. */
+export const withdrawalMark: Community = [0, ownPathId, 0];
+
+/**
+ * GoBGP withdraws from a peer what policy refuses only when a path that it accepts is replaced by one that it refuses. Put before
+ * the policy that refuses the prefixes, this one accepts them there without the mark and refuses them with it.
+ */
+export function withdrawalPolicy(
+  withdrawals: readonly Withdrawal[],
+  dialect: Dialect,
+): { readonly sets: readonly DefinedSetMessage[]; readonly policy: PolicyMessage } {
+  const sets = new Sets(dialect);
+  const marked = communityConditions([withdrawalMark], sets);
+  const text = communityText(withdrawalMark)?.text ?? '';
+  const judged = withdrawals.flatMap(({ neighbor, prefixes }) =>
+    families.flatMap((family) => {
+      const these = prefixes.filter((prefix) => familyOf(prefix) === family);
+      if (these.length === 0) return [];
+      const conditions = {
+        afiSafiIn: [familyMessage(family)],
+        neighborSet: sets.neighbors([hostPrefix(neighbor)]),
+        prefixSet: sets.prefixes(these.map((prefix) => range(prefix, prefixLength(prefix), prefixLength(prefix)))),
+      };
+      return [
+        { conditions: { ...conditions, ...marked }, actions: reject.actions },
+        { conditions, actions: accept.actions },
+      ];
+    }),
+  );
+  const largeCommunity = { type: dialect.communityAction.remove, communities: [text] };
+  const unmark = { conditions: marked, actions: { routeAction: action.none, largeCommunity } };
+  return { policy: policyOf([...judged, unmark]), sets: [...sets.made.values()] };
 }
 
 function policyOf(statements: readonly Statement[]): PolicyMessage {

@@ -19,10 +19,25 @@ export interface PolicyPlan {
   /** What is not used any more. */
   readonly after: readonly Step[];
   readonly changed: { readonly import: boolean; readonly export: boolean };
+  /** Names of the export policies in force, ours first. */
+  readonly exports: readonly string[];
   readonly drift: readonly string[];
 }
 
 const isOurs = ({ name }: { readonly name: string }): boolean => name.startsWith(policyMark);
+
+/** Puts these in force, in this order. */
+export const assign = (way: keyof typeof direction, names: readonly string[]): Step => ({
+  method: 'SetPolicyAssignment',
+  request: {
+    assignment: {
+      name: globalTable,
+      direction: direction[way],
+      policies: names.map((name) => ({ name, statements: [] })),
+    },
+  },
+  what: `put policy ${names[0] ?? 'none'} in force`,
+});
 
 export function planPolicies(desired: Policies, observed: ObservedPolicies, remove: boolean): PolicyPlan {
   const before: Step[] = [];
@@ -35,6 +50,7 @@ export function planPolicies(desired: Policies, observed: ObservedPolicies, remo
     if (!sets.has(definedSet.name))
       before.push({ method: 'AddDefinedSet', request: { definedSet }, what: `add set ${definedSet.name}` });
   const wanted = [desired.import, desired.export];
+  let exports: readonly string[] = [];
   for (const policy of new Map(wanted.map((it) => [it.name, it])).values()) {
     const present = policies.get(policy.name);
     if (present === undefined)
@@ -48,18 +64,10 @@ export function planPolicies(desired: Policies, observed: ObservedPolicies, remo
     if (foreign.length > 0 && !remove)
       drift.push(...foreign.map(({ name }) => `policy ${name} was put in force by somebody else (${way})`));
     const names = [desired[way].name, ...(remove ? [] : foreign.map(({ name }) => name))];
+    if (way === 'export') exports = names;
     if (names.join(' ') === assigned.map(({ name }) => name).join(' ')) continue;
     changed[way] = true;
-    const assignment = {
-      name: globalTable,
-      direction: direction[way],
-      policies: names.map((name) => ({ name, statements: [] })),
-    };
-    before.push({
-      method: 'SetPolicyAssignment',
-      request: { assignment },
-      what: `put policy ${desired[way].name} in force`,
-    });
+    before.push(assign(way, names));
   }
   const used = new Set([...wanted, ...desired.sets].map(({ name }) => name));
   for (const policy of observed.policies)
@@ -76,5 +84,5 @@ export function planPolicies(desired: Policies, observed: ObservedPolicies, remo
         request: { definedSet, all: true },
         what: `delete set ${definedSet.name}`,
       });
-  return { before, after, changed, drift };
+  return { before, after, changed, exports, drift };
 }

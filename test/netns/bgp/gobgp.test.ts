@@ -1,7 +1,8 @@
 // The driver of GoBGP against the real gobgpd, with BIRD as the router.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { BgpIntent, PeerIntent, RouteQuery } from '#bgp/engine.ts';
+import type { BgpIntent, FilterIntent, PeerIntent, RouteQuery } from '#bgp/engine.ts';
+import { type Prefix, prefixLength } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import { Driver, GobgpLab, inGobgp } from '../../support/gobgp.ts';
 import { eventually } from '../../support/netns.ts';
@@ -48,6 +49,16 @@ const wanted = (lab: GobgpLab, peer: Partial<PeerIntent> = {}, overrides: Partia
       ...overrides,
     }),
   );
+
+const refusing = (cidr: Prefix): FilterIntent => {
+  const match = { operator: 'Equal', cidr, minLength: prefixLength(cidr), maxLength: prefixLength(cidr) } as const;
+  return {
+    name: 'refusing',
+    import: { ipv4: [], ipv6: [] },
+    export: { ipv4: [{ action: 'Reject', match }], ipv6: [] },
+    default: undefined,
+  };
+};
 
 describe('GoBGP as the engine', { timeout: 120_000 }, () => {
   let lab: GobgpLab;
@@ -119,5 +130,42 @@ describe('GoBGP as the engine', { timeout: 120_000 }, () => {
     driver.engine.apply(wanted(lab), 3);
     await eventually('the routes again', () => driver.kernel.size === 3);
     assert.equal(driver.peer('bird')?.since, since);
+  });
+
+  test('what a filter or a drain refuses is withdrawn in the same session, and announced again afterwards', async () => {
+    const since = driver.peer('bird')?.since;
+    let generation = 10;
+    const atBird = (peer: Partial<PeerIntent>, count: number, text: RegExp): Promise<unknown> => {
+      driver.engine.apply(wanted(lab, peer), ++generation);
+      return eventually(`${count} networks at BIRD with ${text}`, async () => {
+        const found = await lab.birdc('show', 'route', 'protocol', 'node', 'all');
+        return (await lab.learned('node')).length === count && (count === 0 || text.test(found));
+      });
+    };
+    await atBird({ filters: [refusing(prefix('10.60.1.0/26'))] }, 1, /fd00:60:1::/);
+    await atBird({}, 2, /10\.60\.1\.0/);
+    await atBird({ drain: 'withdraw' }, 0, /./);
+    await atBird({ drain: 'deprefer' }, 2, /\(65535,0\)/);
+    await atBird({}, 2, /^(?!.*\(65535,0\))(?!.*1718383220)/s);
+    assert.equal(driver.peer('bird')?.since, since);
+    const policies = async (): Promise<number> => [...(await lab.gobgp('policy')).matchAll(/^Name /gm)].length;
+    await eventually('no policy but those of both directions', async () => (await policies()) === 2);
+    assert.deepEqual(
+      driver.events.filter(({ event }) => event === 'gobgp.refused'),
+      [],
+    );
+  });
+
+  test('what GoBGP does not withdraw by itself is withdrawn by a new session', async () => {
+    const since = driver.peer('bird')?.since ?? 0;
+    await lab.gobgp('global', 'rib', 'add', '203.0.113.0/24');
+    await eventually('three networks at BIRD', async () => (await lab.learned('node')).length === 3);
+    driver.engine.apply(wanted(lab, { filters: [refusing(prefix('203.0.113.0/24'))] }), 20);
+    await eventually('the new session', () => driver.isUp('bird') && (driver.peer('bird')?.since ?? 0) > since);
+    await eventually('both blocks alone', async () => {
+      const learned = await lab.learned('node');
+      return learned.length === 2 && !learned.includes('203.0.113.0/24');
+    });
+    await lab.gobgp('global', 'rib', 'del', '203.0.113.0/24');
   });
 });
