@@ -6,7 +6,7 @@ import { createGobgpEngine } from '#bgp/gobgp/engine.ts';
 import { createSpeaker } from '#bgp/speaker.ts';
 import type { SpeakerOptions } from '#bgp/speaker.ts';
 import type { InheritedRoutes } from '#dataplane/fib/route.ts';
-import { systemClock } from '#lib/time.ts';
+import { seconds, systemClock } from '#lib/time.ts';
 import { fibRows } from '../../support/fib.ts';
 import { rowsOf } from '../../unit/bgp/speaker/network.ts';
 import type { Call, EngineStart, Said } from './words.ts';
@@ -33,7 +33,8 @@ function make({ kind, inherited, ...start }: EngineStart): BgpEngine {
   };
   const modules = { clock: systemClock, wallClock: () => Date.now(), random: Math.random, outputs };
   const protoFolder = fileURLToPath(new URL('../../../proto/', import.meta.url));
-  if (kind === 'gobgp') return createGobgpEngine(options, { ...modules, protoFolder });
+  // Shorter than an agent's, for gobgpd is made to hang.
+  if (kind === 'gobgp') return createGobgpEngine(options, { ...modules, protoFolder, answerTime: seconds(3) });
   return createSpeaker(options, modules);
 }
 

@@ -54,7 +54,6 @@ export const gobgpdScenarios: readonly ContractScenario[] = [
       sidecar.process.kill('SIGSTOP');
       try {
         scene.applyOnly(wanted({ announcements: another }));
-        // An answer may take ten seconds.
         await engine.until('the problem', ({ facts }) => facts?.engine?.problem !== undefined, 40);
         await engine.kernelIs(everything);
       } finally {

@@ -109,6 +109,10 @@ export const peerScenarios: readonly ContractScenario[] = [
       await engine.kernelIs({ ...plain.first, ...plain.second });
     },
   },
+];
+
+/** Sessions that are ended for long: GoBGP waits before it lets such a one begin again. */
+export const endedPeerScenarios: readonly ContractScenario[] = [
   {
     name: 'a peer that is disabled is told why, and is down until it is enabled',
     play: async (scene) => {
