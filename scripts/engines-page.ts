@@ -60,7 +60,8 @@ address of a BGPPeer keeps that BGPPeer from being opened.
 | from gobgp to embedded | new; GoBGP says Cease | withdrawn meanwhile: **not hitless** | stay until the first sessions have settled |
 
 GoBGP decides by itself when it sends End-of-RIB after a start. Paths are there before peers, and peers are told that we restart (R of RFC 4724) while
-the kernel still forwards; whether the restart of gobgpd is hitless is in GoBGP's hands, so it is **not promised**.
+the kernel still forwards; whether the restart of gobgpd is hitless is in GoBGP's hands, so it is **not promised**. It is **not hitless** when the agent and gobgpd are killed
+together: of 10,000 learned routes 3,532 were missing in the kernel for a while.
 
 ## What differs for all
 

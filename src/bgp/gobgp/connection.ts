@@ -46,6 +46,8 @@ export class Connection {
   #dirty = true;
   #compareAt: Instant | undefined;
   #global: GlobalMessage | undefined;
+  /** Last time: GoBGP does not say by which rules it chooses a path. */
+  #asked: GlobalMessage | undefined;
   /** GoBGP began to speak BGP when we told it to. */
   #fresh = false;
   #listed = false;
@@ -276,8 +278,10 @@ export class Connection {
   async #start(): Promise<void> {
     const global = globalOf(this.#shared.intent());
     const observed = await readGlobal(this.#client);
-    if (observed !== undefined && sameGlobal(observed, global)) {
+    const isAsAsked = this.#asked === undefined || JSON.stringify(this.#asked) === JSON.stringify(global);
+    if (observed !== undefined && isAsAsked && sameGlobal(observed, global)) {
       this.#global = observed;
+      this.#asked = global;
       return;
     }
     if (observed !== undefined) {
@@ -293,6 +297,7 @@ export class Connection {
     await this.#client.call('StartBgp', { global });
     this.#fresh = true;
     this.#global = global;
+    this.#asked = global;
     this.#shared.modules.outputs.event('info', 'gobgp.started', { asn: global.asn, routerId: global.routerId });
   }
 
@@ -486,4 +491,7 @@ const intentOf = (intent: BgpIntent, name: string): PeerIntent | undefined =>
   intent.peers.find((peer) => peer.name === name || name.startsWith(`${peer.name}/`));
 
 const sameGlobal = (a: GlobalMessage, b: GlobalMessage): boolean =>
-  a.asn === b.asn && a.routerId === b.routerId && a.listenPort === b.listenPort;
+  a.asn === b.asn &&
+  a.routerId === b.routerId &&
+  a.listenPort === b.listenPort &&
+  a.useMultiplePaths === b.useMultiplePaths;

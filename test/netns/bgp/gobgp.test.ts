@@ -168,4 +168,14 @@ describe('GoBGP as the engine', { timeout: 120_000 }, () => {
     });
     await lab.gobgp('global', 'rib', 'del', '203.0.113.0/24');
   });
+
+  test('another choice of best paths is applied, with new sessions', async () => {
+    const starts = (): number => driver.events.filter(({ event }) => event === 'gobgp.started').length;
+    await eventually('a session', () => driver.isUp('bird'));
+    const begun = starts();
+    driver.engine.apply(wanted(lab, {}, { multipath: { maximumPaths: 1, relax: true } }), 30);
+    await eventually('one new start', () => starts() === begun + 1);
+    await eventually('the session', () => driver.isUp('bird') && driver.facts?.generation === 30);
+    assert.equal(starts(), begun + 1);
+  });
 });
