@@ -60,9 +60,11 @@ export function eventNextHop(path: PathMessage): MpNextHop | undefined {
 }
 
 /** Attribute types. */
+const AS_PATH = 2;
 const NEXT_HOP = 3;
 const LOCAL_PREF = 5;
 const MP_REACH_NLRI = 14;
+const emptyAsPath = Uint8Array.of(0x40, AS_PATH, 0);
 const anyLocalPref = Uint8Array.of(0x40, LOCAL_PREF, 4, 0, 0, 0, 100);
 
 export interface ListedPath {
@@ -93,6 +95,8 @@ export function listedPath({ family: message, nlriBinary, pattrsBinary }: PathMe
     const hop = decodeMpNextHop(attribute.subarray(at + 4, at + 4 + (attribute[at + 3] ?? 0)));
     mpHop = typeof hop === 'string' ? undefined : hop;
   }
+  // A path that somebody added by hand may have no AS_PATH: it begins here, so that the path is empty.
+  if (!plain.some((attribute) => attribute[1] === AS_PATH)) plain.push(emptyAsPath);
   // Read as on an internal session, where nothing is left out; LOCAL_PREF must be there then (RFC 4271 §5.1.5).
   const hasLocalPref = plain.some((attribute) => attribute[1] === LOCAL_PREF);
   if (!hasLocalPref) plain.push(anyLocalPref);

@@ -44,6 +44,11 @@ const wanted = (lab: GobgpLab, peer: Partial<PeerIntent> = {}): BgpIntent =>
     }),
   );
 
+const removing = (desired: BgpIntent): BgpIntent => ({
+  ...desired,
+  ...(desired.engine && { engine: { ...desired.engine, foreign: 'Remove' } }),
+});
+
 describe('what befalls GoBGP as the engine', { timeout: 180_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
@@ -54,6 +59,8 @@ describe('what befalls GoBGP as the engine', { timeout: 180_000 }, () => {
     driver.engine.setKernelView(view);
     apply(wanted(lab));
   };
+
+  const drift = (): string => (driver.facts?.engine?.drift ?? []).join('; ');
 
   before(async () => {
     lab = await GobgpLab.create();
@@ -94,6 +101,28 @@ describe('what befalls GoBGP as the engine', { timeout: 180_000 }, () => {
     assert.deepEqual([...driver.kernel.keys()].sort(), learned);
     assert.deepEqual(withdrawn, []);
     driver.onWithdraw = undefined;
+  });
+
+  test('a peer and a path that somebody added are named and left alone, and removed when that is asked for', async () => {
+    await lab.gobgp('neighbor', 'add', '192.0.2.99', 'as', '65099');
+    await lab.gobgp('global', 'rib', 'add', '203.0.113.0/24');
+    apply(wanted(lab));
+    await eventually('the drift', () => drift().includes('192.0.2.99') && drift().includes('203.0.113.0/24'));
+    assert.match(await lab.gobgp('neighbor'), /192\.0\.2\.99/);
+    apply(removing(wanted(lab)));
+    await eventually('their end', async () => !(await lab.gobgp('neighbor')).includes('192.0.2.99'));
+    await eventually('no drift', () => drift() === '');
+    assert.doesNotMatch(await lab.gobgp('global', 'rib'), /203\.0\.113\.0/);
+    assert.equal(driver.isUp('bird'), true);
+    apply(wanted(lab));
+  });
+
+  test('what somebody took away is put back', async () => {
+    await lab.gobgp('global', 'rib', 'del', '10.60.1.0/26', 'identifier', '1718383220');
+    await lab.gobgp('neighbor', 'del', '192.0.2.2');
+    apply(wanted(lab));
+    await eventually('the session', () => driver.isUp('bird'));
+    await eventually('the block', async () => (await lab.learned('node')).length === 1);
   });
 
   test('gobgpd hangs and goes on: it is said, and the session is the same afterwards', async () => {
