@@ -149,11 +149,14 @@ describe('kubectl auth can-i', () => {
   ];
   for (const [user, verb, resource, answer] of rows)
     test(`${user.split(':').at(-1) ?? ''} ${verb} ${resource}: ${answer}`, async () => {
+      const [kind = resource, subresource] = resource.split('/');
       const { stdout } = await plane.kubectl([
         'auth',
         'can-i',
         verb,
-        resource,
+        kind,
+        // RESOURCE/NAME is what kubectl takes a slash for.
+        ...(subresource === undefined ? [] : [`--subresource=${subresource}`]),
         `--as=${user}`,
         '-n',
         'flatroute-system',

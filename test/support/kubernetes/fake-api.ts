@@ -305,7 +305,10 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0, http: 1
       const here = api.type(type);
       const existing = objects.get(here, keyOf(object.metadata));
       const full = { ...object, apiVersion: object.apiVersion ?? '', kind: type.kind };
-      return existing === undefined ? objects.create(here, full) : objects.replace(here, full, undefined);
+      const put = existing === undefined ? objects.create(here, full) : objects.replace(here, full, undefined);
+      if (here.status !== true || full['status'] === undefined) return put;
+      const { resourceVersion: _, ...metadata } = put.metadata;
+      return objects.replace(here, { ...full, metadata }, 'status');
     },
     remove(type, key) {
       objects.remove(api.type(type), key);
