@@ -73,6 +73,11 @@ const debian = {
     package: 'prometheus',
     why: 'a real Prometheus that scrapes agents, and tests the alerts',
   },
+  chromium: {
+    test: () => onPath('chromium'),
+    package: 'chromium',
+    why: 'pictures of the pages of Prometheus, for the docs',
+  },
   openbgpd: { test: () => onPath('bgpctl'), package: 'openbgpd', why: 'a real router to talk to' },
 };
 
@@ -107,6 +112,11 @@ const commands = {
     namespaces: true,
     plugin: true,
     kubernetes: true,
+  },
+  pictures: {
+    run: ['test/kube/monitoring-pictures.ts'],
+    debian: [...lab, 'prometheus', 'chromium'],
+    namespaces: true,
   },
   check: { run: ['scripts/check.mjs'], debian: [] },
   fix: { run: ['scripts/check.mjs', '--fix'], debian: [] },

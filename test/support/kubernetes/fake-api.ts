@@ -306,7 +306,7 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0, http: 1
       const existing = objects.get(here, keyOf(object.metadata));
       const full = { ...object, apiVersion: object.apiVersion ?? '', kind: type.kind };
       const put = existing === undefined ? objects.create(here, full) : objects.replace(here, full, undefined);
-      if (here.status !== true || full['status'] === undefined) return put;
+      if (here.status !== true || object['status'] === undefined) return put;
       const { resourceVersion: _, ...metadata } = put.metadata;
       return objects.replace(here, { ...full, metadata }, 'status');
     },
