@@ -173,6 +173,8 @@ const connectCodes: Readonly<Record<string, SessionError>> = {
     code: 'SESSION_CONNECTION_REFUSED',
     text: 'the peer refused the connection: nothing listens there, or not for us',
   },
+  // It was accepted, and the reset came before the socket was told so.
+  ECONNRESET: { code: 'SESSION_CONNECTION_CLOSED', text: 'the peer accepted the connection and reset it at once' },
   EADDRNOTAVAIL: {
     code: 'SESSION_SOURCE_ADDRESS_UNAVAILABLE',
     text: 'no address of this node can reach the peer (EADDRNOTAVAIL)',

@@ -4,6 +4,8 @@ import { seconds } from '#lib/time.ts';
 import { UpdateWriter } from '#bgp/wire/update-writer.ts';
 import { cease, encodeNotification } from '#bgp/wire/notification.ts';
 import { encodeRouteRefresh } from '#bgp/wire/message.ts';
+import { errorOfSocket } from '#bgp/io/tcp-socket.ts';
+import { replaces } from '#bgp/session/errors.ts';
 import { type PeerEnd, dial, keepalive, peerOpen, type PeerTraits } from './scripted-peer.ts';
 import { type TestOptions, type UnderTest, underTest } from './session-under-test.ts';
 import { eventually as until } from '../../../support/netns.ts';
@@ -205,6 +207,14 @@ suite('NOTIFICATION of the peer ends the connection', () => {
       await end.ends();
       assert.ok(end.heard.every((type) => !type.startsWith('3')));
     });
+  }
+});
+
+test('a router that is shut down accepts connections and resets them: its reason stands', () => {
+  const reset = Object.assign(new Error('connect ECONNRESET'), { code: 'ECONNRESET' });
+  for (const wasConnected of [false, true]) {
+    const { code } = errorOfSocket(reset, wasConnected);
+    assert.ok(!replaces(code, 'SESSION_PEER_SHUTDOWN', seconds(3600)), `connected ${wasConnected}: ${code}`);
   }
 });
 
