@@ -172,7 +172,7 @@ class Agent {
       growth: () => this.#growth.growth(systemClock.now()),
       claimed: (claims) => this.#loop.learn({ claims }),
       services: (views, problem) => {
-        this.#services.learn(views);
+        this.#services.learn(views, problem);
         this.#loop.services(views, problem);
       },
     });
@@ -298,7 +298,7 @@ class Agent {
   }
 
   #sendIntent({ dataplane, pods, bgp }: NodeIntent, generation: number, names: readonly ThreadName[]): void {
-    const { supervisor } = { supervisor: this.#supervisor };
+    const supervisor = this.#supervisor;
     if (names.includes('background')) supervisor.background.command({ kind: 'intent', generation, intent: dataplane });
     if (names.includes('pods')) supervisor.pods.command({ kind: 'intent', generation, intent: pods });
     if (names.includes('bgp')) supervisor.bgp.command({ kind: 'intent', generation, intent: bgp });

@@ -86,7 +86,7 @@ export class IntentLoop {
     this.#modules.services(ranges, ranges.length === 0 || port === undefined ? undefined : { port, addresses });
   }
 
-  /** `undefined`: they are not known, because of `problem` or not yet. */
+  /** `undefined`: they cannot be read, because of `problem`, or nobody asks any more. */
   services(views: readonly ServiceView[] | undefined, problem: string | undefined): void {
     // What was learned before stays while it cannot be read.
     if (views !== undefined || problem === undefined) this.#services = views;

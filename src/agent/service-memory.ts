@@ -3,7 +3,7 @@
  * is away goes on with what the agent before it announced; the proxy of the node does the same. Only what has an endpoint is
  * kept: of the rest nothing is announced that Services decide about.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAddress, parsePrefix } from '#lib/ip.ts';
 import { after, type Clock, seconds } from '#lib/time.ts';
@@ -40,6 +40,13 @@ export class ServiceMemory {
     this.#cancel ??= clock.at(after(clock.now(), rest), () => this.#write());
   }
 
+  /** Nobody asks any more, and what is kept would be of another day when somebody does. */
+  forget(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#change(() => rmSync(this.#file, { force: true }));
+  }
+
   /** What was not written yet is. */
   stop(): void {
     if (this.#cancel !== undefined) this.#write();
@@ -49,9 +56,15 @@ export class ServiceMemory {
     this.#cancel?.();
     this.#cancel = undefined;
     const kept = this.#views.filter(({ endpoints: { ipv4, ipv6 } }) => ipv4.anywhere + ipv6.anywhere > 0);
-    try {
+    this.#change(() => {
       writeFileSync(`${this.#file}.new`, JSON.stringify(kept), { mode: 0o600 });
       renameSync(`${this.#file}.new`, this.#file);
+    });
+  }
+
+  #change(change: () => void): void {
+    try {
+      change();
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       this.#modules.log('warn', 'services.not-remembered', { error: text });

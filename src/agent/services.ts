@@ -38,8 +38,10 @@ export class AgentServices {
     return { rows, withdrawals, proxy };
   }
 
-  learn(views: readonly ServiceView[] | undefined): void {
+  /** `undefined`: they cannot be read, because of `problem`, or nobody asks any more. */
+  learn(views: readonly ServiceView[] | undefined, problem: string | undefined): void {
     if (views !== undefined) this.memory.remember(views);
+    else if (problem === undefined) this.memory.forget();
   }
 
   /** All that decides about Services has been looked at. */

@@ -26,7 +26,7 @@ export interface SurroundingsModules {
   readonly growth: () => readonly PoolGrowth[];
   /** What became of claims. */
   readonly claimed: (facts: ClaimFacts) => void;
-  /** Services with an address in the ranges; `undefined`: they are not known, because of `problem` or not yet. */
+  /** Services with an address in the ranges; `undefined`: they cannot be read, because of `problem`, or nobody asks any more. */
   readonly services: (views: readonly ServiceView[] | undefined, problem: string | undefined) => void;
 }
 
@@ -58,7 +58,10 @@ export async function find(where: FromWhere): Promise<Found> {
       start: () => source.start(resources),
       changed: () => undefined,
       claim: () => undefined,
-      watchServices: () => services(undefined, 'This agent reads a directory, and Services are only in an API server.'),
+      watchServices(ranges) {
+        if (ranges.length === 0) return;
+        services(undefined, 'This agent reads a directory, and Services are only in an API server.');
+      },
       facts: () => undefined,
       stop: () => source.stop(),
     };

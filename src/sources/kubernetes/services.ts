@@ -179,7 +179,7 @@ export function viewOf(
 export interface ServiceWatchModules {
   readonly node: string;
   readonly store: ResourceStore;
-  /** Everything, in order of name; `undefined`: not listed yet, or not watched. `error`: why it cannot be listed. */
+  /** Everything, in order of name; `undefined`: it cannot be listed, because of `error`, or nobody asks any more. */
   readonly changed: (views: readonly ServiceView[] | undefined, error: ApiError | undefined) => void;
 }
 
@@ -232,7 +232,8 @@ class Listing {
       (error: ApiError | undefined): void => {
         if (error === undefined) this.#errors.delete(type);
         else this.#errors.set(type, error);
-        if (!this.#isListed) this.#tell();
+        // That one of the two is watched by now says nothing: what was known before stays until both are listed.
+        if (!this.#isListed && this.#errors.size > 0) this.#tell();
       };
     this.#watchings = [
       store.watch(serviceType, {

@@ -45,6 +45,19 @@ test('a burst of changes is written once, the last of it, and only what has endp
   assert.deepEqual(memory.read(), []);
 });
 
+test('when nobody asks for Services any more nothing is kept of them; while they cannot be read all of it is', () => {
+  const clock = manualClock();
+  const services = new AgentServices(folder, { clock, log: silent, proxy: silent, again: silent });
+  services.learn([view('a', 1)], undefined);
+  clock.advance(seconds(2));
+  services.learn(undefined, 'The API server cannot be reached.');
+  assert.deepEqual(services.memory.read(), [view('a', 1)]);
+  services.learn([view('b', 1)], undefined);
+  services.learn(undefined, undefined);
+  clock.advance(seconds(2));
+  assert.deepEqual(readdirSync(folder), []);
+});
+
 test('a file that is not there, is damaged or of another version counts for nothing', () => {
   const memory = new ServiceMemory(folder, { clock: manualClock(), log: silent });
   assert.equal(memory.read(), undefined);

@@ -297,6 +297,21 @@ describe('the watch', () => {
     await until('web 1/1');
     assert.equal(told.length, before + 1);
   });
+  test('nothing is said while slices are still to be listed, though Services are watched', async () => {
+    api.misfortune = ({ type, verb }) => (type.kind === 'EndpointSlice' && verb === 'list' ? 'drop-before' : undefined);
+    api.put(serviceType, service('web'));
+    watch.setRanges([loadBalancers]);
+    const slicesAsked = (): number => api.requests.filter(({ type }) => type.kind === 'EndpointSlice').length;
+    await waitFor(
+      'a watch of Services, and slices asked for again',
+      () => Promise.resolve(api.watches() === 1 && slicesAsked() > 1 ? found(undefined) : notYet('')),
+      { deadline: seconds(20) },
+    );
+    // What was known before, from an earlier life of the agent, stays until it is known better.
+    assert.deepEqual([...new Set(told.map(({ views, error }) => views ?? error?.code))], ['API_UNREACHABLE']);
+    api.misfortune = undefined;
+    await until('web 0/0');
+  });
   test('slices come in pages of a hundred, since each may be large', async () => {
     for (let i = 0; i < 101; i++) api.put(endpointSliceType, slice(`s${i}`, 'web', ['rs@there']));
     api.put(serviceType, service('web'));
