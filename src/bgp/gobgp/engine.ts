@@ -221,7 +221,7 @@ class GobgpEngine implements BgpEngine {
       intent,
       {
         neighbours: this.#neighbours,
-        problems: connection?.problems ?? new Map<string, string>(),
+        problems: connection?.conflicts ?? new Map<string, string>(),
         noNextHop: (peer, of) => connection?.noNextHop(peer, of) ?? [],
         path: (_, peer) => {
           const neighbour = this.#neighbours.get(peer.name);

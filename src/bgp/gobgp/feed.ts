@@ -12,7 +12,7 @@ import { peerEvent } from './dialect.ts';
 import { destinations } from './io/observe.ts';
 import type { GobgpClient } from './io/client.ts';
 import type { PathMessage, PeerMessage, WatchMessage } from './messages.ts';
-import { eventNextHop, eventPrefix, type ListedPath, listedPath, merit, sourceOf } from './paths.ts';
+import { eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
 import type { NextHopSession } from '../rib/next-hops.ts';
 
 /** Rows that may be on their way to the kernel before reading pauses: a quarter of a million routes take a few seconds there. */
@@ -141,21 +141,15 @@ export class Feed {
 
   #listed(paths: readonly PathMessage[]): void {
     const { best, local, localAsn } = this.#modules;
-    const known: { readonly path: PathMessage; readonly listed: ListedPath }[] = [];
-    for (const path of paths) {
-      const listed = listedPath(path);
-      if (listed !== undefined) known.push({ path, listed });
-    }
+    const known = foundIn(paths);
     const prefix = known[0]?.listed.prefix;
     if (prefix === undefined) return;
     if (known.some(({ path }) => sourceOf(path).neighbor === undefined)) local(prefix);
     if (this.#newer?.has(prefix) === true) return;
-    const merits = known.map(({ path, listed }) => merit(listed, sourceOf(path), localAsn()).join());
-    // GoBGP lists the best first; those that are as good are used with it.
-    const equal = known.filter((_, i) => merits[i] === merits[0]);
+    const used = usedTogether(known, localAsn());
     best.set(
       prefix,
-      equal.flatMap(({ path, listed }) => this.#hop(path, listed.nextHop) ?? []),
+      known.flatMap(({ path, listed }, i) => (used[i] === true ? (this.#hop(path, listed.nextHop) ?? []) : [])),
     );
   }
 }

@@ -107,8 +107,26 @@ export function listedPath({ family: message, nlriBinary, pattrsBinary }: PathMe
   return { prefix, family, attributes, nextHop: mpHop ?? (global && { global, linkLocal: undefined }) };
 }
 
+export interface Found {
+  readonly path: PathMessage;
+  readonly listed: ListedPath;
+}
+
+/** Those of a listing that can be understood. */
+export const foundIn = (paths: readonly PathMessage[]): Found[] =>
+  paths.flatMap((path) => {
+    const listed = listedPath(path);
+    return listed === undefined ? [] : [{ path, listed }];
+  });
+
+/** GoBGP lists the best first; those that are as good are used with it. */
+export function usedTogether(all: readonly Found[], localAsn: Asn): readonly boolean[] {
+  const merits = all.map(({ path, listed }) => merit(listed, sourceOf(path), localAsn).join());
+  return merits.map((it) => it === merits[0]);
+}
+
 /** How good a path is before ties are broken, as GoBGP puts equal ones together; a greater one is better at the first difference. */
-export function merit({ attributes }: ListedPath, { neighbor, asn }: PathSource, localAsn: Asn): readonly number[] {
+function merit({ attributes }: ListedPath, { neighbor, asn }: PathSource, localAsn: Asn): readonly number[] {
   const pathLength = attributes.asPath.reduce(
     (sum, { type, asns }) => sum + (type === 2 ? asns.length : type === 1 ? 1 : 0),
     0,

@@ -7,20 +7,14 @@ import { familyMessage } from './desired.ts';
 import { destinations } from './io/observe.ts';
 import type { GobgpClient } from './io/client.ts';
 import type { KnownPeers } from './known-peers.ts';
-import type { PathMessage } from './messages.ts';
 import type { Sessions } from './neighbours.ts';
-import { type ListedPath, listedPath, merit, sourceOf } from './paths.ts';
+import { type Found, foundIn, sourceOf, usedTogether } from './paths.ts';
 import { addressOf } from './plan.ts';
 
 export interface RouteModules {
   readonly intent: BgpIntent;
   readonly peers: KnownPeers;
   readonly sessions: Sessions;
-}
-
-interface Found {
-  readonly path: PathMessage;
-  readonly listed: ListedPath;
 }
 
 const asPrefix = (value: Prefix | IpAddress): Prefix =>
@@ -72,12 +66,6 @@ async function* rowsOf(
   }
 }
 
-const foundIn = (paths: readonly PathMessage[]): Found[] =>
-  paths.flatMap((path) => {
-    const listed = listedPath(path);
-    return listed === undefined ? [] : [{ path, listed }];
-  });
-
 const row = ({ path, listed }: Found, peer: string): RouteRow => ({
   prefix: listed.prefix,
   peer,
@@ -102,11 +90,11 @@ function* globalRows(
   all: readonly Found[],
   { intent, sessions, peers }: RouteModules,
 ): Generator<RouteRow> {
-  const merits = all.map(({ path, listed }) => merit(listed, sourceOf(path), intent.asn).join());
+  const used = usedTogether(all, intent.asn);
   for (const [i, found] of all.entries()) {
     const { path } = found;
     const { neighbor } = sourceOf(path);
-    const multipath = merits[i] === merits[0];
+    const multipath = used[i] === true;
     if (query.direction === 'best' && !multipath) continue;
     const isRouter = (name: string): boolean => peers.get(name)?.state?.routerId === path.sourceId;
     const session = sessions.find(path.neighborIp, isRouter, () => undefined);

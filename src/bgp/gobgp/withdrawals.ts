@@ -4,14 +4,12 @@
  * learned paths there is no such way: the session has to be a new one.
  */
 import type { Prefix } from '#lib/ip.ts';
-import { families } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
-import { type DesiredPath, familyMessage, nameOf } from './desired.ts';
+import { type DesiredPath, nameOf } from './desired.ts';
 import { isUp } from './facts.ts';
 import type { GobgpClient } from './io/client.ts';
-import { destinations, readPeers } from './io/observe.ts';
+import { announcedTo, readPeers } from './io/observe.ts';
 import type { PeerMessage } from './messages.ts';
-import { bareAddress, listedPath } from './paths.ts';
+import { bareAddress } from './paths.ts';
 import { addressOf, pathStep, type Step } from './plan.ts';
 import { type Withdrawal, withdrawalPolicy } from './policies.ts';
 import { assign } from './policy-plan.ts';
@@ -20,23 +18,11 @@ export type Announced = ReadonlyMap<string, { readonly peer: PeerMessage; readon
 
 /** What GoBGP's policy of this moment lets through to each established peer of ours, by its name. */
 export async function readAnnounced(client: GobgpClient): Promise<Announced> {
-  const found = new Map<string, { peer: PeerMessage; prefixes: Set<Prefix> }>();
+  const found = new Map<string, { peer: PeerMessage; prefixes: ReadonlySet<Prefix> }>();
   for (const peer of await readPeers(client)) {
     const name = nameOf(peer);
     if (name === undefined || !isUp(peer)) continue;
-    const prefixes = new Set<Prefix>();
-    for (const family of families) {
-      const request = { tableType: client.dialect.table.adjOut, name: addressOf(peer), family: familyMessage(family) };
-      try {
-        for await (const { paths } of destinations(client, request)) {
-          const prefix = paths.map(listedPath)[0]?.prefix;
-          if (prefix !== undefined) prefixes.add(prefix);
-        }
-      } catch (error) {
-        // The session went down meanwhile, or does not have the family.
-        if (!(error instanceof AppError) || error.code !== 'GOBGP_REFUSED') throw error;
-      }
-    }
+    const prefixes = new Set(await announcedTo(client, addressOf(peer)));
     found.set(name, { peer, prefixes });
   }
   return found;

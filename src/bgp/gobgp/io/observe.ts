@@ -1,6 +1,7 @@
 /** What GoBGP has, read in one go: the observed side of a reconciliation. */
 import type { Prefix } from '#lib/ip.ts';
-import { families } from '#lib/ip.ts';
+import { families, familyOf } from '#lib/ip.ts';
+import { AppError } from '#lib/result.ts';
 import { familyMessage } from '../desired.ts';
 import type {
   DefinedSetMessage,
@@ -45,6 +46,35 @@ export async function* destinations(
   for await (const { destination } of stream) if (destination !== null) yield destination;
 }
 
+/**
+ * Prefixes that GoBGP's export policy of this moment lets through to an established peer. `wanted`: only these are looked up; absent:
+ * the whole table.
+ */
+export async function announcedTo(client: GobgpClient, address: string, wanted?: readonly Prefix[]): Promise<Prefix[]> {
+  const { table, lookup } = client.dialect;
+  const found: Prefix[] = [];
+  for (const family of families) {
+    const prefixes = wanted?.filter((prefix) => familyOf(prefix) === family);
+    if (prefixes?.length === 0) continue;
+    const request = {
+      tableType: table.adjOut,
+      name: address,
+      family: familyMessage(family),
+      ...(prefixes && { prefixes: prefixes.map((prefix) => ({ prefix, type: lookup.exact })) }),
+    };
+    try {
+      for await (const { paths } of destinations(client, request)) {
+        const prefix = paths.map(listedPath)[0]?.prefix;
+        if (prefix !== undefined) found.push(prefix);
+      }
+    } catch (error) {
+      // The session went down meanwhile, or does not have the family.
+      if (!(error instanceof AppError) || error.code !== 'GOBGP_REFUSED') throw error;
+    }
+  }
+  return found;
+}
+
 const own = (path: PathMessage, prefix: Prefix): ObservedPath => ({
   prefix,
   own: sourceOf(path).own,
@@ -85,7 +115,7 @@ export async function observe(client: GobgpClient, prefixes: Iterable<Prefix>): 
   const paths: ObservedPath[] = [];
   const wanted = [...prefixes];
   for (const family of families) {
-    const asked = wanted.filter((prefix) => prefix.includes(':') === (family === 'ipv6'));
+    const asked = wanted.filter((prefix) => familyOf(prefix) === family);
     // Without a prefix the whole table would be listed.
     if (asked.length === 0) continue;
     const { table, lookup } = client.dialect;
