@@ -3,8 +3,8 @@
  * ends of a path; each end hears of the other's losses by the numbers that are missing.
  *
  *   streams.ts PORT RATE SECONDS LOCAL,REMOTE...   one stream each way for each pair of addresses, RATE datagrams a second;
- *       prints "running" when the first datagram of each has come, stops sending at SIGINT or after SECONDS, and prints
- *       StreamReport[] when nothing has come for a second
+ *       prints "heard REMOTE" when the first datagram of one has come, "running" when that of each has, stops sending at SIGINT
+ *       or after SECONDS, and prints StreamReport[] when nothing has come for a second
  *
  * Sending catches up with the clock, so a process that had to wait for its turn sends more at once and none less.
  */
@@ -38,6 +38,8 @@ export interface StreamReport {
   readonly gaps: readonly StreamGap[];
   /** Datagrams that the receiving socket had no room for: this program's loss, not the path's. */
   readonly overflowed: number;
+  /** What the socket complained of: as a rule ICMP errors that answer what was sent. */
+  readonly errors: Readonly<Record<string, number>>;
 }
 
 /** A report names this many gaps. */
@@ -57,6 +59,7 @@ class Stream {
   #last = -1;
   #received = 0;
   #duplicates = 0;
+  readonly #errors: Record<string, number> = {};
   /** When each number was sent, as its sender says; 0: it did not come. */
   readonly #sentAt = new Float64Array(mostNumbers);
   readonly #datagram = Buffer.alloc(12);
@@ -73,7 +76,7 @@ class Stream {
     this.socket = createSocket(family === 'ipv6' ? 'udp6' : 'udp4');
     this.socket.on('message', (message) => this.#hear(message));
     // A path that is away for a moment answers with an ICMP error: that is a lost datagram, not the end.
-    this.socket.on('error', () => undefined);
+    this.socket.on('error', (error) => this.#note(error));
     const { promise, resolve } = Promise.withResolvers<void>();
     this.connected = promise;
     this.socket.bind({ fd }, () => this.socket.connect(port, remote, resolve));
@@ -90,15 +93,25 @@ class Stream {
     for (; this.sent < upTo; this.sent++) {
       this.#datagram.writeUInt32BE(this.sent, 0);
       this.#datagram.writeDoubleBE(Date.now(), 4);
-      this.socket.send(Buffer.from(this.#datagram), () => undefined);
+      this.socket.send(Buffer.from(this.#datagram), (error) => {
+        if (error !== null) this.#note(error);
+      });
     }
+  }
+
+  #note(error: NodeJS.ErrnoException): void {
+    const code = error.code ?? error.message;
+    this.#errors[code] = (this.#errors[code] ?? 0) + 1;
   }
 
   #hear(message: Buffer): void {
     if (message.length !== 12) return;
     const number = message.readUInt32BE(0);
     if (number >= mostNumbers) return;
-    if (this.#first < 0) this.#first = number;
+    if (this.#first < 0) {
+      this.#first = number;
+      console.log(`heard ${this.remote}`);
+    }
     if (this.#sentAt[number] !== 0) this.#duplicates++;
     else this.#received++;
     this.#sentAt[number] = message.readDoubleBE(4);
@@ -123,6 +136,7 @@ class Stream {
       duplicates: this.#duplicates,
       gaps,
       overflowed,
+      errors: this.#errors,
     };
   }
 }

@@ -1,5 +1,6 @@
 /** Constant streams both ways between two ends of a lab, counted to the last datagram. */
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import { families } from '#lib/ip.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
@@ -7,7 +8,9 @@ import type { Endpoint } from '#lab/endpoint.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { labScript } from '#lab/program.ts';
 import type { StreamReport } from '#lab/streams.ts';
+import { AppError } from '#lib/result.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
+import type { Look } from '#lab/wait.ts';
 
 const PORT = 7000;
 
@@ -52,13 +55,38 @@ export class Streams {
       }),
     );
     const streams = new Streams(ends, processes);
-    await waitFor('the streams to come through', () => streams.#say('running'), { deadline: seconds(20) });
+    try {
+      await waitFor('the streams to come through', () => streams.#say('running'), { deadline: seconds(60) });
+    } catch (error) {
+      throw new Error(`the streams do not come through: ${await streams.#account()}`, { cause: error });
+    }
     return streams;
   }
 
-  async #say(word: string): Promise<ReturnType<typeof found<void>> | ReturnType<typeof notYet>> {
-    const logs = await Promise.all(this.#processes.map((process) => process.log()));
-    return logs.every((log) => log.includes(word)) ? found(undefined) : notYet(logs.join(' | '));
+  /** Until both have said the word; one that has ended says nothing more. */
+  async #say(word: string): Promise<Look<void>> {
+    const ends = await Promise.all(
+      this.#processes.map(async (process, i) => ({
+        name: this.#ends[i]?.endpoint.name,
+        // Before its log is read: what it wrote last is in there.
+        ended: process.ended,
+        log: await process.log(),
+      })),
+    );
+    const silent = ends.filter(({ log }) => !log.includes(word));
+    if (silent.length === 0) return found(undefined);
+    const text = ends.map(({ name, ended, log }) => `${name}${ended ? ' (ended)' : ''}: ${log.trim()}`).join(' | ');
+    if (silent.some(({ ended }) => ended)) throw new AppError('OS_LAB_GONE', text, { retry: 'never' });
+    return notYet(text);
+  }
+
+  /** What each end sent and heard, as it says itself when it is told to end. */
+  async #account(): Promise<string> {
+    for (const process of this.#processes) process.kill('SIGINT');
+    const ended = Promise.all(this.#processes.map(async (process) => await process.exited));
+    await Promise.race([ended, delay(seconds(10), undefined, { ref: false })]);
+    const logs = await Promise.all(this.#processes.map(async (process) => await process.log()));
+    return logs.map((log, i) => `${this.#ends[i]?.endpoint.name}: ${log.trim()}`).join('\n');
   }
 
   /** Ends the streams; each direction's losses. Fails when a receiver's own socket had no room. */

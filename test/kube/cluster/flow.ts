@@ -1,6 +1,8 @@
 /** A steady flow between pods of two nodes and the VM, of which nothing may be lost whatever is done meanwhile. */
+import { families } from '#lib/ip.ts';
+import type { Host } from '#lab/host.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
-import { VM_ADDRESS } from '#lab/kubernetes/plan.ts';
+import { routerNames, VM_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { assertNothingLost, clock, Streams } from '../../support/streams.ts';
 import type { StreamEnd } from '../../support/streams.ts';
 import { print } from './world.ts';
@@ -22,7 +24,7 @@ export async function underFlow(
   ]);
   const vm = { endpoint: cluster.network.vm, address: VM_ADDRESS };
   const timeline: string[] = [];
-  const streams = [await Streams.start(a, b, RATE, MOST_SECONDS), await Streams.start(c, vm, RATE, MOST_SECONDS)];
+  const streams = [await started(cluster, a, b), await started(cluster, c, vm)];
   await action((line) => {
     timeline.push(`${clock(Date.now())} ${line}`);
     print(line);
@@ -30,6 +32,30 @@ export async function underFlow(
   const directions = (await Promise.all(streams.map(async (one) => await one.stop()))).flat();
   for (const { name, sent, lost } of directions) print(`${name.padEnd(60)} ${sent} sent, ${lost} lost`);
   assertNothingLost(directions, timeline);
+}
+
+/** Where they do not come through, what every machine on the way knows of both ends is printed. */
+async function started(cluster: Cluster, from: StreamEnd, to: StreamEnd): Promise<Streams> {
+  try {
+    return await Streams.start(from, to, RATE, MOST_SECONDS);
+  } catch (error) {
+    const routers = routerNames.map((name) => cluster.network.routers[name].host);
+    const hosts = [...cluster.nodes.map(({ host }) => host), ...routers, cluster.network.vm];
+    for (const host of hosts) print(await knownOf(host, [from, to]));
+    throw error;
+  }
+}
+
+async function knownOf(host: Host, ends: readonly StreamEnd[]): Promise<string> {
+  const addresses = ends.flatMap(({ address }) => families.map((family) => address[family]));
+  const script = [
+    `for a in ${addresses.join(' ')}; do ip route get $a; done`,
+    'ip neighbour; ip -6 neighbour',
+    ...families.map((family) => `conntrack -L -f ${family} -p udp 2>/dev/null | grep port=7000`),
+    'nft list ruleset | grep -c .',
+  ].join('; ');
+  const { stdout, stderr } = await host.exec(['sh', '-c', script]);
+  return `what ${host.name} knows of the way:\n${stdout}${stderr}`;
 }
 
 async function podEnd(cluster: Cluster, app: string, node: string): Promise<StreamEnd> {
