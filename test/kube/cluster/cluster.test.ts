@@ -25,10 +25,11 @@ import { newerSchemaAndBack } from './rollback.ts';
 import { passwordFromSecret } from './secret.ts';
 import { sharedAddress, twoPools } from './sharing.ts';
 import { uninstall } from './uninstall.ts';
-import { eachWithoutAgent, rollAgents } from './upgrade.ts';
+import { eachWithoutAgent, rollAgents, rollBack } from './upgrade.ts';
 import { withdrawnWithEndpoints, withdrawnWithoutProxy } from './withdrawn.ts';
 import { print, sessionsUp } from './world.ts';
 import { wrongObjectsAreRefused } from './wrong.ts';
+import { wrongBesideOthers } from './wrong-together.ts';
 
 let cluster: Cluster;
 /** The tar of our image: a node that joins later wants it too. */
@@ -36,6 +37,8 @@ const images = mkdtempSync(join(tmpdir(), 'flatroute-image-'));
 /** Milliseconds; what takes longer in the world is proved by less here, and by all of it with these variables. */
 const AGENT_AWAY = Number(process.env['FLATROUTE_AGENT_AWAY'] ?? 10_000);
 const API_AWAY = Number(process.env['FLATROUTE_API_AWAY'] ?? 20_000);
+/** Path of a tar with image flatroute:older (`scripts/image.mjs --name flatroute:older` in an older checkout): the agents go back to it. */
+const OLDER_IMAGE = process.env['FLATROUTE_OLDER_IMAGE'];
 keepLogsOnFailure(() => cluster?.lab.hosts ?? []);
 after(async () => {
   await cluster?.[Symbol.asyncDispose]();
@@ -62,8 +65,8 @@ const scenario = (name: string, work: (cluster: Cluster) => Promise<void>): void
 
 describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   before(async () => {
-    const image = buildImage(images);
-    cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, images: [image] }));
+    const tars = [buildImage(images), ...(OLDER_IMAGE === undefined ? [] : [OLDER_IMAGE])];
+    cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, images: tars }));
   });
 
   test('without a network no node is Ready, and each says why', async () => {
@@ -114,6 +117,7 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
     await underFlow(cluster, async (told) => {
       await rollAgents(cluster);
       told('the DaemonSet was rolled');
+      if (OLDER_IMAGE !== undefined) await rollBack(cluster, 'flatroute:older', told);
       await eachWithoutAgent(cluster, AGENT_AWAY, told);
     });
   });
@@ -123,6 +127,8 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
   scenario('a router goes down and comes back', async () => await routerDownAndUp(cluster, 'tor-a'));
 
   scenario('wrong objects are refused with a sentence', wrongObjectsAreRefused);
+
+  scenario('objects that are wrong beside others have a condition that says so', wrongBesideOthers);
 
   scenario("a peer's Secret is set, changed and removed", passwordFromSecret);
 

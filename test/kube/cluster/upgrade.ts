@@ -24,6 +24,16 @@ export async function rollAgents(cluster: Cluster): Promise<void> {
   await agentsRolledOut(cluster);
 }
 
+/** The programs of this image, which every node has, and back to those from before. */
+export async function rollBack(cluster: Cluster, image: string, told: (line: string) => void): Promise<void> {
+  await cluster.plane.run(['set', 'image', '-n', SYSTEM, `daemonset/${AGENT}`, `*=${image}`]);
+  await agentsRolledOut(cluster);
+  told(`the agents are of ${image}`);
+  await cluster.plane.run(['rollout', 'undo', '-n', SYSTEM, `daemonset/${AGENT}`]);
+  await agentsRolledOut(cluster);
+  told('the agents are of this version again');
+}
+
 const AWAY_LABEL = 'flatroute.test/no-agent';
 
 /** Agents are on every node without the label, and none is replaced for the sake of this change. */
