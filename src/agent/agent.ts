@@ -10,7 +10,6 @@ import type { RouteAnswer } from '#bgp/engine.ts';
 import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
 import { Growth } from '#ipam/growth.ts';
-import { families, type Family } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
@@ -22,7 +21,7 @@ import type { Snapshot } from '#status/snapshot.ts';
 import { type AdminServer, serveAdmin } from './admin/server.ts';
 import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
-import { bootIdentity, lastLife, prepareRunDirectory, preserved, rememberLife } from './boot-identity.ts';
+import { bootIdentity, lastLife, prepareRunDirectory, rememberLife } from './boot-identity.ts';
 import { settleCompiler } from './compiler.ts';
 import type { ClaimerInput } from './claims.ts';
 import { ConflistKeeper, type ConflistOptions } from './conflist-keeper.ts';
@@ -93,13 +92,9 @@ class Agent {
   readonly #ended = Promise.withResolvers<number>();
   /** The background thread has put an intent into the kernel, and the gates have seen it. */
   readonly #kernelApplied = Promise.withResolvers<void>();
-  readonly #identity: string;
   /** The kernel's links were read: which fixed addresses are in use. */
   readonly #podsKnown = Promise.withResolvers<void>();
   readonly #restarted: boolean;
-  /** Families with learned routes in the kernel: of the life before until the kernel was read back, then of this one. */
-  #noted: readonly Family[] = [];
-  #readBack = false;
   #http: HttpServer | undefined;
   #admin: AdminServer | undefined;
   /** A BGP thread of this process spoke before; the one that comes now restarts. */
@@ -110,11 +105,10 @@ class Agent {
   constructor(options: AgentOptions, found: Found) {
     this.#options = options;
     this.log = createLog(options.logLevel, (level) => this.#metrics.logged(level));
-    this.#identity = bootIdentity();
+    const identity = bootIdentity();
     const last = lastLife(options.runDirectory);
-    this.#restarted = last?.identity === this.#identity;
-    if (this.#restarted) this.#noted = last?.learned ?? [];
-    this.#noteLife();
+    this.#restarted = last?.identity === identity;
+    rememberLife(options.runDirectory, { identity, learned: this.#restarted ? (last?.learned ?? []) : [] });
     this.#services = new AgentServices(options.runDirectory, {
       clock: systemClock,
       log: this.log.write,
@@ -262,18 +256,16 @@ class Agent {
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
     // back, before pods are known their fixed addresses are, and an End-of-RIB without them would make the peer forget them.
     await this.#kernelApplied.promise;
-    const { learned, routes } = await this.#supervisor.background.ask('inheritance', undefined);
+    const { preserved, routes } = await this.#supervisor.background.ask('inheritance', undefined);
     await this.#podsKnown.promise;
     if (this.#restarted) await this.#services.known();
     // RFC 4724 §3: F is set only after the kernel was read back, and only when this boot had a speaker before.
     const restarted = this.#restarted || this.#spoke;
-    const forwardingPreserved = restarted ? preserved(this.#noted, learned) : [];
     this.#spoke = true;
-    this.#readBack = true;
     const { record } = this.#options;
     await this.#supervisor.bgp.ask('start', {
       restarted,
-      forwardingPreserved,
+      forwardingPreserved: restarted ? preserved : [],
       protoFolder: fileURLToPath(protoFolder()),
       inherited: restarted ? routes : undefined,
       record: record === undefined ? undefined : { directory: record, program: this.#version },
@@ -308,7 +300,6 @@ class Agent {
     const key = name === 'background' ? 'kernel' : name;
     this.#loop.learn({ [key]: facts });
     if (name !== 'pods') this.#bfd.learn({ [key]: facts });
-    if (name === 'background' && this.#readBack) this.#noteLearned((facts as ThreadFacts['background']).learnedRoutes);
     // Behind the decision that `learn` has put off to the same turn.
     if (name === 'background' && facts.generation > 0) setImmediate(() => this.#kernelApplied.resolve());
     if (name === 'pods') {
@@ -320,22 +311,6 @@ class Agent {
       if (peers.some((peer) => peer.state === 'Established'))
         this.#firstSessionSeconds = (Date.now() - this.#startedAt) / 1000;
     }
-  }
-
-  #noteLearned(routes: Readonly<Record<Family, number>>): void {
-    const learned = families.filter((family) => routes[family] > 0);
-    if (learned.join() === this.#noted.join()) return;
-    this.#noted = learned;
-    try {
-      this.#noteLife();
-    } catch (error) {
-      // A full disk ends no agent; the next one takes what stands for all that there was.
-      this.log.write('warn', 'agent.life-not-noted', { error: error instanceof Error ? error.message : String(error) });
-    }
-  }
-
-  #noteLife(): void {
-    rememberLife(this.#options.runDirectory, { identity: this.#identity, learned: this.#noted });
   }
 
   #logConditions(before: readonly ConditionAnswer[], now: readonly ConditionAnswer[]): void {

@@ -104,8 +104,8 @@ export interface BgpStart {
 
 /** What the kernel holds of this node's own. */
 export interface Inheritance {
-  /** Families of which learned routes stand. */
-  readonly learned: readonly Family[];
+  /** Families of which the kernel has lost nothing since the last agent: F of RFC 4724 §3. */
+  readonly preserved: readonly Family[];
   readonly routes: InheritedRoutes;
 }
 

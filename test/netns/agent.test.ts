@@ -335,8 +335,7 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
 
   test('a node that learns nothing is missed by nobody while its agent is killed and started again', async () => {
     const [node, other] = nodes;
-    const [bgp] = [manifests(1)['bgp.yaml'] ?? ''];
-    await writeFiles(node.host, { 'bgp.yaml': bgp.replace('importPolicy: All', 'importPolicy: None') });
+    const bgp = manifests(1)['bgp.yaml'] ?? '';
     let agent = await startAgent(node);
     const peer = await startAgent(other);
     try {
@@ -344,8 +343,12 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
       await eventually('the peer has our block', async () =>
         (await ourRoutes(other)).some((line) => line.startsWith('10.60.1.0/26')),
       );
-      assert.ok(!(await ourRoutes(node)).some((line) => line.includes('10.60.2.0')), 'nothing was learned');
+      const hasLearned = async (): Promise<boolean> =>
+        (await ourRoutes(node)).some((line) => /^(10\.60\.2\.|fd60:2:)/.test(line));
+      await eventually('routes were learned', hasLearned);
       const watched = await watchRoutes(other);
+      await writeFiles(node.host, { 'bgp.yaml': bgp.replace('importPolicy: All', 'importPolicy: None') });
+      await eventually('nothing is learned any more', async () => !(await hasLearned()));
       agent.kill('SIGKILL');
       await agent.exited;
       agent = await startAgent(node);

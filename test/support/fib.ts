@@ -88,6 +88,8 @@ async function must(argv: readonly string[]): Promise<void> {
 export interface WatchedWriter {
   readonly writer: FibWriter;
   readonly socket: NetlinkSocket;
+  /** Families whose last routes were about to be deleted, each with the number of routes in the kernel at that moment. */
+  readonly emptying: readonly string[];
   /** Resolves when this update, or a later one, is applied. */
   applied(sequence: number): Promise<void>;
   /** Resolves as soon as the facts fulfil the condition. */
@@ -102,6 +104,7 @@ export function watchedWriter(
   const socket = NetlinkSocket.open({ namespace });
   let last = 0;
   let failure: Error | undefined;
+  const emptying: string[] = [];
   const waiting = new Set<() => void>();
   const wake = (): void => {
     for (const look of [...waiting]) look();
@@ -115,6 +118,7 @@ export function watchedWriter(
         wake();
       },
       changed: wake,
+      emptying: (family) => emptying.push(`${family} ${writer.facts().learnedRoutes[family]}`),
       failed(error) {
         failure = error;
         wake();
@@ -141,6 +145,7 @@ export function watchedWriter(
   return {
     writer,
     socket,
+    emptying,
     async applied(sequence) {
       await until(`update ${sequence} applied`, () => (last >= sequence ? true : undefined));
     },

@@ -11,7 +11,7 @@ runThread('background', (host) => ({
   requests: {
     start: () => undefined,
     inheritance: () => ({
-      learned: [],
+      preserved: [],
       routes: { groups: [], prefixes: new Uint8Array(0), groupIds: new Uint32Array(0) },
     }),
     lookup: (address) => {

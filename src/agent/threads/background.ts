@@ -12,11 +12,12 @@ import { KernelObserver } from '#dataplane/io/kernel-observer.ts';
 import { RulesetMonitor } from '#dataplane/io/ruleset-monitor.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { Reaper } from '#dataplane/pod/io/reaper.ts';
-import { families, type Prefix } from '#lib/ip.ts';
+import type { Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import { NetlinkSocket } from '#netlink/io/socket.ts';
 import { lookUpInKernel } from '../kernel-lookup.ts';
+import { LearnedLife } from '../learned-life.ts';
 import type {
   BackgroundToBgp,
   BackgroundToPods,
@@ -54,6 +55,7 @@ class Background {
   readonly #untranslated: IntentRules;
   readonly #node: NodeWatch;
   readonly #podLinks = new PodLinkWatch();
+  readonly #life: LearnedLife;
   /** `undefined` until the kernel was read: nobody may take that for a kernel without links. */
   #view: KernelView | undefined;
   #generation = 0;
@@ -66,6 +68,7 @@ class Background {
 
   constructor(host: ThreadHost<'background'>) {
     this.#host = host;
+    this.#life = new LearnedLife(host.data.runDirectory, (...line) => host.log(...line));
     const changed = (): void => this.#factsSoon();
     // A socket of ours that breaks takes the thread with it; it is built again from the kernel.
     const failed = (error: AppError): never => {
@@ -74,7 +77,12 @@ class Background {
     this.#fib = new FibWriter(
       {},
       { socket: this.#fibSocket, clock: systemClock },
-      { applied: (sequence) => this.#toBgp({ kind: 'applied', sequence }), changed, failed },
+      {
+        applied: (sequence) => this.#toBgp({ kind: 'applied', sequence }),
+        changed,
+        emptying: (family) => this.#life.emptying(family),
+        failed,
+      },
     );
     this.#blocks = new BlockRoutes({ socket: this.#blockSocket }, { changed });
     this.#reaper = new Reaper({}, { report: (report) => this.#toPods({ kind: 'reaped', report }) });
@@ -145,8 +153,7 @@ class Background {
   }
 
   inheritance(): Inheritance {
-    const { learnedRoutes } = this.#fib.facts();
-    return { learned: families.filter((family) => learnedRoutes[family] > 0), routes: this.#fib.inherited() };
+    return { preserved: this.#life.takeOver(this.#fib.facts().learnedRoutes), routes: this.#fib.inherited() };
   }
 
   apply(intent: DataplaneIntent, generation: number): void {
@@ -223,7 +230,9 @@ class Background {
   #sendFacts(): void {
     clearTimeout(this.#factsTimer);
     this.#factsTimer = undefined;
-    this.#host.facts(this.#facts());
+    const facts = this.#facts();
+    this.#life.learned(facts.learnedRoutes);
+    this.#host.facts(facts);
   }
 
   #facts(): KernelFacts {

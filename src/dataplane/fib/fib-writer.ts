@@ -5,7 +5,7 @@
  * wanted goes, what is foreign is never touched. One batch a turn of the event loop; all calls are synchronous and may wait
  * for the kernel's locks, so this lives in a thread of its own.
  */
-import type { Prefix } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { after, between, type Clock, type Duration, earliest, type Instant, milliseconds } from '#lib/time.ts';
 import type { NetlinkSocket } from '#netlink/io/socket.ts';
@@ -35,6 +35,8 @@ export interface FibWriterCallbacks {
   applied(sequence: number): void;
   /** facts() may have changed. */
   changed(): void;
+  /** Nothing of the family is wanted any more: after this returns its last routes leave the kernel. */
+  emptying(family: Family): void;
   /** The socket is broken and the writer has stopped; make both anew. */
   failed(error: AppError): void;
 }
@@ -84,7 +86,7 @@ export class FibWriter {
     this.#schedule = modules.schedule ?? ((run) => setImmediate(run));
     this.#callbacks = callbacks;
     this.#nexthops = new Nexthops(modules.socket);
-    this.#routes = new RouteTable(modules.socket, this.#nexthops);
+    this.#routes = new RouteTable(modules.socket, this.#nexthops, (family) => callbacks.emptying(family));
     this.#batchRows = options.batchRows ?? defaultBatchRows;
     this.#observeNotBefore = modules.clock.now();
     if (options.preferredSource !== undefined) this.#routes.setPreferredSource(options.preferredSource);

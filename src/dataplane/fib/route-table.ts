@@ -3,7 +3,7 @@
  * route is replaced only where the last look at the kernel, or our own writing since, shows one of ours; it is created with
  * NLM_F_EXCL otherwise, so that a route of somebody else at the same prefix and metric stays and becomes a conflict.
  */
-import { addressBytes, type Family, type IpAddress, type Prefix } from '#lib/ip.ts';
+import { addressBytes, families, type Family, type IpAddress, type Prefix } from '#lib/ip.ts';
 import { EEXIST, ENOENT, ESRCH } from '#linux/errno.ts';
 import type { NetlinkSocket, RequestFailure } from '#netlink/io/socket.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
@@ -60,11 +60,14 @@ export class RouteTable {
   readonly #conflicts = new Map<number, number>();
   readonly #refused = new Map<number, string>();
   readonly #sources: Record<Family, Source | undefined> = { ipv4: undefined, ipv6: undefined };
+  readonly #emptying: (family: Family) => void;
   #complete = false;
 
-  constructor(socket: NetlinkSocket, nexthops: Nexthops) {
+  /** `emptying` is called before the last routes of a family are deleted. */
+  constructor(socket: NetlinkSocket, nexthops: Nexthops, emptying: (family: Family) => void) {
     this.#socket = socket;
     this.#nexthops = nexthops;
+    this.#emptying = emptying;
   }
 
   get isComplete(): boolean {
@@ -179,6 +182,7 @@ export class RouteTable {
       this.#append(operation);
     }
     if (operations.length === 0) return true;
+    this.#emptiedBy(operations).forEach(this.#emptying);
     const { failures, overrun } = this.#socket.execute(this.#batch);
     const failed = new Map(failures.map((failure) => [failure.index, failure]));
     let known = !overrun;
@@ -188,6 +192,13 @@ export class RouteTable {
       else known = this.#failed(operation, failure) && known;
     });
     return known;
+  }
+
+  #emptiedBy(operations: readonly Operation[]): readonly Family[] {
+    const left = { ...this.learned };
+    for (const { entry, kind } of operations)
+      if (kind !== 'replace') left[this.#family(entry)] += kind === 'create' ? 1 : -1;
+    return families.filter((family) => left[family] === 0 && this.learned[family] > 0);
   }
 
   /** What has to be done with an entry; `undefined`: nothing, or nothing now. */

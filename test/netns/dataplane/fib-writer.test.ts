@@ -62,6 +62,38 @@ describe('FibWriter', () => {
     }
   });
 
+  test('that the last routes of a family go is told before they do, whoever left them', async () => {
+    const first = watchedWriter(node.ns.path);
+    const groups = [{ id: 1, members: [hop('10.0.0.2', node.up[0])] }];
+    const rows: [string, number][] = [...prefixes(3, 1), ['2001:db8::/48', 2]];
+    const groups6 = [{ id: 2, members: [hop('fd00::2', node.up[0])] }];
+    try {
+      first.writer.start();
+      first.writer.apply(fibUpdate(1, rows, { groups: [...groups, ...groups6], complete: true }));
+      await first.applied(1);
+      first.writer.apply(fibUpdate(2, prefixes(2, 0)));
+      await first.applied(2);
+      assert.deepEqual(first.emptying, [], 'one is left');
+      first.writer.apply(fibUpdate(3, [['20.0.2.0/24', 0]]));
+      await first.applied(3);
+      assert.deepEqual(first.emptying, ['ipv4 1']);
+    } finally {
+      first.close();
+    }
+    const second = watchedWriter(node.ns.path);
+    try {
+      second.writer.start();
+      assert.deepEqual(second.writer.facts().learnedRoutes, { ipv4: 0, ipv6: 1 });
+      second.writer.apply(fibUpdate(1, [], { complete: true }));
+      await second.applied(1);
+      await second.until('no route is left', (facts) => facts.learnedRoutes.ipv6 === 0);
+      assert.deepEqual(second.emptying, ['ipv6 1']);
+    } finally {
+      second.close();
+      await flush();
+    }
+  });
+
   test('routes of both families go by ECMP groups, with protocol, metric and preferred source', async () => {
     const watched = watchedWriter(node.ns.path, {
       preferredSource: { ipv4: '10.0.0.1' as IpAddress, ipv6: 'fd00::1' as IpAddress },
