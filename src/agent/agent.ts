@@ -384,7 +384,8 @@ class Agent {
     }
     // A thread hangs in a call into the kernel. An orderly exit would wait for it without end.
     this.log.write('error', 'agent.killed', { reason: 'a thread did not end in time' });
-    this.log.flush();
+    // The line is on its way in another thread, which the signal would end with it.
+    await this.log.close();
     process.kill(process.pid, 'SIGKILL');
   }
 }

@@ -2,6 +2,7 @@
  * The log: one JSON line per event, from all threads, written by main. A line has `level`, `time`, `event` (a constant
  * name) and fields; the same lines are the event stream of the admin API. Secrets never come here.
  */
+import { once } from 'node:events';
 import pino from 'pino';
 import type { EventAnswer } from '#status/answers.ts';
 import type { LogLevel } from './messages.ts';
@@ -14,10 +15,15 @@ export interface Log {
   readonly subscribe: (listener: (event: EventAnswer) => void) => () => void;
   /** Puts out what is still in memory. */
   readonly flush: () => void;
+  /** Waits until all is put out, for a process that ends itself at once; nothing may be logged after it. */
+  readonly close: () => Promise<void>;
 }
 
 /** Lines that a full pipe cannot take are dropped beyond this, rather than held without end. */
 const BUFFER_BYTES = 8 * 1024 * 1024;
+
+/** A reader who takes nothing holds up no end. */
+const CLOSE_MILLISECONDS = 500;
 
 export function createLog(level: LogLevel, counted: (level: 'warn' | 'error') => void): Log {
   const destination = pino.destination({ fd: 1, sync: false, minLength: 0, maxLength: BUFFER_BYTES });
@@ -51,6 +57,14 @@ export function createLog(level: LogLevel, counted: (level: 'warn' | 'error') =>
       } catch {
         // Nobody reads any more.
       }
+    },
+    close: async () => {
+      const late = new AbortController();
+      const closed = once(destination, 'close', { signal: late.signal }).catch(() => undefined);
+      const timer = setTimeout(() => late.abort(), CLOSE_MILLISECONDS);
+      destination.end();
+      await closed;
+      clearTimeout(timer);
     },
   };
 }
