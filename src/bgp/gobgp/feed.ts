@@ -9,7 +9,7 @@ import type { BestPaths } from './best-paths.ts';
 import { type BestHop } from './best-paths.ts';
 import { familyMessage } from './desired.ts';
 import { peerEvent } from './dialect.ts';
-import { destinations } from './io/observe.ts';
+import { destinationBatches } from './io/observe.ts';
 import type { GobgpClient } from './io/client.ts';
 import type { PathMessage, PeerMessage, WatchMessage } from './messages.ts';
 import { eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
@@ -56,12 +56,14 @@ export class Feed {
       failed = reject;
     });
     const reading = (async (): Promise<void> => {
-      for await (const message of this.#client.stream<WatchMessage>('WatchEvent', request, this.#abort.signal)) {
-        if (message.peer?.type === peerEvent.endOfInit) {
-          listing ??= this.#list();
-          listing.catch(failed);
-        } else if (message.peer?.peer) this.#modules.peer(message.peer.peer);
-        if (message.table) await this.#event(message.table.paths);
+      for await (const batch of this.#client.batches<WatchMessage>('WatchEvent', request, this.#abort.signal)) {
+        for (const message of batch) {
+          if (message.peer?.type === peerEvent.endOfInit) {
+            listing ??= this.#list();
+            listing.catch(failed);
+          } else if (message.peer?.peer) this.#modules.peer(message.peer.peer);
+        }
+        await this.#events(batch);
       }
     })();
     await Promise.race([reading, failure]);
@@ -86,17 +88,15 @@ export class Feed {
     else await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
   }
 
-  /** Paths of one prefix stand together; those of an event are all that are best now, or one that is none any more. */
-  async #event(paths: readonly PathMessage[]): Promise<void> {
+  /** The kernel is told once of what came together. */
+  async #events(messages: readonly WatchMessage[]): Promise<void> {
     let taken = 0;
-    for (let at = 0; at < paths.length; ) {
-      const first = paths[at] as PathMessage;
-      const prefix = eventPrefix(first);
-      let end = at + 1;
-      while (end < paths.length && eventPrefix(paths[end] as PathMessage) === prefix) end++;
-      if (prefix !== undefined) this.#take(prefix, paths.slice(at, end));
-      at = end;
-      if (++taken % slice === 0) await this.#room();
+    for (const { table } of messages) {
+      if (!table) continue;
+      for (const [prefix, paths] of byPrefix(table.paths)) {
+        this.#take(prefix, paths);
+        if (++taken % slice === 0) await this.#room();
+      }
     }
     if (taken > 0) this.#modules.changed();
     if (this.#modules.best.unacknowledgedRows > mostUnacknowledged) await this.#room();
@@ -129,10 +129,11 @@ export class Feed {
     let taken = 0;
     for (const family of families) {
       const request = { tableType: table.global, family: familyMessage(family) };
-      for await (const { paths } of destinations(this.#client, request)) {
-        this.#listed(paths);
-        if (++taken % slice === 0) await this.#room();
-      }
+      for await (const batch of destinationBatches(this.#client, request))
+        for (const { paths } of batch) {
+          this.#listed(paths);
+          if (++taken % slice === 0) await this.#room();
+        }
     }
     this.#newer = undefined;
     this.#modules.listed();
@@ -151,5 +152,16 @@ export class Feed {
       prefix,
       known.flatMap(({ path, listed }, i) => (used[i] === true ? (this.#hop(path, listed.nextHop) ?? []) : [])),
     );
+  }
+}
+
+/** Paths of one prefix stand together in an event; they are all that are best now, or one that is none any more. */
+function* byPrefix(paths: readonly PathMessage[]): Generator<readonly [Prefix, readonly PathMessage[]]> {
+  for (let at = 0; at < paths.length; ) {
+    const prefix = eventPrefix(paths[at] as PathMessage);
+    let end = at + 1;
+    while (end < paths.length && eventPrefix(paths[end] as PathMessage) === prefix) end++;
+    if (prefix !== undefined) yield [prefix, paths.slice(at, end)];
+    at = end;
   }
 }

@@ -14,6 +14,8 @@ type Method = MethodDefinition<object, object>;
 
 /** One answer may be a path with a long attribute list, or in version 4 all paths of one event. */
 const longestMessage = 256 * 1024 * 1024;
+/** Answers that may wait for whoever takes them, before reading pauses. */
+const mostGathered = 1024;
 /** An answer that takes longer than this comes from a process that hangs, or whose table is locked for that long. */
 const defaultAnswerTime: Duration = seconds(10);
 
@@ -26,7 +28,9 @@ export interface ClientOptions {
 export interface GobgpClient {
   readonly dialect: Dialect;
   call<T>(method: string, request: object): Promise<T>;
-  /** Answers one by one; no more is read than is taken. */
+  /** Answers as they come, those of one turn of the event loop together; little more is read than is taken. */
+  batches<T>(method: string, request: object, signal?: AbortSignal): AsyncIterable<readonly T[]>;
+  /** The same one by one. */
   stream<T>(method: string, request: object, signal?: AbortSignal): AsyncIterable<T>;
   /** Sends them one by one, as fast as they are taken. */
   pour(method: string, requests: Iterable<object>): Promise<void>;
@@ -105,6 +109,48 @@ export async function connectGobgp(address: string, options: ClientOptions): Pro
   );
 }
 
+/**
+ * What comes out of a stream between two turns of the event loop. A watch may be silent for ever; a list, which has a `limit`,
+ * may not.
+ */
+async function* gathered<T>(
+  call: grpc.ClientReadableStream<object>,
+  limit: Duration | undefined,
+): AsyncGenerator<readonly T[]> {
+  let waiting: T[] = [];
+  let end: { readonly error?: unknown } | undefined;
+  let wake = (): void => undefined;
+  call.on('data', (answer: T) => {
+    if (waiting.push(answer) === 1) setImmediate(() => wake());
+    if (waiting.length === mostGathered) call.pause();
+  });
+  call.on('end', () => {
+    end ??= {};
+    wake();
+  });
+  call.on('error', (error) => {
+    end = { error };
+    wake();
+  });
+  for (;;) {
+    if (waiting.length > 0) {
+      const batch = waiting;
+      waiting = [];
+      call.resume();
+      yield batch;
+    } else if (end !== undefined) {
+      if ('error' in end) throw end.error;
+      return;
+    } else {
+      let late: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve, reject) => {
+        wake = resolve;
+        if (limit !== undefined) late = setTimeout(() => reject(deadlineExceeded()), limit);
+      }).finally(() => clearTimeout(late));
+    }
+  }
+}
+
 const definitions = new Map<string, Readonly<Record<string, Method>>>();
 
 function methodsOf({ version, service }: Dialect, protoFolder: string): Readonly<Record<string, Method>> {
@@ -152,7 +198,7 @@ function clientOf(
         );
       });
     },
-    async *stream<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<T> {
+    async *batches<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<readonly T[]> {
       const { path, requestSerialize, responseDeserialize } = method(name);
       const call = channel.makeServerStreamRequest<object, object>(
         path,
@@ -162,26 +208,17 @@ function clientOf(
       );
       const stop = (): void => call.cancel();
       signal?.addEventListener('abort', stop, { once: true });
-      let silent = false;
-      const tooLate = (): void => {
-        silent = true;
-        stop();
-      };
       try {
-        const answers = call[Symbol.asyncIterator]();
-        for (;;) {
-          // A watch, which can be aborted, may be silent for ever; a list may not.
-          const limit = signal === undefined ? setTimeout(tooLate, answerTime) : undefined;
-          const { done, value } = await answers.next().finally(() => clearTimeout(limit));
-          if (done === true) return;
-          yield value as T;
-        }
+        yield* gathered<T>(call, signal === undefined ? answerTime : undefined);
       } catch (error) {
-        throw explained(silent ? deadlineExceeded() : error, address, name);
+        throw explained(error, address, name);
       } finally {
         signal?.removeEventListener('abort', stop);
         call.cancel();
       }
+    },
+    async *stream<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<T> {
+      for await (const batch of this.batches<T>(name, request, signal)) yield* batch;
     },
     async pour(name: string, requests: Iterable<object>): Promise<void> {
       const { path, requestSerialize, responseDeserialize } = method(name);

@@ -35,15 +35,23 @@ export const readPeers = async (client: GobgpClient): Promise<PeerMessage[]> =>
     ({ peer }) => peer ?? [],
   );
 
+/** A listing of a table, as it comes. */
+export async function* destinationBatches(
+  client: GobgpClient,
+  request: Readonly<Record<string, unknown>>,
+): AsyncGenerator<readonly DestinationMessage[]> {
+  const batches = client.batches<{ readonly destination: DestinationMessage | null }>('ListPath', {
+    enableOnlyBinary: true,
+    ...request,
+  });
+  for await (const batch of batches) yield batch.flatMap(({ destination }) => destination ?? []);
+}
+
 export async function* destinations(
   client: GobgpClient,
   request: Readonly<Record<string, unknown>>,
 ): AsyncGenerator<DestinationMessage> {
-  const stream = client.stream<{ readonly destination: DestinationMessage | null }>('ListPath', {
-    enableOnlyBinary: true,
-    ...request,
-  });
-  for await (const { destination } of stream) if (destination !== null) yield destination;
+  for await (const batch of destinationBatches(client, request)) yield* batch;
 }
 
 /**
