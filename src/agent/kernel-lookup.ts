@@ -3,6 +3,7 @@
  * In: an address; out: an answer, also for a destination that leads nowhere.
  */
 import type { IpAddress } from '#lib/ip.ts';
+import { EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH } from '#linux/errno.ts';
 import { NetlinkSocket, type RequestFailure } from '#netlink/io/socket.ts';
 import { MessageBatch } from '#netlink/wire/batch.ts';
 import { RTN } from '#netlink/wire/constants.ts';
@@ -18,6 +19,14 @@ const typeNames: ReadonlyMap<number, string> = new Map([
   [RTN.PROHIBIT, 'prohibit'],
 ]);
 
+/** How the kernel answers for a destination that it sends nowhere (`fib_props` of net/ipv4/fib_semantics.c). */
+const refusals: ReadonlyMap<number, Pick<KernelRouteAnswer, 'type' | 'error'>> = new Map([
+  [EINVAL, { type: 'blackhole' }],
+  [EACCES, { type: 'prohibit' }],
+  [EHOSTUNREACH, { type: 'unreachable' }],
+  [ENETUNREACH, { type: 'unreachable', error: 'no route' }],
+]);
+
 /** `name` gives the interface of an index. */
 export function lookUpInKernel(address: IpAddress, name: (index: number) => string): KernelRouteAnswer {
   const socket = NetlinkSocket.open();
@@ -25,7 +34,11 @@ export function lookUpInKernel(address: IpAddress, name: (index: number) => stri
     const { route, failure } = ask(socket, address);
     if (route === undefined) {
       const error = failure?.text ?? failure?.name ?? 'no route';
-      return { destination: address, type: 'unreachable', hops: [], error };
+      return {
+        destination: address,
+        hops: [],
+        ...(refusals.get(failure?.errno ?? 0) ?? { type: 'unreachable', error }),
+      };
     }
     const source = route.preferredSource;
     return {

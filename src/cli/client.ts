@@ -141,7 +141,8 @@ function probe(path: string): Promise<void> {
 }
 
 export function noAgentText(path: string, errno: string | undefined): string {
-  const start = 'start one with `flatroute agent --resources DIR --node NAME`';
+  const start =
+    'start one with `flatroute agent --resources DIR --node NAME` (in a cluster DaemonSet flatroute-agent does)';
   switch (errno) {
     case 'ENOENT':
       return `no agent at ${path}: there is no such socket; ${start}, or name its socket with --socket PATH`;

@@ -19,7 +19,7 @@ export async function runCommandLine(argv: readonly string[], io: CliIo): Promis
     const found = findCommand(argv);
     if (found === undefined) return usage(io, unknownCommand(argv));
     const parsed = parseArguments(found.command, argv.slice(found.words));
-    if (!parsed.ok) return usage(io, parsed.error);
+    if (!parsed.ok) return usage(io, parsed.error, found.command.name);
     if (parsed.value.help) {
       io.out(usageText(found.command));
       return EXIT_FINE;
@@ -55,9 +55,9 @@ function unknownCommand(argv: readonly string[]): string {
     : `unknown subcommand ${first}${didYouMean(first, names())}`;
 }
 
-function usage(io: CliIo, text: string): number {
+function usage(io: CliIo, text: string, subcommand?: string): number {
   io.err(`flatroute: ${text}\n`);
-  io.err('what can be asked: `flatroute help`\n');
+  io.err(`what can be asked: \`flatroute help${subcommand === undefined ? '' : ` ${subcommand}`}\`\n`);
   return EXIT_USAGE;
 }
 

@@ -1,6 +1,6 @@
 /** The subcommands that ask the agent of this node. */
 import { parseAddress, parsePrefix } from '#lib/ip.ts';
-import type { RoutesAnswer } from '#status/answers.ts';
+import type { PodAnswer, RoutesAnswer } from '#status/answers.ts';
 import type { Parsed } from './arguments.ts';
 import type { RoutesRequest } from './client.ts';
 import { type Command, EXIT_FINE, EXIT_USAGE } from './command.ts';
@@ -65,6 +65,12 @@ const routes: Command = {
   run: runRoutes,
 };
 
+/** What is known of one destination; `pod`: the one of this node that has it. */
+interface Explanation extends RoutesAnswer {
+  readonly announced: RoutesAnswer['routes'];
+  readonly pod?: PodAnswer;
+}
+
 async function runRoutes(parsed: Parsed, io: CliIo): Promise<number> {
   const chosen = directions.filter((direction) => parsed.switches.has(direction));
   const [direction, second] = chosen;
@@ -94,11 +100,15 @@ async function runRoutes(parsed: Parsed, io: CliIo): Promise<number> {
   if (prefix !== undefined && direction === undefined && !within) {
     return runQuery(
       {
-        fetch: async (c): Promise<RoutesAnswer & { readonly announced: RoutesAnswer['routes'] }> => ({
-          ...(await c.routes(request('received'))),
-          announced: (await c.routes(request('announced'))).routes,
-        }),
-        show: (a, _now, o) => explainRoute(prefix, a, a.announced, o),
+        fetch: async (c): Promise<Explanation> => {
+          const pod = (await c.pods()).find(({ addresses }) => addresses.includes(prefix));
+          return {
+            ...(await c.routes(request('received'))),
+            announced: (await c.routes(request('announced'))).routes,
+            ...(pod === undefined ? {} : { pod }),
+          };
+        },
+        show: (a, _now, o) => explainRoute(prefix, a, a.announced, a.pod, o),
         fine: (a) => destinationIsFine(a, a.announced),
       },
       parsed,

@@ -52,7 +52,11 @@ export function addressFailure(why: AddressFailure, problem?: ClaimProblem): Cni
         `${why.pools.join(', ')} ${why.pools.length === 1 ? 'is' : 'are'} for namespaces with certain labels; add the Namespace to the resources`,
       );
     case 'full': {
-      const where = `${why.pools.join(', ')}: none of ${why.capacity} is free on this node`;
+      const pools = why.pools.join(', ');
+      const where =
+        why.capacity === 0
+          ? `${pools}: every one on this node is reserved (IPReservation)`
+          : `${pools}: none of ${why.capacity} is free on this node`;
       return why.fenced > 0
         ? failure(
             cniCode.tryAgain,

@@ -6,6 +6,7 @@ import { families, familyOf } from '#lib/ip.ts';
 import type { Family } from '#lib/ip.ts';
 import { gate } from './gate.ts';
 import type { Compiled, Condition, Facts, PeerOrigin } from './node-intent.ts';
+import { sessionAdvice } from './session-advice.ts';
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
 
@@ -139,11 +140,10 @@ function established(
   }
   const last =
     session.lastError === undefined ? '' : ` Last error: ${session.lastError.text} (${session.lastError.code}).`;
-  const port = peer.passive ? '' : ` answers on TCP port ${peer.port} and`;
   return {
     status: 'False',
     reason: 'NotEstablished',
-    message: `The session is ${session.state}.${last} Check that ${peerAddressText(session)}${port} has this node as neighbour with AS ${peer.localAsn}.`,
+    message: `The session is ${session.state}.${last} ${sessionAdvice(peer, session)}`,
   };
 }
 

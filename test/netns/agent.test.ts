@@ -403,7 +403,7 @@ describe('an agent on a node where something is wrong', { timeout: 120_000 }, ()
     assert.equal(code, 1);
     assert.equal(
       stderr.trim(),
-      'flatroute: no agent at /run/nowhere.sock: there is no such socket; start one with `flatroute agent --resources DIR --node NAME`, or name its socket with --socket PATH',
+      'flatroute: no agent at /run/nowhere.sock: there is no such socket; start one with `flatroute agent --resources DIR --node NAME` (in a cluster DaemonSet flatroute-agent does), or name its socket with --socket PATH',
     );
   });
 

@@ -147,7 +147,7 @@ async function lookAround(lab: Lab, inUserNamespace: boolean, io: CliIo, screen:
     ' The same shell without npm:',
   ]);
   for (const host of lab.hosts) {
-    screen.line(`   nsenter -t ${String(host.pid).padEnd(8)} -n -m -u -p -- bash    ${host.name}`);
+    screen.line(`   PATH=/run/bin:$PATH nsenter -t ${String(host.pid).padEnd(8)} -n -m -u -p -- bash    ${host.name}`);
   }
   if (!inUserNamespace) return;
   screen.line(' Not root: it is gone when this shell on node-1 ends.');

@@ -4,11 +4,14 @@ import { ageSince } from '../output/age.ts';
 import { renderTable, type TableOptions } from '../output/table.ts';
 import type { Colour } from '../output/text.ts';
 
+export const podName = ({ namespace, pod, container }: PodAnswer): string =>
+  pod === '' ? container : `${namespace}/${pod}`;
+
 export function showPods(pods: readonly PodAnswer[], now: number, options: TableOptions): readonly string[] {
   if (pods.length === 0) return ['no pods on this node'];
   return renderTable<PodAnswer>(
     [
-      { title: 'POD', value: (p) => (p.pod === '' ? p.container : `${p.namespace}/${p.pod}`), shrinkTo: 20 },
+      { title: 'POD', value: podName, shrinkTo: 20 },
       { title: 'ADDRESSES', value: (p) => p.addresses.join('  ') },
       { title: 'INTERFACE', value: (p) => p.hostInterface },
       { title: 'IN POD', value: (p) => p.interface, drop: 2 },

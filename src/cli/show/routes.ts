@@ -1,5 +1,6 @@
 /** `flatroute routes` for people: a table of many routes, or the explanation of one destination. PURE. */
-import type { KernelRouteAnswer, RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
+import type { KernelRouteAnswer, PodAnswer, RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
+import { podName } from './node.ts';
 import { type Column, renderTable, type TableOptions } from '../output/table.ts';
 import { paint, printable, textWidth, wrap } from '../output/text.ts';
 
@@ -44,11 +45,12 @@ const mark = (row: RouteAnswerRow): string => {
   return row.multipath ? '=' : ' ';
 };
 
-/** One destination: each covering prefix with all its paths, what we announce of it, what the kernel does. */
+/** One destination: each covering prefix with all its paths, what we announce of it, whose it is, what the kernel does. */
 export function explainRoute(
   asked: string,
   received: RoutesAnswer,
   announced: readonly RouteAnswerRow[],
+  pod: PodAnswer | undefined,
   options: TableOptions,
 ): readonly string[] {
   const lines: string[] = [];
@@ -61,6 +63,12 @@ export function explainRoute(
     const peers = [...new Set(rows.map((row) => row.peer))].join(', ');
     lines.push(`${paint('bold', prefix, options.colour)}  ours, announced to ${printable(peers)}`);
   }
+  if (pod !== undefined)
+    lines.push(
+      ...indented(`pod: ${printable(podName(pod))} of this node, ${pod.state}, behind ${pod.hostInterface}`, options),
+    );
+  else if (ours.size > 0 && received.kernel?.type === 'blackhole')
+    lines.push(...indented('pod: none has this address', options));
   if (lines.length === 0) lines.push(`${printable(asked)}  no peer has announced a route that covers it`);
   if (received.kernel !== undefined) lines.push(...indented(`kernel: ${kernelSentence(received.kernel)}`, options));
   return lines;
@@ -103,7 +111,11 @@ function pathLines(path: RouteAnswerRow, options: TableOptions): readonly string
     ...(path.onlyToCustomer === undefined ? [] : [`OTC ${path.onlyToCustomer}`]),
     ...(path.communities.length === 0 ? [] : [`communities ${path.communities.join(' ')}`]),
   ];
-  const flags = [path.best ? 'best' : '', path.multipath && !path.best ? 'multipath' : '', path.stale ? 'stale' : ''];
+  const flags = [
+    path.best ? 'best' : '',
+    path.multipath && !path.best ? 'multipath' : '',
+    path.stale ? `stale: kept while ${path.peer} is away` : '',
+  ];
   const ending = [printable(path.reason), ...flags.filter((flag) => flag !== '')].join(' · ');
   const whole = `${words.map(printable).join('  ')}   ${ending}`;
   const room = options.width === undefined ? Number.POSITIVE_INFINITY : Math.max(20, options.width - 4);

@@ -1,18 +1,26 @@
 /** `flatroute services` for people. PURE. */
 import type { ServiceAnswer } from '#status/answers.ts';
+import { contains, parseAddress, parsePrefix } from '#lib/ip.ts';
 import { ageSince } from '../output/age.ts';
 import { renderTable, type TableOptions } from '../output/table.ts';
+import { printable } from '../output/text.ts';
 
 /** What should be announced reaches a router. */
 export const serviceIsFine = ({ outcome, announcedTo }: ServiceAnswer): boolean =>
   outcome !== 'ProxyNotHealthy' && (outcome !== 'Announced' || announcedTo.length > 0);
 
-/** `word`: an address, a prefix, `NAMESPACE/NAME` or a name. */
-export const concerns = (word: string, { prefix, service }: ServiceAnswer): boolean =>
-  prefix === word ||
-  prefix.replace(/\/(32|128)$/, '') === word ||
-  service === word ||
-  service?.endsWith(`/${word}`) === true;
+/** `word`: an address or prefix (what covers it), `NAMESPACE/NAME` or a name. */
+export function concerns(word: string, { prefix, service }: ServiceAnswer): boolean {
+  const [asked, range] = [parseAddress(word) ?? parsePrefix(word), parsePrefix(prefix)];
+  if (asked !== undefined) return range !== undefined && contains(range, asked);
+  return service === word || service?.endsWith(`/${word}`) === true;
+}
+
+function nothingOf(word: string | undefined): string {
+  if (word === undefined) return 'no address of a Service is';
+  const isAddress = (parseAddress(word) ?? parsePrefix(word)) !== undefined;
+  return isAddress ? `${word} is not` : `no address of Service ${printable(word)} is`;
+}
 
 export function showServices(
   services: readonly ServiceAnswer[],
@@ -22,7 +30,7 @@ export function showServices(
 ): readonly string[] {
   if (services.length === 0)
     return [
-      `no address of ${word === undefined ? 'a Service' : word} is in a range that this node announces: see serviceClusterIPs, serviceExternalIPs and serviceLoadBalancerIPs of BGPConfiguration`,
+      `${nothingOf(word)} in a range that this node announces: see serviceClusterIPs, serviceExternalIPs and serviceLoadBalancerIPs of BGPConfiguration`,
     ];
   return renderTable<ServiceAnswer>(
     [

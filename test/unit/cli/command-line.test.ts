@@ -70,7 +70,7 @@ describe('wrong use ends with 2 and says what is wrong', () => {
     [['routes', '--limit', '0'], /--limit 0 is not 1 to 10000/],
     [['routes', '--limit', '1e3'], /--limit 1e3 is not/],
     [['routes', '--within'], /--within needs a PREFIX/],
-    [['reset'], /PEER is missing/],
+    [['reset'], /PEER is missing[^]*`flatroute help reset`/],
     [['agent'], /--resources DIR is missing/],
     [['agent', '--resources', '/x'], /--node NAME is missing/],
     [['agent', '--resources', '/x', '--kubernetes', '--node', 'a'], /--resources and --kubernetes exclude each other/],

@@ -4,9 +4,10 @@ import { showBlocks, showConditions, showDrift, showPods } from '#cli/show/node.
 import { peersAreFine, showPeers } from '#cli/show/peers.ts';
 import { showPools } from '#cli/show/pools.ts';
 import { destinationIsFine, explainRoute, kernelSentence, showRoutes } from '#cli/show/routes.ts';
+import { concerns, showServices } from '#cli/show/services.ts';
 import { showStatus, statusIsFine } from '#cli/show/status.ts';
 import { textWidth } from '#cli/output/text.ts';
-import type { RouteAnswerRow, RoutesAnswer } from '#status/answers.ts';
+import type { PodAnswer, RouteAnswerRow, RoutesAnswer, ServiceAnswer } from '#status/answers.ts';
 import { blockAnswers, statusAnswer } from '#status/node.ts';
 import { peerAnswers } from '#status/peers.ts';
 import { poolAnswers } from '#status/pools.ts';
@@ -115,7 +116,7 @@ const kernel = {
 describe('one destination explained', () => {
   test('paths that are used together, and what the kernel does', () => {
     const answer: RoutesAnswer = { routes: [path('tor-a', { best: true }), path('tor-b')], more: false, kernel };
-    assert.deepEqual(explainRoute('10.60.2.7', answer, [], plain), [
+    assert.deepEqual(explainRoute('10.60.2.7', answer, [], undefined, plain), [
       '10.60.2.0/26  2 of 2 used together, in the kernel as group 4',
       '  ✔ via 192.0.2.1  tor-a  AS path 65100 65100   accepted: filter fabric, rule 3 · best',
       '  ✔ via 192.0.2.1  tor-b  AS path 65100 65100   accepted: filter fabric, rule 3 · multipath',
@@ -127,15 +128,50 @@ describe('one destination explained', () => {
       routes: [path('tor-a', { accepted: false, multipath: false, reason: 'refused: importPolicy None' })],
       more: false,
     };
-    const lines = explainRoute('10.60.2.7', answer, [], plain);
+    const lines = explainRoute('10.60.2.7', answer, [], undefined, plain);
     assert.ok(lines[0]?.includes('refused (1 path)'));
     assert.ok(lines[1]?.includes('✘') && lines[1].includes('refused: importPolicy None'));
     assert.equal(destinationIsFine(answer, []), false);
   });
   test('a block of our own says to whom it is announced', () => {
     const own = [path('tor-a', { prefix: '10.60.1.0/26' }), path('tor-b', { prefix: '10.60.1.0/26' })];
-    const lines = explainRoute('10.60.1.5', { routes: [], more: false }, own, plain);
+    const lines = explainRoute('10.60.1.5', { routes: [], more: false }, own, undefined, plain);
     assert.deepEqual(lines, ['10.60.1.0/26  ours, announced to tor-a, tor-b']);
+  });
+  test('an address of a pod of this node says whose it is, and a free one that nobody has it', () => {
+    const own = [path('tor-a', { prefix: '10.60.1.0/26' })];
+    const pod: PodAnswer = {
+      namespace: 'shop',
+      pod: 'web-1',
+      container: 'c1',
+      network: 'flatroute',
+      interface: 'eth0',
+      hostInterface: 'fr3a91',
+      addresses: ['10.60.1.5', 'fd60:1::5'],
+      since: new Date(now).toISOString(),
+      state: 'live',
+    };
+    const said = explainRoute('10.60.1.5', { routes: [], more: false }, own, pod, plain);
+    assert.deepEqual(said.slice(1), ['  pod: shop/web-1 of this node, live, behind fr3a91']);
+    const nobody: RoutesAnswer = {
+      routes: [],
+      more: false,
+      kernel: { destination: '10.60.1.9', type: 'blackhole', hops: [] },
+    };
+    assert.deepEqual(explainRoute('10.60.1.9', nobody, own, undefined, plain).slice(1), [
+      '  pod: none has this address',
+      '  kernel: 10.60.1.9 · packets to 10.60.1.9: blackhole',
+    ]);
+  });
+  test('a path of a peer that is away says that it is only kept', () => {
+    const [, line] = explainRoute(
+      '10.60.2.7',
+      { routes: [path('tor-a', { best: true, stale: true })], more: false },
+      [],
+      undefined,
+      plain,
+    );
+    assert.match(line ?? '', /best · stale: kept while tor-a is away$/);
   });
   test('nothing known is said and is not fine', () => {
     const nothing: RoutesAnswer = {
@@ -143,7 +179,7 @@ describe('one destination explained', () => {
       more: false,
       kernel: { destination: '10.9.9.9', type: 'unreachable', hops: [], error: 'network is unreachable' },
     };
-    assert.deepEqual(explainRoute('10.9.9.9', nothing, [], plain), [
+    assert.deepEqual(explainRoute('10.9.9.9', nothing, [], undefined, plain), [
       '10.9.9.9  no peer has announced a route that covers it',
       '  kernel: 10.9.9.9: network is unreachable',
     ]);
@@ -179,7 +215,13 @@ test('path identifiers have a column where there are any', () => {
   assert.match(lines[0] ?? '', /PEER +PATH ID +AS PATH/);
   assert.match(lines[1] ?? '', / a +0 /);
   assert.match(lines[2] ?? '', / a +4294967295 /);
-  const explained = explainRoute('10.60.2.7', { routes: [path('a', { pathId: 7 })], more: false }, [], plain);
+  const explained = explainRoute(
+    '10.60.2.7',
+    { routes: [path('a', { pathId: 7 })], more: false },
+    [],
+    undefined,
+    plain,
+  );
   assert.ok(explained.some((line) => line.includes('a  path 7  AS path')));
 });
 
@@ -194,7 +236,7 @@ test('80 columns hold a table of routes with its reasons, and an explanation', (
     '✔  10.60.2.0/26  192.0.2.1  tor-a  65101 64602   100    –  lowest router id',
     '=  10.60.2.0/26  192.0.2.1  tor-b  65102 64602   100    –  as good as the best',
   ]);
-  const lines = explainRoute('10.60.2.7', { routes, more: false, kernel }, [], narrow);
+  const lines = explainRoute('10.60.2.7', { routes, more: false, kernel }, [], undefined, narrow);
   for (const line of lines) assert.ok(textWidth(line) <= 80, line);
   assert.deepEqual(lines.slice(-2), [
     '  kernel: 10.60.2.0/26 nhid 4 proto 179 metric 20 · packets to 10.60.2.7 leave',
@@ -299,4 +341,28 @@ test('a status lists a few blocks and counts many; fixed addresses are counted',
     showStatus({ ...status, blocks }, plain).find((line) => line.startsWith('  pods'));
   assert.match(pods(block, { ...block, fixedAddress: true }) ?? '', /26 2 of 62 used · 2 of 1 fixed addresses used$/);
   assert.match(pods(...Array.from({ length: 7 }, () => block)) ?? '', / · 14 addresses of 7 blocks used/);
+});
+
+test('a Service is found by name, and by an address that one of its ranges covers', () => {
+  const range: ServiceAnswer = {
+    prefix: '198.51.100.0/24',
+    range: '198.51.100.0/24',
+    use: 'LoadBalancer',
+    outcome: 'ProxyNotHealthy',
+    why: 'the proxy of this node does not work',
+    announcedTo: [],
+    since: new Date(now).toISOString(),
+  };
+  const one = { ...range, prefix: '198.51.100.7/32', service: 'shop/web' };
+  for (const [word, found] of [
+    ['198.51.100.7', [true, true]],
+    ['198.51.100.8', [true, false]],
+    ['198.51.100.0/25', [true, false]],
+    ['203.0.113.1', [false, false]],
+    ['web', [false, true]],
+    ['shop/web', [false, true]],
+  ] as const)
+    assert.deepEqual([concerns(word, range), concerns(word, one)], found, word);
+  assert.match(showServices([], '203.0.113.1', now, plain).join(), /^203\.0\.113\.1 is not in a range that this node/);
+  assert.match(showServices([], 'shop/db', now, plain).join(), /^no address of Service shop\/db is in a range/);
 });

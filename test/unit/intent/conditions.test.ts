@@ -76,6 +76,22 @@ describe('a session', () => {
       /is Active\. Last error: nothing listens there \(SESSION_CONNECTION_REFUSED\)\. Check that 192\.0\.2\.1 answers on TCP port 179 and has this node as neighbour with AS 64512/,
     ],
     [
+      'down because the router says another AS',
+      torA,
+      session({ state: 'Active', lastError: error('SESSION_BAD_PEER_AS', 'peer says AS 65101') }),
+      'Established',
+      'False NotEstablished',
+      /65101 \(SESSION_BAD_PEER_AS\)\. Set spec\.asNumber of tor-a to the AS that the router says/,
+    ],
+    [
+      'down with a router whose TCP answers and whose BGP does not',
+      torA,
+      session({ state: 'OpenSent' }),
+      'Established',
+      'False NotEstablished',
+      /TCP with 192\.0\.2\.1 is up, and it says nothing: check that its BGP process is not stuck/,
+    ],
+    [
       'held down by the administrator',
       torA.replace('asNumber', 'adminState: Down, asNumber'),
       session({ state: 'Idle' }),
