@@ -106,7 +106,7 @@ const commands = {
   },
   'test:kube': {
     // A scenario of a cluster takes minutes, and every file brings daemons of its own.
-    run: ['scripts/test.mjs', '--test-timeout=1200000', '--test-concurrency=1'],
+    run: ['scripts/test.mjs', '--test-timeout=2700000', '--test-concurrency=1'],
     otherwise: ['test/kube/**/*.test.ts'],
     debian: [...lab, 'containerd', 'openssl', 'prometheus'],
     namespaces: true,

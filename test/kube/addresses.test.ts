@@ -110,7 +110,7 @@ function look(all: ReadonlyMap<string, Seen>, keys: ReadonlySet<string>): void {
 const nameOf = ({ name, namespace: its = 'shop' }: ServiceForm): string => `${its}/${name}`;
 const make = async (form: ServiceForm): Promise<ApiObject> => await admin.create(serviceType, serviceObject(form));
 
-async function until(what: string, missing: () => readonly string[], within = seconds(30)): Promise<void> {
+async function until(what: string, missing: () => readonly string[], within = seconds(120)): Promise<void> {
   await waitFor(
     what,
     async () => {
@@ -163,7 +163,7 @@ test('what cannot be is refused on the Service and in an Event, with what to do'
       );
       return refused.length >= 5 ? found(undefined) : notYet(`${refused.length} Events`);
     },
-    { deadline: seconds(20), every: milliseconds(200) },
+    { deadline: seconds(90), every: milliseconds(200) },
   );
   for (const { form } of wishes) await admin.remove(serviceType, form.name, { namespace: form.namespace ?? 'shop' });
   assert.deepEqual(failures, []);
@@ -181,7 +181,7 @@ async function leaderIs(wanted: (name: string) => boolean): Promise<string> {
       const name = await holder();
       return wanted(name) ? found(name) : notYet(`${name} leads`);
     },
-    { deadline: seconds(30), every: milliseconds(50) },
+    { deadline: seconds(120), every: milliseconds(50) },
   );
 }
 
@@ -275,7 +275,7 @@ test(`a leader that is stopped past its lease and goes on doubles no address and
       const differing = [...all.filter((it) => !wanted.includes(it)), ...wanted.filter((it) => !all.includes(it))];
       return differing.length === 0 ? found(undefined) : notYet(differing.join('; '));
     },
-    { deadline: seconds(30), every: milliseconds(100) },
+    { deadline: seconds(120), every: milliseconds(100) },
   );
   assert.deepEqual(failures, []);
   assert.ok(coming.size > 20, `${coming.size}`);

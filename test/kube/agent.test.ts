@@ -41,7 +41,7 @@ const secret = (text: string): string =>
   `{apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: flatroute-system}, data: {password: ${Buffer.from(text).toString('base64')}}}`;
 const withPassword = '  password: { secretKeyRef: { name: bgp, key: password } }\n';
 
-describe('an agent in a cluster', { timeout: 300_000 }, () => {
+describe('an agent in a cluster', { timeout: 900_000 }, () => {
   let lab: Lab | undefined;
   let node: TestNode;
   let router: TestNode;

@@ -249,7 +249,7 @@ test(`fifty nodes race for blocks while answers are lost and agents are killed (
       const what = await missing();
       return what === '' ? found(undefined) : notYet(what);
     },
-    { deadline: seconds(40), every: milliseconds(500) },
+    { deadline: seconds(120), every: milliseconds(500) },
   );
   assert.deepEqual(failures, [], `FLATROUTE_SEED=${seed}`);
   const blocks = await allBlocks();
@@ -274,7 +274,19 @@ test('what a dead node had is collected on two proofs, and a living agent whose 
   const of = async (which: string | undefined): Promise<LiveBlock[]> =>
     (await allBlocks()).filter((it) => it.nodeUID === which);
   assert.ok((await of(uids[0])).length > 0);
-  collect({ absence: seconds(3), veto: seconds(3) });
+  // What its blocks were before each went: a look could miss the time between the two proofs.
+  const lastOf = new Map<string, string | undefined>();
+  const watching = admin.watch(ipBlockType, {
+    keep: (it) => {
+      const block = liveBlock(it);
+      if (block !== undefined && block.nodeUID === uids[0]) lastOf.set(block.cidr, block.state);
+      return undefined;
+    },
+    changed: () => undefined,
+  });
+  await until('a watch of its blocks', () => Promise.resolve(lastOf.size > 0), 60);
+  // Long enough for fifty agents of one process to object.
+  collect({ absence: seconds(3), veto: seconds(10) });
   await dead.die();
   await Promise.all([dead, living].map(({ machine }) => admin.remove(nodesType, machine.name)));
   const vetoed = until(
@@ -283,11 +295,15 @@ test('what a dead node had is collected on two proofs, and a living agent whose 
       const states = await of(uids[1]);
       return states.some((it) => it.state === 'Releasing') || states.length === 0;
     },
-    20,
+    60,
   );
-  await until('the first proof', async () => (await of(uids[0])).every((it) => it.state === 'Releasing'), 20);
-  assert.ok((await of(uids[0])).length > 0, 'nothing is deleted on one proof');
-  await until('the second proof', async () => (await of(uids[0])).length === 0, 20);
+  await until('the second proof', async () => (await of(uids[0])).length === 0, 60);
+  await until(
+    'each to have been Releasing before it went: nothing is deleted on one proof',
+    () => Promise.resolve([...lastOf.values()].every((state) => state === 'Releasing')),
+    60,
+  );
+  await watching.stop();
   await vetoed.catch(() => undefined);
   const held = [...living.machine.held.keys()];
   const kept = await of(uids[1]);
@@ -305,7 +321,7 @@ test('what a dead node had is collected on two proofs, and a living agent whose 
       const mine = await of(again);
       return held.every((address) => mine.some((it) => it.state === 'Claimed' && contains(it.cidr, address)));
     },
-    20,
+    60,
   );
   assert.deepEqual(failures, []);
 });
@@ -330,7 +346,7 @@ test('another machine under the same name does not get the blocks of the first',
       const mine = now.filter((it) => it.node === name);
       return mine.length > 0 && mine.every((it) => it.nodeUID === uid && it.state === 'Claimed');
     },
-    30,
+    120,
   );
   assert.deepEqual(failures, []);
 });

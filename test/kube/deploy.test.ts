@@ -194,7 +194,7 @@ describe('the controller, as its ServiceAccount', () => {
     const path = 'jsonpath={.spec.holderIdentity}';
     return (await plane.kubectl(['get', 'lease', 'flatroute-controller', '-n', system, '-o', path])).stdout;
   };
-  const leads = async (name: string, within = seconds(60)): Promise<void> =>
+  const leads = async (name: string, within = seconds(120)): Promise<void> =>
     await waitFor(
       `${name} to lead`,
       async () => {
@@ -212,7 +212,7 @@ describe('the controller, as its ServiceAccount', () => {
         const said = await conditionOf(peer);
         return said === reason ? found(undefined) : notYet(`it says ${said}`);
       },
-      { deadline: seconds(60), every: milliseconds(200) },
+      { deadline: seconds(120), every: milliseconds(200) },
     );
   const peer = (name: string, peerIP: string): object => ({
     apiVersion: 'flatroute.io/v1alpha1',
@@ -242,7 +242,7 @@ describe('the controller, as its ServiceAccount', () => {
         const log = await plane.host.readFile('/run/log/one.log');
         return log.includes('controller.leads-no-longer') ? found(undefined) : notYet(log.slice(-500));
       },
-      { deadline: seconds(30), every: milliseconds(200) },
+      { deadline: seconds(120), every: milliseconds(200) },
     );
     await plane.run(['apply', '-f', '-'], JSON.stringify(peer('tor-y', '192.0.2.72')));
     await says('tor-y', 'Pending');
@@ -266,11 +266,11 @@ describe('the image', () => {
     try {
       const tar = join(tree, 'image.tar');
       const made = await plane.host.exec([process.execPath, resolve('scripts/image.mjs'), '--output', tar], {
-        timeout: seconds(120),
+        timeout: seconds(600),
       });
       assert.equal(made.code, 0, made.stderr);
       const unpack = `cd ${tree} && tar xf image.tar config.json layer.tar && mkdir root && tar xf layer.tar -C root && chroot root /usr/bin/flatroute version`;
-      const ran = await plane.host.exec(['sh', '-ec', unpack], { timeout: seconds(60) });
+      const ran = await plane.host.exec(['sh', '-ec', unpack], { timeout: seconds(180) });
       assert.equal(ran.code, 0, ran.stderr);
       assert.match(ran.stdout, /^flatroute /);
       const { config } = JSON.parse(readFileSync(join(tree, 'config.json'), 'utf8')) as {
@@ -302,7 +302,7 @@ describe('Helm', { skip: existsSync(helmFile) ? false : `no ${helmFile}: let npm
       HOME: '/run',
       KUBECONFIG: await plane.kubeconfig('kubernetes-admin', ['system:masters']),
     };
-    const { code, stdout, stderr } = await plane.host.exec([helmFile, ...args], { timeout: seconds(120), environment });
+    const { code, stdout, stderr } = await plane.host.exec([helmFile, ...args], { timeout: seconds(600), environment });
     assert.equal(code, 0, stderr + stdout);
     return stdout;
   }

@@ -57,11 +57,11 @@ const until = async (what: string, holds: () => boolean): Promise<void> =>
     what,
     async () =>
       holds() ? found(undefined) : notYet(names.map((it) => `${it}: ${isTainted(it)} ${reason(it)}`).join(', ')),
-    { deadline: seconds(60), every: milliseconds(50) },
+    { deadline: seconds(120), every: milliseconds(50) },
   );
 
 async function start(name: string): Promise<LabProcess> {
-  const words = ['controller', `--kubeconfig=${kubeconfig}`, `--identity=${name}`, '--lease-duration=3s'];
+  const words = ['controller', `--kubeconfig=${kubeconfig}`, `--identity=${name}`, '--lease-duration=6s'];
   const one = await plane.host.spawn([process.execPath, resolve('src/main.ts'), ...words], { log: `${name}.log` });
   running.set(name, one);
   return one;
@@ -77,7 +77,7 @@ const leads = async (name: string): Promise<void> =>
   await waitFor(
     `${name} to lead`,
     async () => ((await holder()).startsWith(`${name}_`) ? found(undefined) : notYet(await holder())),
-    { deadline: seconds(60), every: milliseconds(100) },
+    { deadline: seconds(120), every: milliseconds(100) },
   );
 
 async function makeNode(name: string): Promise<void> {
@@ -224,7 +224,7 @@ test('a controller stopped past its lease: nothing changes, another goes on, and
   await waitFor(
     'the first to find out',
     async () => ((await logOf('one')).includes('controller.leads-no-longer') ? found(undefined) : notYet('it leads')),
-    { deadline: seconds(30), every: milliseconds(100) },
+    { deadline: seconds(120), every: milliseconds(100) },
   );
   await all(2);
   await until('all are back', () => tainted().length === 0);

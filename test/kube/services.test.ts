@@ -68,7 +68,7 @@ endpoints: [${rows.join(', ')}]
 `;
 }
 
-describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
+describe('Services of an agent in a cluster', { timeout: 900_000 }, () => {
   let lab: Lab | undefined;
   let node: TestNode;
   let router: BirdRouter;
@@ -99,7 +99,7 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
         if (now === expected) return found(now);
         return notYet(`${now}\n${(await ask(node, 'services')).stdout}\n${await condition()}`);
       },
-      { deadline: seconds(20) },
+      { deadline: seconds(90) },
     );
   const ours = async (prefix: string): Promise<ServiceAnswer | undefined> =>
     (await json<{ services: readonly ServiceAnswer[] }>(node, 'services')).services.find((it) => it.prefix === prefix);
@@ -108,6 +108,8 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
     const found = conditions.find((it) => it.type === 'ServicesAnnounced');
     return `${found?.status} ${found?.reason}`;
   };
+  const untilCondition = (expected: string): Promise<boolean> =>
+    eventually(expected, async () => (await condition()) === expected);
 
   before(async () => {
     const made = await makeNodes('agent-services');
@@ -148,9 +150,11 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
   test('with a range the router has it, and the address of a Service with policy Local that has an endpoint here', async () => {
     await api.apply(configuration());
     await untilLearned(`${range} ${web}`);
-    assert.equal((await ours(web))?.outcome, 'Announced');
-    await eventually('the condition', async () => (await condition()) === 'True ServicesAnnounced');
-    assert.match(await fetchMetrics(node, '/metrics'), /flatroute_service_addresses\{outcome="Announced"\} 2/);
+    await eventually('the row', async () => (await ours(web))?.outcome === 'Announced');
+    await untilCondition('True ServicesAnnounced');
+    await eventually('the metric', async () =>
+      (await fetchMetrics(node, '/metrics')).includes('flatroute_service_addresses{outcome="Announced"} 2'),
+    );
   });
 
   test('serving and terminating endpoints count while none is ready; the last one gone, the address is withdrawn, and comes back after the delay', async () => {
@@ -181,7 +185,7 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
   test("while the proxy says that it does not work, or is not there, nothing is announced; the node's label does the same", async () => {
     await healthy(503);
     await untilLearned('');
-    assert.equal(await condition(), 'False ProxyNotHealthy');
+    await untilCondition('False ProxyNotHealthy');
     await healthy(200);
     await untilLearned(web);
     proxy.kill('SIGKILL');
@@ -194,7 +198,7 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
     const label = 'node.kubernetes.io/exclude-from-external-load-balancers: ""';
     await api.apply(own.replace('{ name: node-1 }', `{ name: node-1, labels: { ${label} } }`));
     await untilLearned('');
-    assert.equal(await condition(), 'True NodeExcluded');
+    await untilCondition('True NodeExcluded');
     await api.apply(own);
     await untilLearned(web);
   });
@@ -208,7 +212,7 @@ describe('Services of an agent in a cluster', { timeout: 240_000 }, () => {
     await agent.exited;
     await start();
     await untilLearned(web);
-    assert.equal((await ours(web))?.outcome, 'Announced');
+    await eventually('the row', async () => (await ours(web))?.outcome === 'Announced');
     await api.start();
     await api.apply(endpoints('gone', 'gone'));
     await untilLearned('');

@@ -94,7 +94,7 @@ export async function withNamespace<T>(action: (ns: TestNamespace) => Promise<T>
 export async function eventually<T>(
   what: string,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
-  deadlineMs = 30_000,
+  deadlineMs = 90_000,
 ): Promise<T> {
   const end = performance.now() + deadlineMs;
   for (;;) {

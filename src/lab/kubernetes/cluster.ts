@@ -172,7 +172,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Waits for what a busy machine may take a while for. */
-  async until<T>(what: string, look: () => Promise<Look<T>>, deadline: Duration = seconds(90)): Promise<T> {
+  async until<T>(what: string, look: () => Promise<Look<T>>, deadline: Duration = seconds(180)): Promise<T> {
     return await waitFor(what, look, { deadline, every: milliseconds(250) });
   }
 

@@ -55,7 +55,7 @@ export interface SavedDisk {
 /** With owners, modes and devices, without the file systems that are mounted in it. */
 async function copyFolder(from: string, to: string): Promise<void> {
   const argv = ['sh', '-c', '[ ! -e "$1" ] || { mkdir -p "$2" && cp -a -x "$1/." "$2/"; }', 'sh', from, to];
-  succeeded('the machine', argv, await execute(argv, { timeout: seconds(60) }));
+  succeeded('the machine', argv, await execute(argv, { timeout: seconds(180) }));
 }
 
 export class KubernetesNode {

@@ -94,7 +94,7 @@ export class CertificateAuthority {
       certificate,
     ];
     const line = [...argv, '-subj', subject, ...signer, ...extensions.flatMap((one) => ['-addext', one])];
-    succeeded('certificates', line, await execute(line, { timeout: seconds(10) }));
+    succeeded('certificates', line, await execute(line, { timeout: seconds(60) }));
   }
 }
 
@@ -105,8 +105,8 @@ export async function makeSigningKey(
 ): Promise<{ readonly key: string; readonly publicKey: string }> {
   const pair = { key: join(directory, `${name}.key`), publicKey: join(directory, `${name}.pub`) };
   const generate = ['openssl', 'ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', pair.key];
-  succeeded('certificates', generate, await execute(generate, { timeout: seconds(10) }));
+  succeeded('certificates', generate, await execute(generate, { timeout: seconds(60) }));
   const extract = ['openssl', 'ec', '-in', pair.key, '-pubout', '-out', pair.publicKey];
-  succeeded('certificates', extract, await execute(extract, { timeout: seconds(10) }));
+  succeeded('certificates', extract, await execute(extract, { timeout: seconds(60) }));
   return pair;
 }

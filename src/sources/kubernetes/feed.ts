@@ -16,7 +16,7 @@ export interface Feed {
   readonly objects: ReadonlyMap<string, Reading>;
   readonly listed: boolean;
   /** The first failure of those that still go on, and when it came. */
-  readonly failing: { readonly error: ApiError; readonly since: Date } | undefined;
+  readonly failing: { readonly error: ApiError; readonly since: Date; readonly sinceMilliseconds: number } | undefined;
   stop(): Promise<void>;
 }
 
@@ -53,7 +53,12 @@ export function openFeed(
     },
     health: (error) => {
       if (error === undefined) failing = undefined;
-      else if (failing?.error.code !== error.code) failing = { error, since: failing?.since ?? new Date() };
+      else if (failing?.error.code !== error.code)
+        failing = {
+          error,
+          since: failing?.since ?? new Date(),
+          sinceMilliseconds: failing?.sinceMilliseconds ?? performance.now(),
+        };
       told.health(feed);
     },
   });

@@ -287,7 +287,7 @@ export class KubernetesSource implements ResourceSource {
 
   #youngFailure({ failing, listed }: Feed): number | undefined {
     if (failing === undefined || !listed) return undefined;
-    const left = failing.since.getTime() + this.#timing.failureMilliseconds - Date.now();
+    const left = failing.sinceMilliseconds + this.#timing.failureMilliseconds - performance.now();
     return left > 0 ? left : undefined;
   }
 

@@ -23,7 +23,7 @@ export async function untilAnnouncedBy(
   cluster: Cluster,
   addresses: readonly (IpAddress | Prefix)[],
   nodes: readonly string[],
-  deadline: Duration = seconds(30),
+  deadline: Duration = seconds(120),
 ): Promise<number> {
   const since = performance.now();
   const prefixes = addresses.map((one) => (one.includes('/') ? (one as Prefix) : hostPrefix(one as IpAddress)));

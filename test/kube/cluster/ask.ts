@@ -82,10 +82,28 @@ export async function untilAllRight(
       const wrong = wrongOf(all);
       return wrong.length === 0 ? found(all) : notYet(wrong.join('; '));
     },
-    seconds(60),
+    seconds(180),
   );
   for (const line of answerTable(answers)) print(line);
   return answers;
+}
+
+/** Asks so many times in a row, and all of them again until each was answered by one of `names`: a router tells its kernel a moment later. */
+export async function untilAnswered(
+  cluster: Cluster,
+  { from, address, port }: Pick<Question, 'from' | 'address' | 'port'>,
+  names: readonly string[],
+  times = 1,
+): Promise<readonly Answer[]> {
+  return await cluster.until(`${from.name} to be answered ${times} times by ${address} ${port}`, async () => {
+    const answers: Answer[] = [];
+    for (let n = 0; n < times; n++) {
+      const answer = await ask({ from, label: [from.name, ''], address, port, answers: names, sees: [] });
+      if (!names.includes(answer.name ?? '')) return notYet(`${answer.name ?? ''} ${answer.saw}`);
+      answers.push(answer);
+    }
+    return found(answers);
+  });
 }
 
 /** The pods of a workload, in which questions can be asked. */

@@ -12,7 +12,7 @@ export async function burst(cluster: Cluster): Promise<void> {
   const began = performance.now();
   const took = (): string => `${((performance.now() - began) / 1000).toFixed(1)} s`;
   await cluster.apply(deployment({ name: 'burst', replicas: PODS }));
-  const pods = await cluster.podsReady('default', 'app=burst', PODS, seconds(240));
+  const pods = await cluster.podsReady('default', 'app=burst', PODS, seconds(480));
   print(`${PODS} pods ready ${took()} after their Deployment was made`);
   const addresses = pods.flatMap(({ status }) => (status.podIPs ?? []).map(({ ip }) => ip));
   assert.equal(new Set(addresses).size, 2 * PODS);
@@ -23,7 +23,7 @@ export async function burst(cluster: Cluster): Promise<void> {
       const left = await cluster.pods('default', 'app=burst');
       return left.length === 0 ? found(undefined) : notYet(`${left.length} are there`);
     },
-    seconds(240),
+    seconds(480),
   );
   print(`all gone ${took()} after it was made`);
 }

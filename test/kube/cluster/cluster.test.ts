@@ -19,7 +19,7 @@ import { servicesThroughKubeProxy } from './kube-proxy.ts';
 import { loadBalancersAreReached } from './load-balancer.ts';
 import { nodeGoneAndBack } from './node-gone.ts';
 import { rebootedNode, routersReload } from './readiness.ts';
-import { everybodyAnswersAgain, everybodyAsks, startWorkloads } from './reach.ts';
+import { everybodyAnswers, everybodyAsks, startWorkloads } from './reach.ts';
 import { routerDownAndUp } from './router-down.ts';
 import { newerSchemaAndBack } from './rollback.ts';
 import { passwordFromSecret } from './secret.ts';
@@ -63,7 +63,7 @@ const scenario = (name: string, work: (cluster: Cluster) => Promise<void>): void
   });
 };
 
-describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
+describe('a cluster of two nodes', { timeout: seconds(2400) }, () => {
   before(async () => {
     const tars = [buildImage(images), ...(OLDER_IMAGE === undefined ? [] : [OLDER_IMAGE])];
     cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, images: tars }));
@@ -136,7 +136,7 @@ describe('a cluster of two nodes', { timeout: seconds(1200) }, () => {
 
   scenario('without the API server pods start and stop, sessions stay, an agent and a node come back', async () => {
     await withoutApi(cluster, API_AWAY);
-    await step('everybody reaches everybody', everybodyAnswersAgain(cluster));
+    await step('everybody reaches everybody', everybodyAnswers(cluster));
   });
 
   scenario('blocks of a deleted Node are collected, no sooner; its name can be used again', nodeGoneAndBack);

@@ -29,7 +29,7 @@ async function leader(cluster: Cluster, other?: string): Promise<Leader> {
         ? notYet(`${holder} of ${pods.map(({ metadata }) => metadata.name).join()}`)
         : found({ holder, node: cluster.node(pod.spec.nodeName) });
     },
-    seconds(60),
+    seconds(180),
   );
 }
 
@@ -96,7 +96,7 @@ export async function withoutController(cluster: Cluster): Promise<void> {
   await cluster.apply(web('lb-resumed'));
   await giveAll(cluster, ['lb-resumed', 'lb-stopped-2', 'lb-stopped-3']);
   const count = await nothingDoubledOrLost(cluster);
-  assert.equal((await leader(cluster)).holder, third.holder);
+  assert.notEqual((await leader(cluster)).holder, second.holder);
   print(`${second.holder} goes on, and leads no more; ${count} addresses, each claimed for the Service that shows it`);
   await cluster.plane.run(['delete', 'service', 'lb-stopped-2', 'lb-stopped-3', 'lb-resumed']);
   await cluster.podsReady(SYSTEM, CONTROLLERS, 2);

@@ -22,7 +22,7 @@ export function buildImage(directory: string): string {
 
 export async function installDefinitions(cluster: Cluster): Promise<void> {
   await cluster.plane.run(['apply', '--server-side', '-f', resolve('deploy/crds')]);
-  await cluster.plane.run(['wait', '--for=condition=Established', '--timeout=60s', 'crd', '--all']);
+  await cluster.plane.run(['wait', '--for=condition=Established', '--timeout=100s', 'crd', '--all']);
 }
 
 /** Instead of 15 minutes, for a test: a Node is gone for most of it, and its agent could object for the rest. */
@@ -42,7 +42,7 @@ export async function installPrograms(cluster: Cluster): Promise<void> {
   await shareBootId(cluster);
   // Shorter than 15 s, for who waits until another one leads.
   const more = [
-    '--lease-duration=8s',
+    '--lease-duration=10s',
     `--collect-after=${COLLECT_AFTER_SECONDS - VETO_SECONDS}s`,
     `--collect-veto=${VETO_SECONDS}s`,
   ];

@@ -13,7 +13,7 @@ import { nodeAddress, VM_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { deployment, service } from '#lab/kubernetes/workloads.ts';
 import { PodEndpoint } from '#lab/pod-endpoint.ts';
 import { found, notYet } from '#lab/wait.ts';
-import { addressesOf, ask, endpointsOf, onNode, untilAllRight } from './ask.ts';
+import { addressesOf, endpointsOf, onNode, untilAllRight, untilAnswered } from './ask.ts';
 import type { Question } from './ask.ts';
 import { numberOf, print } from './world.ts';
 
@@ -145,18 +145,14 @@ async function questions(cluster: Cluster, family: Family): Promise<readonly Que
   );
 }
 
-/** Names of those that answered so many times in a row. */
-async function answering(from: Endpoint, address: IpAddress, port: number): Promise<ReadonlySet<string>> {
-  const names = new Set<string>();
-  for (let n = 0; n < ASKED; n++) {
-    const { name, saw } = await ask({ from, label: ['', ''], address, port, answers: [], sees: [] });
-    assert.ok(name !== undefined, saw);
-    names.add(name);
-  }
-  return names;
-}
-
 async function affinity(cluster: Cluster): Promise<void> {
+  const web = (await endpointsOf(cluster, 'web')).map(({ name }) => name);
+  const answering = async (
+    from: Endpoint,
+    address: IpAddress,
+    port: number,
+  ): Promise<ReadonlySet<string | undefined>> =>
+    new Set((await untilAnswered(cluster, { from, address, port }, web, ASKED)).map(({ name }) => name));
   for (const family of families) {
     const [sticky, plain] = [await clusterIp(cluster, 'sticky', family), await clusterIp(cluster, 'outside', family)];
     for (const node of cluster.nodes) {
@@ -184,7 +180,10 @@ async function apiServerAnswers(cluster: Cluster): Promise<void> {
   const address = await clusterIp(cluster, 'kubernetes', 'ipv4');
   for (const { name } of cluster.nodes) {
     const pod = onNode(await endpointsOf(cluster, `lone-${numberOf(name)}`), name);
-    await pod.run(['bash', '-c', `exec 3<>/dev/tcp/${address}/443`]);
+    await cluster.until(`a pod on ${name} to reach the API server`, async () => {
+      const { code, stderr } = await pod.exec(['timeout', '5', 'bash', '-c', `exec 3<>/dev/tcp/${address}/443`]);
+      return code === 0 ? found(undefined) : notYet(stderr);
+    });
     print(`${modeOf(name)}: a pod reaches the API server at ${address}`);
   }
 }

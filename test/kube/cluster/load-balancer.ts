@@ -10,7 +10,7 @@ import { service } from '#lab/kubernetes/workloads.ts';
 import { PodEndpoint } from '#lab/pod-endpoint.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { untilAnnouncedBy } from './announced.ts';
-import { addressesOf, ask, endpointsOf, untilAllRight } from './ask.ts';
+import { addressesOf, endpointsOf, untilAllRight, untilAnswered } from './ask.ts';
 import type { Question } from './ask.ts';
 import { clientsOf, modeOf, seenBy, startServices } from './kube-proxy.ts';
 import { numberOf, print } from './world.ts';
@@ -139,11 +139,9 @@ async function questions(cluster: Cluster, given: Given, family: Family): Promis
 async function vmByEveryNode(cluster: Cluster, given: Given, family: Family): Promise<void> {
   const web = (await endpointsOf(cluster, 'web')).map(({ name }) => name);
   const by = new Map<string, number>();
-  for (let n = 0; n < ASKED; n++) {
-    const address = addressOf(given, 'lb-web', family);
-    const answer = await ask({ from: cluster.network.vm, label: ['', ''], address, port: 80, answers: web, sees: [] });
-    assert.ok(web.includes(answer.name ?? ''), answer.saw);
-    const node = await nodeWith(cluster, family, answer.saw);
+  const [from, address] = [cluster.network.vm, addressOf(given, 'lb-web', family)];
+  for (const { saw } of await untilAnswered(cluster, { from, address, port: 80 }, web, ASKED)) {
+    const node = await nodeWith(cluster, family, saw);
     by.set(node, (by.get(node) ?? 0) + 1);
   }
   for (const node of nodesOf(cluster))

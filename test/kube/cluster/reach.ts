@@ -1,5 +1,4 @@
 /** Everybody asks everybody, in both families: who answers, and the source address that it sees. */
-import assert from 'node:assert/strict';
 import { families, familyOf } from '#lib/ip.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
@@ -103,24 +102,23 @@ async function answersOf(cluster: Cluster): Promise<readonly Answer[]> {
 
 /** Asks all of it and prints the table. */
 export async function everybodyAsks(cluster: Cluster, print: (line: string) => void): Promise<void> {
-  const answers = await answersOf(cluster);
+  const answers = await everybodyAnswers(cluster);
   for (const line of answerTable(answers)) print(line);
-  assert.deepEqual(wrongOf(answers), []);
 }
 
-/** The same after a node booted: its kubelet and kube-proxy take their time to make its pods anew, with other addresses. */
-export async function everybodyAnswersAgain(cluster: Cluster): Promise<void> {
-  await cluster.until(
+/**
+ * Until all answers are right: kubelet and kube-proxy take their time to make the pods of a node that booted anew, and their
+ * rules, and a router to give its kernel what it was told.
+ */
+export async function everybodyAnswers(cluster: Cluster): Promise<readonly Answer[]> {
+  return await cluster.until(
     'everybody to reach everybody',
     async () => {
-      try {
-        const wrong = wrongOf(await answersOf(cluster));
-        return wrong.length === 0 ? found(undefined) : notYet(wrong.join('; '));
-      } catch (error) {
-        // A pod that is being made has no address to ask from.
-        return notYet(String(error));
-      }
+      // It throws where a pod that is being made has no address to ask from.
+      const answers = await answersOf(cluster);
+      const wrong = wrongOf(answers);
+      return wrong.length === 0 ? found(answers) : notYet(wrong.join('; '));
     },
-    seconds(180),
+    seconds(300),
   );
 }

@@ -6,7 +6,7 @@ import { ROUTING_TAINT } from '#lab/kubernetes/kubelet-config.ts';
 import { routerDescription, routerNames } from '#lab/kubernetes/plan.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { nodesOf } from './load-balancer.ts';
-import { everybodyAnswersAgain } from './reach.ts';
+import { everybodyAnswers } from './reach.ts';
 import { print, sessionsUp } from './world.ts';
 
 interface NodeObject {
@@ -54,7 +54,7 @@ async function untilRouting(
       const routing = await routingOf(cluster, name);
       return so(routing) ? found(routing) : notYet(JSON.stringify(routing));
     },
-    seconds(120),
+    seconds(300),
   );
 }
 
@@ -100,7 +100,7 @@ export async function rebootedNode(cluster: Cluster): Promise<void> {
   );
   await sessionsUp(cluster, [name]);
   print(`its sessions are up and ${blocks.join(' and ')} announced; the taint is gone`);
-  await everybodyAnswersAgain(cluster);
+  await everybodyAnswers(cluster);
 }
 
 /** What a watch of all Nodes has told: how many had the taint at once at most. */
@@ -120,6 +120,10 @@ export async function routersReload(cluster: Cluster): Promise<void> {
   for (const name of nodesOf(cluster))
     await untilRouting(cluster, name, 'without the taint', ({ tainted }) => !tainted);
   const watch = await cluster.plane.watch('nodes', '{.metadata.name} {.spec.taints[*].key}{"\\n"}');
+  await cluster.until('the watch of the nodes to have begun', async () => {
+    const told = await watch.log();
+    return nodesOf(cluster).every((name) => told.includes(name)) ? found(undefined) : notYet(told);
+  });
   for (const name of routerNames) await cluster.network.routers[name].stop('SIGTERM');
   print('both routers are stopped');
   await cluster.until('every node to have lost its sessions, and one to have the taint', async () => {

@@ -1,11 +1,10 @@
 /** A router loses its power and gets it back. */
-import assert from 'node:assert/strict';
 import { families } from '#lib/ip.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import type { RouterName } from '#lab/kubernetes/plan.ts';
 import { rackAddress } from '#lab/kubernetes/plan.ts';
 import { found, notYet } from '#lab/wait.ts';
-import { everybodyAsks } from './reach.ts';
+import { everybodyAnswers } from './reach.ts';
 import { print, sessionsUp } from './world.ts';
 
 /** Default routes of a node and the routers that they lead to. */
@@ -28,7 +27,7 @@ export async function routerDownAndUp(cluster: Cluster, router: RouterName): Pro
       return left === 0 ? found(undefined) : notYet(`${left} default routes lead to it`);
     });
   print(`no node has a route by ${router} ${took()} after its power was cut`);
-  await everybodyAsks(cluster, () => undefined);
+  await everybodyAnswers(cluster);
   print('everybody reaches everybody by the other router, as before');
   await cluster.network.powerOn(router);
   await sessionsUp(cluster);
@@ -37,8 +36,7 @@ export async function routerDownAndUp(cluster: Cluster, router: RouterName): Pro
       const there = await defaultsBy(cluster, name, router);
       return there === families.length ? found(undefined) : notYet(`${there} default routes lead to it`);
     });
-  await everybodyAsks(cluster, () => undefined);
-  const ready = await cluster.plane.run(['get', 'nodes', '-o', 'jsonpath={..conditions[?(@.type=="Ready")].status}']);
-  assert.equal(ready, cluster.nodes.map(() => 'True').join(' '));
+  await everybodyAnswers(cluster);
+  await cluster.nodesReady();
   print(`${router} is used again`);
 }

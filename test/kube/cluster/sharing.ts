@@ -6,16 +6,14 @@ import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { SERVICE_CIDRS } from '#lab/kubernetes/plan.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { untilAnnouncedBy } from './announced.ts';
-import { ask, endpointsOf } from './ask.ts';
+import { endpointsOf, untilAnswered } from './ask.ts';
 import { addressesGiven, loadBalancer, nodesOf, startLoadBalancers } from './load-balancer.ts';
 import { print } from './world.ts';
 
 async function vmReaches(cluster: Cluster, addresses: readonly IpAddress[], port: number): Promise<void> {
   const answers = (await endpointsOf(cluster, 'web')).map(({ name }) => name);
-  for (const address of addresses) {
-    const { name, saw } = await ask({ from: cluster.network.vm, label: ['', ''], address, port, answers, sees: [] });
-    assert.ok(answers.includes(name ?? ''), `${address} ${port}: ${saw}`);
-  }
+  const from = cluster.network.vm;
+  for (const address of addresses) await untilAnswered(cluster, { from, address, port }, answers);
 }
 
 export async function twoPools(cluster: Cluster): Promise<void> {

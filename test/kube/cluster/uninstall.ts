@@ -18,7 +18,7 @@ true
 
 export async function uninstall(cluster: Cluster): Promise<void> {
   const { plane } = cluster;
-  await plane.run(['delete', 'services', '--all', '-n', 'default', '--timeout=60s']);
+  await plane.run(['delete', 'services', '--all', '-n', 'default', '--timeout=100s']);
   await cluster.until('the addresses of Services to be gone', async () => {
     const left = (await plane.run(['get', 'serviceaddresses', '-o', 'name'])).trim();
     return left === '' ? found(undefined) : notYet(left);
@@ -28,7 +28,7 @@ export async function uninstall(cluster: Cluster): Promise<void> {
     const left = await cluster.pods('default');
     return left.length === 0 ? found(undefined) : notYet(`${left.length} are there`);
   });
-  await plane.run(['delete', 'daemonset', '-n', SYSTEM, AGENT, 'flatroute-bfd', '--timeout=60s']);
+  await plane.run(['delete', 'daemonset', '-n', SYSTEM, AGENT, 'flatroute-bfd', '--timeout=100s']);
   await plane.run(['apply', '-k', resolve('deploy/uninstall')]);
   await cluster.until(
     'every node to be clean',
@@ -43,13 +43,13 @@ export async function uninstall(cluster: Cluster): Promise<void> {
       ]);
       return status.code === 0 ? found(undefined) : notYet(status.stdout + status.stderr);
     },
-    seconds(120),
+    seconds(240),
   );
-  await plane.run(['delete', 'ipblocks', '--all', '--timeout=60s']);
-  await plane.run(['delete', 'ippools', '--all', '--timeout=60s']);
-  await plane.run(['delete', '-k', resolve('deploy/uninstall'), '--timeout=60s']);
-  await plane.run(['delete', '-k', resolve('deploy/kustomize'), '--ignore-not-found', '--timeout=60s']);
-  await plane.run(['delete', '-f', resolve('deploy/crds'), '--timeout=60s']);
+  await plane.run(['delete', 'ipblocks', '--all', '--timeout=100s']);
+  await plane.run(['delete', 'ippools', '--all', '--timeout=100s']);
+  await plane.run(['delete', '-k', resolve('deploy/uninstall'), '--timeout=100s']);
+  await plane.run(['delete', '-k', resolve('deploy/kustomize'), '--ignore-not-found', '--timeout=100s']);
+  await plane.run(['delete', '-f', resolve('deploy/crds'), '--timeout=100s']);
   const objects = await plane.run([
     'get',
     'crd,clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding,namespace',

@@ -13,7 +13,7 @@ async function agentsRolledOut(cluster: Cluster): Promise<void> {
       const { code, stdout, stderr } = await cluster.plane.kubectl(argv);
       return code === 0 ? found(undefined) : notYet(stdout + stderr);
     },
-    seconds(240),
+    seconds(480),
   );
   await sessionsUp(cluster);
 }

@@ -4,7 +4,7 @@ import { families, familyOf } from '#lib/ip.ts';
 import type { IpAddress } from '#lib/ip.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { untilAnnouncedBy } from './announced.ts';
-import { ask, endpointsOf } from './ask.ts';
+import { endpointsOf, untilAnswered } from './ask.ts';
 import { addressesGiven, startLoadBalancers } from './load-balancer.ts';
 import { modeOf } from './kube-proxy.ts';
 import { print } from './world.ts';
@@ -16,18 +16,8 @@ const inSeconds = (milliseconds: number): string => `${(milliseconds / 1000).toF
 /** The VM has an answer every time, over both families. */
 async function vmIsAnswered(cluster: Cluster, addresses: readonly IpAddress[], app: string): Promise<void> {
   const names = (await endpointsOf(cluster, app)).map(({ name }) => name);
-  for (let n = 0; n < ASKED; n++)
-    for (const address of addresses) {
-      const answer = await ask({
-        from: cluster.network.vm,
-        label: ['', ''],
-        address,
-        port: 80,
-        answers: names,
-        sees: [],
-      });
-      assert.ok(names.includes(answer.name ?? ''), `${address}: ${answer.saw}`);
-    }
+  const from = cluster.network.vm;
+  for (const address of addresses) await untilAnswered(cluster, { from, address, port: 80 }, names, ASKED);
   assert.deepEqual(addresses.map(familyOf).sort(), families);
 }
 

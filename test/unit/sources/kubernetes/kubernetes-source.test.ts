@@ -312,6 +312,15 @@ describe('a start without the API', () => {
     assert.ok(!JSON.stringify(problems).includes('one'));
   });
 
+  test('that nothing is read is said in time, though the clock on the wall stands still or is set back', async (context) => {
+    put(peer('tor'));
+    const it = start({ timing: { failureMilliseconds: 30 } });
+    await it.started;
+    context.mock.timers.enable({ apis: ['Date'], now: new Date('2001-01-01T00:00:00Z') });
+    await api.stop();
+    await until(it, 'the problem', ({ problems }) => problems.some(({ code }) => code === 'API_UNREACHABLE'));
+  });
+
   test('an API that never answers is waited for, and no longer than said', async () => {
     await learned();
     await api.start();
