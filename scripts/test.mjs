@@ -3,7 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const folders = [
   'arch',
@@ -27,6 +28,17 @@ const files = (named.length > 0 ? named : folders.map((folder) => `test/${folder
 if (files.length === 0) {
   console.error(`no test file matches ${named.join(' ')}`);
   process.exit(2);
+}
+
+// Every process of the tests compiles what it loads, and there are thousands of them: what one has compiled the others take
+// from a folder, where Node looks whether the source is still the same. A process that is killed leaves nothing there, as most
+// agents are; so before a whole run each program is loaded once. A thread's entry says that it is no program, after all it imports.
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+process.env.NODE_COMPILE_CACHE ??= join(root, '.flatroute', 'compiled');
+if (named.length === 0) {
+  const programs = globSync(['main.ts', 'agent/**/*.ts', 'cli/**/*.ts'].map((pattern) => join(root, 'src', pattern)));
+  const load = `for (const file of ${JSON.stringify(programs)}) await import(file).catch(() => undefined); process.exit()`;
+  spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '--eval', load]);
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'flatroute-test-'));

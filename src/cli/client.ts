@@ -62,8 +62,10 @@ type Call = (
 ) => void;
 type StreamCall = (request: object) => grpc.ClientReadableStream<unknown>;
 
-export async function connectAgent(socketPath: string): Promise<AgentClient> {
-  await probe(socketPath);
+/** Read once by a process that connects often. */
+let Client: grpc.ServiceClientConstructor | undefined;
+
+function readService(): grpc.ServiceClientConstructor {
   const definition = loadSync('flatroute/agent/v1/agent.proto', {
     includeDirs: [fileURLToPath(protoFolder())],
     longs: Number,
@@ -71,7 +73,12 @@ export async function connectAgent(socketPath: string): Promise<AgentClient> {
   });
   const service = definition['flatroute.agent.v1.Agent'];
   if (service === undefined || 'format' in service) throw new TypeError('agent.proto has no service Agent');
-  const Client = grpc.makeGenericClientConstructor(service, 'Agent');
+  return grpc.makeGenericClientConstructor(service, 'Agent');
+}
+
+export async function connectAgent(socketPath: string): Promise<AgentClient> {
+  await probe(socketPath);
+  Client ??= readService();
   const client = new Client(`unix:${socketPath}`, grpc.credentials.createInsecure(), {
     'grpc.max_receive_message_length': ANSWER_BYTES,
     'grpc.enable_http_proxy': 0,

@@ -14,7 +14,7 @@ export const notYet = (seen: string): Look<never> => ({ done: false, seen });
 
 export interface WaitOptions {
   readonly deadline: Duration;
-  /** Pause between two looks; 20 ms if not given. */
+  /** Pause between two looks, at least as long as the look took; 20 ms if not given. */
   readonly every?: Duration;
   readonly signal?: AbortSignal;
 }
@@ -30,6 +30,7 @@ export async function waitFor<T>(what: string, look: () => Promise<Look<T>>, opt
   let seen = 'nothing yet';
   for (;;) {
     options.signal?.throwIfAborted();
+    const looked = performance.now();
     try {
       const result = await look();
       if (result.done) return result.value;
@@ -38,13 +39,19 @@ export async function waitFor<T>(what: string, look: () => Promise<Look<T>>, opt
       if (error instanceof AppError && error.retry === 'never') throw error;
       seen = error instanceof Error ? error.message : String(error);
     }
-    const waited = performance.now() - started;
+    const now = performance.now();
+    const waited = now - started;
     if (waited >= options.deadline) {
       throw new AppError('OS_LAB_DEADLINE', `waited ${(waited / 1000).toFixed(1)} s for ${what}; seen last: ${seen}`, {
         retry: 'backoff',
         data: { what, waitedMilliseconds: Math.round(waited), seen },
       });
     }
-    await delay(every, undefined, options.signal === undefined ? {} : { signal: options.signal });
+    // What is waited for needs the processor more than who waits.
+    await delay(
+      Math.max(every, now - looked),
+      undefined,
+      options.signal === undefined ? {} : { signal: options.signal },
+    );
   }
 }

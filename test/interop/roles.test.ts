@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { seconds } from '#lib/time.ts';
+import { askByAdminApi } from '#cli/demo/ask.ts';
 import { Lab } from '#lab/lab.ts';
 import type { LabRouter, PeeringRole, RouterKind, RouterPeer } from '#lab/routers/router.ts';
 import { FlatrouteRouter } from '#lab/routers/flatroute.ts';
@@ -63,7 +64,7 @@ describe('roles', { timeout: 120_000, concurrency: 2 }, () => {
           peerOf(2, 1, 'middle', middleSide.asn, as('Provider')),
           peerOf(3, 2, 'beside', besideSide.asn, as(role)),
         ]);
-      const ours = new FlatrouteRouter(c, our('Peer'));
+      const ours = new FlatrouteRouter(c, our('Peer'), askByAdminApi);
       await Promise.all([up, middle, ours, beside].map((router) => router.start()));
       await established(up, middle, ours, beside);
 

@@ -98,9 +98,12 @@ export async function eventually<T>(
 ): Promise<T> {
   const end = performance.now() + deadlineMs;
   for (;;) {
+    const looked = performance.now();
     const value = await condition();
     if (value !== undefined && value !== false) return value;
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    const now = performance.now();
+    if (now > end) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+    // A look may be a process: what is waited for needs the processor more than who waits.
+    await new Promise((resolve) => setTimeout(resolve, Math.max(5, now - looked)));
   }
 }
