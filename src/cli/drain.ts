@@ -39,28 +39,44 @@ export const drainSpec: Command = {
     }
     const client = await connect(parsed, io);
     try {
+      const said = new Map((await client.peers(undefined)).map(({ name, drain }) => [name, before(drain)]));
       await client.drain(parsed.words, wait);
-      return await follow(client, parsed.words, io);
+      return await follow(client, parsed.words, said, io);
     } finally {
       client.close();
     }
   },
 };
 
-/** Says each step until all are over; Ctrl-C leaves the drain going on. */
-async function follow(client: AgentClient, asked: readonly string[], io: CliIo): Promise<number> {
-  const said = new Map<string, string>();
+const steps = ['deprefer', 'withdraw', 'down'] as const;
+type Step = (typeof steps)[number];
+
+/** The step before one that is still to be said. */
+const before = (step: Step | undefined): Step | undefined =>
+  step === undefined ? undefined : steps[steps.indexOf(step) - 1];
+
+/** What came after `said`, up to `now`: a step that was over before it was looked at is said all the same. */
+const since = (said: Step | undefined, now: Step): readonly Step[] =>
+  steps.slice(said === undefined ? 0 : steps.indexOf(said) + 1, steps.indexOf(now) + 1);
+
+/** Says each step until all are over; Ctrl-C leaves the drain going on. `said`: the step that each peer was at before. */
+async function follow(
+  client: AgentClient,
+  asked: readonly string[],
+  said: Map<string, Step | undefined>,
+  io: CliIo,
+): Promise<number> {
   for (;;) {
     const all = await client.peers(undefined);
     const peers = asked.length === 0 ? all : all.filter(({ name }) => asked.includes(name));
     for (const { name, drain } of peers) {
-      if (drain === undefined || said.get(name) === drain) continue;
+      if (drain === undefined) continue;
+      for (const step of since(said.get(name), drain)) io.out(`${name}: ${words[step]}\n`);
       said.set(name, drain);
-      io.out(`${name}: ${words[drain]}\n`);
     }
     if (peers.every(({ drain, enabled }) => drain === 'down' || !enabled)) return EXIT_FINE;
     // Somebody else may have undone it.
-    const undone = peers.filter(({ name, drain }) => drain === undefined && said.has(name));
+    const undone = peers.filter(({ name, drain }) => drain === undefined && said.get(name) !== undefined);
     for (const { name } of undone) io.err(`${name}: is no longer drained\n`);
     if (undone.length > 0) return EXIT_WRONG;
     if (!(await pause(LOOK_MILLISECONDS, io.signal))) {

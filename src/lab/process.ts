@@ -21,7 +21,7 @@ export interface CommandResult {
 }
 
 /** A command runs no longer than this unless its caller says otherwise. */
-const EXEC_TIMEOUT = seconds(15);
+const EXEC_TIMEOUT = seconds(60);
 /** Output beyond this is a program gone wild; it is cut off. */
 const OUTPUT_LIMIT = 16 * 1024 * 1024;
 

@@ -31,7 +31,7 @@ const watched = async (rack: Rack): Promise<readonly PeerView[]> =>
       const isUp = peers.length === 2 && peers.every(({ bfd }) => bfd?.state === 'Up');
       return isUp ? found(peers) : notYet(JSON.stringify(peers));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 
 /** With BFD the routers would notice after 150 ms what they must not notice at all. */

@@ -15,7 +15,7 @@ const other = (end: End): End => (end === 'agent' ? 'containerd' : 'agent');
 describe('restarts of containerd and the agent', {
   skip: cannotRunContainerd(),
   concurrency: false,
-  timeout: 290_000,
+  timeout: 600_000,
 }, () => {
   let node: RuntimeNode;
   const pods: Sandbox[] = [];
@@ -187,7 +187,7 @@ describe('restarts of containerd and the agent', {
 
 test('after a loss of power containerd remembers pods that the kernel does not: they are removed, and new ones get addresses', {
   skip: cannotRunContainerd(),
-  timeout: 120_000,
+  timeout: 600_000,
 }, async () => {
   await using before = await RuntimeNode.create('alone');
   await before.install();

@@ -12,7 +12,7 @@ import { nodeAddress, RuntimeNode } from '../support/runtime-node.ts';
 
 const ANNOTATIONS = 'io.kubernetes.cri.pod-annotations';
 
-describe('pods of containerd', { skip: cannotRunContainerd(), concurrency: false, timeout: 240_000 }, () => {
+describe('pods of containerd', { skip: cannotRunContainerd(), concurrency: false, timeout: 600_000 }, () => {
   let node: RuntimeNode;
   before(async () => {
     node = await RuntimeNode.create('with a router');

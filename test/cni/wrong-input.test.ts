@@ -172,7 +172,7 @@ const begin = '<!-- what a wrong call is answered: test/cni/wrong-input.test.ts 
 const end = '<!-- end -->';
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 
-describe('a wrong call', { timeout: 240_000 }, () => {
+describe('a wrong call', { timeout: 600_000 }, () => {
   let lab: Lab;
   let node: CniHost;
   let pod: TestPod;

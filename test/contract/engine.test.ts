@@ -6,7 +6,7 @@ import { Scene } from './engine/scene.ts';
 
 describe('the engine port', { concurrency: trials.length }, () => {
   for (const { kind, what, scenarios } of trials) {
-    describe(`${kind}: ${what}`, { concurrency: false, timeout: 240_000 }, () => {
+    describe(`${kind}: ${what}`, { concurrency: false, timeout: 600_000 }, () => {
       let made: Scene | undefined;
       before(async () => {
         made = await Scene.create(kind);

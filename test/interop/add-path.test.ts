@@ -84,14 +84,14 @@ async function seen(what: string, expected: unknown, look: () => Promise<unknown
       last = await look();
       return JSON.stringify(last) === JSON.stringify(expected) ? found(undefined) : notYet(JSON.stringify(last));
     },
-    { deadline: seconds(20) },
+    { deadline: seconds(60) },
   ).catch((error: unknown) => {
     assert.deepEqual(last, expected, String(error));
     throw error;
   });
 }
 
-describe('several paths for one prefix', { timeout: 120_000, concurrency: 2 }, () => {
+describe('several paths for one prefix', { timeout: 600_000, concurrency: 2 }, () => {
   test('flatroute announces to BIRD, FRR, GoBGP and OpenBGPD what the others of them announce', {
     skip: cannotRun(...daemons),
   }, async (t) => {

@@ -38,7 +38,7 @@ function startDemo(...words: readonly string[]): Demo {
   };
 }
 
-test('the demo passes each of its checks and leaves nothing', { timeout: 180_000 }, async () => {
+test('the demo passes each of its checks and leaves nothing', { timeout: 600_000 }, async () => {
   const demo = startDemo();
   const code = await demo.exited;
   assert.equal(code, 0, demo.output());
@@ -46,7 +46,7 @@ test('the demo passes each of its checks and leaves nothing', { timeout: 180_000
   assert.deepEqual(demo.hosts(), []);
 });
 
-test('a demo that is interrupted while pods are attached leaves nothing', { timeout: 120_000 }, async () => {
+test('a demo that is interrupted while pods are attached leaves nothing', { timeout: 600_000 }, async () => {
   const demo = startDemo();
   try {
     await waitFor(

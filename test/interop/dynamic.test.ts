@@ -63,7 +63,7 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[])
               const up = peers.filter(({ state }) => state === 'Established').map(({ name }) => name);
               return up.join() === wanted.join() ? found(up) : notYet(JSON.stringify(peers));
             },
-            { deadline: seconds(30) },
+            { deadline: seconds(60) },
           );
         };
         if (password !== undefined) {
@@ -75,7 +75,7 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[])
               assert.ok(!peers.some(({ name }) => name === names[1]), 'a router with another password is no peer');
               return peers.length === 2 ? found(peers) : notYet(JSON.stringify(peers));
             },
-            { deadline: seconds(30) },
+            { deadline: seconds(60) },
           );
           assert.deepEqual(
             refused.map(({ state }) => state),
@@ -94,7 +94,7 @@ for (const kind of ['bird', 'frr'] as const satisfies readonly RouterKind[])
             const peers = await node.agent.questions.peers();
             return peers.length === 1 ? found(peers) : notYet(JSON.stringify(peers));
           },
-          { deadline: seconds(30) },
+          { deadline: seconds(60) },
         );
       });
   });
@@ -132,7 +132,7 @@ describe('two routers with BFD that come from one range (bird)', { skip: cannotR
           const peers = (await node.agent.questions.peers()).filter(({ name }) => name.startsWith('rack/'));
           return fits(peers) ? found(peers) : notYet(JSON.stringify(peers));
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
     const up = ({ state, bfd }: PeerView): boolean => state === 'Established' && bfd?.state === 'Up';
     const bothUp = async (what: string): Promise<readonly PeerView[]> =>
@@ -179,7 +179,7 @@ describe('two routers with BFD that come from one range (bird)', { skip: cannotR
           const [row] = await router.sessions();
           return row?.established === false ? found(undefined) : notYet(JSON.stringify(row));
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
     await expectTable(first, 'ipv4', { '10.2.0.0/24': ['local'] });
     await node.agent.text(['undrain', 'rack']);

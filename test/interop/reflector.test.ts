@@ -96,7 +96,7 @@ async function expectPath(
       const isRight = hops.length > 0 && hops.every((hop) => theirs.includes(hop));
       return isRight ? found(undefined) : notYet(JSON.stringify(hops));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 }
 
@@ -113,7 +113,7 @@ const birdRoute = async (router: LabRouter, prefix: string): Promise<string> =>
 /** The daemons that are clients of flatroute. */
 const daemons = ['bird', 'frr', 'gobgp', 'openbgpd'] as const;
 
-describe('route reflection', { timeout: 120_000, concurrency: 2 }, () => {
+describe('route reflection', { timeout: 600_000, concurrency: 2 }, () => {
   test('two flatroutes of one cluster reflect between BIRD, FRR, GoBGP and OpenBGPD', {
     skip: cannotRun(...daemons),
   }, async (t) => {

@@ -37,7 +37,7 @@ const orders: readonly (readonly [RouterKind, RouterKind])[] = [
   ['frr', 'bird'],
 ];
 
-describe('roles', { timeout: 120_000, concurrency: 2 }, () => {
+describe('roles', { timeout: 600_000, concurrency: 2 }, () => {
   for (const [outer, inner] of orders)
     test(`a leak by ${inner} is not used, and ${outer} as a peer hears of our customers only`, {
       skip: cannotRun('frr'),
@@ -84,14 +84,24 @@ describe('roles', { timeout: 120_000, concurrency: 2 }, () => {
         'fd03::/64': ['local'],
         'fd04::/64': [linkAddress(3, 2, 'ipv6')],
       });
-      const received = JSON.parse(await ours.agent.text(['routes', '--received', '-o', 'json'])) as {
-        readonly routes: readonly {
-          readonly prefix: string;
-          readonly reason: string;
-          readonly onlyToCustomer?: number;
-        }[];
-      };
-      const row = (prefix: string) => received.routes.find((it) => it.prefix === prefix);
+      const routes = await waitFor(
+        'all routes to be received',
+        async () => {
+          const received = JSON.parse(await ours.agent.text(['routes', '--received', '-o', 'json'])) as {
+            readonly routes: readonly {
+              readonly prefix: string;
+              readonly reason: string;
+              readonly onlyToCustomer?: number;
+            }[];
+          };
+          const has = (prefix: string): boolean => received.routes.some((it) => it.prefix === prefix);
+          return ['10.1.0.0/24', '10.2.0.0/24', '10.4.0.0/24'].every(has)
+            ? found(received.routes)
+            : notYet(JSON.stringify(received));
+        },
+        { deadline: seconds(60) },
+      );
+      const row = (prefix: string) => routes.find((it) => it.prefix === prefix);
       assert.equal(row('10.1.0.0/24')?.reason, 'refused: route leak: OTC 65001 came from a customer');
       assert.equal(row('10.4.0.0/24')?.onlyToCustomer, 65004, 'marked by our peer');
       assert.equal(row('10.2.0.0/24')?.onlyToCustomer, undefined);
@@ -109,6 +119,6 @@ async function mismatch(router: LabRouter): Promise<string> {
       const row = (await router.sessions()).find(({ peer }) => peer === linkAddress(3, 2));
       return row?.established === false && /ole/.test(row.state) ? found(row.state) : notYet(JSON.stringify(row));
     },
-    { deadline: seconds(20) },
+    { deadline: seconds(60) },
   );
 }

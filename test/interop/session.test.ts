@@ -1,7 +1,6 @@
 // The session machine beside real routers: who connects, whose key, what each does when the other falls silent.
 import assert from 'node:assert/strict';
 import { type TestContext, describe, test } from 'node:test';
-import { seconds } from '#lib/time.ts';
 import { Lab } from '#lab/lab.ts';
 import { makeRouter } from '#lab/routers/make.ts';
 import type { LabRouter, RouterKind, RouterPeer } from '#lab/routers/router.ts';
@@ -54,8 +53,7 @@ async function pair(
   return { session, router };
 }
 
-const up = (session: HostSession) =>
-  session.reports('Established', ({ state }) => state === 'Established', seconds(20));
+const up = (session: HostSession) => session.reports('Established', ({ state }) => state === 'Established');
 
 for (const kind of ['bird', 'frr'] as const) {
   describe(`a session with ${kind}`, { skip: cannotRun(kind), concurrency: false }, () => {
@@ -89,10 +87,10 @@ for (const kind of ['bird', 'frr'] as const) {
       await up(session);
       const before = (await session.latest())?.downs.length ?? 0;
       await router.signal('SIGSTOP');
-      const report = await session.reports('down', ({ downs }) => downs.length > before, seconds(10));
+      const report = await session.reports('down', ({ downs }) => downs.length > before);
       await router.signal('SIGCONT');
       assert.equal(report.downs.at(-1), 'SESSION_HOLD_TIMER_EXPIRED');
-      await session.reports('up again', ({ ups }) => ups > report.ups, seconds(20));
+      await session.reports('up again', ({ ups }) => ups > report.ups);
     });
 
     test('it gives us up when we are frozen, and takes us back', async (t) => {
@@ -100,19 +98,15 @@ for (const kind of ['bird', 'frr'] as const) {
       await Promise.all([up(session), established(router)]);
       const { ups } = await up(session);
       session.process.kill('SIGSTOP');
-      await sessionDown(router, 15);
+      await sessionDown(router);
       session.process.kill('SIGCONT');
-      await session.reports('up again', (report) => report.ups > ups, seconds(20));
+      await session.reports('up again', (report) => report.ups > ups);
       await established(router);
     });
 
     test('a wrong key opens nothing', async (t) => {
       const { session } = await pair(t, kind, { password: 'ours' }, { password: 'theirs' });
-      const report = await session.reports(
-        'a mismatch',
-        ({ codes }) => codes.includes('SESSION_PASSWORD_MISMATCH'),
-        seconds(25),
-      );
+      const report = await session.reports('a mismatch', ({ codes }) => codes.includes('SESSION_PASSWORD_MISMATCH'));
       assert.equal(report.ups, 0);
     });
   });

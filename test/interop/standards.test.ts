@@ -16,7 +16,7 @@ const ran = new Map<DaemonKind, Map<Scenario, Outcome>>();
 describe('standards', { concurrency: daemonKinds.length }, () => {
   after(() => console.log(`\n${standardsTable(ran)}\n`));
   for (const kind of daemonKinds) {
-    describe(`flatroute with ${kind}`, { skip: cannotRun(kind), concurrency: false, timeout: 240_000 }, () => {
+    describe(`flatroute with ${kind}`, { skip: cannotRun(kind), concurrency: false, timeout: 600_000 }, () => {
       const outcomes = new Map<Scenario, Outcome>();
       let made: Rack | undefined;
       const rack = (): Rack => {

@@ -95,13 +95,19 @@ for (const kinds of pairs) {
 
     test('a peer with another AS than configured is refused', async (t) => {
       const routers = await twoRouters(t, kinds, { left: { asn: asn(65009) } });
-      await neverEstablished(routers, 3);
       const { left: refused } = routers;
-      if (refused instanceof FlatrouteRouter) {
-        const [peer] = await refused.agent.questions.peers();
-        assert.equal(peer?.lastError?.code, 'SESSION_BAD_PEER_AS');
-        assert.match(peer?.lastError?.text ?? '', new RegExp(`${right.asn}`));
-      }
+      if (refused instanceof FlatrouteRouter)
+        await waitFor(
+          'the other AS to be told',
+          async () => {
+            const [peer] = await refused.agent.questions.peers();
+            const { code, text = '' } = peer?.lastError ?? {};
+            const isTold = code === 'SESSION_BAD_PEER_AS' && text.includes(`${right.asn}`);
+            return isTold ? found(undefined) : notYet(JSON.stringify(peer));
+          },
+          { deadline: seconds(60) },
+        );
+      await neverEstablished(routers, 3);
       await routers.left.reconfigure(withPeer(routers.left, { asn: right.asn }));
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
@@ -134,7 +140,7 @@ for (const kinds of pairs) {
       await expectEverythingLearned(routers);
       const announce = prefixes('10.2.0.0/24', '10.3.0.0/24', '10.4.0.0/24', '10.5.0.0/24', '10.6.0.0/24');
       await routers.right.reconfigure({ ...routers.right.description, announce });
-      await sessionDown(routers.left, 10);
+      await sessionDown(routers.left);
       await expectOnlyOwn(routers);
       const { left: limited } = routers;
       if (!(limited instanceof FlatrouteRouter)) return;
@@ -149,7 +155,7 @@ for (const kinds of pairs) {
       const frozenAt = performance.now();
       await routers.right.signal('SIGSTOP');
       // BIRD looks at its hold timer up to a third late.
-      await sessionDown(routers.left, 2 * SHORT_HOLD_SECONDS + 4);
+      await sessionDown(routers.left);
       const tookSeconds = (performance.now() - frozenAt) / 1000;
       assert.ok(tookSeconds > SHORT_HOLD_SECONDS / 2, `it was dropped after ${tookSeconds.toFixed(1)} s already`);
       // BIRD keeps the routes of a peer that offered graceful restart even when the hold timer has expired.
@@ -174,7 +180,7 @@ async function neverEstablished(routers: TwoRouters, forSeconds: number): Promis
       }
       return performance.now() >= until ? found('') : notYet('still looking');
     },
-    { deadline: seconds(forSeconds + 5), every: seconds(0.2) },
+    { deadline: seconds(forSeconds + 60), every: seconds(0.2) },
   ).then((broken) => assert.equal(broken, ''));
   assert.notDeepEqual(routers.left.description.peers, []);
   await expectTable(routers.left, 'ipv4', { [left.announce[0] ?? '']: ['local'] });

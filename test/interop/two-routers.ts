@@ -26,6 +26,8 @@ export const pairs: readonly (readonly [left: RouterKind, right: RouterKind])[] 
   ['bird', 'frr'],
 ];
 
+/** How long anything is waited for: no judgement of how long it takes, which a busy machine would fail. */
+const DEADLINE = seconds(60);
 /** A busy machine keeps such a session; the scenario of a frozen daemon takes the least that BGP allows. */
 const HOLD_SECONDS = 9;
 export const SHORT_HOLD_SECONDS = 3;
@@ -151,20 +153,20 @@ export async function established(...routers: readonly LabRouter[]): Promise<voi
         const rows = await router.sessions();
         return rows.every((row) => row.established) ? found(undefined) : notYet(JSON.stringify(rows));
       },
-      { deadline: seconds(20) },
+      { deadline: DEADLINE },
     );
   }
 }
 
-/** Waits until a session is down, for at most so long. */
-export async function sessionDown(router: LabRouter, withinSeconds: number): Promise<string> {
+/** Waits until a session is down. */
+export async function sessionDown(router: LabRouter): Promise<string> {
   return await waitFor(
     `${router.host.name} (${router.kind}) to lose its session`,
     async () => {
       const [row] = await router.sessions();
       return row !== undefined && !row.established ? found(row.state) : notYet(JSON.stringify(row));
     },
-    { deadline: seconds(withinSeconds) },
+    { deadline: DEADLINE },
   );
 }
 
@@ -179,7 +181,7 @@ export async function expectTable(router: LabRouter, family: Family, expected: E
       seen = Object.fromEntries((await router.table(family)).map((row) => [row.prefix, row.nextHops]));
       return isEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(seen));
     },
-    { deadline: seconds(30) },
+    { deadline: DEADLINE },
   ).catch(async (error: unknown) => {
     assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
     throw error;
@@ -202,7 +204,7 @@ export async function expectKernel(router: LabRouter, family: Family, expected: 
       );
       return isEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(seen));
     },
-    { deadline: seconds(30) },
+    { deadline: DEADLINE },
   ).catch(async (error: unknown) => {
     assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
     throw error;

@@ -103,7 +103,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           );
           return right ? found(undefined) : notYet(JSON.stringify(routes));
         },
-        { deadline: seconds(20) },
+        { deadline: seconds(60) },
       );
     };
     const sessionsUp = async (count: number): Promise<void> => {
@@ -114,7 +114,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           const up = peers.filter(({ state }) => state === 'Established').length;
           return up === count ? found(undefined) : notYet(JSON.stringify(peers));
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
     };
     const ping = async (from: Host, source: string, to: string): Promise<void> => {
@@ -124,7 +124,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           const result = await from.exec(['ping', '-c1', '-W1', '-I', source, to]);
           return result.code === 0 ? found(undefined) : notYet(result.stdout);
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
     };
 
@@ -189,7 +189,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           await second.host.ip(['route add blackhole 192.0.2.77', 'route del blackhole 192.0.2.77']);
           return (await monitor.log()).includes('Deleted blackhole 192.0.2.77') ? found(undefined) : notYet('nothing');
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
       await agent.stop('SIGKILL');
       await agent.start();

@@ -45,7 +45,7 @@ const blocks = (...rows: readonly (readonly [cidr: string, node: string])[]): st
 const namespace = (name: string, labels = ''): string =>
   `{apiVersion: v1, kind: Namespace, metadata: {name: ${name}, labels: {${labels}}}}\n---\n`;
 
-describe('addresses', { timeout: 290_000 }, () => {
+describe('addresses', { timeout: 600_000 }, () => {
   let lab: Lab;
   let router: LabRouter;
   let one: CniHost;
@@ -73,7 +73,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         });
         return wrong.length === 0 ? found(undefined) : notYet(JSON.stringify(seen));
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   };
   const condition = async (at: CniHost, object: string, type: string, reason: string): Promise<ConditionAnswer> =>
@@ -84,7 +84,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         const it = all.find((one) => one.type === type);
         return it?.reason === reason ? found(it) : notYet(JSON.stringify(all));
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   const reached = async (...addresses: readonly string[]): Promise<void> => {
     for (const target of addresses)
@@ -94,7 +94,7 @@ describe('addresses', { timeout: 290_000 }, () => {
           const ping = await router.host.exec(['ping', '-c', '1', '-W', '1', target]);
           return ping.code === 0 ? found(undefined) : notYet(ping.stdout);
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
   };
   const added = async (at: CniHost, pod: TestPod, ...more: readonly [string, object?]): Promise<readonly string[]> => {
@@ -205,7 +205,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         const own = (await one.ask((client) => client.blocks())).map(({ cidr }) => cidr);
         return own.includes(four) ? notYet(own.join(' ')) : found(undefined);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     const pod = await two.pod('vip');
     assert.deepEqual(await added(two, pod, 'other', asksFixed), fixed);
@@ -241,7 +241,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         const answer = await one.add(unknown, 'new');
         return answer.code === 0 ? found(undefined) : notYet(answer.stdout);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     await reached(shop, shop6);
     for (const pod of [other, unknown]) await one.del(pod);
@@ -263,7 +263,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         const seen = [row?.capacity, row?.used, row?.free, row?.refused].join(' ');
         return seen === '1 1 0 1' ? found(undefined) : notYet(seen);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     await one.del({ name: 'shop-1', path: '/run/netns/shop-1' });
     // Until the veth is gone the answer is 11: try again.
@@ -273,7 +273,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         const answer = await one.add(next, 'shop');
         return answer.code === 0 ? found(answer) : notYet(answer.stdout);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     assert.equal(again.addresses[0], '10.64.0.2');
     await write({ 'reservation.yaml': undefined });
@@ -305,7 +305,7 @@ describe('addresses', { timeout: 290_000 }, () => {
         const left = (await one.host.run(['ip', 'route', 'show', 'proto', '179', 'type', 'blackhole'])).trim();
         return left === 'blackhole 10.64.0.0/30 metric 4294967294' ? found(undefined) : notYet(left);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   });
 });

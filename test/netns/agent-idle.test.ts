@@ -15,7 +15,7 @@ const CALLS_FILE = '/run/calls';
 /** Of a tenth of a second each; what runs now and then, every 30 s or so, may fall into one span, not into all. */
 const SPAN_TICKS = 15;
 
-describe('an agent with many pods', { timeout: 240_000 }, () => {
+describe('an agent with many pods', { timeout: 600_000 }, () => {
   let lab: Lab | undefined;
   let node: TestNode;
   const pods: Pod[] = [];

@@ -22,7 +22,7 @@ import {
 } from '../support/agent-lab.ts';
 import { eventually } from '../support/netns.ts';
 
-describe('pods of two agents', { timeout: 240_000 }, () => {
+describe('pods of two agents', { timeout: 600_000 }, () => {
   let lab: Lab | undefined;
   let nodes: readonly [TestNode, TestNode];
   const agents: LabProcess[] = [];

@@ -63,7 +63,7 @@ const files = (number: number): Readonly<Record<string, string>> => {
   };
 };
 
-describe('an agent that died', { timeout: 240_000 }, () => {
+describe('an agent that died', { timeout: 600_000 }, () => {
   let lab: Lab | undefined;
   let node: TestNode;
   let other: TestNode;
@@ -95,6 +95,7 @@ describe('an agent that died', { timeout: 240_000 }, () => {
     await startAgent(other, '--record', '/run/record');
     for (const it of made.nodes) await untilStatus(it, 'the session is established', established);
     await eventually('node 2 has both', hasBoth);
+    await eventually('the record has the OPEN', async () => opens(await recorded(other)) > 0);
     await eventually('node 1 has learned', async () =>
       (await ourRoutes(node)).some((line) => line.includes('10.60.2.0')),
     );
@@ -108,8 +109,10 @@ describe('an agent that died', { timeout: 240_000 }, () => {
   });
 
   test('killed with -9 it says R=1 and F=1, for a family of which the kernel held nothing too, as was foretold', async () => {
-    const { peers } = await json<{ peers: readonly PeerAnswer[] }>(node, 'peers');
-    assert.equal(peers[0]?.nextRestart?.hitless, true);
+    await eventually('no loss is foretold', async () => {
+      const { peers } = await json<{ peers: readonly PeerAnswer[] }>(node, 'peers');
+      return peers[0]?.nextRestart?.hitless;
+    });
     assert.deepEqual(
       (await ourRoutes(node)).filter((line) => line.includes(':')),
       [],

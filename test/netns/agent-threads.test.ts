@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { withNamespace } from '../support/netns.ts';
 
 test('a background thread that dies with a parked read ends, is built again from the kernel, and keeps nothing up', {
-  timeout: 60_000,
+  timeout: 600_000,
 }, async () => {
   await withNamespace(async (ns) => {
     const { stdout, stderr, code } = await ns.exec([

@@ -49,7 +49,7 @@ async function squat({ host }: TestNode, port: number, address: string): Promise
   return squatter;
 }
 
-describe('two agents that peer with each other', { timeout: 240_000 }, () => {
+describe('two agents that peer with each other', { timeout: 600_000 }, () => {
   let lab: Lab | undefined;
   let nodes: readonly [TestNode, TestNode];
   const agents: LabProcess[] = [];
@@ -303,7 +303,7 @@ describe('two agents that peer with each other', { timeout: 240_000 }, () => {
   });
 });
 
-describe('an agent on a node where something is wrong', { timeout: 120_000 }, () => {
+describe('an agent on a node where something is wrong', { timeout: 600_000 }, () => {
   let lab: Lab | undefined;
   let nodes: readonly [TestNode, TestNode];
 

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { agentWords, established, makeNodes, ourRoutes, startAgent, untilStatus } from '../support/agent-lab.ts';
 import { eventually, execute } from '../support/netns.ts';
 
-test('the bundle stands alone: agent, threads, admin API and command line', { timeout: 120_000 }, async () => {
+test('the bundle stands alone: agent, threads, admin API and command line', { timeout: 600_000 }, async () => {
   const dist = mkdtempSync(join(tmpdir(), 'flatroute-dist-'));
   try {
     const built = await execute([process.execPath, resolve('scripts/build.mjs'), dist]);

@@ -64,13 +64,13 @@ export async function connectBfd(host: Host, child: LabProcess): Promise<Omit<Bf
       const answer = await connectControl(host.path('/run/flatroute/bfd.sock'), { told: hear, lost: () => undefined });
       return answer.ok ? found(answer.value) : notYet(`${answer.error}\n${await child.log()}`);
     },
-    { deadline: seconds(30), every: milliseconds(20) },
+    { deadline: seconds(60), every: milliseconds(20) },
   );
   return {
     client,
     told,
     latest: (name) => sessions.get(name),
-    until: (name, what, fits, deadline = seconds(30)) =>
+    until: (name, what, fits, deadline = seconds(60)) =>
       waitFor(
         `${host.name}: BFD ${name} ${what}`,
         async () => {

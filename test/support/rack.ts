@@ -150,7 +150,7 @@ export class Rack implements AsyncDisposable {
         }
         return found(undefined);
       },
-      { deadline: seconds(40) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -183,7 +183,7 @@ export class Rack implements AsyncDisposable {
           ? found(undefined)
           : notYet('nothing said');
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     return async () => {
       // What is said after this change was made has all before it.
@@ -194,7 +194,7 @@ export class Rack implements AsyncDisposable {
           const all = await told();
           return all.some((line) => line.includes('203.0.113.255')) ? found(all) : notYet(all.slice(-3).join(' | '));
         },
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
       return lines.filter((line) => / proto 179\b|\bgroup\b/.test(line));
     };

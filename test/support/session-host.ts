@@ -34,7 +34,7 @@ export async function startSession(host: Host, options: SessionProcessOptions): 
   return {
     process: child,
     latest: async () => (await read()).at(-1),
-    reports: (what, fits, deadline = seconds(30)) =>
+    reports: (what, fits, deadline = seconds(60)) =>
       waitFor(
         `${host.name}: ${what}`,
         async () => {

@@ -127,7 +127,7 @@ export class RemoteEngine {
   }
 
   /** Waits until what the engine has said fits. */
-  async until(what: string, fits: (engine: this) => boolean, within = 20): Promise<void> {
+  async until(what: string, fits: (engine: this) => boolean, within = 60): Promise<void> {
     await waitFor(
       what,
       async () => {

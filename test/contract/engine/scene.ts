@@ -12,6 +12,7 @@ import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { BirdRouter } from '#lab/routers/bird.ts';
 import type { RouterDescription } from '#lab/routers/router.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
 import { seconds } from '#lib/time.ts';
 import type { Side } from '../../interop/two-routers.ts';
 import {
@@ -164,6 +165,18 @@ export class Scene {
     await this.apply(desired);
     await this.engine.established(...desired.peers.map(({ name }) => name));
     return this.engine;
+  }
+
+  /** Waits until the first router says so of its session with the node. */
+  async firstSays(what: RegExp): Promise<void> {
+    await waitFor(
+      `first to say ${String(what)}`,
+      async () => {
+        const said = await this.first.about(linkAddress(1, 1));
+        return what.test(said) ? found(undefined) : notYet(said);
+      },
+      { deadline: seconds(60) },
+    );
   }
 
   async dispose(): Promise<void> {

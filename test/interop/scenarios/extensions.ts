@@ -45,7 +45,7 @@ export const extensionScenarios: readonly Scenario[] = [
       });
       await expectKernel(rack.node, 'ipv4', kept);
       await rack.judge.signal('SIGSTOP');
-      await sessionDown(rack.node, 8);
+      await sessionDown(rack.node);
       await expectKernel(rack.node, 'ipv4', kept);
       await rack.judge.signal('SIGCONT');
       await rack.up();

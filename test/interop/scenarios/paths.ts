@@ -1,11 +1,37 @@
 /** Which paths are used: several at once, and none that leads through a router that is going away. */
 import assert from 'node:assert/strict';
 import { expectKernel, prefixes } from '../two-routers.ts';
+import { seconds } from '#lib/time.ts';
+import { found, notYet, waitFor } from '#lab/wait.ts';
+import type { Rack } from './rack.ts';
 import { expectPaths, judgeAddress } from './rack.ts';
 import type { Scenario } from './scenario.ts';
 
 const both = prefixes('10.9.0.0/24');
 const farAddress = '172.16.2.2';
+
+/** Drains; a step that was over before the daemon was looked at is tried again, for longer. */
+async function drainSeen(rack: Rack): Promise<void> {
+  for (let wait = 2; ; wait *= 2) {
+    let isOver = false;
+    const drained = rack.node.agent.text(['drain', 'judge', '--wait', `${wait}`]).finally(() => (isOver = true));
+    const isSeen = await waitFor(
+      'GRACEFUL_SHUTDOWN at the daemon, or the end of the drain',
+      async () => {
+        const rows = (await rack.judge.paths('ipv4')).filter(({ prefix }) => prefix === '10.1.0.0/24');
+        if (rows.some(({ communities }) => communities?.join() === '65535:0')) return found(true);
+        return isOver ? found(false) : notYet(JSON.stringify(rows));
+      },
+      { deadline: seconds(60) },
+    );
+    await drained;
+    if (isSeen) return;
+    assert.ok(wait < 16, 'the daemon never had it');
+    await rack.node.agent.text(['undrain', 'judge']);
+    await rack.up();
+    await rack.expectPlainTables();
+  }
+}
 
 export const pathScenarios: readonly Scenario[] = [
   {
@@ -42,10 +68,7 @@ export const pathScenarios: readonly Scenario[] = [
     judges: ['RFC 8326', 'RFC 4486'],
     play: async (rack) => {
       await rack.setup();
-      // Each step lasts long enough to be seen beside three other racks.
-      const drained = rack.node.agent.text(['drain', 'judge', '--wait', '2']);
-      await expectPaths(rack.judge, '10.1.0.0/24', [{ path: '65001', communities: ['65535:0'] }]);
-      await drained;
+      await drainSeen(rack);
       await rack.sessionIs('the drain', ({ state, drain }) => state === 'Idle' && drain === 'down');
       await expectPaths(rack.judge, '10.1.0.0/24', []);
       await expectKernel(rack.node, 'ipv4', { '10.2.0.0/24': [judgeAddress], '10.3.0.0/24': [farAddress] });

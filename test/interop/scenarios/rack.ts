@@ -163,7 +163,7 @@ export class Rack {
         const now = await opens();
         return now.length > before ? found(now.at(-1) ?? []) : notYet(`${now.length} of them`);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -204,7 +204,7 @@ export class Rack {
       'the session to begin anew',
       async () => found(await this.node.resetSession(this.node.description.peers[0]?.address ?? judgeAddress)),
       {
-        deadline: seconds(30),
+        deadline: seconds(60),
       },
     );
   }
@@ -233,7 +233,7 @@ export class Rack {
         const peer = await this.session();
         return fits(peer) ? found(peer) : notYet(JSON.stringify(peer));
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -245,7 +245,7 @@ export class Rack {
         const peers = await this.node.agent.questions.peers();
         return fits(peers) ? found(undefined) : notYet(JSON.stringify(peers));
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -258,7 +258,7 @@ export class Rack {
         const log = (await this.node.agent.process.log()).slice(this.#logged);
         return log.includes(text) ? found(undefined) : notYet(log.slice(-1000));
       },
-      { deadline: seconds(30), ...(provoke && { every: milliseconds(200) }) },
+      { deadline: seconds(60), ...(provoke && { every: milliseconds(200) }) },
     );
   }
 
@@ -270,7 +270,7 @@ export class Rack {
         const said = await this.judge.about(linkAddress(1, 1));
         return what.test(said) ? found(undefined) : notYet(said.slice(-2000));
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -318,7 +318,7 @@ export async function expectPaths(
       });
       return isDeepStrictEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(rows));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   ).catch(async (error: unknown) => {
     assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
     throw error;

@@ -31,7 +31,7 @@ export const restartScenarios: readonly Scenario[] = [
       await rack.setup({ both: restart });
       await rack.expectPlainTables();
       await rack.node.stop('SIGKILL');
-      await sessionDown(rack.judge, 10);
+      await sessionDown(rack.judge);
       await judgeKeeps(rack);
       await rack.setup({ both: restart, node: { announce: prefixes('fd01::/64') }, up: false });
       await judgeKeeps(rack);
@@ -48,7 +48,7 @@ export const restartScenarios: readonly Scenario[] = [
       await rack.setup({ both: restart });
       await expectKernel(rack.node, 'ipv4', judgesRoutes);
       await rack.judge.stop('SIGKILL');
-      await sessionDown(rack.node, 10);
+      await sessionDown(rack.node);
       await expectKernel(rack.node, 'ipv4', judgesRoutes);
       await rack.judge.restart({ ...rack.judge.description, announce: prefixes('10.2.0.0/24') }, 'recovering');
       await rack.up();

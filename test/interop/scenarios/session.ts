@@ -50,7 +50,7 @@ export const sessionScenarios: readonly Scenario[] = [
       await rack.setup({ holdTime: 3 });
       await rack.expectPlainTables();
       await rack.judge.signal('SIGSTOP');
-      await sessionDown(rack.node, 8);
+      await sessionDown(rack.node);
       assert.equal((await rack.session()).lastError?.code, 'SESSION_HOLD_TIMER_EXPIRED');
       await rack.judge.signal('SIGCONT');
       await rack.up();

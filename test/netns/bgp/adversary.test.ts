@@ -89,7 +89,7 @@ class Chance {
   }
 }
 
-describe('a speaker among peers that send anything', { timeout: 180_000, concurrency: false }, () => {
+describe('a speaker among peers that send anything', { timeout: 600_000, concurrency: false }, () => {
   let engine: BgpEngine;
   let facts: BgpFacts | undefined;
   let healthy: PeerEnd;

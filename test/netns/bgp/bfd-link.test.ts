@@ -45,7 +45,7 @@ const says = (owner: LabProcess, what: string, fits: (line: Line) => boolean): P
       const line = (await linesOf(owner)).findLast(fits);
       return line === undefined ? notYet((await owner.log()).slice(-1500)) : found(line);
     },
-    { deadline: seconds(30), every: milliseconds(20) },
+    { deadline: seconds(60), every: milliseconds(20) },
   );
 
 const isUp = ({ state }: Line): boolean => state === 'Up';
@@ -82,7 +82,7 @@ test("killing who started BFD's process is no failure, and the next one finds th
       const left = (await a.processes()).filter((line) => line.includes(' bfd '));
       return left.length === 0 ? found(true) : notYet(left.join('\n'));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 });
 

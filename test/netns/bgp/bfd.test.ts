@@ -89,7 +89,7 @@ test('a link-local neighbour is reached by the interface of the session', async 
         const address = /inet6 (fe80[0-9a-f:]+)/.exec(text)?.[1];
         return address === undefined ? notYet(text) : found(address);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   const [left, right] = [await startBfd(a), await startBfd(b)];
   left.client.setSessions([fastSession(await linkLocal(b, 'up-b'), { interface: 'up-a' })]);
@@ -207,7 +207,7 @@ test('the nexthops of a path that fails leave the kernel at once, with their rou
   await waitFor(
     'the nexthop to be deleted again',
     async () => ((await ids()).includes(ours) ? notYet('it is there') : found(true)),
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
   right.process.kill('SIGCONT');
   assert.equal((await up()).failed, false);
@@ -226,7 +226,7 @@ test('a port that another program has is told, and taken when it is free', async
   await waitFor(
     'the port to be taken',
     async () => ((await squatter.log()).includes('bound') ? found(true) : notYet('')),
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
   const [left, right] = [await startBfd(a), await startBfd(b)];
   left.client.setSessions([fastSession(addresses.ipv4[1])]);
@@ -281,7 +281,7 @@ test('it runs real-time, because nice values count only inside a session; where 
       const message = ours.told.map((row) => row.message).find(({ kind }) => kind === 'hello');
       return Promise.resolve(message?.kind === 'hello' ? found(message) : notYet(''));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
   // proc(5): field 40 is rt_priority, 41 policy; the first after the name is field 3.
   const fields = (await a.run(['cat', `/proc/${hello.pid}/stat`])).split(') ')[1]?.split(' ') ?? [];

@@ -49,7 +49,7 @@ const removing = (desired: BgpIntent): BgpIntent => ({
   ...(desired.engine && { engine: { ...desired.engine, foreign: 'Remove' } }),
 });
 
-describe('what befalls GoBGP as the engine', { timeout: 180_000 }, () => {
+describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
   let generation = 0;

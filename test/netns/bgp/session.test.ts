@@ -199,7 +199,8 @@ test('a peer that vanishes is given up when the hold time is over, and keeps its
   const waited = performance.now() - started;
   sessions[1].process.kill('SIGCONT');
   assert.deepEqual(report.downs, ['SESSION_HOLD_TIMER_EXPIRED']);
-  assert.ok(waited > milliseconds(1900), `after ${waited} ms already`);
+  // Its last KEEPALIVE may have been a second before, or more on a busy machine.
+  assert.ok(waited > milliseconds(1000), `after ${waited} ms already`);
   await sessions[0].reports('up again', ({ ups }) => ups === 2);
   sessions[1].process.kill('SIGKILL');
   await sessions[0].reports('down with the routes kept', ({ downs }) =>

@@ -35,7 +35,7 @@ function openSockets(namespace: string | number): Sockets {
   return sockets;
 }
 
-describe('PodLinks', { timeout: 120_000 }, () => {
+describe('PodLinks', { timeout: 600_000 }, () => {
   let nodeNamespace: TestNamespace;
   const pods: TestNamespace[] = [];
   const opened: Sockets[] = [];

@@ -54,7 +54,7 @@ export const gobgpdScenarios: readonly ContractScenario[] = [
       sidecar.process.kill('SIGSTOP');
       try {
         scene.applyOnly(wanted({ announcements: another }));
-        await engine.until('the problem', ({ facts }) => facts?.engine?.problem !== undefined, 40);
+        await engine.until('the problem', ({ facts }) => facts?.engine?.problem !== undefined);
         await engine.kernelIs(everything);
       } finally {
         sidecar.process.kill('SIGCONT');
@@ -112,9 +112,9 @@ export const gobgpdScenarios: readonly ContractScenario[] = [
         (n: number) =>
         ({ kernel }: typeof engine) =>
           kernel.size === n;
-      await engine.until('the whole table', count(announce.length + 2), 60);
+      await engine.until('the whole table', count(announce.length + 2));
       await scene.routers();
-      await engine.until('its end', count(4), 60);
+      await engine.until('its end', count(4));
       await engine.kernelIs(everything);
     },
   },
