@@ -55,7 +55,7 @@ export class ServiceMemory {
   #write(): void {
     this.#cancel?.();
     this.#cancel = undefined;
-    const kept = this.#views.filter(({ endpoints: { ipv4, ipv6 } }) => ipv4.anywhere + ipv6.anywhere > 0);
+    const kept = this.#views.filter(({ endpoints: { ipv4, ipv6 } }) => ipv4 !== 'none' || ipv6 !== 'none');
     this.#change(() => {
       writeFileSync(`${this.#file}.new`, JSON.stringify(kept), { mode: 0o600 });
       renameSync(`${this.#file}.new`, this.#file);
@@ -79,12 +79,11 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 function isView(value: unknown): value is ServiceView {
   if (!isRecord(value) || typeof value['namespace'] !== 'string' || typeof value['name'] !== 'string') return false;
   const { addresses, endpoints } = value;
-  const counts = (family: unknown): boolean =>
-    isRecord(family) && typeof family['anywhere'] === 'number' && typeof family['here'] === 'number';
+  const isPlace = (it: unknown): boolean => ['none', 'elsewhere', 'here'].includes(String(it));
   return (
     isRecord(endpoints) &&
-    counts(endpoints['ipv4']) &&
-    counts(endpoints['ipv6']) &&
+    isPlace(endpoints['ipv4']) &&
+    isPlace(endpoints['ipv6']) &&
     Array.isArray(addresses) &&
     addresses.every(
       (it: unknown) =>

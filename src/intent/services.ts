@@ -12,7 +12,7 @@ import { contains, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { isSingleAddress } from '#resources/ip-pool.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
-import type { ServiceRange, ServiceUse, ServiceView } from '#resources/service-view.ts';
+import type { EndpointPlace, ServiceRange, ServiceUse, ServiceView } from '#resources/service-view.ts';
 import type { Complaint } from './node.ts';
 import type { ServiceSettings } from './settings.ts';
 
@@ -137,14 +137,10 @@ export function serviceIntent(
   };
 }
 
-function reasonOf(
-  policy: 'Cluster' | 'Local',
-  { anywhere, here }: { readonly anywhere: number; readonly here: number },
-  aggregated: boolean,
-): ServiceReason {
-  if (policy === 'Local') return here > 0 ? 'Announced' : anywhere > 0 ? 'NoEndpointsHere' : 'NoEndpoints';
-  if (aggregated) return 'InRange';
-  return anywhere > 0 ? 'Announced' : 'NoEndpoints';
+function reasonOf(policy: 'Cluster' | 'Local', endpoints: EndpointPlace, aggregated: boolean): ServiceReason {
+  if (policy === 'Cluster' && aggregated) return 'InRange';
+  if (endpoints === 'none') return 'NoEndpoints';
+  return policy === 'Cluster' || endpoints === 'here' ? 'Announced' : 'NoEndpointsHere';
 }
 
 /** What would be announced if the proxy worked, each once: two Services may share an address. */

@@ -12,16 +12,16 @@ export interface ServiceRange {
   readonly aggregated: boolean;
 }
 
+/** `here`: on this node, whether there are others or not. */
+export type EndpointPlace = 'none' | 'elsewhere' | 'here';
+
 /** A Service that has an address in one of the ranges. */
 export interface ServiceView {
   readonly namespace: string;
   readonly name: string;
   readonly addresses: readonly ServiceAddressView[];
-  /**
-   * Endpoints that the proxy would send packets to, in the whole cluster and on this node: those that are ready, or when none
-   * is, those that are serving and terminating.
-   */
-  readonly endpoints: Readonly<Record<Family, { readonly anywhere: number; readonly here: number }>>;
+  /** Where endpoints are that the proxy would send packets to. How many there are decides nothing, and changes all the time. */
+  readonly endpoints: Readonly<Record<Family, EndpointPlace>>;
 }
 
 export interface ServiceAddressView {

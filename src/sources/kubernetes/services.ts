@@ -1,6 +1,6 @@
 /**
  * Services and EndpointSlices as one node needs them. They are watched only while a range of Services is announced, of each
- * object only a few numbers and texts are kept, and nothing of it goes into the set of resources or the cache: a cluster
+ * object only a few texts are kept, and nothing of it goes into the set of resources or the cache: a cluster
  * may have thousands of Services and 150,000 endpoints, and 5,000 agents look at them. Data in: the ranges, and two watches.
  * Data out: the Services that have an address in a range, with the endpoints that a proxy of this node would use.
  *
@@ -11,7 +11,13 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ApiError, ApiObject, ResourceStore, ResourceType, Watching } from '#kubernetes/store.ts';
 import { contains, familyOf, parseAddress, prefixLength } from '#lib/ip.ts';
 import type { Family, IpAddress } from '#lib/ip.ts';
-import type { ServiceAddressView, ServiceRange, ServiceUse, ServiceView } from '#resources/service-view.ts';
+import type {
+  EndpointPlace,
+  ServiceAddressView,
+  ServiceRange,
+  ServiceUse,
+  ServiceView,
+} from '#resources/service-view.ts';
 
 export const serviceType: ResourceType = {
   group: '',
@@ -44,19 +50,11 @@ interface KeptService {
   readonly ports: readonly string[];
 }
 
-/** Endpoints of a slice by state, everywhere and on this node. */
-interface Tally {
-  readonly ready: number;
-  /** Serving and terminating. */
-  readonly draining: number;
-}
-
 interface KeptSlice {
   readonly service: string;
   readonly family: Family;
   readonly ports: readonly string[];
-  readonly anywhere: Tally;
-  readonly here: Tally;
+  readonly endpoints: EndpointPlace;
 }
 
 const isRecord = (value: unknown): value is Foreign =>
@@ -104,20 +102,6 @@ export function keepSlice(object: ApiObject, node: string): KeptSlice | undefine
   const service = object.metadata.labels?.['kubernetes.io/service-name'] ?? '';
   const addressType = object['addressType'];
   if (service === '' || (addressType !== 'IPv4' && addressType !== 'IPv6')) return undefined;
-  const count = { ready: 0, draining: 0, readyHere: 0, drainingHere: 0 };
-  for (const endpoint of records(object['endpoints'])) {
-    if (texts(endpoint['addresses']).length === 0) continue;
-    const conditions = record(endpoint['conditions']);
-    const here = endpoint['nodeName'] === node;
-    // What is not said counts as ready, serving and not terminating.
-    if (conditions['ready'] !== false) {
-      count.ready++;
-      if (here) count.readyHere++;
-    } else if (conditions['serving'] !== false && conditions['terminating'] === true) {
-      count.draining++;
-      if (here) count.drainingHere++;
-    }
-  }
   return {
     service: `${object.metadata.namespace ?? ''}/${service}`,
     family: addressType === 'IPv4' ? 'ipv4' : 'ipv6',
@@ -125,25 +109,27 @@ export function keepSlice(object: ApiObject, node: string): KeptSlice | undefine
     ports: records(object['ports'])
       .filter(({ name, port }) => typeof name === 'string' && typeof port === 'number' && port !== 0)
       .map(portKey),
-    anywhere: { ready: count.ready, draining: count.draining },
-    here: { ready: count.readyHere, draining: count.drainingHere },
+    endpoints: closest(
+      records(object['endpoints'])
+        .filter(isUsed)
+        .map(({ nodeName }) => (nodeName === node ? 'here' : 'elsewhere')),
+    ),
   };
 }
 
-/** Ready ones, or when there is none those that are serving and terminating: for each port, and the port that has most counts. */
-function usable(ports: readonly string[], slices: readonly KeptSlice[], of: (slice: KeptSlice) => Tally): number {
-  let most = 0;
-  for (const port of ports) {
-    let [ready, draining] = [0, 0];
-    for (const slice of slices) {
-      if (!slice.ports.includes(port)) continue;
-      ready += of(slice).ready;
-      draining += of(slice).draining;
-    }
-    most = Math.max(most, ready > 0 ? ready : draining);
-  }
-  return most;
+/**
+ * Ready, or serving while it terminates. A proxy takes the latter only when there is none of the former, here or anywhere; but
+ * whether there is one at all is the same.
+ */
+function isUsed({ addresses, conditions }: Foreign): boolean {
+  if (texts(addresses).length === 0) return false;
+  const { ready, serving, terminating } = record(conditions);
+  // What is not said counts as ready, serving and not terminating.
+  return ready !== false || (serving !== false && terminating === true);
 }
+
+const closest = (places: readonly EndpointPlace[]): EndpointPlace =>
+  places.includes('here') ? 'here' : places.includes('elsewhere') ? 'elsewhere' : 'none';
 
 export function viewOf(
   key: string,
@@ -152,21 +138,18 @@ export function viewOf(
   ranges: readonly ServiceRange[],
 ): ServiceView | undefined {
   const addresses = service.addresses.flatMap(({ address, use, policy }): ServiceAddressView[] => {
-    const [closest] = ranges
+    const [smallest] = ranges
       .filter((it) => it.use === use && contains(it.cidr, address))
       .sort((a, b) => prefixLength(b.cidr) - prefixLength(a.cidr));
-    return closest === undefined ? [] : [{ address, use, range: closest.cidr, policy }];
+    return smallest === undefined ? [] : [{ address, use, range: smallest.cidr, policy }];
   });
   if (addresses.length === 0) return undefined;
   const slash = key.indexOf('/');
-  const endpoints = (family: Family): ServiceView['endpoints'][Family] => {
-    const own = addresses.some((it) => familyOf(it.address) === family)
-      ? slices.filter((it) => it.family === family)
-      : [];
-    return {
-      anywhere: usable(service.ports, own, (it) => it.anywhere),
-      here: usable(service.ports, own, (it) => it.here),
-    };
+  /** For any of its ports; where it has no address endpoints are of no interest. */
+  const endpoints = (family: Family): EndpointPlace => {
+    if (!addresses.some((it) => familyOf(it.address) === family)) return 'none';
+    const own = slices.filter((it) => it.family === family && it.ports.some((port) => service.ports.includes(port)));
+    return closest(own.map((it) => it.endpoints));
   };
   return {
     namespace: key.slice(0, slash),

@@ -33,7 +33,7 @@ const web = (n: number, here: number): ServiceView => ({
       policy: 'Local',
     },
   ],
-  endpoints: { ipv4: { anywhere: 1, here }, ipv6: { anywhere: 0, here: 0 } },
+  endpoints: { ipv4: here > 0 ? 'here' : 'elsewhere', ipv6: 'none' },
 });
 const compiled = (...views: readonly ServiceView[]): Compiled => compile(set, 'node-1', { services: views });
 

@@ -28,7 +28,7 @@ const view = (name: string, anywhere: number): ServiceView => ({
       policy: 'Local',
     },
   ],
-  endpoints: { ipv4: { anywhere, here: 0 }, ipv6: { anywhere: 0, here: 0 } },
+  endpoints: { ipv4: anywhere > 0 ? 'elsewhere' : 'none', ipv6: 'none' },
 });
 const silent = (): void => undefined;
 

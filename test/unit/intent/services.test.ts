@@ -32,16 +32,15 @@ interface Wish {
 }
 
 function view({ name = 'web', anywhere = 0, here = 0, ...wish }: Wish): ServiceView {
-  const endpoints = { anywhere, here };
+  const endpoints = here > 0 ? 'here' : anywhere > 0 ? 'elsewhere' : 'none';
   const address = (wish.address ?? '198.51.100.7') as IpAddress;
   const range = (wish.range ?? '198.51.100.0/24') as Prefix;
   const { use = 'LoadBalancer', policy = 'Cluster' } = wish;
-  const none = { anywhere: 0, here: 0 };
   return {
     namespace: 'shop',
     name,
     addresses: [{ address, use, range, policy }],
-    endpoints: address.includes(':') ? { ipv4: none, ipv6: endpoints } : { ipv4: endpoints, ipv6: none },
+    endpoints: address.includes(':') ? { ipv4: 'none', ipv6: endpoints } : { ipv4: endpoints, ipv6: 'none' },
   };
 }
 

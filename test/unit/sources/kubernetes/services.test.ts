@@ -1,4 +1,4 @@
-// Services and EndpointSlices for one node. The first table counts endpoints as CategorizeEndpoints of kube-proxy 1.34 does;
+// Services and EndpointSlices for one node. The first table looks at endpoints as CategorizeEndpoints of kube-proxy 1.34 does;
 // the rest runs against the fake API server.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -6,7 +6,7 @@ import type { ApiError, ApiObject } from '#kubernetes/store.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import type { Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
-import type { ServiceRange, ServiceView } from '#resources/service-view.ts';
+import type { EndpointPlace, ServiceRange, ServiceView } from '#resources/service-view.ts';
 import {
   endpointSliceType,
   keepService,
@@ -67,48 +67,48 @@ const seen = (
 };
 
 describe('endpoints that a proxy of this node uses', () => {
-  const rows: readonly (readonly [string, readonly (readonly string[])[], anywhere: number, here: number])[] = [
-    ['none', [], 0, 0],
-    ['ready ones, here and elsewhere', [['rs@here', 'rs@there', 'rs@there']], 3, 1],
-    ['of several slices', [['rs@here'], ['rs@there']], 2, 1],
-    ['what a slice does not say counts as ready', [['silent@here']], 1, 1],
-    ['one without a node is nowhere in particular', [['rs']], 1, 0],
-    ['not ready and not terminating: not used', [['s@here', '@here']], 0, 0],
-    ['all serving and terminating: used', [['st@here', 'st@there']], 2, 1],
-    ['terminating and not serving: not used', [['t@here']], 0, 0],
-    ['serving and terminating ones are not used while one is ready', [['rs@there', 'st@there']], 1, 0],
-    ['here and everywhere each fall back by themselves', [['rs@there', 'st@here']], 1, 1],
-    ['a ready one here, one terminating elsewhere', [['rs@here', 'st@there']], 1, 1],
+  const rows: readonly (readonly [string, readonly (readonly string[])[], EndpointPlace])[] = [
+    ['none', [], 'none'],
+    ['ready ones, here and elsewhere', [['rs@here', 'rs@there', 'rs@there']], 'here'],
+    ['of several slices', [['rs@here'], ['rs@there']], 'here'],
+    ['what a slice does not say counts as ready', [['silent@here']], 'here'],
+    ['one without a node is nowhere in particular', [['rs']], 'elsewhere'],
+    ['not ready and not terminating: not used', [['s@here', '@here']], 'none'],
+    ['all serving and terminating: used', [['st@here', 'st@there']], 'here'],
+    ['terminating and not serving: not used', [['t@here']], 'none'],
+    ['a ready one and a terminating one elsewhere', [['rs@there', 'st@there']], 'elsewhere'],
+    ['here and everywhere each fall back by themselves', [['rs@there', 'st@here']], 'here'],
+    ['a ready one here, one terminating elsewhere', [['rs@here', 'st@there']], 'here'],
   ];
-  for (const [name, slices, anywhere, here] of rows) {
+  for (const [name, slices, expected] of rows) {
     test(name, () => {
       const objects = slices.map((endpoints, i) => slice(`s${i}`, 'web', endpoints));
-      assert.deepEqual(seen(service('web'), objects)?.endpoints.ipv4, { anywhere, here });
+      assert.deepEqual(seen(service('web'), objects)?.endpoints.ipv4, expected);
     });
   }
-  test('are of the port of the same name and protocol; the port that has most counts', () => {
+  test('are of the port of the same name and protocol; any port counts', () => {
     const two = service('web', { ports: [web, { name: 'dns', port: 53, protocol: 'UDP' }] });
     const dns = (protocol: string): ApiObject =>
       slice('a', 'web', ['rs@here'], { ports: [{ name: 'dns', port: 53, protocol }] });
-    assert.deepEqual(seen(two, [dns('UDP')])?.endpoints.ipv4.here, 1);
-    assert.deepEqual(seen(two, [dns('TCP')])?.endpoints.ipv4.here, 0);
+    assert.deepEqual(seen(two, [dns('UDP')])?.endpoints.ipv4, 'here');
+    assert.deepEqual(seen(two, [dns('TCP')])?.endpoints.ipv4, 'none');
     const ports: readonly Foreign[] = [{ port: 8080 }, { name: 'web' }, { name: 'web', port: 0 }];
     for (const port of ports)
-      assert.deepEqual(seen(two, [slice('a', 'web', ['rs@here'], { ports: [port] })])?.endpoints.ipv4.here, 0);
+      assert.deepEqual(seen(two, [slice('a', 'web', ['rs@here'], { ports: [port] })])?.endpoints.ipv4, 'none');
     const both = slice('a', 'web', ['rs@here', 'rs@there'], {
       ports: [web, { name: 'dns', port: 53, protocol: 'UDP' }],
     });
-    assert.deepEqual(seen(two, [both])?.endpoints.ipv4, { anywhere: 2, here: 1 });
+    assert.deepEqual(seen(two, [both])?.endpoints.ipv4, 'here');
   });
   test('a Service without a name for its only port has slices without one', () => {
     const unnamed = service('web', { ports: [{ port: 80 }] });
     assert.equal(
       seen(unnamed, [slice('a', 'web', ['rs@here'], { ports: [{ name: '', port: 8080, protocol: 'TCP' }] })])?.endpoints
-        .ipv4.here,
-      1,
+        .ipv4,
+      'here',
     );
   });
-  test('are counted by family, and those of other address types not at all', () => {
+  test('are looked at by family, and those of other address types not at all', () => {
     const dual = service('web', {}, [{ ip: '198.51.100.7' }, { ip: '2001:db8:5::7' }]);
     const slices = [
       slice('four', 'web', ['rs@there']),
@@ -116,10 +116,7 @@ describe('endpoints that a proxy of this node uses', () => {
       slice('name', 'web', ['rs@here'], { addressType: 'FQDN' }),
     ];
     const ranges = [loadBalancers, range('LoadBalancer', '2001:db8:5::/112')];
-    assert.deepEqual(seen(dual, slices, ranges)?.endpoints, {
-      ipv4: { anywhere: 1, here: 0 },
-      ipv6: { anywhere: 1, here: 1 },
-    });
+    assert.deepEqual(seen(dual, slices, ranges)?.endpoints, { ipv4: 'elsewhere', ipv6: 'here' });
   });
 });
 
@@ -197,7 +194,7 @@ describe('the watch', () => {
   const last = (): string | undefined =>
     told
       .at(-1)
-      ?.views?.map((it) => `${it.name} ${it.endpoints.ipv4.anywhere}/${it.endpoints.ipv4.here}`)
+      ?.views?.map((it) => `${it.name} ${it.endpoints.ipv4}`)
       .join(', ');
   const until = (expected: string): Promise<void> =>
     waitFor(
@@ -213,7 +210,7 @@ describe('the watch', () => {
     watch.setRanges([]);
     assert.deepEqual([api.requests.length, told.length], [0, 0]);
     watch.setRanges([loadBalancers]);
-    await until('web 0/0');
+    await until('web none');
     await waitFor('both watches', () => Promise.resolve(api.watches() === 2 ? found(undefined) : notYet('')), {
       deadline: seconds(20),
     });
@@ -236,7 +233,7 @@ describe('the watch', () => {
       });
     api.put(serviceType, service('web'));
     watch.setRanges([loadBalancers]);
-    await until('web 1/1');
+    await until('web here');
     for (const { query } of api.requests)
       assert.equal(
         query.get('labelSelector'),
@@ -249,26 +246,26 @@ describe('the watch', () => {
       api.put(endpointSliceType, slice(`${name}-1`, name, ['rs@here', 'rs@there']));
     }
     watch.setRanges([loadBalancers]);
-    await until('a 2/1, b 2/1');
+    await until('a here, b here');
     assert.equal(told.length, 1);
-    // An endpoint elsewhere has another address: nothing that counts.
-    api.put(endpointSliceType, slice('a-1', 'a', ['rs@here', 'rs@elsewhere']));
+    // There are more of them elsewhere, and others: nothing that counts.
+    api.put(endpointSliceType, slice('a-1', 'a', ['rs@here', 'rs@elsewhere', 'rs@there']));
     api.put(endpointSliceType, slice('b-1', 'b', ['rs@there']));
-    await until('a 2/1, b 1/0');
+    await until('a here, b elsewhere');
     assert.equal(told.length, 2);
     api.put(endpointSliceType, slice('b-2', 'b', ['rs@here']));
-    await until('a 2/1, b 2/1');
+    await until('a here, b here');
     // A slice may become another Service's.
     api.put(endpointSliceType, slice('b-2', 'a', ['rs@here']));
-    await until('a 3/2, b 1/0');
+    await until('a here, b elsewhere');
     api.remove(endpointSliceType, 'shop/a-1');
     api.remove(serviceType, 'shop/b');
-    await until('a 1/1');
+    await until('a here');
   });
   test('other ranges are looked at with what is known, without asking again', async () => {
     api.put(serviceType, service('web', { externalIPs: ['203.0.113.9'] }));
     watch.setRanges([loadBalancers]);
-    await until('web 0/0');
+    await until('web none');
     const asked = api.requests.filter((it) => it.verb === 'list').length;
     watch.setRanges([range('ExternalIP', '203.0.113.0/24')]);
     assert.deepEqual(told.at(-1)?.views?.[0]?.addresses[0]?.use, 'ExternalIP');
@@ -289,12 +286,12 @@ describe('the watch', () => {
       { deadline: seconds(20) },
     );
     api.misfortune = undefined;
-    await until('web 0/0');
+    await until('web none');
     const before = told.length;
     await api.stop();
     await api.start();
     api.put(endpointSliceType, slice('a', 'web', ['rs@here']));
-    await until('web 1/1');
+    await until('web here');
     assert.equal(told.length, before + 1);
   });
   test('nothing is said while slices are still to be listed, though Services are watched', async () => {
@@ -310,13 +307,13 @@ describe('the watch', () => {
     // What was known before, from an earlier life of the agent, stays until it is known better.
     assert.deepEqual([...new Set(told.map(({ views, error }) => views ?? error?.code))], ['API_UNREACHABLE']);
     api.misfortune = undefined;
-    await until('web 0/0');
+    await until('web none');
   });
   test('slices come in pages of a hundred, since each may be large', async () => {
     for (let i = 0; i < 101; i++) api.put(endpointSliceType, slice(`s${i}`, 'web', ['rs@there']));
     api.put(serviceType, service('web'));
     watch.setRanges([loadBalancers]);
-    await until('web 101/0');
+    await until('web elsewhere');
     const pages = api.requests.filter((it) => it.verb === 'list' && it.type.kind === 'EndpointSlice');
     assert.deepEqual(
       pages.map((it) => it.query.get('limit')),
