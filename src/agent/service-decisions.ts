@@ -23,6 +23,7 @@ export class ServiceDecisions {
   #last: Delayed = { delays: new Map(), waiting: new Map(), next: undefined };
   #rows: ServiceRows = new Map();
   #withdrawals = 0;
+  /** What was decided on; `undefined`: time alone changes it by now. */
   #seen: { readonly services: Compiled['services']; readonly healthy: boolean | undefined } | undefined;
   #cancel: (() => void) | undefined;
 
@@ -43,8 +44,7 @@ export class ServiceDecisions {
     const { services } = compiled;
     const healthy = facts.proxy?.healthy;
     // Facts come often, and there may be thousands of addresses.
-    if (this.#seen?.services === services && this.#seen.healthy === healthy && this.#last.next === undefined)
-      return this.#last.waiting;
+    if (this.#seen?.services === services && this.#seen.healthy === healthy) return this.#last.waiting;
     this.#seen = { services, healthy };
     this.#cancel?.();
     const { clock, again, log } = this.#modules;
@@ -52,7 +52,11 @@ export class ServiceDecisions {
     const wanted = servable(compiled, facts);
     this.#last = delayed(this.#last.delays, { wanted, known }, clock.now(), services.announceDelay);
     const { waiting, next } = this.#last;
-    this.#cancel = next === undefined ? undefined : clock.at(next, again);
+    const due = (): void => {
+      this.#seen = undefined;
+      again();
+    };
+    this.#cancel = next === undefined ? undefined : clock.at(next, due);
     const { rows, changed } = follow(this.#rows, compiled, { ...facts, delayed: waiting }, Date.now());
     this.#rows = rows;
     for (const [i, { outcome, verdict }] of changed.entries()) {

@@ -5,7 +5,7 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseAddress, parsePrefix } from '#lib/ip.ts';
+import { parsePrefix } from '#lib/ip.ts';
 import { after, type Clock, seconds } from '#lib/time.ts';
 import type { ServiceView } from '#resources/service-view.ts';
 import type { LogFunction } from './log.ts';
@@ -77,7 +77,7 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 
 /** Written by this program, perhaps by another version of it. */
 function isView(value: unknown): value is ServiceView {
-  if (!isRecord(value) || typeof value['namespace'] !== 'string' || typeof value['name'] !== 'string') return false;
+  if (!isRecord(value) || typeof value['service'] !== 'string') return false;
   const { addresses, endpoints } = value;
   const isPlace = (it: unknown): boolean => ['none', 'elsewhere', 'here'].includes(String(it));
   return (
@@ -90,7 +90,7 @@ function isView(value: unknown): value is ServiceView {
         isRecord(it) &&
         ['ClusterIP', 'ExternalIP', 'LoadBalancer'].includes(String(it['use'])) &&
         ['Cluster', 'Local'].includes(String(it['policy'])) &&
-        parseAddress(String(it['address'])) === it['address'] &&
+        parsePrefix(String(it['prefix'])) === it['prefix'] &&
         parsePrefix(String(it['range'])) === it['range'],
     )
   );

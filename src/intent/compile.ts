@@ -4,7 +4,7 @@
  * one bad object leaves the others as they are.
  */
 import type { Announcement } from '#bgp/engine.ts';
-import { comparePrefixes, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
+import { comparePrefixes, familyOf, hostPrefix, inPrefixOrder, overlaps } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import type { ResourceSet } from '#resources/resource-set.ts';
 import type { ServiceView } from '#resources/service-view.ts';
@@ -131,7 +131,7 @@ function announcementsOf(
   if (settings.advertise.nodeAddresses) for (const prefix of nodePrefixes) add(prefix, 'nodeAddress');
   for (const prefix of settings.advertise.prefixes) add(prefix, 'advertise');
   for (const prefix of serviceAnnouncements(services)) add(prefix, 'service');
-  return [...found.values()].sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+  return inPrefixOrder(found.values(), ({ prefix }) => prefix);
 }
 
 /** What no pod may get of the node's blocks: reservations, and an address of the node itself. */

@@ -6,7 +6,7 @@
  * are announced only while the proxy that translates them works, and again only after a delay.
  */
 import type { Announcement } from '#bgp/engine.ts';
-import { comparePrefixes, contains, hostPrefix, type Prefix } from '#lib/ip.ts';
+import { comparePrefixes, contains, hostPrefix, inPrefixOrder, type Prefix } from '#lib/ip.ts';
 import type { Compiled, Facts, NodeIntent } from './node-intent.ts';
 import { strayOf, straysOf } from './strays.ts';
 
@@ -57,9 +57,7 @@ export function wanted(compiled: Gated, facts: Facts): readonly Announcement[] {
   const idle = announcements.filter((it) => it.source === 'fixedAddress' && !inUse.has(it.prefix));
   const hosts = (pods?.outsideBlocks ?? []).flatMap((address) => strayOf(strays, address).announcement ?? []);
   if (idle.length === 0 && hosts.length === 0) return announcements;
-  return [...announcements.filter((it) => !idle.includes(it)), ...hosts].sort((a, b) =>
-    comparePrefixes(a.prefix, b.prefix),
-  );
+  return inPrefixOrder([...announcements.filter((it) => !idle.includes(it)), ...hosts], ({ prefix }) => prefix);
 }
 
 /** Announcements that wait for the kernel. */

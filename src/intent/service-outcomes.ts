@@ -28,6 +28,10 @@ export type ServiceRows = ReadonlyMap<string, ServiceRow>;
 
 const keyOf = ({ prefix, use, service = '' }: ServiceVerdict): string => `${prefix} ${use} ${service}`;
 
+/** Of one key. */
+const isSame = (a: ServiceVerdict, b: ServiceVerdict): boolean =>
+  a.range === b.range && a.policy === b.policy && a.reason === b.reason;
+
 function outcomeOf(verdict: ServiceVerdict, compiled: Pick<Compiled, 'services'>, facts: Facts): ServiceOutcome {
   if (verdict.reason !== 'Announced') return verdict.reason;
   if (!proxyServes(compiled, facts)) return facts.proxy?.healthy === false ? 'ProxyNotHealthy' : 'ProxyNotAsked';
@@ -49,7 +53,9 @@ export function follow(before: ServiceRows, compiled: Pick<Compiled, 'services'>
     const outcome = outcomeOf(verdict, compiled, facts);
     const row: ServiceRow =
       was?.outcome === outcome
-        ? { ...was, verdict }
+        ? isSame(was.verdict, verdict)
+          ? was
+          : { ...was, verdict }
         : {
             verdict,
             outcome,

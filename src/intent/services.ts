@@ -8,7 +8,7 @@
  * is announced as a whole by every node, unless it is a single address or aggregation is off; then it is an address while
  * its Service has any endpoint.
  */
-import { contains, familyOf, hostPrefix, overlaps } from '#lib/ip.ts';
+import { contains, familyOf, overlaps } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { isSingleAddress } from '#resources/ip-pool.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
@@ -118,13 +118,12 @@ export function serviceIntent(
         reason: excluded ? 'NodeExcluded' : 'Announced',
       }),
     );
-  const singles = (views ?? []).flatMap((view) =>
-    view.addresses.flatMap(({ address, use, range, policy }): ServiceVerdict[] => {
+  const singles = (views ?? []).flatMap(({ service, addresses, endpoints }) =>
+    addresses.flatMap(({ prefix, use, range, policy }): ServiceVerdict[] => {
       const of = inForce.get(`${use} ${range}`);
       if (of === undefined) return [];
-      const endpoints = view.endpoints[familyOf(address)];
-      const reason = excluded ? 'NodeExcluded' : reasonOf(policy, endpoints, of.aggregated);
-      return [{ prefix: hostPrefix(address), use, range, service: `${view.namespace}/${view.name}`, policy, reason }];
+      const reason = excluded ? 'NodeExcluded' : reasonOf(policy, endpoints[familyOf(prefix)], of.aggregated);
+      return [{ prefix, use, range, service, policy, reason }];
     }),
   );
   return {

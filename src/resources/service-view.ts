@@ -1,5 +1,5 @@
 /** Services of Kubernetes as one node sees them: what a source says of them, and what intent decides by. */
-import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 
 /** Where the address of a Service comes from. */
 export type ServiceUse = 'ClusterIP' | 'ExternalIP' | 'LoadBalancer';
@@ -17,15 +17,16 @@ export type EndpointPlace = 'none' | 'elsewhere' | 'here';
 
 /** A Service that has an address in one of the ranges. */
 export interface ServiceView {
-  readonly namespace: string;
-  readonly name: string;
+  /** `NAMESPACE/NAME` */
+  readonly service: string;
   readonly addresses: readonly ServiceAddressView[];
   /** Where endpoints are that the proxy would send packets to. How many there are decides nothing, and changes all the time. */
   readonly endpoints: Readonly<Record<Family, EndpointPlace>>;
 }
 
 export interface ServiceAddressView {
-  readonly address: IpAddress;
+  /** Of the one address. */
+  readonly prefix: Prefix;
   readonly use: ServiceUse;
   /** The range that it lies in; of several the smallest. */
   readonly range: Prefix;

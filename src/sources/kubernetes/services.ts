@@ -9,8 +9,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ApiError, ApiObject, ResourceStore, ResourceType, Watching } from '#kubernetes/store.ts';
-import { contains, familyOf, parseAddress, prefixLength } from '#lib/ip.ts';
-import type { Family, IpAddress } from '#lib/ip.ts';
+import { contains, familyOf, hostPrefix, parseAddress, prefixLength } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 import type {
   EndpointPlace,
   ServiceAddressView,
@@ -45,7 +45,7 @@ type Foreign = Readonly<Record<string, unknown>>;
 type Policy = ServiceAddressView['policy'];
 
 interface KeptService {
-  readonly addresses: readonly { readonly address: IpAddress; readonly use: ServiceUse; readonly policy: Policy }[];
+  readonly addresses: readonly { readonly prefix: Prefix; readonly use: ServiceUse; readonly policy: Policy }[];
   /** `NAME/PROTOCOL` */
   readonly ports: readonly string[];
 }
@@ -85,7 +85,7 @@ export function keepService(object: ApiObject): KeptService | undefined {
   const of = (use: ServiceUse, policy: Policy, all: readonly string[]): KeptService['addresses'] =>
     all.flatMap((text) => {
       const address = parseAddress(text);
-      return address === undefined ? [] : [{ address, use, policy }];
+      return address === undefined ? [] : [{ prefix: hostPrefix(address), use, policy }];
     });
   return {
     addresses: [
@@ -132,31 +132,25 @@ const closest = (places: readonly EndpointPlace[]): EndpointPlace =>
   places.includes('here') ? 'here' : places.includes('elsewhere') ? 'elsewhere' : 'none';
 
 export function viewOf(
-  key: string,
+  name: string,
   service: KeptService,
   slices: readonly KeptSlice[],
   ranges: readonly ServiceRange[],
 ): ServiceView | undefined {
-  const addresses = service.addresses.flatMap(({ address, use, policy }): ServiceAddressView[] => {
+  const addresses = service.addresses.flatMap(({ prefix, use, policy }): ServiceAddressView[] => {
     const [smallest] = ranges
-      .filter((it) => it.use === use && contains(it.cidr, address))
+      .filter((it) => it.use === use && contains(it.cidr, prefix))
       .sort((a, b) => prefixLength(b.cidr) - prefixLength(a.cidr));
-    return smallest === undefined ? [] : [{ address, use, range: smallest.cidr, policy }];
+    return smallest === undefined ? [] : [{ prefix, use, range: smallest.cidr, policy }];
   });
   if (addresses.length === 0) return undefined;
-  const slash = key.indexOf('/');
   /** For any of its ports; where it has no address endpoints are of no interest. */
   const endpoints = (family: Family): EndpointPlace => {
-    if (!addresses.some((it) => familyOf(it.address) === family)) return 'none';
+    if (!addresses.some((it) => familyOf(it.prefix) === family)) return 'none';
     const own = slices.filter((it) => it.family === family && it.ports.some((port) => service.ports.includes(port)));
     return closest(own.map((it) => it.endpoints));
   };
-  return {
-    namespace: key.slice(0, slash),
-    name: key.slice(slash + 1),
-    addresses,
-    endpoints: { ipv4: endpoints('ipv4'), ipv6: endpoints('ipv6') },
-  };
+  return { service: name, addresses, endpoints: { ipv4: endpoints('ipv4'), ipv6: endpoints('ipv6') } };
 }
 
 export interface ServiceWatchModules {

@@ -5,7 +5,7 @@ import { ServiceDecisions } from '#agent/service-decisions.ts';
 import { showServices } from '#cli/show/services.ts';
 import { compile } from '#intent/compile.ts';
 import type { Compiled, Facts } from '#intent/node-intent.ts';
-import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { ServiceView } from '#resources/service-view.ts';
 import { serviceAnswers } from '#status/services.ts';
@@ -23,11 +23,10 @@ const set = resources(
 );
 
 const web = (n: number, here: number): ServiceView => ({
-  namespace: 'shop',
-  name: `web-${n}`,
+  service: `shop/web-${n}`,
   addresses: [
     {
-      address: `198.51.100.${n}` as IpAddress,
+      prefix: `198.51.100.${n}/32` as Prefix,
       use: 'LoadBalancer',
       range: '198.51.100.0/24' as Prefix,
       policy: 'Local',
@@ -88,6 +87,18 @@ describe('decisions about Services', () => {
     const first = decisions.decide(one, healthy);
     assert.equal(decisions.decide(one, { ...healthy }), first);
     assert.equal(lines.length, 1);
+  });
+  test('nor does it while something waits, until its time has come', () => {
+    const { clock, decisions } = world();
+    const one = compiled(web(7, 1));
+    for (const state of [one, compiled(web(7, 0))]) decisions.decide(state, healthy);
+    const waiting = decisions.decide(one, healthy);
+    assert.equal(waiting.size, 1);
+    clock.advance(seconds(1));
+    assert.equal(decisions.decide(one, { ...healthy }), waiting);
+    clock.advance(seconds(4));
+    assert.equal(decisions.decide(one, healthy).size, 0);
+    decisions.stop();
   });
 });
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { ServiceMemory } from '#agent/service-memory.ts';
 import { AgentServices } from '#agent/services.ts';
-import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import type { ServiceView } from '#resources/service-view.ts';
 import { manualClock } from '../../support/manual-clock.ts';
@@ -18,11 +18,10 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const view = (name: string, anywhere: number): ServiceView => ({
-  namespace: 'shop',
-  name,
+  service: `shop/${name}`,
   addresses: [
     {
-      address: '198.51.100.7' as IpAddress,
+      prefix: '198.51.100.7/32' as Prefix,
       use: 'LoadBalancer',
       range: '198.51.100.0/24' as Prefix,
       policy: 'Local',

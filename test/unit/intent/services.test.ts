@@ -5,6 +5,7 @@ import { compile } from '#intent/compile.ts';
 import { conditions } from '#intent/conditions.ts';
 import { gate } from '#intent/gate.ts';
 import type { Compiled, Facts } from '#intent/node-intent.ts';
+import { hostPrefix } from '#lib/ip.ts';
 import type { IpAddress, Prefix } from '#lib/ip.ts';
 import { instant } from '#lib/time.ts';
 import type { ServiceUse, ServiceView } from '#resources/service-view.ts';
@@ -37,9 +38,8 @@ function view({ name = 'web', anywhere = 0, here = 0, ...wish }: Wish): ServiceV
   const range = (wish.range ?? '198.51.100.0/24') as Prefix;
   const { use = 'LoadBalancer', policy = 'Cluster' } = wish;
   return {
-    namespace: 'shop',
-    name,
-    addresses: [{ address, use, range, policy }],
+    service: `shop/${name}`,
+    addresses: [{ prefix: hostPrefix(address), use, range, policy }],
     endpoints: address.includes(':') ? { ipv4: 'none', ipv6: endpoints } : { ipv4: endpoints, ipv6: 'none' },
   };
 }

@@ -8,6 +8,7 @@ import {
   comparePrefixes,
   contains,
   hostPrefix,
+  inPrefixOrder,
   overlaps,
   parseAddress,
   parsePrefix,
@@ -111,6 +112,11 @@ test('addresses of a prefix are counted from its network address', () => {
 });
 
 test('prefixes sort by family, then value, then length', () => {
-  const sorted = ['fd00::/8', '10.0.0.0/16', '9.0.0.0/8', '10.0.0.0/8'].map(prefix).sort(comparePrefixes);
-  assert.deepEqual(sorted, ['9.0.0.0/8', '10.0.0.0/8', '10.0.0.0/16', 'fd00::/8']);
+  const unsorted = ['fd00::/8', '10.0.0.0/16', '9.0.0.0/8', '10.0.0.0/8'].map(prefix);
+  const sorted = ['9.0.0.0/8', '10.0.0.0/8', '10.0.0.0/16', 'fd00::/8'];
+  assert.deepEqual(unsorted.toSorted(comparePrefixes), sorted);
+  assert.deepEqual(
+    inPrefixOrder(unsorted, (it) => it),
+    sorted,
+  );
 });

@@ -122,11 +122,11 @@ describe('endpoints that a proxy of this node uses', () => {
 
 describe('addresses of a Service', () => {
   const addresses = (one: ApiObject, ...ranges: readonly ServiceRange[]): readonly string[] | undefined =>
-    seen(one, [], ranges)?.addresses.map((it) => `${it.address} ${it.use} ${it.policy} ${it.range}`);
+    seen(one, [], ranges)?.addresses.map((it) => `${it.prefix} ${it.use} ${it.policy} ${it.range}`);
   const clusters = range('ClusterIP', '10.96.0.0/16');
   const externals = range('ExternalIP', '203.0.113.0/24');
   const rows: readonly (readonly [string, ApiObject, readonly ServiceRange[], readonly string[] | undefined])[] = [
-    ['of a load balancer', service('web'), [loadBalancers], ['198.51.100.7 LoadBalancer Cluster 198.51.100.0/24']],
+    ['of a load balancer', service('web'), [loadBalancers], ['198.51.100.7/32 LoadBalancer Cluster 198.51.100.0/24']],
     ['outside every range: none of ours', service('web', {}, [{ ip: '192.0.2.7' }]), [loadBalancers], undefined],
     ['in a range of another use', service('web'), [range('ExternalIP', '198.51.100.0/24')], undefined],
     [
@@ -142,32 +142,32 @@ describe('addresses of a Service', () => {
       'external ones with the policy of traffic from outside',
       service('web', { externalIPs: ['203.0.113.9', 'wrong'], externalTrafficPolicy: 'Local' }),
       [externals],
-      ['203.0.113.9 ExternalIP Local 203.0.113.0/24'],
+      ['203.0.113.9/32 ExternalIP Local 203.0.113.0/24'],
     ],
     [
       'in the smallest of several ranges',
       service('web'),
       [range('LoadBalancer', '198.51.0.0/16'), loadBalancers],
-      ['198.51.100.7 LoadBalancer Cluster 198.51.100.0/24'],
+      ['198.51.100.7/32 LoadBalancer Cluster 198.51.100.0/24'],
     ],
-    ['cluster addresses', service('web'), [clusters], ['10.96.0.7 ClusterIP Cluster 10.96.0.0/16']],
+    ['cluster addresses', service('web'), [clusters], ['10.96.0.7/32 ClusterIP Cluster 10.96.0.0/16']],
     [
       'cluster addresses of both families',
       service('web', { clusterIPs: ['10.96.0.7', 'fd00:96::7'] }),
       [clusters, range('ClusterIP', 'fd00:96::/112')],
-      ['10.96.0.7 ClusterIP Cluster 10.96.0.0/16', 'fd00:96::7 ClusterIP Cluster fd00:96::/112'],
+      ['10.96.0.7/32 ClusterIP Cluster 10.96.0.0/16', 'fd00:96::7/128 ClusterIP Cluster fd00:96::/112'],
     ],
     [
       'cluster addresses are Local by either policy',
       service('web', { internalTrafficPolicy: 'Local' }),
       [clusters],
-      ['10.96.0.7 ClusterIP Local 10.96.0.0/16'],
+      ['10.96.0.7/32 ClusterIP Local 10.96.0.0/16'],
     ],
     [
       'a policy of inside says nothing of outside',
       service('web', { internalTrafficPolicy: 'Local' }),
       [loadBalancers],
-      ['198.51.100.7 LoadBalancer Cluster 198.51.100.0/24'],
+      ['198.51.100.7/32 LoadBalancer Cluster 198.51.100.0/24'],
     ],
   ];
   for (const [name, one, ranges, expected] of rows)
@@ -194,7 +194,7 @@ describe('the watch', () => {
   const last = (): string | undefined =>
     told
       .at(-1)
-      ?.views?.map((it) => `${it.name} ${it.endpoints.ipv4}`)
+      ?.views?.map((it) => `${it.service} ${it.endpoints.ipv4}`)
       .join(', ');
   const until = (expected: string): Promise<void> =>
     waitFor(
@@ -210,7 +210,7 @@ describe('the watch', () => {
     watch.setRanges([]);
     assert.deepEqual([api.requests.length, told.length], [0, 0]);
     watch.setRanges([loadBalancers]);
-    await until('web none');
+    await until('shop/web none');
     await waitFor('both watches', () => Promise.resolve(api.watches() === 2 ? found(undefined) : notYet('')), {
       deadline: seconds(20),
     });
@@ -233,7 +233,7 @@ describe('the watch', () => {
       });
     api.put(serviceType, service('web'));
     watch.setRanges([loadBalancers]);
-    await until('web here');
+    await until('shop/web here');
     for (const { query } of api.requests)
       assert.equal(
         query.get('labelSelector'),
@@ -246,26 +246,26 @@ describe('the watch', () => {
       api.put(endpointSliceType, slice(`${name}-1`, name, ['rs@here', 'rs@there']));
     }
     watch.setRanges([loadBalancers]);
-    await until('a here, b here');
+    await until('shop/a here, shop/b here');
     assert.equal(told.length, 1);
     // There are more of them elsewhere, and others: nothing that counts.
     api.put(endpointSliceType, slice('a-1', 'a', ['rs@here', 'rs@elsewhere', 'rs@there']));
     api.put(endpointSliceType, slice('b-1', 'b', ['rs@there']));
-    await until('a here, b elsewhere');
+    await until('shop/a here, shop/b elsewhere');
     assert.equal(told.length, 2);
     api.put(endpointSliceType, slice('b-2', 'b', ['rs@here']));
-    await until('a here, b here');
+    await until('shop/a here, shop/b here');
     // A slice may become another Service's.
     api.put(endpointSliceType, slice('b-2', 'a', ['rs@here']));
-    await until('a here, b elsewhere');
+    await until('shop/a here, shop/b elsewhere');
     api.remove(endpointSliceType, 'shop/a-1');
     api.remove(serviceType, 'shop/b');
-    await until('a here');
+    await until('shop/a here');
   });
   test('other ranges are looked at with what is known, without asking again', async () => {
     api.put(serviceType, service('web', { externalIPs: ['203.0.113.9'] }));
     watch.setRanges([loadBalancers]);
-    await until('web none');
+    await until('shop/web none');
     const asked = api.requests.filter((it) => it.verb === 'list').length;
     watch.setRanges([range('ExternalIP', '203.0.113.0/24')]);
     assert.deepEqual(told.at(-1)?.views?.[0]?.addresses[0]?.use, 'ExternalIP');
@@ -286,12 +286,12 @@ describe('the watch', () => {
       { deadline: seconds(20) },
     );
     api.misfortune = undefined;
-    await until('web none');
+    await until('shop/web none');
     const before = told.length;
     await api.stop();
     await api.start();
     api.put(endpointSliceType, slice('a', 'web', ['rs@here']));
-    await until('web here');
+    await until('shop/web here');
     assert.equal(told.length, before + 1);
   });
   test('nothing is said while slices are still to be listed, though Services are watched', async () => {
@@ -307,13 +307,13 @@ describe('the watch', () => {
     // What was known before, from an earlier life of the agent, stays until it is known better.
     assert.deepEqual([...new Set(told.map(({ views, error }) => views ?? error?.code))], ['API_UNREACHABLE']);
     api.misfortune = undefined;
-    await until('web none');
+    await until('shop/web none');
   });
   test('slices come in pages of a hundred, since each may be large', async () => {
     for (let i = 0; i < 101; i++) api.put(endpointSliceType, slice(`s${i}`, 'web', ['rs@there']));
     api.put(serviceType, service('web'));
     watch.setRanges([loadBalancers]);
-    await until('web elsewhere');
+    await until('shop/web elsewhere');
     const pages = api.requests.filter((it) => it.verb === 'list' && it.type.kind === 'EndpointSlice');
     assert.deepEqual(
       pages.map((it) => it.query.get('limit')),
