@@ -9,10 +9,10 @@ import { createGobgpEngine } from '#bgp/gobgp/engine.ts';
 import { createSpeaker } from '#bgp/speaker.ts';
 import type { FibUpdate } from '#dataplane/fib/route.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import { families } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import { systemClock } from '#lib/time.ts';
 import type { BackgroundToBgp, BgpStart, BgpToBackground } from '../messages.ts';
+import { EngineTurns } from './engine-turns.ts';
 import { runThread, type ThreadHost, type ThreadWork } from './thread.ts';
 
 /** What is said while this node speaks no BGP. */
@@ -25,8 +25,6 @@ const silent = (generation: number): BgpFacts => ({
   routes: { ipv4: { prefixes: 0, paths: 0, best: 0 }, ipv6: { prefixes: 0, paths: 0, best: 0 } },
 });
 
-const programOf = ({ engine }: BgpIntent): string => (engine === undefined ? '' : `${engine.kind} ${engine.address}`);
-
 /** A view that covers its whole buffer is moved to the other thread; a part of a larger one is copied. */
 function movable<T extends Uint8Array | Uint32Array>(array: T): T {
   return array.byteLength === array.buffer.byteLength ? array : (array.slice() as T);
@@ -34,16 +32,9 @@ function movable<T extends Uint8Array | Uint32Array>(array: T): T {
 
 function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
   let background: MessagePort | undefined;
-  let engine: BgpEngine | undefined;
-  /** The program that `engine` is. */
-  let program = '';
-  /** One engine takes leave of its peers before another greets them. */
-  let leaving: Promise<void> | undefined;
   let recorder: Recorder | undefined;
-  let start: BgpStart | undefined;
   let view: KernelView | undefined;
   let cleared = false;
-  let wanted: { readonly intent: BgpIntent | undefined; readonly generation: number } | undefined;
   /** What no background thread was there to take; in order. */
   const unsent: BgpToBackground[] = [];
 
@@ -61,6 +52,7 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
   };
 
   const makeEngine = ({ record, protoFolder, ...options }: BgpStart, wantedEngine: BgpIntent['engine']): BgpEngine => {
+    cleared = false;
     send({ kind: 'engine' });
     recorder ??= record === undefined ? undefined : recorderInto(record.directory, record.program);
     const modules = {
@@ -97,61 +89,28 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
     send({ kind: 'fib', update: { ...nothing, sequence: 1, complete: true } });
   };
 
-  /** Two speakers cannot have one port. Ours ends so that graceful restart holds for the next one; GoBGP cannot. */
-  const leave = async (observed: BgpEngine, how: 'silent' | 'cease'): Promise<void> => {
-    await observed.stop(how);
-    leaving = undefined;
-    applyWanted();
-  };
-
-  const applyWanted = (): void => {
-    // Sessions wait until the kernel was read back: what we announce must be true, and R and F must be known.
-    if (wanted === undefined || start === undefined) return;
-    const { intent, generation } = wanted;
-    if (intent === undefined) {
-      // The intent no longer wants BGP here, so peers are told.
-      if (engine !== undefined) void engine.stop('cease');
-      if (engine !== undefined || !cleared) clearKernel();
-      engine = undefined;
-      // The next engine, if there is one, finds none of them.
-      start = { ...start, inherited: undefined };
+  const turns = new EngineTurns({
+    make: makeEngine,
+    none: (generation) => {
+      if (!cleared) clearKernel();
       host.facts(silent(generation));
-      return;
-    }
-    if (engine !== undefined && program !== programOf(intent)) {
-      const isOurs = program === '';
-      leaving = leave(engine, isOurs ? 'silent' : 'cease');
-      engine = undefined;
-      // What is learned anew replaces what is in the kernel, and after ours it goes on forwarding until then.
-      const forwardingPreserved = isOurs ? families : [];
-      start = { ...start, restarted: isOurs, forwardingPreserved, inherited: undefined };
-    }
-    if (leaving !== undefined) return;
-    program = programOf(intent);
-    engine ??= makeEngine(start, intent.engine);
-    engine.apply(intent, generation);
-  };
+    },
+  });
 
   return {
     command: (command) => {
-      if (command.kind === 'pathFailed') {
-        engine?.pathFailed(command.peer, command.text);
-        return;
-      }
-      wanted = command;
-      applyWanted();
+      if (command.kind === 'pathFailed') turns.engine?.pathFailed(command.peer, command.text);
+      else turns.want(command.intent, command.generation);
     },
     requests: {
       start: (ask) => {
-        start = ask;
-        applyWanted();
+        turns.begin(ask);
         return undefined;
       },
-      routes: (query) => engine?.routes(query) ?? { rows: [], more: false },
-      reset: ({ peer, how }) => engine?.reset(peer, how) ?? false,
+      routes: (query) => turns.engine?.routes(query) ?? { rows: [], more: false },
+      reset: ({ peer, how }) => turns.engine?.reset(peer, how) ?? false,
       stop: async ({ sessions }) => {
-        await engine?.stop(sessions);
-        engine = undefined;
+        await turns.stop(sessions);
         await recorder?.close();
         background?.close();
         return undefined;
@@ -161,10 +120,10 @@ function makeBgp(host: ThreadHost<'bgp'>): ThreadWork<'bgp'> {
       if (to !== 'background') throw new AppError('BUG_THREAD_CONNECT', `bgp has nothing to say to ${to}`);
       background = port;
       port.on('message', (message: BackgroundToBgp) => {
-        if (message.kind === 'applied') engine?.fibApplied(message.sequence);
+        if (message.kind === 'applied') turns.engine?.fibApplied(message.sequence);
         else {
           view = message.view;
-          engine?.setKernelView(message.view);
+          turns.engine?.setKernelView(message.view);
         }
       });
       for (const message of unsent.splice(0)) send(message);
