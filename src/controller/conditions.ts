@@ -16,6 +16,10 @@ export type Verdict = Pick<StatusCondition, 'status' | 'reason' | 'message'>;
 /** Foreign data: the list, if it is one. */
 export const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
+/** Foreign data: the text, if it is one and not empty. */
+export const textOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value : undefined;
+
 /** Foreign data: the field of an object, if it has one. */
 export const fieldOf = (value: unknown, name: string): unknown =>
   typeof value === 'object' && value !== null && Object.hasOwn(value, name)

@@ -7,11 +7,14 @@ import { EventSender } from '#kubernetes/events.ts';
 import type { EventFacts } from '#kubernetes/events.ts';
 import type { ResourceStore } from '#kubernetes/store.ts';
 import { type Clock, type Instant, seconds } from '#lib/time.ts';
+import { bgpNodeState } from '#resources/bgp-node-state.ts';
+import { typeOf } from '#sources/kubernetes/types.ts';
 import type { LogFunction, Measured, Part, PartModules } from './part.ts';
 import { networkPolicyPart } from './network-policies.ts';
 import { poolPart } from './pool-part.ts';
 import { nodeType } from './readiness-node.ts';
 import { readinessPart } from './readiness-part.ts';
+import { ReportIndex, reportOf } from './report-index.ts';
 import { servicePart } from './service-part.ts';
 import { statusPart } from './status-part.ts';
 import { taskLoop } from './tasks.ts';
@@ -89,12 +92,22 @@ export function lead(modules: LeaderModules, parts = allParts(modules)): Leading
     });
     alarm = { at, cancel };
   }
+  const reports = new ReportIndex();
+  const toldOfReports: ((objects: ReadonlySet<string>) => void)[] = [];
+  reading.watch(typeOf(bgpNodeState), reportOf, (all, keys) => {
+    const objects = reports.learn(all, keys);
+    for (const tell of toldOfReports) tell(objects);
+  });
   const shared: PartModules = {
     store,
     clock,
     log,
     wrote,
     watch: reading.watch,
+    reports(changed) {
+      toldOfReports.push(changed);
+      return reports;
+    },
     changed: () => loop.changed(),
     measured: modules.measured,
     wake,

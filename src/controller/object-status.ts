@@ -14,7 +14,7 @@ import { readObject } from '#sources/kubernetes/read-object.ts';
 import { allConditions, currentComplaints, gatheredVerdict } from './complaints.ts';
 import { fieldOf, listOf, type StatusCondition, type Verdict } from './conditions.ts';
 import { essence } from './part.ts';
-import type { ReportIndex } from './report-index.ts';
+import type { NodeReports } from './report-index.ts';
 
 /** What is kept of an object. */
 export interface Seen {
@@ -32,7 +32,7 @@ export interface Seen {
 /** What all objects and nodes together say. */
 export interface Surroundings {
   readonly nodes: ReadonlySet<string>;
-  readonly reports: Pick<ReportIndex, 'complaints' | 'sessions'>;
+  readonly reports: Pick<NodeReports, 'complaints' | 'sessions'>;
   /** Nodes of which nothing is heard. */
   readonly silent: ReadonlySet<string>;
   /** BGPPeers that name a BGPFilter, or a BFDProfile. */

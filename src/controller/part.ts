@@ -4,6 +4,7 @@ import type { Note } from '#kubernetes/events.ts';
 import type { Clock, Instant } from '#lib/time.ts';
 import { sameJson } from '#lib/json.ts';
 import { conditionNotes } from './condition-notes.ts';
+import type { NodeReports } from './report-index.ts';
 import type { Task } from './tasks.ts';
 import type { Watch } from './watches.ts';
 
@@ -30,6 +31,8 @@ export interface PartModules {
   readonly wrote: (outcome: 'done' | 'failed') => void;
   /** While the part is made; parts that look at one kind share its watch. */
   readonly watch: Watch;
+  /** While the part is made: what all nodes say, and who is told of the objects of which they say something else now (KIND/NAME). */
+  readonly reports: (changed: (objects: ReadonlySet<string>) => void) => NodeReports;
   /** Something changed that no watch tells: all parts are asked again. */
   readonly changed: () => void;
   /** All parts are asked again by then; to be said anew each time that the part is asked. */

@@ -1,7 +1,6 @@
 /** The status of IPPools, and the finalizer that holds one while nodes have blocks of it, or Services addresses. */
 import { hostPrefix, parsePrefix } from '#lib/ip.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
-import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { ipBlock } from '#resources/ip-block.ts';
 import { ipPool, type IPPool } from '#resources/ip-pool.ts';
 import { readObject } from '#sources/kubernetes/read-object.ts';
@@ -9,11 +8,11 @@ import { typeOf } from '#sources/kubernetes/types.ts';
 import { fieldOf } from './conditions.ts';
 import { essence, type Measurement, type Part, type PartModules, statusTask } from './part.ts';
 import { type PoolPlan, poolPlans, type SeenBlock, type SeenPool } from './pool-status.ts';
-import { ReportIndex, reportOf } from './report-index.ts';
+import { ReportIndex } from './report-index.ts';
 import { addressType, seeClaim } from './service-claims.ts';
 import type { Task } from './tasks.ts';
 
-const types = { pools: typeOf(ipPool), blocks: typeOf(ipBlock), states: typeOf(bgpNodeState) } as const;
+const types = { pools: typeOf(ipPool), blocks: typeOf(ipBlock) } as const;
 
 function seenPool(object: ApiObject): SeenPool {
   const { resource, problems } = readObject(object);
@@ -40,25 +39,42 @@ export const poolPart: Part = (modules) => {
   let pools: ReadonlyMap<string, SeenPool> = new Map();
   let blocks: readonly SeenBlock[] = [];
   let addresses: readonly SeenBlock[] = [];
-  modules.watch(types.pools, seenPool, (all) => {
-    pools = all;
+  /** As they were decided last; `undefined`: something changed that decides about pools. */
+  let tasks: readonly Task[] | undefined;
+  const learning =
+    <T>(learn: (all: ReadonlyMap<string, T>) => void) =>
+    (all: ReadonlyMap<string, T>): void => {
+      learn(all);
+      tasks = undefined;
+    };
+  modules.watch(
+    types.pools,
+    seenPool,
+    learning((all) => (pools = all)),
+  );
+  modules.watch(
+    types.blocks,
+    seenBlock,
+    learning((all) => (blocks = [...all.values()].flat())),
+  );
+  modules.watch(
+    addressType,
+    seenAddress,
+    learning((all) => (addresses = [...all.values()].flat())),
+  );
+  const reports = modules.reports((objects) => {
+    for (const object of objects) if (object.startsWith(`${ipPool.kind}/`)) tasks = undefined;
   });
-  modules.watch(types.blocks, seenBlock, (all) => {
-    blocks = [...all.values()].flat();
-  });
-  modules.watch(addressType, seenAddress, (all) => {
-    addresses = [...all.values()].flat();
-  });
-  const reports = new ReportIndex();
-  modules.watch(types.states, reportOf, (all, keys) => void reports.learn(all, keys));
-  return (now) => {
+  function decide(now: string): readonly Task[] {
     const plans = poolPlans([...pools.values()], [...blocks, ...addresses], reports, now);
     modules.measured('pool_addresses', plans.slice(0, MOST_MEASURED).flatMap(poolMeasurements));
     return plans.flatMap((one) => [
       ...finalizerTask(one, pools.get(one.object.metadata.name), modules),
       ...statusTask(types.pools, one.object, one.status, modules),
     ]);
-  };
+  }
+  // Other kinds change all the time, and there may be tens of thousands of blocks.
+  return (now) => (tasks ??= decide(now));
 };
 
 /** Pools that have series of their own. */

@@ -2,14 +2,14 @@
  * What stands in the status of an IPPool: how much of it nodes have, and whether it gives addresses. PURE. Conditions and the
  * finalizer are decided in pools.ts, as on every node.
  */
-import { blocksAvailable, claimedAddresses, sizeOf } from '#intent/object-conditions.ts';
+import { blocksAvailable, sizeOf } from '#intent/object-conditions.ts';
 import { blockSizeOf } from '#intent/pools.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
 import { contains, overlaps, parsePrefix, prefixLength, type Prefix } from '#lib/ip.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
 import { allConditions } from './complaints.ts';
 import { fieldOf, type StatusCondition, statusCondition } from './conditions.ts';
-import type { ReportIndex } from './report-index.ts';
+import type { NodeReports } from './report-index.ts';
 import { blocksFinalizer, poolDecisions } from './pools.ts';
 
 export interface PoolStatus {
@@ -54,7 +54,7 @@ const LARGEST_COUNT = 31;
 export function poolPlans(
   seen: readonly SeenPool[],
   blocks: readonly SeenBlock[],
-  reports: Pick<ReportIndex, 'complaints' | 'used'>,
+  reports: Pick<NodeReports, 'complaints' | 'used'>,
   now: string,
 ): readonly PoolPlan[] {
   const readable = seen.flatMap(({ object, pool }) =>
@@ -73,10 +73,7 @@ export function poolPlans(
     }
     const taken = blocks.filter(({ cidr }) => contains(pool.spec.cidr, cidr));
     const own = taken.filter(({ node }) => node !== undefined);
-    const claimed = claimedAddresses(
-      pool,
-      taken.map(({ cidr }) => cidr),
-    );
+    const claimed = taken.reduce((sum, { cidr }) => sum + sizeOf(cidr), 0);
     const ofServices = taken.length - own.length;
     const { name } = object.metadata;
     const available = blocksAvailable(pool, claimed);

@@ -25,9 +25,8 @@ export function poolDecisions(pools: readonly PoolState[], blocks: readonly Pref
   return pools.map(({ pool, finalizers }) => {
     const going = pool.metadata.deletionTimestamp !== undefined;
     const has = finalizers.includes(blocksFinalizer);
-    const inUse = blocks.some((block) => overlaps(pool.spec.cidr, block));
     // It is put on before the first block is claimed: a pool that is deleted in between would leave blocks in no pool.
-    const next = going ? has && inUse : true;
+    const next = going ? has && blocks.some((block) => overlaps(pool.spec.cidr, block)) : true;
     return {
       name: pool.metadata.name,
       condition: allocatable(pool, overlapping),

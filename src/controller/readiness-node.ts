@@ -1,7 +1,7 @@
 /** A Node as readiness sees it, and how what should stand there is written. Nobody else's taint or condition is changed. */
 import type { ApiObject, ResourceStore, ResourceType, Selection } from '#kubernetes/store.ts';
 import { isApiError } from '#kubernetes/store.ts';
-import { fieldOf, listOf } from './conditions.ts';
+import { fieldOf, listOf, textOf } from './conditions.ts';
 import type { NetworkCondition, NetworkReason, NodeDecision, SeenNode } from './readiness.ts';
 
 export const ROUTING_TAINT = 'flatroute.io/routing-not-ready';
@@ -22,8 +22,6 @@ const ours: Readonly<Record<NetworkReason, true>> = {
 };
 const isOurs = (reason: unknown): reason is NetworkReason => typeof reason === 'string' && Object.hasOwn(ours, reason);
 
-const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
-
 /** With whatever effect: the key is ours. */
 const isRouting = (taint: unknown): boolean => fieldOf(taint, 'key') === ROUTING_TAINT;
 const taintsOf = ({ spec }: ApiObject): readonly unknown[] => listOf(fieldOf(spec, 'taints'));
@@ -31,22 +29,24 @@ const taintsOf = ({ spec }: ApiObject): readonly unknown[] => listOf(fieldOf(spe
 const conditionsOf = ({ status }: ApiObject): readonly unknown[] => listOf(fieldOf(status, 'conditions'));
 const isNetwork = (condition: unknown): boolean => fieldOf(condition, 'type') === CONDITION;
 
+/** Its kubelet has not been heard of, so that what its agent wrote last may be old. */
+export function isSilent(object: ApiObject): boolean {
+  const ready = conditionsOf(object).find((one) => fieldOf(one, 'type') === 'Ready');
+  return fieldOf(ready, 'status') === 'Unknown';
+}
+
 export function seenNode(object: ApiObject): SeenNode {
   const condition = conditionsOf(object).find(isNetwork);
   const reason = fieldOf(condition, 'reason');
   return {
     tainted: taintsOf(object).some(isRouting),
-    silent:
-      fieldOf(
-        conditionsOf(object).find((one) => fieldOf(one, 'type') === 'Ready'),
-        'status',
-      ) === 'Unknown',
-    bootID: textOf(fieldOf(fieldOf(object['status'], 'nodeInfo'), 'bootID')),
+    silent: isSilent(object),
+    bootID: textOf(fieldOf(fieldOf(object['status'], 'nodeInfo'), 'bootID')) ?? '',
     network: isOurs(reason)
       ? {
           unavailable: fieldOf(condition, 'status') === 'True',
           reason,
-          message: textOf(fieldOf(condition, 'message')),
+          message: textOf(fieldOf(condition, 'message')) ?? '',
         }
       : undefined,
   };
@@ -66,7 +66,7 @@ export interface SeenPod {
 }
 
 export const seenPod = (pod: ApiObject): SeenPod => ({
-  node: textOf(fieldOf(pod['spec'], 'nodeName')),
+  node: textOf(fieldOf(pod['spec'], 'nodeName')) ?? '',
   ready: conditionsOf(pod).some((one) => fieldOf(one, 'type') === 'Ready' && fieldOf(one, 'status') === 'True'),
 });
 
@@ -126,14 +126,14 @@ function taintPatch(node: ApiObject, tainted: boolean, timeAdded: string): objec
 function conditionPatch(node: ApiObject, { unavailable, reason, message }: NetworkCondition, now: string): object {
   const status = unavailable ? 'True' : 'False';
   const before = conditionsOf(node).find(isNetwork);
-  const since = fieldOf(before, 'status') === status ? textOf(fieldOf(before, 'lastTransitionTime')) : '';
+  const since = fieldOf(before, 'status') === status ? textOf(fieldOf(before, 'lastTransitionTime')) : undefined;
   const condition = {
     type: CONDITION,
     status,
     reason,
     message,
     lastHeartbeatTime: now,
-    lastTransitionTime: since === '' ? now : since,
+    lastTransitionTime: since ?? now,
   };
   const all = conditionsOf(node);
   const conditions = before === undefined ? [...all, condition] : all.map((one) => (isNetwork(one) ? condition : one));

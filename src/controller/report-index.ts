@@ -35,6 +35,8 @@ export function reportOf(object: ApiObject): Report {
   return { sessions, complaints: Map.groupBy(complaintsOf(object), (one) => one.object), used };
 }
 
+export type NodeReports = Pick<ReportIndex, 'complaints' | 'nodes' | 'sessions' | 'used'>;
+
 export class ReportIndex {
   readonly #reports = new Map<string, Report>();
   readonly #sessions = new Map<string, Map<string, boolean>>();

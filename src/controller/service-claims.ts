@@ -5,14 +5,12 @@ import { type ApiObject, ApiError, isApiError, type ResourceStore } from '#kuber
 import { type IpAddress, parseAddress } from '#lib/ip.ts';
 import { serviceAddress, serviceAddressName } from '#resources/service-address.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { fieldOf, listOf } from './conditions.ts';
+import { fieldOf, listOf, textOf } from './conditions.ts';
 import type { Versioned } from './own-writes.ts';
 
 export const addressType = typeOf(serviceAddress);
 
 export interface SeenClaim extends AddressClaim, Versioned {}
-
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
 /** `undefined`: it says no address. Of a newer schema what is known counts, because the address is taken all the same. */
 export function seeClaim({ metadata, spec }: ApiObject): SeenClaim | undefined {

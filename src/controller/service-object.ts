@@ -4,7 +4,7 @@ import { annotation } from '#ipam/services/refusals.ts';
 import type { ApiObject, ObjectMeta } from '#kubernetes/store.ts';
 import { type Family, type IpAddress, parseAddress } from '#lib/ip.ts';
 import { mostPorts } from '#resources/service-address.ts';
-import { fieldOf, listOf } from './conditions.ts';
+import { fieldOf, listOf, textOf } from './conditions.ts';
 import type { Versioned } from './own-writes.ts';
 
 export const LOAD_BALANCER_CLASS = 'flatroute.io/bgp';
@@ -21,8 +21,6 @@ export interface SeenService extends Versioned {
   /** Our condition stands in its status. */
   readonly told: boolean;
 }
-
-const textOf = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
 export const ingressOf = (status: unknown): readonly unknown[] =>
   listOf(fieldOf(fieldOf(status, 'loadBalancer'), 'ingress'));

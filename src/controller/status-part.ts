@@ -1,29 +1,21 @@
 /** The status of the objects that people make, but pools: what is known of them here, and what the nodes say. */
-import type { ApiObject } from '#kubernetes/store.ts';
 import { parsePrefix, type Prefix } from '#lib/ip.ts';
 import { bfdProfile } from '#resources/bfd-profile.ts';
 import { bgpConfiguration } from '#resources/bgp-configuration.ts';
 import { bgpFilter } from '#resources/bgp-filter.ts';
-import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { bgpPeer } from '#resources/bgp-peer.ts';
 import { node } from '#resources/core.ts';
 import { ipBlock } from '#resources/ip-block.ts';
 import { ipPool } from '#resources/ip-pool.ts';
 import { ipReservation } from '#resources/ip-reservation.ts';
 import { typeOf } from '#sources/kubernetes/types.ts';
-import { fieldOf, listOf } from './conditions.ts';
+import { fieldOf } from './conditions.ts';
 import { namedBy, objectStatus, type Seen, seen, type Surroundings } from './object-status.ts';
 import { type Part, statusTask } from './part.ts';
-import { ReportIndex, reportOf } from './report-index.ts';
+import { isSilent } from './readiness-node.ts';
 import type { Task } from './tasks.ts';
 
 const types = [bgpConfiguration, bgpPeer, bgpFilter, bfdProfile, ipReservation, ipBlock].map(typeOf);
-
-/** Its kubelet has not been heard of, so that what its agent wrote last may be old. */
-function isSilent({ status }: ApiObject): boolean {
-  const ready = listOf(fieldOf(status, 'conditions')).find((one) => fieldOf(one, 'type') === 'Ready');
-  return fieldOf(ready, 'status') === 'Unknown';
-}
 
 /** What is to be written of one object, and whether it is refused. */
 interface Planned {
@@ -31,15 +23,15 @@ interface Planned {
   readonly refused: boolean;
 }
 
-const idle: Planned = { tasks: [], refused: false };
-
 export const statusPart: Part = (modules) => {
   const { watch, measured } = modules;
   const objects = new Map<string, ReadonlyMap<string, Seen>>();
-  const reports = new ReportIndex();
-  /** KIND/NAME: of thousands of objects and nodes only what changed is looked at anew. */
+  /** By KIND/NAME, of those that are not as they should be: of thousands of objects only what changed is looked at anew. */
   const planned = new Map<string, Planned>();
   const affected = new Set<string>();
+  const reports = modules.reports((objects) => {
+    for (const object of objects) affected.add(object);
+  });
   const nodes = new Set<string>();
   const silent = new Set<string>();
   let pools: ReadonlyMap<string, Prefix | undefined> = new Map();
@@ -71,9 +63,6 @@ export const statusPart: Part = (modules) => {
       if (puts(silent, name, all.get(name) === true)) touchAll(bgpPeer.kind);
     }
   });
-  watch(typeOf(bgpNodeState), reportOf, (all, keys) => {
-    for (const object of reports.learn(all, keys)) affected.add(object);
-  });
   watch(
     typeOf(ipPool),
     ({ spec }) => parsePrefix(String(fieldOf(spec, 'cidr'))),
@@ -99,7 +88,7 @@ export const statusPart: Part = (modules) => {
       const status = objectStatus(one, around, now);
       const tasks = status === undefined ? [] : statusTask(type, one.object, status, modules);
       const refused = status?.conditions.some((it) => it.type === 'Accepted' && it.status !== 'True') === true;
-      if (tasks.length === 0 && !refused) planned.set(key, idle);
+      if (tasks.length === 0 && !refused) planned.delete(key);
       else planned.set(key, { tasks, refused });
     }
     affected.clear();

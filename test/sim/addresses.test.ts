@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import type { LogFunction } from '#controller/part.ts';
+import { ReportIndex } from '#controller/report-index.ts';
 import { servicePart } from '#controller/service-part.ts';
 import { addressType } from '#controller/service-claims.ts';
 import { taskLoop } from '#controller/tasks.ts';
@@ -112,6 +113,7 @@ class Replica implements Caller {
       log: (() => undefined) satisfies LogFunction,
       wrote: () => undefined,
       watch: reading.watch,
+      reports: () => new ReportIndex(),
       changed: () => loop.changed(),
       wake: () => undefined,
       measured: () => undefined,
