@@ -3,8 +3,7 @@
  * already. The API may be away as long as it likes; what is written then is what is so by then.
  */
 import { isFit, routingVerdict } from '#intent/readiness.ts';
-import { type Difference, differenceOf, isMore } from '#status/node-state.ts';
-import { promptWrites, writeInterval, writeTime } from '#status/node-state.ts';
+import { type Difference, differenceOf, isMore, promptWrites, writeInterval, writeTime } from '#status/node-state.ts';
 import { ApiError, type ApiObject, type ResourceStore } from '#kubernetes/store.ts';
 import { after, between, type Clock, type Instant, milliseconds, seconds } from '#lib/time.ts';
 import { bgpNodeState, type BGPNodeStatus } from '#resources/bgp-node-state.ts';
@@ -54,7 +53,7 @@ export class NodeStateWriter {
   /** Writes that need not wait for the interval, as of `at`. */
   #prompt: { readonly left: number; readonly at: Instant };
   #cancel: (() => void) | undefined;
-  #looking = false;
+  #cancelLook: (() => void) | undefined;
   #cameUp = false;
   #writing: Promise<void> | undefined;
   #stopped = false;
@@ -77,16 +76,13 @@ export class NodeStateWriter {
 
   /** Cheap; called whenever something may have changed. */
   changed(): void {
-    if (this.#looking || this.#stopped) return;
-    this.#looking = true;
+    if (this.#cancelLook !== undefined || this.#stopped) return;
     const { clock } = this.#modules;
-    const cancel = clock.at(after(clock.now(), lookEvery), () => {
-      this.#looking = false;
+    this.#cancelLook = clock.at(after(clock.now(), lookEvery), () => {
+      this.#cancelLook = undefined;
       this.#look();
     });
-    this.#cancelLook = cancel;
   }
-  #cancelLook: (() => void) | undefined;
 
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -7,6 +7,7 @@ import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parsePrefix } from '#lib/ip.ts';
 import { after, type Clock, seconds } from '#lib/time.ts';
+import { isRecord } from '#lib/json.ts';
 import type { ServiceView } from '#resources/service-view.ts';
 import type { LogFunction } from './log.ts';
 
@@ -71,9 +72,6 @@ export class ServiceMemory {
     }
   }
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null;
 
 /** Written by this program, perhaps by another version of it. */
 function isView(value: unknown): value is ServiceView {

@@ -9,6 +9,7 @@ import { CONFIG_FILE, PLUGIN_NAME } from '#cni/install.ts';
 import { BFD_LOCK_SOCKET } from '#dataplane/kernel-names.ts';
 import { podsOnNode, removeFromKernel } from '#dataplane/io/removal.ts';
 import { AppError } from '#lib/result.ts';
+import { firstFew } from '#lib/text.ts';
 import { acquireLock, type Lock } from '#linux/lock.ts';
 import { lockedText, takeLock } from './lock.ts';
 
@@ -21,8 +22,6 @@ export interface UninstallOptions {
   readonly force: boolean;
 }
 
-const SHOWN = 5;
-
 /** Answers what was removed, a line each. Throws AppError AGENT_LOCKED, AGENT_PODS, OS_*. */
 export async function uninstallNode(options: UninstallOptions): Promise<readonly string[]> {
   const locks: Lock[] = [await takeLock()];
@@ -30,10 +29,9 @@ export async function uninstallNode(options: UninstallOptions): Promise<readonly
     locks.push(await bfdLock());
     const pods = podsOnNode();
     if (pods.length > 0 && !options.force) {
-      const named = `${pods.slice(0, SHOWN).join(', ')}${pods.length > SHOWN ? ` and ${pods.length - SHOWN} more` : ''}`;
       throw new AppError(
         'AGENT_PODS',
-        `${pods.length} ${pods.length === 1 ? 'pod is' : 'pods are'} attached to this node: ${named}. Drain the node first (kubectl drain --ignore-daemonsets), or cut them off with --force. Nothing was removed.`,
+        `${pods.length} ${pods.length === 1 ? 'pod is' : 'pods are'} attached to this node: ${firstFew(pods)}. Drain the node first (kubectl drain --ignore-daemonsets), or cut them off with --force. Nothing was removed.`,
       );
     }
     const removed: string[] = [];

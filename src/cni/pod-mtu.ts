@@ -1,5 +1,6 @@
 /** Running pods follow the MTU of the uplinks. In: the books after a look at the kernel; out: what became of it. */
 import { followMtu, type MtuTarget } from '#dataplane/pod/io/pod-mtu.ts';
+import { firstFew } from '#lib/text.ts';
 import type { PodEvent } from './port.ts';
 
 export interface PodMtuModules {
@@ -23,11 +24,10 @@ export class PodMtu {
 
   get problems(): readonly { readonly code: string; readonly text: string }[] {
     if (this.#behind.length === 0) return [];
-    const more = this.#behind.length > LISTED ? ` and ${this.#behind.length - LISTED} more` : '';
     return [
       {
         code: 'PodMtuBehind',
-        text: `${this.#behind.slice(0, LISTED).join(', ')}${more}: the pod could not follow the MTU of the uplinks (${this.#complaint}); make it again`,
+        text: `${firstFew(this.#behind, LISTED)}: the pod could not follow the MTU of the uplinks (${this.#complaint}); make it again`,
       },
     ];
   }

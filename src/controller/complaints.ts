@@ -3,8 +3,8 @@
  * Many nodes say the same of one object, so that the object says it once, and which nodes.
  */
 import type { ApiObject } from '#kubernetes/store.ts';
-import { named } from '#intent/object-conditions.ts';
 import { type Severity, severityOf } from '#intent/severity.ts';
+import { firstFew } from '#lib/text.ts';
 import { fieldOf, listOf, type StatusCondition, statusCondition, type Verdict } from './conditions.ts';
 
 export interface Complaint {
@@ -86,7 +86,7 @@ export function gatheredVerdict(complaints: readonly Complaint[]): Verdict | und
   if (worst === undefined) return undefined;
   const { reason, nodes, first } = worst;
   const besides = others.length === 0 ? '' : ` Others say ${others.map((it) => it.reason).join(', ')}.`;
-  const who = ` Said by ${nodes.length === 1 ? '' : `${nodes.length} nodes: `}${named(nodes)}.${besides}`;
+  const who = ` Said by ${nodes.length === 1 ? '' : `${nodes.length} nodes: `}${firstFew(nodes)}.${besides}`;
   return { status: first.status, reason, message: `${cut(first.message, LONGEST - who.length)}${who}` };
 }
 

@@ -5,6 +5,7 @@
 import type { ApiObject } from '#kubernetes/store.ts';
 import { settingsFor, type Readiness } from '#intent/settings.ts';
 import { after, earliest, type Instant, seconds } from '#lib/time.ts';
+import { firstFew } from '#lib/text.ts';
 import { bgpConfiguration, type BGPConfiguration } from '#resources/bgp-configuration.ts';
 import { bgpNodeState } from '#resources/bgp-node-state.ts';
 import { readObject } from '#sources/kubernetes/read-object.ts';
@@ -44,8 +45,6 @@ const WORDS_AT_ONCE = 20;
 const WORDS_EVERY = seconds(1);
 /** How long there must have been too many for the Event: agents report one after the other. */
 const BEYOND_STANDS = seconds(10);
-/** Nodes that a sentence names. */
-const SHOWN = 5;
 
 interface WatchedNode extends SeenNode, Versioned {}
 
@@ -190,7 +189,6 @@ export const readinessPart =
       if (toldBeyond) return undefined;
       if (due > now) return due;
       toldBeyond = true;
-      const named = `${beyond.slice(0, SHOWN).join(', ')}${beyond.length > SHOWN ? ` and ${beyond.length - SHOWN} more` : ''}`;
       const configuration = configurations.get('default');
       tell({
         regarding: {
@@ -202,7 +200,7 @@ export const readinessPart =
         type: 'Warning',
         reason: 'MaxUnreadyReached',
         action: 'Readiness',
-        text: `${beyond.length} more nodes are not ready than readiness.maxUnready lets be tainted (${limit}), and go on taking pods: ${named}. Is a router away that all of them have sessions with?`,
+        text: `${beyond.length} more nodes are not ready than readiness.maxUnready lets be tainted (${limit}), and go on taking pods: ${firstFew(beyond)}. Is a router away that all of them have sessions with?`,
       });
       log('warn', 'controller.max-unready-reached', { limit, beyond: beyond.length });
       return undefined;

@@ -1,16 +1,11 @@
 /** Conditions of the node's kernel and of its addresses. */
 import type { BlockFacts } from '#ipam/intent.ts';
 import { families, familyOf } from '#lib/ip.ts';
+import { firstFew } from '#lib/text.ts';
 import { isSingleAddress, nodePoolName } from '#resources/ip-pool.ts';
 import { heldBack, wanted as wantedNow } from './gate.ts';
 import type { Compiled, Condition, Facts } from './node-intent.ts';
 import { strayOf, straysOf } from './strays.ts';
-
-/** Names listed in one message at most; the rest is a number. */
-const listed = 5;
-
-const some = (names: readonly string[]): string =>
-  names.length <= listed ? names.join(', ') : `${names.slice(0, listed).join(', ')} and ${names.length - listed} more`;
 
 export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] {
   const base = { kind: 'Node', name: compiled.nodeName } as const;
@@ -55,7 +50,7 @@ export function kernelConditions(compiled: Compiled, facts: Facts): Condition[] 
           type: 'RoutesInstalled',
           status: 'False',
           reason: 'RouteConflict',
-          message: `Routes that are not flatroute's stand where routes of ours should be: ${some(conflicts)}. They are left alone; delete them (\`ip route del\`) or change what adds them.`,
+          message: `Routes that are not flatroute's stand where routes of ours should be: ${firstFew(conflicts)}. They are left alone; delete them (\`ip route del\`) or change what adds them.`,
         },
     ...blocksAnnounced(compiled, facts),
   ];
@@ -71,7 +66,7 @@ function blocksAnnounced(compiled: Compiled, facts: Facts): Condition[] {
     ];
   const held = heldBack(compiled, facts).map((it) => it.prefix);
   if (held.length > 0) {
-    const message = `${some(held)}: held back until the blackhole route is in the kernel. If this lasts, look at condition RoutesInstalled and at the agent's log.`;
+    const message = `${firstFew(held)}: held back until the blackhole route is in the kernel. If this lasts, look at condition RoutesInstalled and at the agent's log.`;
     return [{ ...base, status: 'False', reason: 'BlackholeMissing', message }];
   }
   const written = new Set(facts.bgp.announced.filter((it) => it.peers.length > 0).map((it) => it.prefix));
@@ -85,10 +80,10 @@ function blocksAnnounced(compiled: Compiled, facts: Facts): Condition[] {
       compiled.intent.bgp?.peers.length === 0
         ? `No BGPPeer names ${compiled.nodeName}: add one, or correct its node or nodeSelector, or the labels of the Node.`
         : `Look at condition Established of the BGPPeers of ${compiled.nodeName}.`;
-    const message = `${some(missing)}: announced to no peer, so nobody outside this node reaches these pods. ${advice}`;
+    const message = `${firstFew(missing)}: announced to no peer, so nobody outside this node reaches these pods. ${advice}`;
     return [{ ...base, status: 'False', reason: 'NotAnnounced', message }];
   }
-  const message = `${some(wanted.map((it) => it.prefix))}: announced to at least one peer.`;
+  const message = `${firstFew(wanted.map((it) => it.prefix))}: announced to at least one peer.`;
   return [{ ...base, status: 'True', reason: 'BlocksAnnounced', message }];
 }
 
@@ -127,10 +122,10 @@ export function podConditions(compiled: Compiled, facts: Facts): Condition[] {
     return owner === undefined ? [] : [`${address} (${owner})`];
   });
   if (taken.length > 0) {
-    const message = `${some(taken)}: in use by pods of ${compiled.nodeName}, but in a block that another node has now, so they are not announced from here and that node may give them to others. Delete these pods, or give the block back.`;
+    const message = `${firstFew(taken)}: in use by pods of ${compiled.nodeName}, but in a block that another node has now, so they are not announced from here and that node may give them to others. Delete these pods, or give the block back.`;
     return [{ ...base, status: 'False', reason: 'PodsInForeignBlocks', message }];
   }
-  const message = `${some(outside)}: in use by pods, but in no block of ${compiled.nodeName} any more. They are announced one by one until their pods are gone. Give the block back, or make these pods again.`;
+  const message = `${firstFew(outside)}: in use by pods, but in no block of ${compiled.nodeName} any more. They are announced one by one until their pods are gone. Give the block back, or make these pods again.`;
   return [{ ...base, status: 'False', reason: 'PodsOutsideBlocks', message }];
 }
 

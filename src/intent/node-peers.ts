@@ -5,6 +5,7 @@
  */
 import { familyOf } from '#lib/ip.ts';
 import type { IpAddress } from '#lib/ip.ts';
+import { firstFew } from '#lib/text.ts';
 import { bgpPeer } from '#resources/bgp-peer.ts';
 import type { BGPPeer } from '#resources/bgp-peer.ts';
 import { nodeAnnotation } from '#resources/core.ts';
@@ -21,8 +22,6 @@ import { settingsFor, type Settings } from './settings.ts';
 export const largestMesh = 200;
 /** Sessions that one BGPPeer gives a node at most, as many as a listen range may have. */
 const mostSelected = 1024;
-/** Nodes named in one message at most. */
-const listed = 5;
 
 /** 0: this node by name, 1: by a selector, 2: every node; `undefined`: not this node. */
 export function specificity(peer: BGPPeer, nodeName: string, labels: Labels): 0 | 1 | 2 | undefined {
@@ -136,9 +135,7 @@ function meshOf(node: ThisNode, settings: Settings, others: readonly Other[]): F
 function verdict(node: ThisNode, sessions: number, missing: readonly string[]) {
   const words = `${node.name} has sessions with ${sessions} other node${sessions === 1 ? '' : 's'}`;
   if (missing.length === 0) return { status: 'True', reason: 'Accepted', message: `${words}.` } as const;
-  const names = missing.slice(0, listed).join(', ');
-  const more = missing.length > listed ? ` and ${missing.length - listed} more` : '';
-  const message = `${words}, and none with ${names}${more}: they have no address of a family that ${node.name} has too. Give the Nodes an InternalIP of it, or the annotation ${nodeAnnotation.ipv4} or ${nodeAnnotation.ipv6}.`;
+  const message = `${words}, and none with ${firstFew(missing)}: they have no address of a family that ${node.name} has too. Give the Nodes an InternalIP of it, or the annotation ${nodeAnnotation.ipv4} or ${nodeAnnotation.ipv6}.`;
   return { status: 'False', reason: 'PeerAddressMissing', message } as const;
 }
 

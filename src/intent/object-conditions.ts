@@ -4,8 +4,9 @@
  */
 import type { ResourceProblem } from '#resources/resource-set.ts';
 import type { IPPool } from '#resources/ip-pool.ts';
-import { addressBits, contains, familyOf, prefixLength } from '#lib/ip.ts';
+import { addressBits, familyOf, prefixLength } from '#lib/ip.ts';
 import type { Prefix } from '#lib/ip.ts';
+import { firstFew } from '#lib/text.ts';
 import type { Condition } from './node-intent.ts';
 
 type Verdict = Pick<Condition, 'status' | 'reason' | 'message'>;
@@ -37,7 +38,7 @@ export function establishedEverywhere({ nodes, down, silent, why }: WantedSessio
       message: 'No node has reported a session for it. Does its nodeSelector select one?',
     };
   if (down.length > 0) {
-    const where = `Down on ${down.length} of ${nodes}: ${named(down)}.`;
+    const where = `Down on ${down.length} of ${nodes}: ${firstFew(down)}.`;
     return why === undefined
       ? {
           status: 'False',
@@ -47,18 +48,12 @@ export function establishedEverywhere({ nodes, down, silent, why }: WantedSessio
       : { status: 'False', reason: why.reason, message: `${where} ${why.message}`.slice(0, LONGEST) };
   }
   if (silent.length > 0) {
-    const message = `Up on ${nodes - silent.length} of ${nodes} nodes. Nothing is heard of ${named(silent)}: see whether kubelet and agent run there.`;
+    const message = `Up on ${nodes - silent.length} of ${nodes} nodes. Nothing is heard of ${firstFew(silent)}: see whether kubelet and agent run there.`;
     return { status: 'Unknown', reason: 'NodeSilent', message };
   }
   const everywhere = nodes === 1 ? 'its node' : `all ${nodes} nodes`;
   return { status: 'True', reason: 'Established', message: `Up on ${everywhere}.` };
 }
-
-/** Names of nodes in a sentence. */
-const SHOWN = 5;
-
-export const named = (nodes: readonly string[]): string =>
-  `${nodes.slice(0, SHOWN).join(', ')}${nodes.length > SHOWN ? ` and ${nodes.length - SHOWN} more` : ''}`;
 
 export const acceptedByAll = (kind: string, name: string): Verdict => ({
   status: 'True',
@@ -92,10 +87,6 @@ export const nodeMissing = (kind: string, name: string, node: string): Verdict =
 
 /** Addresses of a prefix. */
 export const sizeOf = (cidr: Prefix): number => 2 ** (addressBits(familyOf(cidr)) - prefixLength(cidr));
-
-/** Addresses of the blocks that lie in the pool. */
-export const claimedAddresses = ({ spec }: IPPool, blocks: readonly Prefix[]): number =>
-  blocks.reduce((sum, block) => (contains(spec.cidr, block) ? sum + sizeOf(block) : sum), 0);
 
 /** Less than this part of a pool is left. */
 const LOW = 0.1;

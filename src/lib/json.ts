@@ -1,4 +1,8 @@
-/** Values of JSON, compared. */
+/** Values of JSON, read and compared. */
+
+/** Foreign data: an object with fields, no list. */
+export const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null;

@@ -2,6 +2,7 @@
 import type { Family } from '#lib/ip.ts';
 import { nearest } from '#lib/nearest.ts';
 import { assertNever } from '#lib/result.ts';
+import { firstFew } from '#lib/text.ts';
 import type { Holder, Refusal, SharingProblem } from './intent.ts';
 
 export const annotation = {
@@ -17,11 +18,6 @@ const reason = <const R extends string>(word: R, text: string): { readonly reaso
   reason: word,
   text,
 });
-
-/** Names in a sentence. */
-const SHOWN = 5;
-const listed = (names: readonly string[]): string =>
-  names.length <= SHOWN ? names.join(', ') : `${names.slice(0, SHOWN).join(', ')} and ${names.length - SHOWN} more`;
 
 export function explain(refusal: Refusal) {
   switch (refusal.kind) {
@@ -60,7 +56,7 @@ export function explain(refusal: Refusal) {
     case 'outsideNamedPools':
       return reason(
         'OutsideNamedPools',
-        `${refusal.address} does not lie in ${listed(refusal.pools)}, which ${annotation.pool} names. Remove one of the two annotations, or make them agree.`,
+        `${refusal.address} does not lie in ${firstFew(refusal.pools)}, which ${annotation.pool} names. Remove one of the two annotations, or make them agree.`,
       );
     case 'reserved':
       return reason(
@@ -74,7 +70,7 @@ export function explain(refusal: Refusal) {
       );
     case 'unknownPool': {
       const near = nearest(refusal.pool, refusal.known);
-      const known = refusal.known.length === 0 ? 'there is none for Services' : `there are ${listed(refusal.known)}`;
+      const known = refusal.known.length === 0 ? 'there is none for Services' : `there are ${firstFew(refusal.known)}`;
       return reason(
         'PoolUnknown',
         `There is no IPPool ${shown(refusal.pool)}: ${near === undefined ? known : `write ${near}`}. Correct ${annotation.pool}, or make the pool with allowedUses: [LoadBalancer].`,
@@ -105,14 +101,14 @@ export function explain(refusal: Refusal) {
     case 'unknownNamespace':
       return reason(
         'NamespaceUnknown',
-        `The labels of namespace ${refusal.namespace} are not known yet, and ${listed(refusal.pools)} select namespaces by them. If this stays, look whether flatroute-controller may read Namespaces.`,
+        `The labels of namespace ${refusal.namespace} are not known yet, and ${firstFew(refusal.pools)} select namespaces by them. If this stays, look whether flatroute-controller may read Namespaces.`,
       );
     case 'noPool':
       return reason('NoPool', noPool(refusal.family, refusal.named));
     case 'exhausted':
       return reason(
         'PoolsFull',
-        `${listed(refusal.pools)}: no ${familyName[refusal.family]} address is free. Add an IPPool with allowedUses: [LoadBalancer], or delete Services that are not needed: \`kubectl get serviceaddresses\` shows who has which.`,
+        `${firstFew(refusal.pools)}: no ${familyName[refusal.family]} address is free. Add an IPPool with allowedUses: [LoadBalancer], or delete Services that are not needed: \`kubectl get serviceaddresses\` shows who has which.`,
       );
     case 'sharing':
       return sharing(refusal.holder, refusal.problem);
@@ -125,12 +121,12 @@ export type RefusalReason = ReturnType<typeof explain>['reason'];
 
 export function noPool(family: Family, named: readonly string[]): string {
   return named.length > 0
-    ? `${listed(named)} in ${annotation.pool}: none has ${familyName[family]} addresses. Name one of that family too.`
+    ? `${firstFew(named)} in ${annotation.pool}: none has ${familyName[family]} addresses. Name one of that family too.`
     : `No IPPool gives ${familyName[family]} addresses to this Service. Make one with allowedUses: [LoadBalancer] that is Automatic and not disabled, and whose namespaceSelector, if it has one, selects the namespace.`;
 }
 
 function sharing({ address, services }: Holder, problem: SharingProblem) {
-  const who = `Service${services.length === 1 ? '' : 's'} ${listed(services)}`;
+  const who = `Service${services.length === 1 ? '' : 's'} ${firstFew(services)}`;
   switch (problem.kind) {
     case 'taken':
       return reason(

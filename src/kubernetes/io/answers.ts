@@ -1,5 +1,6 @@
 /** What the API server says, from text to objects and errors. Nothing of it is trusted to have any shape. */
 import { milliseconds } from '#lib/time.ts';
+import { isRecord } from '#lib/json.ts';
 import { ApiError, apiVersionOf } from '../store.ts';
 import type { ApiCode, ApiObject, ObjectMeta, ResourceType } from '../store.ts';
 
@@ -13,9 +14,6 @@ export interface Page {
 }
 
 export type Foreign = Readonly<Record<string, unknown>>;
-
-export const isRecord = (value: unknown): value is Foreign =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 

@@ -13,9 +13,10 @@
  * server does so when the definition of the kind was changed, and until then leaves out of what it sends the fields that are new
  * (tried with 1.34); the objects come with the same resourceVersion, so that no watch would bring them again.
  */
+import { isRecord } from '#lib/json.ts';
 import { ApiError, keyOf } from '../store.ts';
 import type { ObjectMeta, ResourceType, WatchOptions, Watching } from '../store.ts';
-import { isRecord, objectOf, parseAnswer, statusError } from './answers.ts';
+import { objectOf, parseAnswer, statusError } from './answers.ts';
 import type { Page } from './answers.ts';
 
 /** What list-and-watch needs of the API for one selection of one type. */

@@ -7,6 +7,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { chmod, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { ApiObject } from '#kubernetes/store.ts';
+import { isRecord } from '#lib/json.ts';
 import type { Raw } from './read-object.ts';
 
 /** The form of the file; a file of another form is not read. */
@@ -21,8 +22,6 @@ export interface CacheContents {
 }
 
 const nothing = (problem?: string): CacheContents => ({ objects: [], problem });
-
-const isRecord = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isObject = (value: unknown): value is ApiObject =>
   isRecord(value) &&

@@ -9,6 +9,7 @@ import type { FieldProblem, Path } from '#resources/schema.ts';
 import { idOf } from '#resources/resource-set.ts';
 import type { AnyResource, ResourceId } from '#resources/resource-set.ts';
 import type { ApiObject } from '#kubernetes/store.ts';
+import { isRecord } from '#lib/json.ts';
 import { kindNamed } from './types.ts';
 
 /** Problems reported of one object; the rest is more of the same. */
@@ -55,8 +56,6 @@ export function readObject(object: ApiObject): Reading {
     problems: problems.slice(0, problemsLimit).map(({ code, path, text }) => ({ code, field: fieldName(path), text })),
   };
 }
-
-const isRecord = (value: unknown): value is Raw => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Annotations of ours, and what the machine's identity is known by; those of others change all the time. */
 const ours = (annotations: Readonly<Record<string, string>> | undefined): Record<string, string> =>

@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ApiError, ApiObject, ResourceStore, ResourceType, Watching } from '#kubernetes/store.ts';
 import { contains, familyOf, hostPrefix, parseAddress, prefixLength } from '#lib/ip.ts';
 import type { Family, Prefix } from '#lib/ip.ts';
+import { isRecord } from '#lib/json.ts';
 import type {
   EndpointPlace,
   ServiceAddressView,
@@ -57,8 +58,6 @@ interface KeptSlice {
   readonly endpoints: EndpointPlace;
 }
 
-const isRecord = (value: unknown): value is Foreign =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 const record = (value: unknown): Foreign => (isRecord(value) ? value : {});
 const records = (value: unknown): readonly Foreign[] => (Array.isArray(value) ? value.filter(isRecord) : []);
 const texts = (value: unknown): readonly string[] =>
