@@ -1,6 +1,6 @@
 /**
  * The chart's template for the Prometheus operator: PodMonitors, and deploy/monitoring/rules.yaml as a PrometheusRule, so that the
- * alerts are written once. What is Prometheus' own template in them is kept from Helm.
+ * alerts are written once. What is Prometheus' own template in them is kept from Helm; the page of the runbooks is a value.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,6 +29,7 @@ export function monitoringTemplate(): string {
   const rules = readFileSync(join(import.meta.dirname, '../deploy/monitoring/rules.yaml'), 'utf8')
     .replace(/^(#.*\n)+/, '')
     .replaceAll(/\{\{ (.*?) \}\}/g, '{{ "{{" }} $1 {{ "}}" }}')
+    .replaceAll(/runbook_url: [^#\n]+(#\S+)/g, 'runbook_url: {{ printf "%s$1" .Values.monitoring.runbooks | toJson }}')
     .replaceAll(/^(?=.)/gm, '  ');
   return `# Generated from deploy/monitoring: npm run generate
 {{- if .Values.monitoring.podMonitors }}

@@ -20,6 +20,8 @@ import { fakeApiIn, KUBECONFIG } from '../support/kubernetes/remote-fake.ts';
 import { eventually } from '../support/netns.ts';
 
 export const PROMETHEUS = 'http://127.0.0.1:9090';
+/** Files of the node's host that Prometheus serves below /user. */
+export const PAGES = '/run/prometheus/pages';
 const rules = join(import.meta.dirname, '../../deploy/monitoring/rules.yaml');
 const pool = `apiVersion: flatroute.io/v1alpha1
 kind: IPPool
@@ -81,7 +83,7 @@ async function started(lab: Lab, [node, other]: readonly [TestNode, TestNode]): 
   await host.spawn(
     [
       ...['prometheus', '--config.file=/run/prometheus/prometheus.json', '--web.listen-address=127.0.0.1:9090'],
-      ...['--storage.tsdb.path=/run/prometheus/data', '--log.level=warn'],
+      ...['--storage.tsdb.path=/run/prometheus/data', '--log.level=warn', `--web.user-assets=${PAGES}`],
     ],
     { log: 'prometheus.log' },
   );

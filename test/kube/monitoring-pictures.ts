@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Host } from '#lab/host.ts';
 import { seconds } from '#lib/time.ts';
 import { eventually } from '../support/netns.ts';
-import { monitoringLab, PROMETHEUS } from './monitoring-lab.ts';
+import { monitoringLab, PAGES, PROMETHEUS } from './monitoring-lab.ts';
 
 const folder = join(import.meta.dirname, '../../docs/images');
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
@@ -22,6 +22,10 @@ function graphs(range: string, ...exprs: readonly string[]): string {
   ]);
   return `/classic/graph?${words.map((pair) => pair.map(encodeURIComponent).join('=')).join('&')}`;
 }
+
+/** The page of alerts, switched to hide those that are quiet. */
+const ALERTS = `<body style="margin:0"><script>localStorage.hideInactiveAlerts = 'true'</script>
+<iframe src="/classic/alerts" style="border:0;width:100vw;height:100vh"></iframe>`;
 
 async function take(host: Host, name: string, page: string, height: number): Promise<void> {
   const inside = `/run/${name}.png`;
@@ -50,18 +54,19 @@ try {
   await waitUntil('half a minute without the router', 'sum_over_time((1 - flatroute_bgp_session_up)[2m:1s]) >= 30');
   proxy.kill('SIGKILL');
   await waitUntil('the alert', 'ALERTS{alertname="FlatrouteNodeIsolated", alertstate="firing"}');
-  await take(node.host, 'monitoring-alerts', '/classic/alerts', 700);
+  await node.host.writeFile(`${PAGES}/alerts.html`, ALERTS);
+  await take(node.host, 'monitoring-alerts', '/user/alerts.html', 650);
   await take(
     node.host,
     'monitoring-session',
     graphs('4m', 'flatroute_bgp_session_up', 'sum by (peer, stage) (flatroute_bgp_routes)'),
-    1300,
+    1640,
   );
   await take(
     node.host,
     'monitoring-services',
     graphs('4m', 'sum by (outcome) (flatroute_service_addresses)', 'flatroute_service_withdrawals_total'),
-    1300,
+    1640,
   );
 } finally {
   await lab.dispose();
