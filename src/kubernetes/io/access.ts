@@ -3,8 +3,10 @@
  * files, tokens, client certificates and exec plugins; nothing else of that library is used, and it is loaded only here.
  */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import type { RequestOptions } from 'node:https';
+import { join } from 'node:path';
 import { ApiError } from '../store.ts';
 import { http1Connections, tlsConnections } from './connections.ts';
 import type { TlsOptions } from './connections.ts';
@@ -42,12 +44,29 @@ export function plainAccess(
 }
 
 /**
+ * Where ConfigMap flatroute-apiserver is mounted: files named after the variables in whose place they are. They are no
+ * variables of the container because without the API server a kubelet makes no container whose environment is of a ConfigMap.
+ */
+const ADDRESS_DIRECTORY = '/etc/flatroute-apiserver';
+
+function takeAddress(directory: string): void {
+  for (const name of ['KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT']) {
+    try {
+      process.env[name] = readFileSync(join(directory, name), 'utf8').trim();
+    } catch {
+      // The Service's address, which every container has as a variable, is meant.
+    }
+  }
+}
+
+/**
  * By a kubeconfig file, or with `undefined` as the ServiceAccount of the pod this process runs in. `overTls` makes the
  * connections to a server without a proxy in between.
  */
 export async function kubernetesAccess(
   kubeconfig: string | undefined,
   overTls: (tls: TlsOptions) => Connections = tlsConnections,
+  addressDirectory = ADDRESS_DIRECTORY,
 ): Promise<Access> {
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
   const load = (): InstanceType<typeof KubeConfig> => {
@@ -55,6 +74,7 @@ export async function kubernetesAccess(
     try {
       if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
       else {
+        takeAddress(addressDirectory);
         if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
           throw new Error('KUBERNETES_SERVICE_HOST is not set; outside a cluster use --kubeconfig FILE');
         config.loadFromCluster();

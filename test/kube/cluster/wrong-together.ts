@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { blockName } from '#resources/ip-block.ts';
 import type { Prefix } from '#lib/ip.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
-import { nodeAddress, POOL_CIDRS, rackAddress, routerAsn } from '#lab/kubernetes/plan.ts';
+import { POOL_CIDRS, rackAddress, routerAsn } from '#lab/kubernetes/plan.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { loadBalancer } from './load-balancer.ts';
 import { agentOf, print } from './world.ts';
@@ -38,7 +38,6 @@ function wrongBeside(own: string): readonly Wrong[] {
     peer('profile', 'BFDProfileMissing', { peerIP: nobody(3), bfd: { profile: 'nobody' } }),
     peer('twin', 'Conflict', { peerIP: rackAddress('tor-a', 1) }),
     peer('pod', 'PeerInOwnBlock', { peerIP: own.split('/')[0], node: 'node-1' }),
-    peer('self', 'PeerIsSelf', { peerIP: nodeAddress(1, 'ipv4'), node: 'node-1' }),
     peer('far', 'PeerNotConnected', { peerIP: '198.18.0.1' }),
     custom('IPPool', 'wrong-twin', { cidr: POOL_CIDRS[0], blockSize: 26 }, 'CIDROverlap'),
     block('10.99.0.0/26', 'PoolMissing'),

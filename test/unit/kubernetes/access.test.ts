@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -64,4 +64,20 @@ test('without a file and without a cluster around it the message says what to do
     assert.match(String(error), /--kubeconfig FILE/);
     return failsWith('API_UNAUTHORIZED')(error);
   });
+});
+
+test('in a cluster the address is that of the files, and without them that of the variables', async () => {
+  const directory = join(folder, 'apiserver');
+  Object.assign(process.env, { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' });
+  const server = async (): Promise<string> => (await kubernetesAccess(undefined, undefined, directory)).server.href;
+  try {
+    assert.equal(await server(), 'https://10.96.0.1/');
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'KUBERNETES_SERVICE_HOST'), '192.0.2.10\n');
+    writeFileSync(join(directory, 'KUBERNETES_SERVICE_PORT'), '6443');
+    assert.equal(await server(), 'https://192.0.2.10:6443/');
+  } finally {
+    delete process.env['KUBERNETES_SERVICE_HOST'];
+    delete process.env['KUBERNETES_SERVICE_PORT'];
+  }
 });
