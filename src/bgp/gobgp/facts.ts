@@ -113,13 +113,17 @@ const addressOf = (peer: PeerMessage | undefined, intent: PeerIntent): IpAddress
   bareAddress(peer?.state?.neighborAddress ?? '') ??
   (intent.interface === undefined ? intent.address : unspecifiedAddress('ipv6'));
 
-/** Everything that the peer has to say after a start was said (RFC 4724 §2), or there is no telling. */
+/**
+ * Everything that the peer has to say after a start was said (RFC 4724 §2), or there is no telling. One that was up in this life of
+ * GoBGP and is not any more has nothing to say: GoBGP has taken its paths away, or keeps them as stale ones.
+ */
 export const hasSaidAll = (peer: PeerMessage): boolean =>
-  isUp(peer) &&
-  peer.afiSafis.every(({ mpGracefulRestart }) => {
-    const { config, state } = mpGracefulRestart ?? {};
-    return config?.enabled !== true || !state || state.endOfRibReceived;
-  });
+  isUp(peer)
+    ? peer.afiSafis.every(({ mpGracefulRestart }) => {
+        const { config, state } = mpGracefulRestart ?? {};
+        return config?.enabled !== true || !state || state.endOfRibReceived;
+      })
+    : instantOf(peer.timers?.state?.uptime) > 0;
 
 /** How often each family's prefixes stand in a list of what was announced. */
 export const countByFamily = (prefixes: readonly Prefix[]): Record<Family, number> =>

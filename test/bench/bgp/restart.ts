@@ -42,15 +42,18 @@ const peer = (name: string, address: string, asn: number): RouterPeer => ({
 const prefixesIn = (host: Host): number =>
   Number(/Prefixes:\s+(\d+)/.exec(readFileSync(`/proc/${host.pid}/net/fib_triestat`, 'utf8'))?.[1] ?? 0);
 
-/** CPU seconds so far and the peak of memory, of all processes of a host. */
-function spent(host: Host): { readonly cpu: number; readonly peakMiB: number } {
+/** CPU seconds so far and the peak of memory, of all processes of a host, and the peak of each by its name. */
+function spent(host: Host): Answer {
   let [ticks, kibibytes] = [0, 0];
+  const peaks: Record<string, number> = {};
   for (const pid of processesOf(host)) {
     const words = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
     ticks += Number(words[11]) + Number(words[12]);
-    kibibytes += Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+    const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+    kibibytes += peak;
+    peaks[readFileSync(`/proc/${pid}/comm`, 'utf8').trim()] = peak / 1024;
   }
-  return { cpu: ticks / 100, peakMiB: kibibytes / 1024 };
+  return { cpu: ticks / 100, peakMiB: kibibytes / 1024, peaks };
 }
 
 export async function restartOnce(subject: Subject, size: number): Promise<Answer> {

@@ -135,6 +135,17 @@ describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
     assert.ok((driver.peer('bird')?.since ?? stopped) < stopped, 'the session is the one from before');
   });
 
+  test('a peer goes while gobgpd hangs: its routes are gone as soon as gobgpd goes on', async () => {
+    process.kill(lab.gobgpdPid(), 'SIGSTOP');
+    await eventually('the word of it', () => driver.facts?.engine?.problem !== undefined);
+    await lab.birdc('disable', 'node');
+    assert.equal(driver.kernel.size, 2);
+    process.kill(lab.gobgpdPid(), 'SIGCONT');
+    await eventually('an empty kernel', () => driver.kernel.size === 0);
+    await lab.birdc('enable', 'node');
+    await eventually('the routes', () => driver.kernel.size === 2);
+  });
+
   test('the socket is gone: what is connected goes on, and what is not says so', async () => {
     await rename(lab.socket, `${lab.socket}.away`);
     apply(wanted(lab, { importPolicy: 'None' }));

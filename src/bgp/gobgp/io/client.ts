@@ -109,14 +109,37 @@ export async function connectGobgp(address: string, options: ClientOptions): Pro
   );
 }
 
+interface Patience {
+  /** It was given up. */
+  readonly isOver: boolean;
+  end(): void;
+}
+
 /**
- * What comes out of a stream between two turns of the event loop. A watch may be silent for ever; a list, which has a `limit`,
- * may not.
+ * Gives up once nothing at all was heard for `time`. A process whose table is locked for longer, as by the loss of a peer with a
+ * hundred thousand routes, answers late and still says what it does; one that hangs says nothing.
  */
-async function* gathered<T>(
-  call: grpc.ClientReadableStream<object>,
-  limit: Duration | undefined,
-): AsyncGenerator<readonly T[]> {
+function patienceOf(time: Duration, silence: () => number, giveUp: () => void): Patience {
+  let isOver = false;
+  let timer = setTimeout(look, time);
+  function look(): void {
+    const left = time - silence();
+    if (left > 0) timer = setTimeout(look, left);
+    else {
+      isOver = true;
+      giveUp();
+    }
+  }
+  return {
+    get isOver() {
+      return isOver;
+    },
+    end: () => clearTimeout(timer),
+  };
+}
+
+/** What comes out of a stream between two turns of the event loop. */
+async function* gathered<T>(call: grpc.ClientReadableStream<object>): AsyncGenerator<readonly T[]> {
   let waiting: T[] = [];
   let end: { readonly error?: unknown } | undefined;
   let wake = (): void => undefined;
@@ -138,16 +161,9 @@ async function* gathered<T>(
       waiting = [];
       call.resume();
       yield batch;
-    } else if (end !== undefined) {
-      if ('error' in end) throw end.error;
-      return;
-    } else {
-      let late: NodeJS.Timeout | undefined;
-      await new Promise<void>((resolve, reject) => {
-        wake = resolve;
-        if (limit !== undefined) late = setTimeout(() => reject(deadlineExceeded()), limit);
-      }).finally(() => clearTimeout(late));
-    }
+    } else if (end === undefined) await new Promise<void>((resolve) => (wake = resolve));
+    else if ('error' in end) throw end.error;
+    else return;
   }
 }
 
@@ -180,22 +196,31 @@ function clientOf(
     if (found === undefined) throw new AppError('BUG_GOBGP_PROTO', `no method ${name}`);
     return found;
   };
+  let heardAt = performance.now();
+  const heard = (): void => {
+    heardAt = performance.now();
+  };
+  const silence = (): number => performance.now() - heardAt;
   return {
     dialect,
     call<T>(name: string, request: object): Promise<T> {
       const { path, requestSerialize, responseDeserialize } = method(name);
       return new Promise((resolve, reject) => {
-        channel.makeUnaryRequest<object, object>(
+        const call = channel.makeUnaryRequest<object, object>(
           path,
           requestSerialize,
           responseDeserialize,
           request,
-          { deadline: Date.now() + answerTime },
           (error, answer) => {
-            if (error !== null) reject(explained(error, address, name));
-            else resolve(answer as T);
+            patience.end();
+            if (error !== null) reject(explained(patience.isOver ? deadlineExceeded() : error, address, name));
+            else {
+              heard();
+              resolve(answer as T);
+            }
           },
         );
+        const patience = patienceOf(answerTime, silence, () => call.cancel());
       });
     },
     async *batches<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<readonly T[]> {
@@ -208,11 +233,21 @@ function clientOf(
       );
       const stop = (): void => call.cancel();
       signal?.addEventListener('abort', stop, { once: true });
+      // A watch, which can be aborted, may be silent for ever; a list may not.
+      let isTaking = false;
+      const patience =
+        signal === undefined ? patienceOf(answerTime, () => (isTaking ? 0 : silence()), stop) : undefined;
       try {
-        yield* gathered<T>(call, signal === undefined ? answerTime : undefined);
+        for await (const batch of gathered<T>(call)) {
+          isTaking = true;
+          yield batch;
+          isTaking = false;
+          heard();
+        }
       } catch (error) {
-        throw explained(error, address, name);
+        throw explained(patience?.isOver === true ? deadlineExceeded() : error, address, name);
       } finally {
+        patience?.end();
         signal?.removeEventListener('abort', stop);
         call.cancel();
       }

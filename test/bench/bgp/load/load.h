@@ -97,6 +97,8 @@ void open_probes(void);
 double cpu_seconds(void);
 double peak_mebibytes(void);
 double resident_mebibytes(void);
+/* Peak memory of each process by its name. */
+void report_peaks(const char *name);
 /* Routes in the kernel's main table. */
 long kernel_count(void);
 bool kernel_has(uint32_t index);

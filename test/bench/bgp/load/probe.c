@@ -56,21 +56,41 @@ double cpu_seconds(void) {
   return sum;
 }
 
+static double mebibytes_of(int pid, const char *field) {
+  char path[64], line[256];
+  double found = 0;
+  snprintf(path, sizeof path, "/proc/%d/status", pid);
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return 0;
+  while (fgets(line, sizeof line, file) != NULL)
+    if (strncmp(line, field, strlen(field)) == 0) found = atof(line + strlen(field) + 1) / 1024;
+  fclose(file);
+  return found;
+}
+
 static double status_mebibytes(const char *field) {
   double sum = 0;
-  for (int i = 0; i < pid_count; i++) {
-    char path[64], line[256];
-    snprintf(path, sizeof path, "/proc/%d/status", pids[i]);
-    FILE *file = fopen(path, "re");
-    if (file == NULL) continue;
-    while (fgets(line, sizeof line, file) != NULL)
-      if (strncmp(line, field, strlen(field)) == 0) sum += atof(line + strlen(field) + 1) / 1024;
-    fclose(file);
-  }
+  for (int i = 0; i < pid_count; i++) sum += mebibytes_of(pids[i], field);
   return sum;
 }
 double peak_mebibytes(void) { return status_mebibytes("VmHWM"); }
 double resident_mebibytes(void) { return status_mebibytes("VmRSS"); }
+
+void report_peaks(const char *name) {
+  report_begin(name);
+  for (int i = 0; i < pid_count; i++) {
+    char path[64], comm[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", pids[i]);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) continue;
+    if (fgets(comm, sizeof comm, file) != NULL) {
+      comm[strcspn(comm, "\n")] = 0;
+      report_number(comm, mebibytes_of(pids[i], "VmHWM"));
+    }
+    fclose(file);
+  }
+  report_end();
+}
 
 /* The kernel counts by walking its tree: for the end of a wait, not for each look of one. */
 long kernel_count(void) {

@@ -86,6 +86,7 @@ void report_common(double generator_before) {
   report_number("unknown", (double)unknown);
   report_number("lostSessions", lost_sessions());
   report_number("peakMiB", peak_mebibytes());
+  report_peaks("peaks");
   report_number("generatorCpu", own_cpu() - generator_before);
   report_spread("keepaliveLate", lateness, lateness_count);
 }
