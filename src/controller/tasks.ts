@@ -48,7 +48,10 @@ export function taskLoop(
   let tokensAt = clock.now();
   const written = new Map<string, Instant>();
   let cancel: (() => void) | undefined;
-  let running: Promise<void> | undefined;
+  /** The round that runs, or ran last. */
+  let round = Promise.resolve();
+  /** It runs; what its plan says while it is made counts too. */
+  let busy = false;
   let dirty = false;
   let stopped = false;
 
@@ -59,8 +62,9 @@ export function taskLoop(
     cancel?.();
     cancel = clock.at(at, () => {
       cancel = undefined;
-      running = round().finally(() => {
-        running = undefined;
+      busy = true;
+      round = perform().finally(() => {
+        busy = false;
         if (dirty) schedule(after(clock.now(), GATHER));
       });
     });
@@ -75,7 +79,7 @@ export function taskLoop(
     return tokens >= 1 ? now : after(now, milliseconds((1 - tokens) * each));
   }
 
-  async function round(): Promise<void> {
+  async function perform(): Promise<void> {
     dirty = false;
     let next: Instant | undefined;
     // What was never written comes before what has waited longest.
@@ -113,12 +117,12 @@ export function taskLoop(
     changed() {
       if (dirty || stopped) return;
       dirty = true;
-      if (running === undefined) schedule(after(clock.now(), GATHER));
+      if (!busy) schedule(after(clock.now(), GATHER));
     },
     async stop() {
       stopped = true;
       cancel?.();
-      await running;
+      await round;
     },
   };
 }
