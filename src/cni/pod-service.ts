@@ -24,10 +24,11 @@ const FACTS_DELAY_MS = 200;
 /** Changes in the kernel come in bursts. */
 const LOOK_AGAIN_DELAY_MS = 100;
 /** A safety net under lost notifications. */
-const LOOK_AGAIN_INTERVAL_MS = 60_000;
+const DEFAULT_LOOK_AGAIN_INTERVAL_MS = 60_000;
 
 export class PodService implements PodServicePort {
   readonly #modules: PodServiceModules;
+  readonly #lookAgainIntervalMs: number;
   readonly #pods: Pods;
   readonly #server: CniServer;
   readonly #spool: Spool;
@@ -40,6 +41,7 @@ export class PodService implements PodServicePort {
   /** Opens a netlink socket in the calling thread's namespace. Errors: AppError `OS_*`. */
   constructor(options: PodServiceOptions, modules: PodServiceModules) {
     this.#modules = modules;
+    this.#lookAgainIntervalMs = options.lookAgainInterval ?? DEFAULT_LOOK_AGAIN_INTERVAL_MS;
     this.#pods = new Pods({
       links: new PodLinks(),
       reap: modules.reap,
@@ -94,7 +96,7 @@ export class PodService implements PodServicePort {
     this.#sendFacts();
     await this.#spool.start();
     await this.#server.listen();
-    this.#interval = setInterval(() => this.#lookAgainSoon(), LOOK_AGAIN_INTERVAL_MS);
+    this.#interval = setInterval(() => this.#lookAgainSoon(), this.#lookAgainIntervalMs);
     this.#interval.unref();
     this.#changed(false);
   }

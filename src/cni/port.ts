@@ -20,6 +20,8 @@ export interface PodServiceOptions {
   readonly announcementWait?: Duration;
   /** How long an ADD waits for the deletion of its own attachment, or for a fenced address when all others are taken. Default 10 s. */
   readonly deletionWait?: Duration;
+  /** How often it looks at its links without being told of a change. Default 60 s. */
+  readonly lookAgainInterval?: Duration;
   /** Calls served or waiting at one time; more are answered with error 11. Default 256. */
   readonly connections?: number;
 }

@@ -59,7 +59,7 @@ export async function removeCgroup(cgroup: string): Promise<void> {
       `the cgroup ${cgroup} of ${mountPoint} to be empty`,
       async () =>
         await Promise.resolve(removeTree(join(mountPoint, cgroup)) ? found(undefined) : notYet('it has processes')),
-      { deadline: seconds(10), every: milliseconds(10) },
+      { deadline: seconds(60), every: milliseconds(10) },
     );
     removeEmptyParents(mountPoint, cgroup);
   }

@@ -48,7 +48,7 @@ export class GobgpSidecar {
           () => notYet('no socket'),
         );
       },
-      { deadline: seconds(15), every: milliseconds(10) },
+      { deadline: seconds(60), every: milliseconds(10) },
     );
   }
 

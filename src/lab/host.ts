@@ -144,7 +144,7 @@ export class Host implements Endpoint {
           }),
         );
       };
-      const timer = setTimeout(() => fail('no answer within 10 s'), seconds(10));
+      const timer = setTimeout(() => fail('no answer within 60 s'), seconds(60));
       entry.once('error', (error) => fail(error.message));
       entry.once('exit', (code) => fail(`unshare ended with ${code ?? 'a signal'}`));
       entry.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));

@@ -140,7 +140,7 @@ export class LabProcess {
         const first = Number(children.trim().split(' ')[0]);
         return first > 0 ? found(first) : notYet('nsenter has not forked');
       },
-      { deadline: seconds(5), every: milliseconds(2) },
+      { deadline: seconds(60), every: milliseconds(2) },
     );
     return new LabProcess(argv, pid, child, logPath);
   }

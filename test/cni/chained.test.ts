@@ -173,7 +173,7 @@ async function settled(pod: Pod): Promise<void> {
       const there = ['169.254.1.1 ', 'fe80::ecee:eeff:feee:eeee '].every((gateway) => entries.includes(gateway));
       return there ? found(undefined) : notYet(entries);
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 }
 

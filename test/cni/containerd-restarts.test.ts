@@ -40,7 +40,7 @@ describe('restarts of containerd and the agent', {
         const [call] = await node.calls();
         return call?.configuration['name'] === name ? found(undefined) : notYet(JSON.stringify(call));
       },
-      { deadline: seconds(20) },
+      { deadline: seconds(60) },
     );
 
   for (const signal of ['SIGTERM', 'SIGKILL'] as const)
@@ -135,7 +135,7 @@ describe('restarts of containerd and the agent', {
         const called = await node.callsSoFar();
         return called >= 3 ? found(undefined) : notYet(`${called} calls`);
       },
-      { deadline: seconds(20), every: milliseconds(2) },
+      { deadline: seconds(60), every: milliseconds(2) },
     );
 
   test('an agent that is killed while eight pods start: all come up when it is back, or at the second try', async () => {

@@ -191,7 +191,7 @@ describe('a wrong call', { timeout: 600_000 }, () => {
         const now = await state();
         return now === before_ ? found(undefined) : notYet(now);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   };
   const calling = async (verb: string, options: CallOptions = {}): Promise<Answer> =>
@@ -279,7 +279,7 @@ describe('a wrong call', { timeout: 600_000 }, () => {
         const answer = await calling('STATUS', options);
         return answer.code === 1 ? found(answer.error) : notYet(answer.stdout);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     assert.equal(refused.code, 50);
     await node.agent.write({ 'all.yaml': resources });
@@ -289,7 +289,7 @@ describe('a wrong call', { timeout: 600_000 }, () => {
         const answer = await calling('STATUS', options);
         return answer.code === 0 ? found(undefined) : notYet(answer.stdout);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   });
 

@@ -67,7 +67,7 @@ const frr: BfdDaemon = {
     await waitFor(
       'zebra',
       async () => ((await ask('zebra', 'show version')).includes('FRR') ? found(true) : notYet(await zebra.log())),
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     const speaker = await host.spawn(realTime(daemon('bfdd', ['--bfdctl', `${directory}/bfdd.sock`])), {
       log: 'bfdd.log',

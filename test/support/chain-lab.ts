@@ -148,13 +148,13 @@ export class ChainLab implements AsyncDisposable {
         const sockets = await where.run(['ss', '-Hlnut', `sport = :${WITNESS_PORT}`]);
         return sockets.trim().split('\n').length === 2 ? found(undefined) : notYet(sockets);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 
   /** What each target answers: `NAME ADDRESS-OF-THE-ASKER`, or `! REASON`. */
   async ask(from: Endpoint, port: number, ...targets: readonly string[]): Promise<Record<string, string>> {
-    const out = await from.run(labScript('witness.ts', 'ask', String(port), ...targets), { timeout: seconds(30) });
+    const out = await from.run(labScript('witness.ts', 'ask', String(port), ...targets), { timeout: seconds(60) });
     return Object.fromEntries(
       out
         .trim()
@@ -171,7 +171,7 @@ export class ChainLab implements AsyncDisposable {
     await waitFor(
       `the pouring of ${where.name}`,
       async () => ((await started.log()).includes('listening') ? found(undefined) : notYet(await started.log())),
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -207,7 +207,7 @@ export class ChainLab implements AsyncDisposable {
         const [left, pods] = [await this.leftovers(), await this.agent.questions.pods()];
         return left === '' && pods.length === 0 ? found(undefined) : notYet(`${left} ${JSON.stringify(pods)}`);
       },
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
   }
 

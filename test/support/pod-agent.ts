@@ -7,7 +7,7 @@ import type { PodEvent } from '#cni/port.ts';
 import { Reaper } from '#dataplane/pod/io/reaper.ts';
 import type { ReaperRequest } from '#dataplane/pod/reaping.ts';
 import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsGate, PodsIntent } from '#ipam/intent.ts';
-import { milliseconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 
 export type AgentCommand =
   | { readonly do: 'apply'; readonly intent: PodsIntent; readonly generation: number }
@@ -39,6 +39,8 @@ const service: PodService = new PodService(
   {
     announcementWait: milliseconds(1000),
     deletionWait: milliseconds(3000),
+    // Only when a test tells it to: what somebody has damaged is not mended before it was looked at.
+    lookAgainInterval: seconds(86_400),
     connections: 64,
     checkConfirm: milliseconds(20),
     checkRepair: milliseconds(50),

@@ -194,7 +194,7 @@ export class PodLab implements AsyncDisposable {
     const lines = async (): Promise<readonly string[]> =>
       (await watcher.log()).split('\n').filter((line) => line !== '');
     await waitFor('the watcher', async () => ((await lines())[0] === 'ready' ? found(true) : notYet('not there')), {
-      deadline: seconds(30),
+      deadline: seconds(60),
     });
     await during();
     const { code } = await watcher.exited;
@@ -212,7 +212,7 @@ export class PodLab implements AsyncDisposable {
       'the witness',
       async () => ((await started.log()).includes('listening') ? found(true) : notYet('silent')),
       {
-        deadline: seconds(20),
+        deadline: seconds(60),
       },
     );
     return started;
@@ -220,7 +220,7 @@ export class PodLab implements AsyncDisposable {
 
   /** What each address answers: `NAME SOURCE`. */
   async askWitness(from: Endpoint, addresses: readonly string[], port = WITNESS_PORT): Promise<readonly string[]> {
-    const text = await from.run(labScript('witness.ts', 'ask', String(port), ...addresses), { timeout: seconds(30) });
+    const text = await from.run(labScript('witness.ts', 'ask', String(port), ...addresses), { timeout: seconds(60) });
     return text
       .trimEnd()
       .split('\n')

@@ -219,7 +219,7 @@ export class RuntimeNode implements AsyncDisposable {
         const [first, ...others] = Object.values(seen).map((list) => JSON.stringify(list));
         return others.every((other) => other === first) ? found(seen.runtime) : notYet(JSON.stringify(seen));
       },
-      { deadline: seconds(20) },
+      { deadline: seconds(60) },
     );
   }
 
@@ -260,7 +260,7 @@ export class RuntimeNode implements AsyncDisposable {
         const isEmpty = Object.values(seen).every(({ length }) => length === 0);
         return isEmpty ? found(undefined) : notYet(JSON.stringify(seen));
       },
-      { deadline: seconds(20) },
+      { deadline: seconds(60) },
     );
   }
 

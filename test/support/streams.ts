@@ -93,7 +93,7 @@ export class Streams {
   async stop(): Promise<readonly Direction[]> {
     for (const process of this.#processes) process.kill('SIGINT');
     // One end must not be gone while the other still sends.
-    await waitFor('both ends to stop sending', () => this.#say('stopped'), { deadline: seconds(20) });
+    await waitFor('both ends to stop sending', () => this.#say('stopped'), { deadline: seconds(60) });
     const reports = await Promise.all(
       this.#processes.map(async (process) => {
         await process.exited;

@@ -79,7 +79,7 @@ export abstract class DaemonRouter implements LabRouter {
         const answer = await host.exec(question);
         return answer.code === 0 ? found(undefined) : notYet(answer.stdout + answer.stderr);
       },
-      { deadline: seconds(15) },
+      { deadline: seconds(60) },
     );
     return process;
   }

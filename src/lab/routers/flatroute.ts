@@ -177,7 +177,7 @@ export class FlatrouteRouter implements LabRouter {
         const now = await this.agent.questions.generation();
         return now.given > given && now.applied === now.given ? found(undefined) : notYet(JSON.stringify(now));
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(60) },
     );
   }
 

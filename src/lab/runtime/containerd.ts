@@ -150,7 +150,7 @@ export class Containerd {
         }
         return notYet('the image is not there');
       },
-      { deadline: seconds(20), every: milliseconds(20) },
+      { deadline: seconds(60), every: milliseconds(20) },
     );
   }
 
@@ -174,7 +174,7 @@ export class Containerd {
         const { status, message } = await this.cri.condition('NetworkReady');
         return status === ready ? found(undefined) : notYet(message);
       },
-      { deadline: seconds(10) },
+      { deadline: seconds(60) },
     );
   }
 

@@ -81,7 +81,7 @@ describe('a lab', { concurrency: false }, () => {
     await waitFor(
       'the process to be up',
       async () => ((await running.log()).includes('up') ? found(undefined) : notYet('nothing said')),
-      { deadline: seconds(30) },
+      { deadline: seconds(60) },
     );
     running.kill('SIGTERM');
     assert.deepEqual(await running.exited, { code: 7, signal: null });
@@ -150,7 +150,7 @@ describe('a lab', { concurrency: false }, () => {
       await waitFor(
         `the ${mode} lab to be gone`,
         async () => await Promise.resolve(holdersOf(name).length === 0 ? found(undefined) : notYet('it is there')),
-        { deadline: seconds(30) },
+        { deadline: seconds(60) },
       );
     }
   });

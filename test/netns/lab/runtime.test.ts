@@ -63,6 +63,6 @@ test('what an owner leaves that is killed goes with the next look for leftovers'
       const left = cgroupsOf(name);
       return await Promise.resolve(left.length === 0 ? found(undefined) : notYet(left.join(' ')));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 });

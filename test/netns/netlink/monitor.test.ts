@@ -129,7 +129,7 @@ describe('NetlinkMonitor', () => {
     `;
     const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script], { stdio: 'inherit' });
     const code = await new Promise((resolve) => {
-      const deadline = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      const deadline = setTimeout(() => child.kill('SIGKILL'), 60_000);
       child.once('exit', (exit, signal) => {
         clearTimeout(deadline);
         resolve(signal ?? exit);

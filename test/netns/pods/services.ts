@@ -109,7 +109,7 @@ spec: { ${kind}: [${families.map((family) => `{ cidr: "${ranges[family]}" }`).jo
 async function connected({ lab }: World, address: string): Promise<string> {
   const script = `const s = require('net').connect({ host: process.argv[1], port: 80 });
 const end = (said) => { console.log(said); process.exit(); };
-setTimeout(() => end('nothing'), 5000);
+setTimeout(() => end('nothing'), 20_000);
 s.on('error', (e) => end(e.code)).on('connect', () => end('open'));`;
   return (await lab.vm.run([process.execPath, '-e', script, address])).trim();
 }

@@ -33,7 +33,7 @@ export const until = <T extends string | number | boolean>(
       const seen = await look();
       return seen === wanted ? found(seen) : notYet(String(seen));
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 
 /** Waits until an answer has all of these words. */
@@ -44,5 +44,5 @@ export const untilSaid = (what: string, look: () => Promise<string>, words: RegE
       const seen = await look();
       return words.test(seen) ? found(seen) : notYet(seen);
     },
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );

@@ -118,7 +118,7 @@ export class ChaosNode {
         const status = await this.ask((client) => client.status());
         return status.state === 'running' ? found(true) : notYet(JSON.stringify(status));
       },
-      { deadline: seconds(40), every: 50 as never },
+      { deadline: seconds(60), every: 50 as never },
     );
   }
 

@@ -40,7 +40,7 @@ test('a pattern full of stars costs path times pattern', () => {
   const pattern: PathPattern = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? ('*' as const) : 1));
   const start = performance.now();
   assert.equal(matchesPattern(path, [...pattern, 2]), false);
-  assert.ok(performance.now() - start < 1000);
+  assert.ok(performance.now() - start < 30_000, 'and no power of it, which would never end');
 });
 
 /** `rt:65002:NUMBER`. */

@@ -13,7 +13,7 @@ const peer = (name: string, asNumber: number): string =>
   `apiVersion: flatroute.io/v1alpha1\nkind: BGPPeer\nmetadata: {name: ${name}}\nspec: {peerIP: 192.0.2.1, asNumber: ${asNumber}}\n---\n`;
 
 /** Longest wait for anything; far above what is measured, so that only a fault reaches it. */
-const deadlineMilliseconds = 8000;
+const deadlineMilliseconds = 60_000;
 
 class Observed {
   calls = 0;
