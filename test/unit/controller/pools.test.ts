@@ -56,6 +56,31 @@ test('of pools that overlap the elder gives addresses, whatever their names', ()
   );
 });
 
+test('a pool over an elder one is let go though the elder has blocks; those of its own hold it', () => {
+  const at = (second: number, more = ''): string => `, creationTimestamp: "2026-01-01T00:00:0${second}Z"${more}`;
+  const elder = pool('elder', '10.0.0.0/16', at(1));
+  const younger = (cidr: string): IPPool => pool('younger', cidr, at(2, gone));
+  const finalizersOf = (it: IPPool, block: string): readonly string[] | undefined =>
+    decide(
+      [
+        [elder, [blocksFinalizer]],
+        [it, [blocksFinalizer]],
+      ],
+      [block],
+    )[1]?.finalizers;
+  assert.deepEqual(finalizersOf(younger('10.0.0.0/16'), '10.0.3.0/26'), []);
+  assert.deepEqual(finalizersOf(younger('10.0.0.0/8'), '10.0.3.0/26'), []);
+  assert.equal(finalizersOf(younger('10.0.0.0/8'), '10.1.3.0/26'), undefined);
+  const [kept] = decide(
+    [
+      [pool('elder', '10.0.0.0/16', at(1, gone)), [blocksFinalizer]],
+      [pool('younger', '10.0.0.0/16', at(2)), []],
+    ],
+    ['10.0.3.0/26'],
+  );
+  assert.equal(kept?.finalizers, undefined);
+});
+
 test('a pool says why nothing is given from it', () => {
   const reason = (it: IPPool): string => decide([[it, []]])[0]?.condition.reason ?? '';
   assert.equal(reason(pool('a', '10.0.0.0/16', gone)), 'Terminating');
