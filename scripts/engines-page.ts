@@ -73,6 +73,10 @@ together: of 10,000 learned routes 3,532 were missing in the kernel for a while.
 - What a changed export policy, filter or drain refuses of this node's own prefixes is withdrawn in the same session. GoBGP has no way to withdraw
   other paths that it has announced (learned ones when \`transit\` ends or a filter refuses them, and all on a session with \`addPath\` to the peer): such a
   change **ends the session of that peer**, with Cease, and opens it again, so that nothing stays announced that policy refuses.
+- Well-known communities of learned paths (NO_EXPORT, NO_ADVERTISE, BLACKHOLE) and AS 0 are obeyed by policy, since GoBGP itself looks at neither.
+- The least local preference is 1, since GoBGP takes 0 for none: it stands for the 0 of GRACEFUL_SHUTDOWN, of a drained peer and of \`setLocalPref\`.
+- GoBGP offers neither enhanced route refresh (RFC 7313) nor messages of more than 4096 octets (RFC 8654).
+- The routes of a drained peer leave the kernel with its session; the embedded engine keeps them for pods that still run.
 - A changed peer is a new session, where the embedded engine changes some fields in place.
 
 ## Fields

@@ -49,7 +49,8 @@ const result = spawnSync(
     '--disable-warning=ExperimentalWarning',
     '--test',
     '--test-concurrency=2',
-    '--test-timeout=600000',
+    // Every scenario with GoBGP as the engine takes longer than any file of a usual run.
+    `--test-timeout=${process.env.FLATROUTE_ENGINE === undefined ? 600_000 : 1_200_000}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     '--test-reporter=./scripts/skip-reporter.mjs',

@@ -42,7 +42,7 @@ export interface PeerManifest {
   readonly address: IpAddress;
   readonly interface?: string;
   /** Instead of the address. */
-  readonly listenRange?: { readonly cidr: string; readonly limit: number };
+  readonly listenRange?: { readonly cidr: string; readonly limit: number; readonly insecure?: boolean };
   /** `External`: whatever the peer says. */
   readonly asn: Asn | 'External';
   readonly families: readonly Family[];
@@ -65,7 +65,7 @@ export function bgpPeer(it: PeerManifest): string {
     `metadata: { name: ${it.name} }`,
     'spec:',
     it.listenRange !== undefined
-      ? `  listenRange: { cidr: ${it.listenRange.cidr}, limit: ${it.listenRange.limit} }`
+      ? `  listenRange: { cidr: ${it.listenRange.cidr}, limit: ${it.listenRange.limit}${it.listenRange.insecure === true ? ', insecure: true' : ''} }`
       : it.interface === undefined
         ? `  peerIP: "${it.address}"`
         : `  interface: ${JSON.stringify(it.interface)}`,

@@ -27,7 +27,7 @@ export const pairs: readonly (readonly [left: RouterKind, right: RouterKind])[] 
 ];
 
 /** How long anything is waited for: no judgement of how long it takes, which a busy machine would fail. */
-const DEADLINE = seconds(60);
+export const DEADLINE = seconds(60);
 /** A busy machine keeps such a session; the scenario of a frozen daemon takes the least that BGP allows. */
 const HOLD_SECONDS = 9;
 export const SHORT_HOLD_SECONDS = 3;

@@ -100,6 +100,12 @@ export const capabilities: readonly CapabilityRow[] = [
   ),
   peer('maxAnnounced', 'held', 'GoBGP announces without a limit', ({ maxAnnounced }) => maxAnnounced !== undefined),
   peer(
+    'password',
+    'held',
+    'GoBGP gives the kernel no key for a listen range, so that nobody with a password gets in',
+    ({ password, listenRange }) => password !== undefined && listenRange !== undefined,
+  ),
+  peer(
     'dynamicASN',
     'held',
     'GoBGP takes whatever AS number the peer says, its own too; name it with asNumber',

@@ -238,6 +238,7 @@ export class Connection {
       this.#send('ResetPeer', { address, soft: true, direction: this.#client.dialect.softReset.both, communication });
       return true;
     }
+    peers.ends(name, communication);
     // After a reset GoBGP waits for 30 s; a peer that is disabled and enabled again comes at once.
     void this.#client
       .call('DisablePeer', { address, communication })

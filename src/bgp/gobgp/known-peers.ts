@@ -17,6 +17,8 @@ import { addressOf } from './plan.ts';
 interface Beside {
   up: boolean;
   lastError: PeerError | undefined;
+  /** Why this side ends the session, until it is down. */
+  ending: string | undefined;
   announced: readonly Prefix[];
   readonly seenAt: number;
 }
@@ -69,7 +71,13 @@ export class KnownPeers {
   #of(name: string): Beside {
     const known = this.#beside.get(name);
     if (known !== undefined) return known;
-    const made: Beside = { up: false, lastError: undefined, announced: [], seenAt: this.#wallClock() };
+    const made: Beside = {
+      up: false,
+      lastError: undefined,
+      ending: undefined,
+      announced: [],
+      seenAt: this.#wallClock(),
+    };
     this.#beside.set(name, made);
     return made;
   }
@@ -87,8 +95,11 @@ export class KnownPeers {
       const up = isUp(peer);
       if (up !== beside.up) moved.push(name);
       const error = this.#errorOf(peer, beside, dialect);
-      if (error !== undefined && error.text !== beside.lastError?.text) beside.lastError = error;
-      if (!up) beside.announced = [];
+      if (error !== undefined && (beside.up || error.text !== beside.lastError?.text)) beside.lastError = error;
+      if (!up) {
+        beside.announced = [];
+        beside.ending = undefined;
+      }
       beside.up = up;
     }
     for (const [name, beside] of this.#beside) {
@@ -100,14 +111,22 @@ export class KnownPeers {
     return moved;
   }
 
-  #errorOf(peer: PeerMessage, { up }: Beside, { adminState }: Dialect): PeerError | undefined {
+  #errorOf(peer: PeerMessage, { up, ending }: Beside, { adminState }: Dialect): PeerError | undefined {
     const at = this.#wallClock();
     if (peer.state?.adminState === adminState.prefixLimit)
       return { code: 'SESSION_MAXIMUM_PREFIXES', text: 'the peer announces more prefixes than maxPrefixes allows', at };
     if (isUp(peer)) return undefined;
     const said = peer.state?.disconnectMessage ?? '';
     if (said !== '') return { code: 'GOBGP_SESSION_DOWN', text: `GoBGP says: ${said}`, at };
-    return up ? { code: 'GOBGP_SESSION_DOWN', text: 'the session ended; the log of gobgpd says why', at } : undefined;
+    const text =
+      ending === undefined ? 'the session ended; the log of gobgpd says why' : `ended by this node: ${ending}`;
+    return up ? { code: 'GOBGP_SESSION_DOWN', text, at } : undefined;
+  }
+
+  /** The session is about to be ended here; GoBGP may not say why. */
+  ends(name: string, why: string): void {
+    const beside = this.#of(name);
+    if (beside.up) beside.ending = why;
   }
 
   announced(name: string): readonly Prefix[] {

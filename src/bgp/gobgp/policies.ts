@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { addressBits, families, familyOf, hostPrefix, parseAddress, prefixLength } from '#lib/ip.ts';
 import { type BgpIntent, type Community, type FilterRule, type PeerIntent, isExternal } from '../engine.ts';
+import { NO_ADVERTISE, staying } from '../policy/accepted-attributes.ts';
 import { isClient } from '../policy/export.ts';
 import { refusedRanges } from '../policy/import.ts';
 import { GRACEFUL_SHUTDOWN } from '../policy/rewrite.ts';
@@ -76,6 +77,10 @@ class Sets {
     const { setType, match } = this.#dialect;
     return { type: match.all, name: this.#name({ definedType: setType[kind], list, prefixes: [] }) };
   }
+
+  any(kind: CommunityKind, list: readonly string[]): object {
+    return { ...this.all(kind, list), type: this.#dialect.match.any };
+  }
 }
 
 const range = (prefix: Prefix, least = prefixLength(prefix), most: number = addressBits(familyOf(prefix))) => ({
@@ -117,6 +122,9 @@ function ruleConditions({ match, communities, asPaths }: FilterRule, family: Fam
   };
 }
 
+/** GoBGP takes 0 for no action: the least that it can say is 1. */
+const localPrefAction = (value: number): object => ({ value: Math.max(1, value) });
+
 /** `undefined`: an operation that GoBGP does not have; the rule then refuses, and the session is not opened anyway. */
 function ruleActions(rule: FilterRule, dialect: Dialect): Actions {
   if (rule.action === 'Reject') return { routeAction: action.reject };
@@ -139,7 +147,7 @@ function ruleActions(rule: FilterRule, dialect: Dialect): Actions {
     ...(largeCommunity && { largeCommunity }),
     ...(prepend && { asPrepend: prepend }),
     ...(med !== undefined && { med: { type: dialect.replaceMed, value: med } }),
-    ...(localPref !== undefined && { localPref: { value: localPref } }),
+    ...(localPref !== undefined && { localPref: localPrefAction(localPref) }),
   };
 }
 
@@ -170,7 +178,7 @@ const reject: Statement = { conditions: {}, actions: { routeAction: action.rejec
 
 function importStatements(peer: PeerIntent, { dialect }: PolicyModules, sets: Sets): Statement[] {
   const shutdown = communityConditions([GRACEFUL_SHUTDOWN], sets);
-  const least = { routeAction: action.none, localPref: { value: 0 } };
+  const least = { routeAction: action.none, localPref: localPrefAction(0) };
   const defaults: readonly Prefix[] = ['0.0.0.0/0', '::/0'] as Prefix[];
   return [
     // RFC 8326 §4.1, and a peer that is drained.
@@ -194,6 +202,18 @@ function learnedStatements(peer: PeerIntent): Statement[] {
   if (peer.transit) return [];
   if (isExternal(peer)) return [refuse(route.internal), refuse(route.external)];
   return isClient(peer) ? [] : [refuse(route.external)];
+}
+
+/** Learned paths that stay here, in front of whatever a filter accepts: GoBGP looks at no well-known community by itself. */
+function stayingStatements(peer: PeerIntent, sets: Sets): Statement[] {
+  const external = isExternal(peer);
+  if (external && !peer.transit) return [];
+  const communities = [NO_ADVERTISE, ...(external ? staying.map(([community]) => community) : [])];
+  const list = communities.flatMap((it) => communityText(it)?.text ?? []);
+  return [route.internal, route.external].map((routeType) => ({
+    conditions: { routeType, communitySet: sets.any('community', list) },
+    actions: reject.actions,
+  }));
 }
 
 function nextHopStatements(peer: PeerIntent, { ipv6NextHop }: PolicyModules): Statement[] {
@@ -230,6 +250,7 @@ function exportStatements(peer: PeerIntent, modules: PolicyModules, sets: Sets):
   const community = { type: dialect.communityAction.add, communities: [shutdown?.text ?? ''] };
   return [
     ...learnedStatements(peer),
+    ...stayingStatements(peer, sets),
     ...nextHopStatements(peer, modules),
     ...(peer.drain === undefined ? [] : [{ conditions: {}, actions: { routeAction: action.none, community } }]),
     ...filterStatements(peer, 'export', dialect, sets),
@@ -237,9 +258,13 @@ function exportStatements(peer: PeerIntent, modules: PolicyModules, sets: Sets):
   ];
 }
 
-/** Own prefixes and what no table of routes has a place for, by family, for all peers at once. */
+/** AS 0 in a path as GoBGP writes it. */
+const asZero = '(^|[ {,(])0([ },)]|$)';
+
+/** AS 0, at which GoBGP does not look; own prefixes and what no table of routes has a place for, by family: for all peers at once. */
 function refusals(ownPrefixes: readonly Prefix[], sets: Sets): Statement[] {
-  return families.map((family) => ({
+  const ofPaths = { conditions: { asPathSet: sets.all('asPath', [asZero]) }, actions: reject.actions };
+  const ofPrefixes = families.map((family) => ({
     conditions: {
       afiSafiIn: [familyMessage(family)],
       prefixSet: sets.prefixes(
@@ -248,6 +273,7 @@ function refusals(ownPrefixes: readonly Prefix[], sets: Sets): Statement[] {
     },
     actions: reject.actions,
   }));
+  return [ofPaths, ...ofPrefixes];
 }
 
 export interface Withdrawal {

@@ -8,7 +8,8 @@ import { firstAsn } from './roles.ts';
 
 /** RFC 1997 §2, unsigned. */
 const NO_EXPORT = 0xffffff01;
-const NO_ADVERTISE = 0xffffff02;
+/** RFC 1997 §2. */
+export const NO_ADVERTISE = 0xffffff02;
 const NO_EXPORT_SUBCONFED = 0xffffff03;
 /** RFC 7999 §5. */
 const BLACKHOLE = 0xffff029a;
@@ -36,7 +37,7 @@ export interface AcceptedAttributes {
 }
 
 /** RFC 1997 §2; without confederations the second means the same. RFC 7999 §3.2: a blackhole is of the AS that asked. */
-const staying = [
+export const staying = [
   [NO_EXPORT, 'NO_EXPORT'],
   [NO_EXPORT_SUBCONFED, 'NO_EXPORT_SUBCONFED'],
   [BLACKHOLE, 'BLACKHOLE'],

@@ -96,7 +96,9 @@ export function flatrouteConfiguration(
       name: peer.name,
       address: peer.address,
       ...(peer.interface === undefined ? {} : { interface: peer.interface }),
-      ...(peer.listenRange === undefined ? {} : { listenRange: { cidr: peer.listenRange, limit: 4 } }),
+      ...(peer.listenRange === undefined
+        ? {}
+        : { listenRange: { cidr: peer.listenRange, limit: 4, insecure: peer.password === undefined } }),
       asn: peer.asn,
       families: peer.families,
       holdTimeSeconds: router.holdTimeSeconds,
@@ -262,6 +264,17 @@ export class FlatrouteRouter implements LabRouter {
 
   async log(): Promise<string> {
     return await this.agent.log();
+  }
+
+  /** All that whoever speaks BGP has logged: the agent, or gobgpd. */
+  async speakerLog(): Promise<string> {
+    return await (this.#sidecar ?? this.agent).process.log();
+  }
+
+  /** Asks gobgpd by its own command line. */
+  async askGobgp(...words: readonly string[]): Promise<string> {
+    if (this.#sidecar === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} has no gobgpd`, {});
+    return await this.#sidecar.ask(...words);
   }
 }
 

@@ -1,5 +1,7 @@
 /** What a daemon does not have, in the version that Debian 12 has, and how its own program shows that. */
+import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 import type { DaemonKind } from '#lab/routers/make.ts';
+import type { Setup } from './rack.ts';
 import type { Standard } from './standards.ts';
 
 export const versions: Readonly<Record<DaemonKind, string>> = {
@@ -50,5 +52,27 @@ export const lacks: Readonly<Record<DaemonKind, Partial<Readonly<Record<Standard
     },
     'RFC 8950': { why: 'not offered', offersNo: 'extended-next-hop' },
     'RFC 8654': { why: 'not offered', offersNo: 'extended-message' },
+  },
+};
+
+/** What an engine of the node cannot do; docs/engines.md has all of it. */
+export interface EngineLack {
+  /** For people. */
+  readonly why: string;
+  /** Who asks for it by a field is told so by a condition that names the field. */
+  readonly says?: { readonly field: string; readonly setup: Setup };
+  /** No field asks for it; how BIRD names the capability that the node's OPEN then does not have. */
+  readonly offersNo?: string;
+}
+
+export const engineLacks: Readonly<Record<EngineKind, Partial<Readonly<Record<Standard, EngineLack>>>>> = {
+  embedded: {},
+  gobgp: {
+    'RFC 7313': { why: 'not offered', offersNo: 'Enhanced refresh' },
+    'RFC 8654': { why: 'not offered', offersNo: 'Extended message' },
+    'RFC 9234': {
+      why: 'the peer is held, and its condition names the field role',
+      says: { field: 'role', setup: { toJudge: { role: { ours: 'Customer', required: false } } } },
+    },
   },
 };

@@ -25,7 +25,9 @@ export const limitScenarios: readonly Scenario[] = [
       // FRR notices one prefix late.
       const announce = prefixes('10.1.0.0/24', '10.11.0.0/24', '10.12.0.0/24', '10.13.0.0/24');
       await rack.setup({ toNode: { maxPrefixes: 1 }, node: { announce }, up: false });
-      await rack.nodeLogs('the peer sent NOTIFICATION 6/1: Cease / Maximum Number of Prefixes Reached');
+      await rack.speakerLogs(
+        /NOTIFICATION 6\/1: Cease \/ Maximum Number of Prefixes Reached|received notification.*Code=6.*Subcode=1/,
+      );
     },
   },
   {
@@ -41,7 +43,7 @@ export const limitScenarios: readonly Scenario[] = [
     judges: ['RFC 2385'],
     play: async (rack) => {
       await rack.setup({ toJudge: { password: 'one' }, toNode: { password: 'other' }, up: false });
-      await rack.sessionIs('the mismatch', ({ lastError }) => lastError?.code === 'SESSION_PASSWORD_MISMATCH');
+      await rack.endedBy(({ code }) => code === 'SESSION_PASSWORD_MISMATCH', 'TCPMD5Failure');
     },
   },
   {
@@ -70,7 +72,7 @@ export const limitScenarios: readonly Scenario[] = [
     except: { gobgp: 'the first packets of its connections have a TTL of 255, whatever is configured' },
     play: async (rack) => {
       await rack.setup({ both: { families: ['ipv4'] }, toJudge: { ttlSecurity: 1 }, up: false });
-      await rack.sessionIs('the TTL', ({ lastError }) => lastError?.code === 'SESSION_TTL_TOO_LOW');
+      await rack.endedBy(({ code }) => code === 'SESSION_TTL_TOO_LOW', 'TCPMinTTLDrop');
       await expectTable(rack.node, 'ipv4', { '10.1.0.0/24': ['local'], '10.3.0.0/24': [linkAddress(2, 2)] });
     },
   },

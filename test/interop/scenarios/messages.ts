@@ -14,7 +14,7 @@ async function judgeAsks(rack: Rack): Promise<void> {
   await rack.expectPlainTables();
   const { flaps } = await rack.session();
   // FRR asks for nothing while it still answers the node's own request.
-  await rack.nodeLogs('session.refreshRequested', async () => await rack.judge.refresh(nodeAddress));
+  await rack.refreshRequested(async () => await rack.judge.refresh(nodeAddress));
   await rack.expectPlainTables();
   assert.equal((await rack.session()).flaps, flaps);
 }
@@ -32,6 +32,7 @@ export const messageScenarios: readonly Scenario[] = [
   {
     name: 'the node asks for all routes again',
     judges: ['RFC 2918'],
+    quick: true,
     play: async (rack) => {
       await rack.setup();
       await nodeAsks(rack);
@@ -41,6 +42,7 @@ export const messageScenarios: readonly Scenario[] = [
     name: 'the daemon asks for all routes again',
     judges: ['RFC 2918'],
     except: { gobgp: 'it keeps what came and never asks' },
+    quick: true,
     play: async (rack) => {
       await rack.setup();
       await judgeAsks(rack);

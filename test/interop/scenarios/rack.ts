@@ -7,10 +7,11 @@
 import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import type { Family, IpAddress } from '#lib/ip.ts';
-import { milliseconds, seconds } from '#lib/time.ts';
+import { milliseconds } from '#lib/time.ts';
 import { parseLine } from '#bgp/session/record.ts';
 import type { Capability } from '#bgp/wire/messages.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
+import type { EngineKind } from '#lab/gobgp-sidecar.ts';
 import { Lab } from '#lab/lab.ts';
 import type { PeerView } from '#lab/node-agent.ts';
 import { BirdRouter } from '#lab/routers/bird.ts';
@@ -25,6 +26,7 @@ import {
   addRouterHost,
   address,
   asn,
+  DEADLINE,
   established,
   expectTable,
   left,
@@ -74,9 +76,9 @@ interface Descriptions {
   readonly far: RouterDescription;
 }
 
-function describe(setup: Setup): Descriptions {
+function describe(setup: Setup, engine: EngineKind): Descriptions {
   const common = { holdTimeSeconds: setup.holdTime ?? 9, multipath: true };
-  const node = { ...left, ...common, ...setup.node };
+  const node = { ...left, ...common, engine, ...setup.node };
   const judge = { ...right, ...common, ...setup.judge };
   const far = { ...beyond, holdTimeSeconds: 9, multipath: true, ...setup.far };
   const peer = (name: string, n: number, end: 1 | 2, who: { readonly asn: RouterPeer['asn'] }): RouterPeer => ({
@@ -105,20 +107,23 @@ export class Rack {
   readonly node: FlatrouteRouter;
   readonly judge: DaemonRouter;
   readonly far: BirdRouter;
+  /** Of the node. */
+  readonly engine: EngineKind;
   readonly #lab: Lab;
   /** How long the agent's log was at the last set-up. */
   #logged = 0;
 
-  private constructor(lab: Lab, node: FlatrouteRouter, judge: DaemonRouter, far: BirdRouter) {
+  private constructor(lab: Lab, engine: EngineKind, node: FlatrouteRouter, judge: DaemonRouter, far: BirdRouter) {
     this.#lab = lab;
+    this.engine = engine;
     this.node = node;
     this.judge = judge;
     this.far = far;
   }
 
   /** Everything runs when it resolves. */
-  static async create(kind: DaemonKind): Promise<Rack> {
-    const lab = await Lab.create(`rack-${kind}`);
+  static async create(kind: DaemonKind, engine: EngineKind): Promise<Rack> {
+    const lab = await Lab.create(`rack-${kind}-${engine}`);
     try {
       const [a, b, c] = await Promise.all([
         addRouterHost(lab, 'node', left),
@@ -126,9 +131,10 @@ export class Rack {
         addRouterHost(lab, 'far', beyond),
       ]);
       await Promise.all([linkHosts(lab, 1, a, b), linkHosts(lab, 2, a, c)]);
-      const plain = describe({});
+      const plain = describe({}, engine);
       const rack = new Rack(
         lab,
+        engine,
         new FlatrouteRouter(a, plain.node, askByAdminApi),
         makeDaemon(kind, b, plain.judge),
         new BirdRouter(c, plain.far),
@@ -163,7 +169,7 @@ export class Rack {
         const now = await opens();
         return now.length > before ? found(now.at(-1) ?? []) : notYet(`${now.length} of them`);
       },
-      { deadline: seconds(60) },
+      { deadline: DEADLINE },
     );
   }
 
@@ -176,8 +182,8 @@ export class Rack {
    * each takes while it runs is not what is tried.
    */
   async setup(setup: Setup = {}): Promise<void> {
-    this.#logged = (await this.node.agent.process.log()).length;
-    const { node, judge, far } = describe(setup);
+    this.#logged = (await this.node.speakerLog()).length;
+    const { node, judge, far } = describe(setup, this.engine);
     const another = !isDeepStrictEqual(ofSession(judge), ofSession(this.judge.description));
     if (another) await this.judge.stop('SIGTERM');
     await Promise.all([this.node.reconfigure(node), this.#reconfigureFar(far)]);
@@ -204,7 +210,7 @@ export class Rack {
       'the session to begin anew',
       async () => found(await this.node.resetSession(this.node.description.peers[0]?.address ?? judgeAddress)),
       {
-        deadline: seconds(60),
+        deadline: DEADLINE,
       },
     );
   }
@@ -233,7 +239,7 @@ export class Rack {
         const peer = await this.session();
         return fits(peer) ? found(peer) : notYet(JSON.stringify(peer));
       },
-      { deadline: seconds(60) },
+      { deadline: DEADLINE },
     );
   }
 
@@ -245,20 +251,79 @@ export class Rack {
         const peers = await this.node.agent.questions.peers();
         return fits(peers) ? found(undefined) : notYet(JSON.stringify(peers));
       },
-      { deadline: seconds(60) },
+      { deadline: DEADLINE },
     );
   }
 
-  /** Waits until the agent has logged `text` since it was last set up; `provoke` is done again before each look. */
-  async nodeLogs(text: string, provoke?: () => Promise<void>): Promise<void> {
+  /**
+   * Waits until the session is down and flatroute says why. Version 3 of GoBGP tells nobody why a session has ended, nor which
+   * segments the kernel has dropped for it (docs/engines.md); then it is what `otherwise` looks at that says so.
+   */
+  async endedBy(
+    fits: (error: NonNullable<PeerView['lastError']>) => boolean,
+    otherwise: RegExp | KernelCounter,
+  ): Promise<void> {
+    if (this.engine === 'embedded') {
+      await this.sessionIs('the end', ({ lastError }) => lastError !== undefined && fits(lastError));
+      return;
+    }
+    if (typeof otherwise === 'string') {
+      const counted = async (): Promise<number> => await kernelCounter(this.node, otherwise);
+      const before = await counted();
+      await waitFor(
+        `${otherwise} of the node to grow`,
+        async () => {
+          const now = await counted();
+          return now > before ? found(undefined) : notYet(`${before}, now ${now}`);
+        },
+        { deadline: DEADLINE },
+      );
+    } else await this.speakerLogs(otherwise);
+    await this.sessionIs('no session', ({ state }) => state !== 'Established');
+  }
+
+  /** Waits until whoever speaks for the node has logged this since it was last set up; `provoke` is done again before each look. */
+  async speakerLogs(text: RegExp, provoke?: () => Promise<void>): Promise<void> {
     await waitFor(
-      `the node to log ${text}`,
+      `the node to log ${String(text)}`,
       async () => {
         await provoke?.();
-        const log = (await this.node.agent.process.log()).slice(this.#logged);
-        return log.includes(text) ? found(undefined) : notYet(log.slice(-1000));
+        const log = (await this.node.speakerLog()).slice(this.#logged);
+        return text.test(log) ? found(undefined) : notYet(log.slice(-1000));
       },
-      { deadline: seconds(60), ...(provoke && { every: milliseconds(200) }) },
+      { deadline: DEADLINE, ...(provoke && { every: milliseconds(200) }) },
+    );
+  }
+
+  /** Waits until the judge's paths of a prefix have come to the node, whose own speaker logs why they are refused. */
+  async arrived(prefix: string, refusal: RegExp): Promise<void> {
+    if (this.engine === 'embedded') return await this.speakerLogs(refusal);
+    await waitFor(
+      `gobgpd to have ${prefix} from the judge`,
+      async () => {
+        const heard = await this.node.askGobgp('neighbor', judgeAddress, 'adj-in');
+        return heard.includes(prefix) ? found(undefined) : notYet(heard);
+      },
+      { deadline: DEADLINE },
+    );
+  }
+
+  /** Waits until the node has heard the judge ask for all routes; `provoke` is done again before each look. */
+  async refreshRequested(provoke: () => Promise<void>): Promise<void> {
+    if (this.engine === 'embedded') return await this.speakerLogs(/session\.refreshRequested/, provoke);
+    const heard = async (): Promise<number> => {
+      const shown = JSON.parse(await this.node.askGobgp('neighbor', judgeAddress, '-j')) as GobgpNeighbor;
+      return shown.state.messages.received.refresh ?? 0;
+    };
+    const before = await heard();
+    await waitFor(
+      'gobgpd to hear a request for all routes',
+      async () => {
+        await provoke();
+        const now = await heard();
+        return now > before ? found(undefined) : notYet(`${before}, now ${now}`);
+      },
+      { deadline: DEADLINE, every: milliseconds(200) },
     );
   }
 
@@ -270,7 +335,7 @@ export class Rack {
         const said = await this.judge.about(linkAddress(1, 1));
         return what.test(said) ? found(undefined) : notYet(said.slice(-2000));
       },
-      { deadline: seconds(60) },
+      { deadline: DEADLINE },
     );
   }
 
@@ -291,6 +356,19 @@ export class Rack {
       });
     }
   }
+}
+
+/** What `gobgp neighbor -j` says. */
+interface GobgpNeighbor {
+  readonly state: { readonly messages: { readonly received: { readonly refresh?: number } } };
+}
+
+/** A counter of /proc/net/netstat. */
+export type KernelCounter = 'TCPMD5Failure' | 'TCPMinTTLDrop';
+
+async function kernelCounter({ host }: LabRouter, name: KernelCounter): Promise<number> {
+  const [names, values] = (await host.run(['grep', '^TcpExt:', '/proc/net/netstat'])).split('\n');
+  return Number(values?.split(' ')[names?.split(' ').indexOf(name) ?? -1]);
 }
 
 const announcedBy = (side: Side, family: Family): string =>
@@ -318,7 +396,7 @@ export async function expectPaths(
       });
       return isDeepStrictEqual(seen, expected) ? found(undefined) : notYet(JSON.stringify(rows));
     },
-    { deadline: seconds(60) },
+    { deadline: DEADLINE },
   ).catch(async (error: unknown) => {
     assert.deepEqual(seen, expected, `${String(error)}\nlog of ${router.host.name}:\n${await router.log()}`);
     throw error;
