@@ -6,6 +6,9 @@ const listed = 10;
 const sentences = (all: readonly string[]): string =>
   `${all.slice(0, listed).join('; ')}${all.length > listed ? `; and ${all.length - listed} more` : ''}`;
 
+/** Ends as a sentence does, with one mark. */
+const sentence = (text: string): string => (/[.?!]$/.test(text) ? text : `${text}.`);
+
 export function engineConditions({ intent, nodeName }: Compiled, { bgp }: Facts): Condition[] {
   const { bgp: wanted } = intent;
   if (wanted?.engine === undefined) return [];
@@ -43,8 +46,7 @@ function ready(
   version: number | undefined,
 ): Condition {
   const base = { ...node, type: 'EngineReady' } as const;
-  if (problem !== undefined)
-    return { ...base, status: 'False', reason: 'EngineProblem', message: `${problem.replace(/\.$/, '')}.` };
+  if (problem !== undefined) return { ...base, status: 'False', reason: 'EngineProblem', message: sentence(problem) };
   return version === undefined
     ? { ...base, status: 'Unknown', reason: 'Pending', message: 'GoBGP has not answered yet.' }
     : { ...base, status: 'True', reason: 'EngineReady', message: `GoBGP at ${address} does what is wanted of it.` };

@@ -22,6 +22,7 @@ const byError: ReadonlyMap<string, Advice> = new Map<string, Advice>([
     'SESSION_SOURCE_ADDRESS_UNAVAILABLE',
     () => `Set spec.sourceAddress to None, or give this node the address that its Node says.`,
   ],
+  ['GOBGP_UNREACHABLE', () => `Condition EngineReady of the Node is about that; the router may well be fine.`],
 ]);
 
 export function sessionAdvice(peer: PeerIntent, session: PeerFacts): string {
@@ -32,5 +33,8 @@ export function sessionAdvice(peer: PeerIntent, session: PeerFacts): string {
   if (session.state === 'OpenSent')
     return `TCP with ${address} is up, and it says nothing: check that its BGP process is not stuck, and that it ${neighbour}.`;
   const port = peer.passive ? '' : ` answers on TCP port ${peer.port} and`;
-  return `Check that ${address}${port} ${neighbour}.`;
+  // GoBGP does not say why a session ended, and a wrong password looks like any other silence.
+  const password =
+    peer.password !== undefined && session.lastError?.code === 'GOBGP_SESSION_DOWN' ? ', and the same password' : '';
+  return `Check that ${address}${port} ${neighbour}${password}.`;
 }

@@ -84,6 +84,14 @@ describe('a session', () => {
       /65101 \(SESSION_BAD_PEER_AS\)\. Set spec\.asNumber of tor-a to the AS that the router says/,
     ],
     [
+      'down because nobody reaches the engine, which is not the fault of the router',
+      torA,
+      session({ state: 'Idle', lastError: error('GOBGP_UNREACHABLE', 'GoBGP does not answer') }),
+      'Established',
+      'False NotEstablished',
+      /\(GOBGP_UNREACHABLE\)\. Condition EngineReady of the Node is about that; the router may well be fine\.$/,
+    ],
+    [
       'down with a router whose TCP answers and whose BGP does not',
       torA,
       session({ state: 'OpenSent' }),
