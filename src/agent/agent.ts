@@ -61,13 +61,17 @@ export async function runAgent(options: AgentOptions, modules: { readonly stop: 
   settleCompiler();
   await warmThreadPool(Number(process.env['UV_THREADPOOL_SIZE'] ?? 4));
   const agent = new Agent(options, await find(options.resources));
+  let failure: unknown;
   try {
     const ended = agent.untilEnd(modules.stop);
     // A stop that comes while the agent still starts is not kept waiting.
     await Promise.race([agent.start(), ended]);
     return await ended;
+  } catch (error) {
+    failure = error;
+    throw error;
   } finally {
-    await agent.stop();
+    await agent.stop(failure);
     await lock.release();
     agent.log.flush();
   }
@@ -356,12 +360,12 @@ class Agent {
     return this.#ended.promise;
   }
 
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stopOnce();
+  stop(failure?: unknown): Promise<void> {
+    this.#stopping ??= this.#stopOnce(failure);
     return this.#stopping;
   }
 
-  async #stopOnce(): Promise<void> {
+  async #stopOnce(failure: unknown): Promise<void> {
     const sessions = this.#options.withdrawOnStop ? 'cease' : 'silent';
     this.log.write('info', 'agent.stopping', { sessions });
     this.#loop.stop();
@@ -383,7 +387,11 @@ class Agent {
       return;
     }
     // A thread hangs in a call into the kernel. An orderly exit would wait for it without end.
-    this.log.write('error', 'agent.killed', { reason: 'a thread did not end in time' });
+    this.log.write('error', 'agent.killed', {
+      reason: 'a thread did not end in time',
+      // Nobody says it after this.
+      ...(failure instanceof Error ? { failure: failure.message } : {}),
+    });
     // The line is on its way in another thread, which the signal would end with it.
     await this.log.close();
     process.kill(process.pid, 'SIGKILL');

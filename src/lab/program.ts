@@ -5,21 +5,25 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** `flatroute` with these words, by the Node that runs this program. */
-export const flatroute = (...words: readonly string[]): readonly string[] => [
+const byNode = (program: string, words: readonly string[]): readonly string[] => [
   process.execPath,
   '--disable-warning=ExperimentalWarning',
-  join(root, 'src/main.ts'),
+  program,
   ...words,
 ];
 
+/** `flatroute` with these words from the sources, by the Node that runs this program. */
+export const fromSources = (...words: readonly string[]): readonly string[] => byNode(join(root, 'src/main.ts'), words);
+
+/** `flatroute` with these words: the bundle's main file that FLATROUTE_PROGRAM names, or the sources. */
+export const flatroute = (...words: readonly string[]): readonly string[] => {
+  const bundle = process.env['FLATROUTE_PROGRAM'];
+  return bundle === undefined ? fromSources(...words) : byNode(bundle, words);
+};
+
 /** A TypeScript file of the lab, run as a program of its own. */
-export const labScript = (path: string, ...words: readonly string[]): readonly string[] => [
-  process.execPath,
-  '--disable-warning=ExperimentalWarning',
-  join(root, 'src/lab', path),
-  ...words,
-];
+export const labScript = (path: string, ...words: readonly string[]): readonly string[] =>
+  byNode(join(root, 'src/lab', path), words);
 
 /** Folders in which Debian, or an administrator, puts portmap and its like. */
 const PLUGIN_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];

@@ -21,6 +21,8 @@ function startDemo(...words: readonly string[]): Demo {
     ['--disable-warning=ExperimentalWarning', resolve('src/main.ts'), 'demo', ...words],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
+      // As a newcomer runs it: from the sources, agents and all.
+      env: { ...process.env, FLATROUTE_PROGRAM: undefined },
     },
   );
   let output = '';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Conflist, HostConflistRunner } from '#lab/conflist.ts';
 import type { Lab } from '#lab/lab.ts';
 import { Pod } from '#lab/pod.ts';
-import { flatroute } from '#lab/program.ts';
+import { flatroute, fromSources } from '#lab/program.ts';
 import { agentWords, makeNodes, running, type TestNode, untilStatus } from '../support/agent-lab.ts';
 import type { CallCount } from '../support/count-calls.ts';
 import { eventually } from '../support/netns.ts';
@@ -26,7 +26,8 @@ describe('an agent with many pods', { timeout: 600_000 }, () => {
     [node] = made.nodes;
     const preload = `--import=${join(import.meta.dirname, '../support/count-calls.ts')}`;
     const environment = { NODE_OPTIONS: preload, FLATROUTE_TEST_CALLS: CALLS_FILE };
-    await node.host.spawn(flatroute(...agentWords(node)), { log: 'agent.log', environment });
+    // The preload replaces a function of a package; a bundle has a copy of its own.
+    await node.host.spawn(fromSources(...agentWords(node)), { log: 'agent.log', environment });
     await untilStatus(node, 'the agent runs', running);
     await node.host.run(flatroute('cni', 'install', '--bin-dir', '/run/cni/bin', '--conf-dir', '/run/cni/net.d'));
     const { plugins, ...list } = JSON.parse(
