@@ -152,6 +152,7 @@ export function birdConfiguration(router: RouterDescription): string {
       .map((prefix) => `  route ${prefix} blackhole;\n`)
       .join('');
   return `${[
+    'log stderr all;',
     `router id ${router.routerId};`,
     'protocol device { scan time 1; }',
     // What is originated here is announced, the kernel's own route to it does the forwarding.

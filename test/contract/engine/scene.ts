@@ -89,6 +89,8 @@ export class Scene {
   readonly sidecar: GobgpSidecar | undefined;
   readonly #plain: Readonly<Record<'first' | 'second', RouterDescription>>;
   #engine: RemoteEngine | undefined;
+  /** How long the first router's log was when the scenario began. */
+  #logged = 0;
 
   private constructor(kind: EngineKind, lab: Lab, hosts: readonly [node: Host, first: Host, second: Host]) {
     const [node, first, second] = hosts;
@@ -151,6 +153,10 @@ export class Scene {
     this.engine.applyOnly(this.#asGiven(desired));
   }
 
+  async #firstLog(): Promise<string> {
+    return await this.first.log(Number.MAX_SAFE_INTEGER);
+  }
+
   async routers(described: Routers = {}): Promise<void> {
     for (const name of ['first', 'second'] as const) {
       const next = { ...this.#plain[name], ...described[name] };
@@ -160,6 +166,7 @@ export class Scene {
 
   /** Routers as they are described, the intent in force, both sessions up; what was before does not matter. */
   async begin(described: Routers = {}, desired: BgpIntent = wanted()): Promise<RemoteEngine> {
+    this.#logged = (await this.#firstLog()).length;
     await this.routers(described);
     this.engine.setKernelView(view);
     await this.apply(desired);
@@ -167,13 +174,14 @@ export class Scene {
     return this.engine;
   }
 
-  /** Waits until the first router says so of its session with the node. */
-  async firstSays(what: RegExp): Promise<void> {
+  /** Waits until the first router has logged that it received this since the scenario began; what it shows is soon another error. */
+  async firstReceived(what: RegExp): Promise<void> {
     await waitFor(
-      `first to say ${String(what)}`,
+      `first to receive ${String(what)}`,
       async () => {
-        const said = await this.first.about(linkAddress(1, 1));
-        return what.test(said) ? found(undefined) : notYet(said);
+        const said = (await this.#firstLog()).slice(this.#logged);
+        const isReceived = said.split('\n').some((line) => line.includes('Received: ') && what.test(line));
+        return isReceived ? found(undefined) : notYet(said.slice(-2000));
       },
       { deadline: seconds(60) },
     );

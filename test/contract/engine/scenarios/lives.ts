@@ -111,7 +111,7 @@ export const lifeScenarios: readonly ContractScenario[] = [
       await before.stop('cease');
       await expectPaths(scene.first, blocks.ipv4, []);
       await expectPaths(scene.second, blocks.ipv6, []);
-      await scene.firstSays(/Administrative shutdown|Peer de-?configured/i);
+      await scene.firstReceived(/Administrative shutdown|Peer de-?configured/i);
       const engine = scene.startEngine();
       await scene.apply(wanted());
       await engine.established('first', 'second');

@@ -120,7 +120,7 @@ export const endedPeerScenarios: readonly ContractScenario[] = [
       await scene.apply(wantedWith({ enabled: false, shutdownText: 'until noon' }));
       await engine.until('the end', (it) => it.peer('first')?.state === 'Idle');
       await engine.kernelIs(plain.second);
-      await scene.firstSays(/Administrative shutdown/i);
+      await scene.firstReceived(/Administrative shutdown/i);
       await scene.apply(wanted());
       await engine.established('first');
       await engine.kernelIs({ ...plain.first, ...plain.second });
