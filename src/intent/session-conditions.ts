@@ -299,12 +299,16 @@ export function listeningConditions(compiled: Compiled, facts: Facts): Condition
   if (port === undefined) return [];
   const base = { kind: 'Node', name: compiled.nodeName, type: 'Listening' } as const;
   if (facts.bgp?.listenError !== undefined) {
+    const mend =
+      compiled.intent.bgp?.engine === undefined
+        ? 'Stop the other daemon, or set listenPort of BGPConfiguration.'
+        : 'Condition EngineReady says whether GoBGP is there; otherwise stop the other daemon, or set listenPort of BGPConfiguration.';
     return [
       {
         ...base,
         status: 'False',
         reason: 'ListenFailed',
-        message: `TCP port ${port} could not be opened: ${facts.bgp.listenError}. Sessions are only opened from here. Stop the other daemon, or set listenPort of BGPConfiguration.`,
+        message: `TCP port ${port} could not be opened: ${facts.bgp.listenError}. Sessions are only opened from here. ${mend}`,
       },
     ];
   }

@@ -309,17 +309,19 @@ function connectRetry(config: SessionConfig, state: Opening, event: DeadlineReac
   return { state: { ...state, outgoing, attempts }, effects: [...effects, effect] };
 }
 
+const segments = (count: number): string => (count === 1 ? '1 segment' : `${count} segments`);
+
 function connectTimeout(config: SessionConfig, event: DeadlineReached): SessionError {
   const { signature, hopLimit } = event.drops;
   if (hopLimit > 0)
     return {
       code: 'SESSION_TTL_TOO_LOW',
-      text: `no answer, and the kernel dropped ${hopLimit} segments with a TTL below ${config.minimumHopLimit} meanwhile (RFC 5082 §3): the peer is more hops away than is said, does not send with TTL 255, or nothing listens there (its refusal has a low TTL too)`,
+      text: `no answer, and the kernel dropped ${segments(hopLimit)} with a TTL below ${config.minimumHopLimit} meanwhile (RFC 5082 §3): the peer is more hops away than is said, does not send with TTL 255, or nothing listens there (its refusal has a low TTL too)`,
     };
   if (signature > 0)
     return {
       code: 'SESSION_PASSWORD_MISMATCH',
-      text: `no answer, and the kernel dropped ${signature} segments for their TCP MD5 signature meanwhile: the passwords differ, or one end has none`,
+      text: `no answer, and the kernel dropped ${segments(signature)} for a wrong or missing TCP MD5 signature meanwhile: the passwords differ, or one end has none`,
     };
   const silence = config.hasPassword
     ? 'a wrong or missing TCP MD5 password at the peer looks like this too'
