@@ -78,6 +78,13 @@ together: of 10,000 learned routes 3,532 were missing in the kernel for a while.
 - GoBGP offers neither enhanced route refresh (RFC 7313) nor messages of more than 4096 octets (RFC 8654).
 - The routes of a drained peer leave the kernel with its session; the embedded engine keeps them for pods that still run.
 - A changed peer is a new session, where the embedded engine changes some fields in place.
+- GoBGP does not say by which rules it chooses a best path, so a set of ours says by which it was started (\`flatroute-started-…\`). Another
+  choice (\`bestPath\`, or \`multipath.maximumPaths\` from 1 to more or back) stops and starts BGP there. That waits while somebody else has peers there and
+  \`gobgp.foreign\` is \`Keep\`, and with version 4, which begins only once: \`EngineReady\` then says so, and the sessions go on as they are.
+- **Version 4 begins to speak BGP only once in a process.** Another AS number, router ID or port waits for gobgpd to be started anew, and so does a
+  node that went to the embedded engine and comes back.
+- After a reset of a session (\`flatroute reset\`, BFD, a policy that needs a new session) GoBGP is idle for 5 s. Then it takes the peer's connection, or makes one
+  itself after 5 to 10 s (version 3) or 2 to 4 s (version 4).
 
 ## Fields
 

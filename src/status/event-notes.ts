@@ -27,12 +27,15 @@ const patience = seconds(20);
 
 const isWrong = (it: Condition): boolean => severityOf(it) !== 'info';
 
+/** Decided by resources alone. */
+const decidedByResources: ReadonlySet<Condition['type']> = new Set(['Accepted', 'EngineSupports']);
+
 /**
  * What is so on this node: of the Node, and of its sessions. What resources alone decide all nodes would say of one object; the
  * controller says it once, on the object.
  */
 export const isToldByNode = ({ kind, type }: Pick<Condition, 'kind' | 'type'>): boolean =>
-  kind === 'Node' || (kind === 'BGPPeer' && type !== 'Accepted');
+  kind === 'Node' || (kind === 'BGPPeer' && !decidedByResources.has(type));
 
 export function conditionNotes(
   before: Watchlist,

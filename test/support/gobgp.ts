@@ -30,6 +30,8 @@ export class Driver {
   readonly engine: BgpEngine;
   readonly #groups = new Map<number, readonly string[]>();
 
+  /** Told of each event, as it happens. */
+  onEvent: ((event: string, fields: { readonly [name: string]: unknown }) => void) | undefined;
   /** Told of each prefix that is withdrawn. */
   onWithdraw: ((prefix: string) => void) | undefined;
 
@@ -66,6 +68,7 @@ export class Driver {
           },
           event: (level, event, fields) => {
             this.events.push({ level, event, fields });
+            this.onEvent?.(event, { ...fields });
           },
         },
       },
@@ -120,7 +123,10 @@ export class GobgpLab {
     this.program = program;
   }
 
-  /** 192.0.2.1 and 2001:db8::1 are the node's, .2 and ::2 the router's. `program`: another gobgpd than Debian's. */
+  /**
+   * 192.0.2.1 and 2001:db8::1 are the node's, .2 and ::2 the router's. `program`: another gobgpd than Debian's, which may need a
+   * `gobgp` of its own (GOBGP).
+   */
   static async create(program = process.env['GOBGPD'] ?? 'gobgpd'): Promise<GobgpLab> {
     const [node, router] = await Promise.all([createNamespace('frt-gobgp'), createNamespace('frt-gobgp')]);
     await execute([
@@ -195,7 +201,7 @@ export class GobgpLab {
   }
 
   async gobgp(...words: readonly string[]): Promise<string> {
-    return (await execute(['gobgp', '--target', `unix://${this.socket}`, ...words])).stdout;
+    return (await execute([process.env['GOBGP'] ?? 'gobgp', '--target', `unix://${this.socket}`, ...words])).stdout;
   }
 
   /** Networks that BIRD has by a protocol. */

@@ -151,16 +151,8 @@ export const capabilities: readonly CapabilityRow[] = [
     'multipath.maximumPaths',
     'of the equal paths that GoBGP names, so many go into the kernel; from 1 to more, or back, ends all sessions',
   ),
-  yes(
-    'BGPConfiguration',
-    'bestPath.alwaysCompareMED',
-    'another choice ends all sessions; one made while the agent is away waits for gobgpd to start anew',
-  ),
-  yes(
-    'BGPConfiguration',
-    'bestPath.preferOlder',
-    'another choice ends all sessions; one made while the agent is away waits for gobgpd to start anew',
-  ),
+  yes('BGPConfiguration', 'bestPath.alwaysCompareMED', 'another choice ends all sessions; see below'),
+  yes('BGPConfiguration', 'bestPath.preferOlder', 'another choice ends all sessions; see below'),
   yes('BGPConfiguration', 'installRoutes'),
   filter('interface', 'GoBGP does not know by which interface a next hop is reached'),
   filter('med', "GoBGP's policies of version 3 do not compare the MED"),

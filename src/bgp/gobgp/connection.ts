@@ -15,14 +15,14 @@ import { hasSaidAll, isUp, negotiated } from './facts.ts';
 import { Feed } from './feed.ts';
 import type { GobgpClient } from './io/client.ts';
 import { observe, readGlobal, readPeers } from './io/observe.ts';
-import type { GlobalMessage, PeerMessage } from './messages.ts';
+import type { PeerMessage } from './messages.ts';
 import type { Shared } from './modules.ts';
 import { bareAddress } from './paths.ts';
 import { addressOf, planGobgp } from './plan.ts';
 import { perform, type Reconciled, reconcile } from './reconcile.ts';
 import { Revivals } from './revivals.ts';
 import { gobgpRoutes } from './routes.ts';
-import { start } from './start.ts';
+import { start, type Started } from './start.ts';
 import { Waits } from './waits.ts';
 
 /** How often GoBGP is asked for its peers while nothing happens; it is how a process that hangs is noticed, too. */
@@ -46,8 +46,7 @@ export class Connection {
   #closed = false;
   #dirty = true;
   #compareAt: Instant | undefined;
-  /** How BGP was asked to be last time. */
-  #asked: GlobalMessage | undefined;
+  #started: Started | undefined;
   /** GoBGP began to speak BGP when we told it to. */
   #fresh = false;
   #listed = false;
@@ -93,14 +92,14 @@ export class Connection {
     return this.#client.dialect.version;
   }
   get isStarted(): boolean {
-    return this.#asked !== undefined;
+    return this.#started !== undefined;
   }
   /** Generation of the intent that GoBGP has. */
   get inForce(): number | undefined {
     return this.#inForce;
   }
   get problem(): string | undefined {
-    return this.#reconciled?.problem;
+    return this.#started?.problem ?? this.#reconciled?.problem;
   }
   get conflicts(): ReadonlyMap<string, string> {
     return this.#reconciled?.conflicts ?? new Map<string, string>();
@@ -154,16 +153,15 @@ export class Connection {
     this.#dirty = false;
     const { clock } = this.#shared.modules;
     const generation = this.#shared.generation();
-    const { asked, fresh } = await start(this.#client, this.#shared, this.#asked);
-    this.#asked = asked;
-    this.#fresh ||= fresh;
+    this.#started = await start(this.#client, this.#shared, this.#started?.asked);
+    this.#fresh ||= this.#started.fresh;
     this.#reconciled = await reconcile({
       client: this.#client,
       shared: this.#shared,
       local: this.#local,
       fresh: this.#fresh,
     });
-    this.#compareAt = after(clock.now(), this.problem === undefined ? compareTime : retryTime);
+    this.#compareAt = after(clock.now(), this.#reconciled.problem === undefined ? compareTime : retryTime);
     this.#inForce = generation;
     this.#announced.askSoon();
     await this.#look();

@@ -7,6 +7,8 @@ export interface Dialect {
   readonly version: 3 | 4;
   /** Full name of the service, as in proto/gobgp. */
   readonly service: 'apipb.GobgpApi' | 'api.GoBgpService';
+  /** BGP that was stopped can be started again in the same process. */
+  readonly startsAgain: boolean;
   readonly table: { readonly global: number; readonly adjIn: number; readonly adjOut: number };
   readonly watchBest: number;
   readonly lookup: { readonly exact: number; readonly longer: number; readonly shorter: number };
@@ -28,6 +30,7 @@ export interface Dialect {
 const dialect = (version: Dialect['version'], service: Dialect['service'], first: 0 | 1): Dialect => ({
   version,
   service,
+  startsAgain: version === 3,
   table: { global: first, adjIn: first + 2, adjOut: first + 3 },
   watchBest: first,
   lookup: { exact: first, longer: first + 1, shorter: first + 2 },

@@ -1,7 +1,7 @@
 /**
- * Policy of all peers as GoBGP has it: one import and one export policy for everything, in which each peer has statements of
- * its own, since GoBGP asks a peer's own policies for route-server clients alone. PURE. Names are digests of what they stand
- * for: what is there under the name is as it should be, a change is a new policy that takes the place of the other at once.
+ * Policies of all peers as GoBGP has them: in force for everything, each with statements that ask for its own peer, since GoBGP asks a
+ * peer's own policies for route-server clients alone. PURE. Names are digests of what they stand for: what is there under the
+ * name is as it should be, a change is a new policy that takes the place of the other at once.
  * A path that no statement of its peer accepts is refused; what belongs to no peer of ours is left to those who made it.
  */
 import { createHash } from 'node:crypto';
@@ -19,13 +19,29 @@ import { type CommunityKind, communityText, compileOperations, pathExpression } 
 
 export const policyMark = 'flatroute-';
 
+/** What a policy is for stands in its name, so that one that is not in force any more can be told from the others. */
+export const policyMarks = {
+  import: `${policyMark}import-`,
+  export: `${policyMark}export-`,
+  withdrawal: `${policyMark}withdrawal-`,
+  /** A set, for as long as BGP in GoBGP is the one that was started so. */
+  started: `${policyMark}started-`,
+} as const;
+
 const action = { none: 0, accept: 1, reject: 2 } as const;
 const route = { internal: 1, external: 2 } as const;
 
+/** `peer`: name of the one whose paths it judges; `undefined`: all of ours. */
+export interface PeerPolicy {
+  readonly peer: string | undefined;
+  readonly policy: PolicyMessage;
+}
+
+/** In the order in which they are asked. */
 export interface Policies {
   readonly sets: readonly DefinedSetMessage[];
-  readonly import: PolicyMessage;
-  readonly export: PolicyMessage;
+  readonly import: readonly PeerPolicy[];
+  readonly export: readonly PeerPolicy[];
 }
 
 export interface PolicyModules {
@@ -36,8 +52,8 @@ export interface PolicyModules {
   readonly ipv6NextHop: (peer: PeerIntent) => IpAddress | undefined;
 }
 
-const digest = (value: unknown): string =>
-  `${policyMark}${createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)}`;
+const digest = (mark: string, value: unknown): string =>
+  `${mark}${createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)}`;
 
 type Conditions = Readonly<Record<string, unknown>>;
 type Actions = Readonly<Record<string, unknown>>;
@@ -56,7 +72,7 @@ class Sets {
   }
 
   #name(set: Omit<DefinedSetMessage, 'name'>): string {
-    const name = digest(set);
+    const name = digest(policyMark, set);
     this.made.set(name, { name, ...set });
     return name;
   }
@@ -313,11 +329,11 @@ export function withdrawalPolicy(
   );
   const largeCommunity = { type: dialect.communityAction.remove, communities: [text] };
   const unmark = { conditions: marked, actions: { routeAction: action.none, largeCommunity } };
-  return { policy: policyOf([...judged, unmark]), sets: [...sets.made.values()] };
+  return { policy: policyOf('withdrawal', [...judged, unmark]), sets: [...sets.made.values()] };
 }
 
-function policyOf(statements: readonly Statement[]): PolicyMessage {
-  const name = digest(statements);
+function policyOf(kind: 'import' | 'export' | 'withdrawal', statements: readonly Statement[]): PolicyMessage {
+  const name = digest(policyMarks[kind], statements);
   return {
     name,
     statements: statements.map((statement, i): StatementMessage => ({ name: `${name}-${i}`, ...statement })),
@@ -336,25 +352,23 @@ export function policiesOf(intent: BgpIntent, modules: PolicyModules): Policies 
     .map((peer) => ({ peer, neighbors: neighborsOf(peer) }))
     .filter(({ neighbors }) => neighbors.length > 0)
     .sort((a, b) => Number(a.peer.listenRange !== undefined) - Number(b.peer.listenRange !== undefined));
-  const ofPeers = (statementsOf: (peer: PeerIntent) => readonly Statement[]): Statement[] =>
-    rows.flatMap(({ peer, neighbors }) => {
-      const neighborSet = sets.neighbors(neighbors);
-      return statementsOf(peer).map(({ conditions, actions }) => ({
-        conditions: { ...conditions, neighborSet },
-        actions,
-      }));
-    });
+  const of = (statements: readonly Statement[], neighbors: readonly Prefix[]): Statement[] => {
+    const neighborSet = sets.neighbors(neighbors);
+    return statements.map(({ conditions, actions }) => ({ conditions: { ...conditions, neighborSet }, actions }));
+  };
+  const ofPeers = (way: 'import' | 'export', statementsOf: (peer: PeerIntent) => readonly Statement[]): PeerPolicy[] =>
+    rows.map(({ peer, neighbors }) => ({
+      peer: peer.name,
+      policy: policyOf(way, of(statementsOf(peer), neighbors)),
+    }));
   const everybody = [...new Set(rows.flatMap(({ neighbors }) => neighbors))];
-  const never =
-    everybody.length === 0
-      ? []
-      : refusals(intent.ownPrefixes, sets).map(({ conditions, actions }) => ({
-          conditions: { ...conditions, neighborSet: sets.neighbors(everybody) },
-          actions,
-        }));
+  const never = everybody.length === 0 ? [] : of(refusals(intent.ownPrefixes, sets), everybody);
   return {
-    import: policyOf([...never, ...ofPeers((peer) => importStatements(peer, modules, sets))]),
-    export: policyOf(ofPeers((peer) => exportStatements(peer, modules, sets))),
+    import: [
+      ...(never.length === 0 ? [] : [{ peer: undefined, policy: policyOf('import', never) }]),
+      ...ofPeers('import', (peer) => importStatements(peer, modules, sets)),
+    ],
+    export: ofPeers('export', (peer) => exportStatements(peer, modules, sets)),
     sets: [...sets.made.values()],
   };
 }

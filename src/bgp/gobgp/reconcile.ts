@@ -8,7 +8,7 @@ import { AppError } from '#lib/result.ts';
 import { type BgpIntent, type PeerIntent, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { heldPeers } from './capabilities.ts';
-import { desiredOf, nameOf, pathOf } from './desired.ts';
+import { type DesiredPath, desiredOf, nameOf, pathOf } from './desired.ts';
 import { isUp } from './facts.ts';
 import type { GobgpClient } from './io/client.ts';
 import { observe, observePolicies } from './io/observe.ts';
@@ -17,8 +17,8 @@ import type { Shared } from './modules.ts';
 import { zonedAddress } from './neighbours.ts';
 import { addressOf, type Foreign, planGobgp, type Step } from './plan.ts';
 import { policiesOf, withdrawalMark } from './policies.ts';
-import { type PolicyPlan, planPolicies } from './policy-plan.ts';
-import { planWithdrawals, readAnnounced } from './withdrawals.ts';
+import { isAmong, type PolicyPlan, planPolicies } from './policy-plan.ts';
+import { planWithdrawals, readAnnounced, type WithdrawalInput } from './withdrawals.ts';
 
 /** What GoBGP did not take, by what it was for. */
 export type Refusals = Map<string, string>;
@@ -72,9 +72,10 @@ export async function reconcile(all: Reconciliation): Promise<Reconciled> {
   });
   const policyPlan = planPolicies(policies, await observePolicies(client), foreign === 'Remove');
   // Read before and after the change: what a peer has and policy now refuses is withdrawn below.
-  const before = policyPlan.changed.export ? await readAnnounced(client) : undefined;
+  if (policyPlan.resume !== undefined) await perform(all, policyPlan.resume, refused);
+  const before = await readAnnounced(client, policyPlan.changed.export);
   for (const step of policyPlan.before) await perform(all, step, refused);
-  const now = before && (await readAnnounced(client));
+  const now = before.size === 0 ? before : await readAnnounced(client, new Set(before.keys()));
   const isPolicyInForce = refused.size === 0;
   const desired = desiredOf(intent, zonedNeighbours(shared), heldPeers(intent));
   for (const prefix of desired.paths.keys()) local.add(prefix);
@@ -90,32 +91,42 @@ export async function reconcile(all: Reconciliation): Promise<Reconciled> {
   // Without its policy no session is opened.
   const steps = [...plan.before, ...plan.paths, ...(isPolicyInForce ? plan.after : [])];
   for (const step of steps) await perform(all, step, refused);
-  await judgeAnew(all, observed.peers, policyPlan.changed, refused);
-  if (before !== undefined && now !== undefined) {
-    const withdrawals = planWithdrawals({
-      before,
-      now,
-      own: new Map(
-        intent.announcements.flatMap((it) => {
-          const path = desired.paths.get(it.prefix);
-          const marked = pathOf({ ...it, communities: [...(it.communities ?? []), withdrawalMark] });
-          return path === undefined ? [] : [[it.prefix, { path, marked }] as const];
-        }),
-      ),
-      several: (name) => (intentOf(intent, name)?.addPath?.send ?? 1) > 1,
-      exports: policyPlan.exports,
-      keptSets: new Set(policies.sets.map(({ name }) => name)),
-      dialect,
-    });
-    for (const step of withdrawals.steps) await perform(all, step, refused);
-    for (const name of withdrawals.reset) await renew(all, name, now.get(name)?.peer, intent);
-  }
-  if (isPolicyInForce) for (const step of policyPlan.after) await perform(all, step, new Map());
+  const unfinished: Refusals = new Map();
+  await judgeAnew(all, observed.peers, policyPlan.changed, unfinished);
+  const sets = new Set(policies.sets.map(({ name }) => name));
+  await withdraw(all, { before, now, exports: policyPlan.exports, keptSets: sets }, desired.paths, unfinished);
+  for (const [what, text] of unfinished) refused.set(what, text);
+  // Old policies go last: they say that a change is not finished, to whoever begins here anew.
+  if (isPolicyInForce && unfinished.size === 0)
+    for (const step of policyPlan.after) await perform(all, step, new Map());
   return {
     problem: [...refused.values()][0],
     conflicts: plan.conflicts,
     drift: [...plan.drift, ...policyPlan.drift],
   };
+}
+
+/** What peers had before and policy refuses now is taken from them. */
+async function withdraw(
+  all: Reconciliation,
+  change: Pick<WithdrawalInput, 'before' | 'now' | 'exports' | 'keptSets'>,
+  paths: ReadonlyMap<Prefix, DesiredPath>,
+  refused: Refusals,
+): Promise<void> {
+  if (change.before.size === 0) return;
+  const intent = all.shared.intent();
+  const own = new Map(
+    intent.announcements.flatMap((it) => {
+      const path = paths.get(it.prefix);
+      const marked = pathOf({ ...it, communities: [...(it.communities ?? []), withdrawalMark] });
+      return path === undefined ? [] : [[it.prefix, { path, marked }] as const];
+    }),
+  );
+  const several = (name: string): boolean => (intentOf(intent, name)?.addPath?.send ?? 1) > 1;
+  const { dialect } = all.client;
+  const { steps, reset } = planWithdrawals({ ...change, own, several, dialect });
+  for (const step of steps) await perform(all, step, refused);
+  for (const name of reset) await renew(all, name, change.now.get(name)?.peer, intent);
 }
 
 /** Where the unnumbered peers are, by name. */
@@ -145,11 +156,13 @@ async function judgeAnew(
   refused: Refusals,
 ): Promise<void> {
   const { softReset } = all.client.dialect;
-  if (!changed.import && !changed.export) return;
-  const direction = changed.import ? (changed.export ? softReset.both : softReset.in) : softReset.out;
   for (const peer of peers) {
     const name = nameOf(peer);
     if (name === undefined || !isUp(peer)) continue;
+    const isIn = isAmong(changed.import, name);
+    const isOut = isAmong(changed.export, name);
+    if (!isIn && !isOut) continue;
+    const direction = isIn ? (isOut ? softReset.both : softReset.in) : softReset.out;
     const request = { address: addressOf(peer), soft: true, direction };
     await perform(all, { method: 'ResetPeer', request, what: `judge the paths of ${name} anew` }, refused);
   }

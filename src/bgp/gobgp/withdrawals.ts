@@ -12,16 +12,17 @@ import type { PeerMessage } from './messages.ts';
 import { bareAddress } from './paths.ts';
 import { addressOf, pathStep, type Step } from './plan.ts';
 import { type Withdrawal, withdrawalPolicy } from './policies.ts';
-import { assign } from './policy-plan.ts';
+import { assign, type Changed, isAmong } from './policy-plan.ts';
 
 export type Announced = ReadonlyMap<string, { readonly peer: PeerMessage; readonly prefixes: ReadonlySet<Prefix> }>;
 
-/** What GoBGP's policy of this moment lets through to each established peer of ours, by its name. */
-export async function readAnnounced(client: GobgpClient): Promise<Announced> {
+/** What GoBGP's policy of this moment lets through to each established peer of these, by its name. */
+export async function readAnnounced(client: GobgpClient, whose: Changed): Promise<Announced> {
+  if (whose !== 'all' && whose.size === 0) return new Map();
   const found = new Map<string, { peer: PeerMessage; prefixes: ReadonlySet<Prefix> }>();
   for (const peer of await readPeers(client)) {
     const name = nameOf(peer);
-    if (name === undefined || !isUp(peer)) continue;
+    if (name === undefined || !isAmong(whose, name) || !isUp(peer)) continue;
     const prefixes = new Set(await announcedTo(client, addressOf(peer)));
     found.set(name, { peer, prefixes });
   }

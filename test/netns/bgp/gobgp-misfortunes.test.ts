@@ -54,10 +54,20 @@ describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
   let driver: Driver;
   let generation = 0;
   const apply = (desired: BgpIntent): void => driver.engine.apply(desired, ++generation);
-  const begin = (restarted = false): void => {
+  const begin = (restarted = false, desired = wanted(lab)): void => {
     driver = new Driver({ restarted }, { answerTime: seconds(1) });
     driver.engine.setKernelView(view);
-    apply(wanted(lab));
+    apply(desired);
+  };
+  /** The agent is gone as soon as the policies of this direction are in force. */
+  const dieAtPolicy = async (way: 'import' | 'export', desired: BgpIntent): Promise<void> => {
+    const died = new Promise<void>((resolve) => {
+      driver.onEvent = (_, { what }): void => {
+        if (typeof what === 'string' && what.endsWith(`in force (${way})`)) resolve(driver.engine.stop('silent'));
+      };
+    });
+    apply(desired);
+    await died;
   };
 
   const drift = (): string => (driver.facts?.engine?.drift ?? []).join('; ');
@@ -85,6 +95,33 @@ describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
     assert.equal(driver.peer('bird')?.since, since);
     const changes = driver.events.filter(({ event }) => event === 'gobgp.changed' || event === 'gobgp.started');
     assert.deepEqual(changes, []);
+  });
+
+  test('the agent dies between a new export policy and its withdrawals: the next one withdraws, in the same session', async () => {
+    const since = driver.peer('bird')?.since;
+    const drained = wanted(lab, { drain: 'withdraw' });
+    await dieAtPolicy('export', drained);
+    assert.deepEqual(await lab.learned('node'), ['10.60.1.0/26']);
+    begin(true, drained);
+    await eventually('nothing at BIRD', async () => (await lab.learned('node')).length === 0);
+    await eventually('the same session', () => driver.peer('bird')?.since === since);
+    apply(wanted(lab));
+    await eventually('the block', async () => (await lab.learned('node')).length === 1);
+  });
+
+  test('the agent dies between a new import policy and its use: the next one uses it', async () => {
+    const none = wanted(lab, { importPolicy: 'None' });
+    await dieAtPolicy('import', none);
+    assert.equal(driver.kernel.size, 2);
+    begin(true, none);
+    await eventually(
+      'an empty table in GoBGP',
+      async () => !(await lab.gobgp('global', 'rib')).includes('198.51.100.0'),
+    );
+    apply(wanted(lab));
+    await eventually('the routes', () => driver.kernel.size === 2 && driver.complete);
+    const policies = [...(await lab.gobgp('policy')).matchAll(/^Name /gm)].length;
+    assert.equal(policies, 3, 'no policy but those in force');
   });
 
   test('gobgpd is killed and comes back: what was learned stays in the kernel throughout', async () => {

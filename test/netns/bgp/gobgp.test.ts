@@ -152,7 +152,8 @@ describe('GoBGP as the engine', { timeout: 600_000 }, () => {
     await atBird({}, 2, /^(?!.*\(65535,0\))(?!.*1718383220)/s);
     assert.equal(driver.peer('bird')?.since, since);
     const policies = async (): Promise<number> => [...(await lab.gobgp('policy')).matchAll(/^Name /gm)].length;
-    await eventually('no policy but those of both directions', async () => (await policies()) === 2);
+    // One of all peers, and of each peer one for each direction.
+    await eventually('no policy but those in force', async () => (await policies()) === 3);
     assert.deepEqual(
       driver.events.filter(({ event }) => event === 'gobgp.refused'),
       [],
@@ -172,13 +173,35 @@ describe('GoBGP as the engine', { timeout: 600_000 }, () => {
     await lab.gobgp('global', 'rib', 'del', '203.0.113.0/24');
   });
 
-  test('another choice of best paths is applied, with new sessions', async () => {
-    const starts = (): number => driver.events.filter(({ event }) => event === 'gobgp.started').length;
+  test('another choice of best paths is applied, with new sessions, and one made while the agent is away too', async () => {
     await eventually('a session', () => driver.isUp('bird'));
+    const starts = (): number => driver.events.filter(({ event }) => event === 'gobgp.started').length;
+    const choice = (preferOlder: boolean): Partial<BgpIntent> => ({
+      bestPath: { alwaysCompareMed: false, missingMedAsWorst: false, preferOlder },
+    });
     const begun = starts();
-    driver.engine.apply(wanted(lab, {}, { multipath: { maximumPaths: 1, relax: true } }), 30);
+    driver.engine.apply(wanted(lab, {}, choice(true)), 30);
+    if (driver.facts?.engine?.version === 4) {
+      await eventually('the problem', () => driver.facts?.engine?.problem?.includes('Start gobgpd anew'));
+      assert.equal(driver.isUp('bird'), true);
+      return;
+    }
     await eventually('one new start', () => starts() === begun + 1);
     await eventually('the session', () => driver.isUp('bird') && driver.facts?.generation === 30);
-    assert.equal(starts(), begun + 1);
+    await driver.engine.stop('silent');
+    driver = new Driver({ restarted: true });
+    driver.engine.setKernelView(view);
+    driver.engine.apply(wanted(lab, {}, choice(false)), 31);
+    await eventually('the session', () => driver.isUp('bird') && driver.facts?.generation === 31);
+    assert.equal(starts(), 1);
+  });
+
+  test('another choice of best paths waits where somebody else has peers, and it is said', async () => {
+    await lab.gobgp('neighbor', 'add', '192.0.2.99', 'as', '65099');
+    const { since } = driver.peer('bird') ?? {};
+    driver.engine.apply(wanted(lab, {}, { multipath: { maximumPaths: 1, relax: true } }), 40);
+    await eventually('the problem', () => driver.facts?.engine?.problem?.includes('somebody else'));
+    await eventually('the rest of it', () => driver.facts?.generation === 40);
+    assert.equal(driver.peer('bird')?.since, since);
   });
 });

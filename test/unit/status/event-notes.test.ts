@@ -76,6 +76,8 @@ describe('which changes of conditions become Events', () => {
       ['BGPPeer', 'Established', true],
       ['BGPPeer', 'RoutesAccepted', true],
       ['BGPPeer', 'Accepted', false],
+      ['BGPPeer', 'EngineSupports', false],
+      ['Node', 'EngineSupports', true],
       ['BGPFilter', 'Accepted', false],
       ['IPPool', 'Allocatable', false],
       ['BGPConfiguration', 'MeshComplete', false],

@@ -32,8 +32,6 @@ export interface GobgpClient {
   batches<T>(method: string, request: object, signal?: AbortSignal): AsyncIterable<readonly T[]>;
   /** The same one by one. */
   stream<T>(method: string, request: object, signal?: AbortSignal): AsyncIterable<T>;
-  /** Sends them one by one, as fast as they are taken. */
-  pour(method: string, requests: Iterable<object>): Promise<void>;
   close(): void;
 }
 
@@ -72,6 +70,13 @@ function explained(error: unknown, address: string, method: string): AppError {
       },
     );
   }
+  // What version 4 says to everything once its BGP was stopped.
+  if (error.details === 'server stopped')
+    return new AppError(
+      'GOBGP_UNREACHABLE',
+      `GoBGP at ${address} was told to stop, and this version does not begin again in the same process. Start gobgpd anew.`,
+      { retry: 'backoff', cause: error },
+    );
   return new AppError('GOBGP_REFUSED', `GoBGP at ${address} refused ${method}: ${error.details}`, {
     data: { method, status: error.code },
     cause: error,
@@ -205,7 +210,8 @@ function clientOf(
     dialect,
     call<T>(name: string, request: object): Promise<T> {
       const { path, requestSerialize, responseDeserialize } = method(name);
-      return new Promise((resolve, reject) => {
+      return new Promise<T>((resolve, reject) => {
+        // Throws when the channel was closed.
         const call = channel.makeUnaryRequest<object, object>(
           path,
           requestSerialize,
@@ -213,7 +219,7 @@ function clientOf(
           request,
           (error, answer) => {
             patience.end();
-            if (error !== null) reject(explained(patience.isOver ? deadlineExceeded() : error, address, name));
+            if (error !== null) reject(patience.isOver ? deadlineExceeded() : error);
             else {
               heard();
               resolve(answer as T);
@@ -221,16 +227,18 @@ function clientOf(
           },
         );
         const patience = patienceOf(answerTime, silence, () => call.cancel());
+      }).catch((error: unknown) => {
+        throw explained(error, address, name);
       });
     },
     async *batches<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<readonly T[]> {
       const { path, requestSerialize, responseDeserialize } = method(name);
-      const call = channel.makeServerStreamRequest<object, object>(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-      );
+      let call: grpc.ClientReadableStream<object>;
+      try {
+        call = channel.makeServerStreamRequest<object, object>(path, requestSerialize, responseDeserialize, request);
+      } catch (error) {
+        throw explained(error, address, name);
+      }
       const stop = (): void => call.cancel();
       signal?.addEventListener('abort', stop, { once: true });
       // A watch, which can be aborted, may be silent for ever; a list may not.
@@ -254,29 +262,6 @@ function clientOf(
     },
     async *stream<T>(name: string, request: object, signal?: AbortSignal): AsyncGenerator<T> {
       for await (const batch of this.batches<T>(name, request, signal)) yield* batch;
-    },
-    async pour(name: string, requests: Iterable<object>): Promise<void> {
-      const { path, requestSerialize, responseDeserialize } = method(name);
-      await new Promise<void>((resolve, reject) => {
-        const call = channel.makeClientStreamRequest<object, object>(
-          path,
-          requestSerialize,
-          responseDeserialize,
-          (error) => {
-            if (error === null) resolve();
-            else reject(explained(error, address, name));
-          },
-        );
-        const iterator = requests[Symbol.iterator]();
-        const write = (): void => {
-          for (;;) {
-            const { done, value } = iterator.next();
-            if (done === true) return void call.end();
-            if (!call.write(value)) return void call.once('drain', write);
-          }
-        };
-        write();
-      });
     },
     close: () => channel.close(),
   };

@@ -89,17 +89,14 @@ const own = (path: PathMessage, prefix: Prefix): ObservedPath => ({
   attributes: path.pattrsBinary,
 });
 
+export const readSets = async (client: GobgpClient, definedType: number): Promise<DefinedSetMessage[]> =>
+  (
+    await all(client.stream<{ readonly definedSet: DefinedSetMessage | null }>('ListDefinedSet', { definedType }))
+  ).flatMap(({ definedSet }) => definedSet ?? []);
+
 export async function observePolicies(client: GobgpClient): Promise<ObservedPolicies> {
-  const { setType } = client.dialect;
   const sets: DefinedSetMessage[] = [];
-  for (const definedType of Object.values(setType))
-    for await (const { definedSet } of client.stream<{ readonly definedSet: DefinedSetMessage | null }>(
-      'ListDefinedSet',
-      {
-        definedType,
-      },
-    ))
-      if (definedSet !== null) sets.push(definedSet);
+  for (const definedType of Object.values(client.dialect.setType)) sets.push(...(await readSets(client, definedType)));
   const policies = await all(client.stream<{ readonly policy: PolicyMessage | null }>('ListPolicy', {}));
   const assignments: PolicyAssignmentMessage[] = [];
   for (const way of Object.values(direction))
