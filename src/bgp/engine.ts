@@ -371,7 +371,7 @@ export interface EngineFacts {
   readonly kind: EngineIntent['kind'];
   readonly address: string;
   /** Of its interface; `undefined` while it does not answer. */
-  readonly version: number | undefined;
+  readonly version: 3 | 4 | undefined;
   /** Why it does not do what is wanted, one sentence. */
   readonly problem: string | undefined;
   /** What somebody else gave it, one sentence each. */

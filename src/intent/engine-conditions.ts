@@ -13,13 +13,13 @@ export function engineConditions({ intent, nodeName }: Compiled, { bgp }: Facts)
   const { bgp: wanted } = intent;
   if (wanted?.engine === undefined) return [];
   const node = { kind: 'Node', name: nodeName } as const;
-  const found = unsupported(wanted);
+  const facts = bgp?.engine;
+  const found = unsupported(wanted, facts?.version);
   const byPeer = Map.groupBy(
     found.filter(({ kind }) => kind !== 'BGPConfiguration'),
     ({ peer }) => peer,
   );
   const ofNode = new Map(found.flatMap((it) => (it.kind === 'BGPConfiguration' ? [[it.field, it] as const] : [])));
-  const facts = bgp?.engine;
   const { address } = wanted.engine;
   return [
     ready(node, address, facts?.problem, facts?.version),

@@ -4,7 +4,7 @@
  * would be less safe than was asked for; the others only differ.
  */
 import { type BgpIntent, type PeerIntent, isExternal } from '../engine.ts';
-import { ruleProblem } from './policy-rules.ts';
+import { ruleProblem, type Version } from './policy-rules.ts';
 
 export interface CapabilityRow {
   readonly kind: 'BGPPeer' | 'BGPConfiguration' | 'BGPFilter' | 'BFDProfile';
@@ -15,7 +15,7 @@ export interface CapabilityRow {
   /** What happens instead, one sentence without a full stop. */
   readonly text: string;
   /** Whether this peer asks for it. Absent: nobody can ask in a way that differs. */
-  readonly asks?: (peer: PeerIntent, intent: BgpIntent) => boolean;
+  readonly asks?: (peer: PeerIntent, intent: BgpIntent, version: Version) => boolean;
 }
 
 const filterRules = ({ filters }: PeerIntent) =>
@@ -27,8 +27,8 @@ const filterRules = ({ filters }: PeerIntent) =>
   ]);
 const asksRule =
   (field: string) =>
-  (peer: PeerIntent): boolean =>
-    filterRules(peer).some((rule) => ruleProblem(rule)?.field === field);
+  (peer: PeerIntent, _: BgpIntent, version: Version): boolean =>
+    filterRules(peer).some((rule) => ruleProblem(rule, version)?.field === field);
 
 const yes = (kind: CapabilityRow['kind'], field: string, text = ''): CapabilityRow => ({
   kind,
@@ -131,11 +131,6 @@ export const capabilities: readonly CapabilityRow[] = [
     ({ longLivedGracefulRestart }) => longLivedGracefulRestart !== undefined,
   ),
   node(
-    'multipath.relax',
-    'equal paths through other ASes are used together: GoBGP compares only the length of the AS_PATH',
-    (_, { multipath }) => multipath.maximumPaths > 1 && !multipath.relax,
-  ),
-  node(
     'bestPath.missingMEDAsWorst',
     'a path without MED counts as MED 0',
     (_, { bestPath }) => bestPath?.missingMedAsWorst === true,
@@ -151,12 +146,13 @@ export const capabilities: readonly CapabilityRow[] = [
     'multipath.maximumPaths',
     'of the equal paths that GoBGP names, so many go into the kernel; from 1 to more, or back, ends all sessions',
   ),
-  yes('BGPConfiguration', 'bestPath.alwaysCompareMED', 'another choice ends all sessions; see below'),
-  yes('BGPConfiguration', 'bestPath.preferOlder', 'another choice ends all sessions; see below'),
+  yes('BGPConfiguration', 'bestPath.alwaysCompareMED', 'another choice ends all sessions; see above'),
+  yes('BGPConfiguration', 'bestPath.preferOlder', 'another choice ends all sessions; see above'),
+  yes('BGPConfiguration', 'multipath.relax'),
   yes('BGPConfiguration', 'installRoutes'),
   filter('interface', 'GoBGP does not know by which interface a next hop is reached'),
-  filter('med', "GoBGP's policies of version 3 do not compare the MED"),
-  filter('localPref', "GoBGP's policies of version 3 do not compare the local preference"),
+  filter('med', 'version 3 does not compare the MED; version 4 does, but not with 0'),
+  filter('localPref', 'version 3 does not compare the local preference; version 4 does, but not with 0'),
   filter('communities', 'only standard, large, rt: and soo: communities can be looked for'),
   filter('operations', 'see below'),
 ];
@@ -171,15 +167,15 @@ export interface Unsupported {
 }
 
 /** What the peers of this intent ask for and GoBGP does not do, by peer. Nothing for the engine of this program. */
-export function unsupported(intent: BgpIntent): readonly Unsupported[] {
+export function unsupported(intent: BgpIntent, version: Version): readonly Unsupported[] {
   if (intent.engine === undefined) return [];
   return intent.peers.flatMap((it) =>
     capabilities.flatMap(({ kind, field, support, text, asks }): Unsupported[] => {
-      if (asks?.(it, intent) !== true) return [];
+      if (asks?.(it, intent, version) !== true) return [];
       const reason =
         kind === 'BGPFilter'
           ? (filterRules(it)
-              .map(ruleProblem)
+              .map((rule) => ruleProblem(rule, version))
               .find((found) => found?.field === field)?.text ?? text)
           : text;
       return [{ peer: it.name, kind, field, text: reason, held: support === 'held' }];
@@ -188,5 +184,5 @@ export function unsupported(intent: BgpIntent): readonly Unsupported[] {
 }
 
 /** Names of the peers that are not opened. */
-export const heldPeers = (intent: BgpIntent): ReadonlySet<string> =>
-  new Set(unsupported(intent).flatMap(({ peer: name, held }) => (held ? [name] : [])));
+export const heldPeers = (intent: BgpIntent, version: Version): ReadonlySet<string> =>
+  new Set(unsupported(intent, version).flatMap(({ peer: name, held }) => (held ? [name] : [])));

@@ -9,6 +9,7 @@ import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import { type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
+import { AcceptedCounts } from './accepted.ts';
 import { AnnouncedPrefixes } from './announced.ts';
 import { type Desired, desiredOf, nameOf, pathOf } from './desired.ts';
 import { hasSaidAll, isUp, negotiated } from './facts.ts';
@@ -40,9 +41,11 @@ export class Connection {
   readonly #feed: Feed;
   readonly #waits: Waits;
   readonly #announced: AnnouncedPrefixes;
+  readonly #accepted: AcceptedCounts;
   readonly #revivals: Revivals;
   /** Where paths that begin in GoBGP were seen, ours and others'. */
   readonly #local = new Set<Prefix>();
+  #relax: boolean;
   #closed = false;
   #dirty = true;
   #compareAt: Instant | undefined;
@@ -58,12 +61,15 @@ export class Connection {
   constructor(client: GobgpClient, shared: Shared) {
     this.#client = client;
     this.#shared = shared;
+    this.#relax = shared.intent().multipath.relax;
     this.#waits = new Waits(shared.modules.clock);
     this.#announced = new AnnouncedPrefixes(client, shared);
+    this.#accepted = new AcceptedCounts(client, shared);
     this.#revivals = new Revivals(client, shared, (address) => this.#send('EnablePeer', { address }));
     this.#feed = new Feed(client, {
       best: shared.best,
       localAsn: () => shared.intent().asn,
+      relax: () => shared.intent().multipath.relax,
       session: (neighbor, path) =>
         shared.sessions().find(
           neighbor,
@@ -88,7 +94,7 @@ export class Connection {
     });
   }
 
-  get version(): number {
+  get version(): 3 | 4 {
     return this.#client.dialect.version;
   }
   get isStarted(): boolean {
@@ -110,6 +116,9 @@ export class Connection {
 
   /** Something that is wanted of GoBGP changed. */
   wanted(): void {
+    const { relax } = this.#shared.intent().multipath;
+    if (relax !== this.#relax) this.#feed.listAnew();
+    this.#relax = relax;
     this.#compareSoon();
   }
 
@@ -164,6 +173,7 @@ export class Connection {
     this.#compareAt = after(clock.now(), this.#reconciled.problem === undefined ? compareTime : retryTime);
     this.#inForce = generation;
     this.#announced.askSoon();
+    this.#accepted.askSoon();
     await this.#look();
   }
 
@@ -172,7 +182,8 @@ export class Connection {
     const global = await readGlobal(this.#client);
     // Somebody stopped BGP there; a new process would have ended the connection.
     if (global === undefined) this.#compareSoon();
-    const moved = peers.take(await readPeers(this.#client), this.#client.dialect);
+    const all = await readPeers(this.#client);
+    const moved = peers.take(all, this.#client.dialect);
     for (const name of moved) {
       const isUpNow = peers.isUp(name);
       modules.outputs.event(isUpNow ? 'info' : 'warn', isUpNow ? 'session.established' : 'session.down', {
@@ -182,6 +193,7 @@ export class Connection {
     if (moved.length > 0) this.#announced.askSoon();
     this.#revivals.look();
     await this.#announced.read();
+    if (this.#reconciled !== undefined) await this.#accepted.look(all, this.#reconciled.local);
     changed();
   }
 

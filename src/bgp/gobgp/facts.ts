@@ -32,6 +32,12 @@ export function negotiated(peer: PeerMessage, intent: PeerIntent): Family[] {
   return intent.families.filter((family) => theirs.includes(family));
 }
 
+const countsOf = (peer: PeerMessage, family: Family): AfiSafiMessage['state'] =>
+  isUp(peer) ? peer.afiSafis.find(({ config }) => familyOfMessage(config?.family) === family)?.state : undefined;
+
+/** Paths of a family that the peer has announced; 0 while its session is down. */
+export const receivedFrom = (peer: PeerMessage, family: Family): number => countsOf(peer, family)?.received ?? 0;
+
 export interface PeerView {
   readonly name: string;
   readonly intent: PeerIntent;
@@ -40,6 +46,8 @@ export interface PeerView {
   /** When the peer was first seen by this engine, for one that was never up. */
   readonly seenAt: number;
   readonly announced: Readonly<Record<Family, number>>;
+  /** What was counted of a family. */
+  readonly accepted: Readonly<Partial<Record<Family, number>>>;
   readonly noNextHop: readonly Family[];
   readonly retryAt?: number | undefined;
   readonly neighbour?: NeighbourFacts | undefined;
@@ -53,10 +61,10 @@ export function peerFacts(peer: PeerMessage | undefined, view: PeerView): PeerFa
   const capabilities = up ? capabilitiesOf(peer.state?.remoteCap ?? []) : [];
   const restart = findCapability(capabilities, 'gracefulRestart');
   const agreed = up ? negotiated(peer, intent) : [];
-  const counts = (of: (it: NonNullable<AfiSafiMessage['state']>) => number): Record<Family, number> =>
+  const counts = (of: (it: NonNullable<AfiSafiMessage['state']>, family: Family) => number): Record<Family, number> =>
     perFamily((family) => {
-      const state = peer?.afiSafis.find(({ config }) => familyOfMessage(config?.family) === family)?.state;
-      return up && state ? of(state) : 0;
+      const state = peer && countsOf(peer, family);
+      return state ? of(state, family) : 0;
     });
   const { uptime, downtime } = peer?.timers?.state ?? {};
   const since = instantOf(up ? uptime : downtime) || view.seenAt;
@@ -84,7 +92,7 @@ export function peerFacts(peer: PeerMessage | undefined, view: PeerView): PeerFa
     routerId: up ? parseAddress(peer.state?.routerId ?? '') : undefined,
     localAddress: up ? bareAddress(peer.transport?.localAddress ?? '') : undefined,
     received: counts((it) => it.received),
-    accepted: counts((it) => it.accepted),
+    accepted: counts((it, family) => Math.min(it.received, view.accepted[family] ?? it.accepted)),
     announced: view.announced,
     leftOut: undefined,
     noNextHop: up ? view.noNextHop : [],

@@ -12,7 +12,7 @@ import { peerEvent } from './dialect.ts';
 import { destinationBatches } from './io/observe.ts';
 import type { GobgpClient } from './io/client.ts';
 import type { PathMessage, PeerMessage, WatchMessage } from './messages.ts';
-import { eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
+import { eventAsPath, eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
 import type { NextHopSession } from '../rib/next-hops.ts';
 
 /** Rows that may be on their way to the kernel before reading pauses: a quarter of a million routes take a few seconds there. */
@@ -23,6 +23,8 @@ const slice = 2048;
 export interface FeedModules {
   readonly best: BestPaths;
   readonly localAsn: () => Asn;
+  /** Equal paths through different ASes are used together. */
+  readonly relax: () => boolean;
   /** The session that a neighbour's paths come over; `undefined`: it is none of ours, and its paths are not installed. */
   readonly session: (neighbor: string, path: PathMessage) => NextHopSession | undefined;
   /** A path that begins in GoBGP is there, or may be gone. */
@@ -41,6 +43,8 @@ export class Feed {
   /** Prefixes that an event spoke of while the table is listed. */
   #newer: Set<Prefix> | undefined = new Set();
   #roomWaiters: (() => void)[] = [];
+  #listing: Promise<void> | undefined;
+  #failed: (error: unknown) => void = () => undefined;
 
   constructor(client: GobgpClient, modules: FeedModules) {
     this.#client = client;
@@ -50,23 +54,27 @@ export class Feed {
   /** Ends only with an error, or after `stop`. */
   async run(): Promise<void> {
     const request = { peer: {}, table: { filters: [{ type: this.#client.dialect.watchBest, init: false }] } };
-    let listing: Promise<void> | undefined;
-    let failed: (error: unknown) => void = () => undefined;
     const failure = new Promise<never>((_resolve, reject) => {
-      failed = reject;
+      this.#failed = reject;
     });
     const reading = (async (): Promise<void> => {
       for await (const batch of this.#client.batches<WatchMessage>('WatchEvent', request, this.#abort.signal)) {
         for (const message of batch) {
           if (message.peer?.type === peerEvent.endOfInit) {
-            listing ??= this.#list();
-            listing.catch(failed);
+            this.#listing ??= this.#list();
+            this.#listing.catch(this.#failed);
           } else if (message.peer?.peer) this.#modules.peer(message.peer.peer);
         }
         await this.#events(batch);
       }
     })();
     await Promise.race([reading, failure]);
+  }
+
+  /** What is used of that which is there is decided by other rules than before. */
+  listAnew(): void {
+    this.#listing = this.#listing?.then(() => this.#list());
+    this.#listing?.catch(this.#failed);
   }
 
   stop(): void {
@@ -107,12 +115,16 @@ export class Feed {
     this.#newer?.add(prefix);
     const present = paths.filter((path) => !path.isWithdraw);
     if (paths.some((path) => sourceOf(path).neighbor === undefined)) local(prefix);
-    if (present.length === 0) best.delete(prefix);
-    else
+    const [first] = present;
+    if (first === undefined) best.delete(prefix);
+    else {
+      const isAny = present.length === 1 || this.#modules.relax();
+      const used = isAny ? present : present.filter((path) => eventAsPath(path) === eventAsPath(first));
       best.set(
         prefix,
-        present.flatMap((path) => this.#hop(path, eventNextHop(path)) ?? []),
+        used.flatMap((path) => this.#hop(path, eventNextHop(path)) ?? []),
       );
+    }
   }
 
   #hop(path: PathMessage, nextHop: BestHop['nextHop'] | undefined): BestHop | undefined {
@@ -124,6 +136,7 @@ export class Feed {
 
   async #list(): Promise<void> {
     const { best } = this.#modules;
+    this.#newer ??= new Set();
     best.beginLife();
     const { table } = this.#client.dialect;
     let taken = 0;
@@ -141,13 +154,13 @@ export class Feed {
   }
 
   #listed(paths: readonly PathMessage[]): void {
-    const { best, local, localAsn } = this.#modules;
+    const { best, local, localAsn, relax } = this.#modules;
     const known = foundIn(paths);
     const prefix = known[0]?.listed.prefix;
     if (prefix === undefined) return;
     if (known.some(({ path }) => sourceOf(path).neighbor === undefined)) local(prefix);
     if (this.#newer?.has(prefix) === true) return;
-    const used = usedTogether(known, localAsn());
+    const used = usedTogether(known, localAsn(), relax());
     best.set(
       prefix,
       known.flatMap(({ path, listed }, i) => (used[i] === true ? (this.#hop(path, listed.nextHop) ?? []) : [])),

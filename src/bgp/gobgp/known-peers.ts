@@ -20,6 +20,7 @@ interface Beside {
   /** Why this side ends the session, until it is down. */
   ending: string | undefined;
   announced: readonly Prefix[];
+  accepted: Partial<Record<Family, number>>;
   readonly seenAt: number;
 }
 
@@ -76,6 +77,7 @@ export class KnownPeers {
       lastError: undefined,
       ending: undefined,
       announced: [],
+      accepted: {},
       seenAt: this.#wallClock(),
     };
     this.#beside.set(name, made);
@@ -98,6 +100,7 @@ export class KnownPeers {
       if (error !== undefined && (beside.up || error.text !== beside.lastError?.text)) beside.lastError = error;
       if (!up) {
         beside.announced = [];
+        beside.accepted = {};
         beside.ending = undefined;
       }
       beside.up = up;
@@ -137,12 +140,17 @@ export class KnownPeers {
     this.#of(name).announced = prefixes;
   }
 
+  setAccepted(name: string, family: Family, count: number): void {
+    this.#of(name).accepted[family] = count;
+  }
+
   /** GoBGP does not answer: nothing is known of any session. */
   forget(error: PeerError): void {
     this.#byName = new Map();
     for (const beside of this.#beside.values()) {
       beside.up = false;
       beside.announced = [];
+      beside.accepted = {};
       beside.lastError = error;
     }
   }
@@ -181,6 +189,7 @@ export class KnownPeers {
           : { code: 'GOBGP_PEER_REFUSED', text: conflict, at: beside.seenAt },
       seenAt: beside.seenAt,
       announced: countByFamily(beside.announced),
+      accepted: beside.accepted,
       noNextHop: peer === undefined ? [] : modules.noNextHop(peer, intent),
       retryAt: modules.retryAt(name),
       path: modules.path(peer, intent),

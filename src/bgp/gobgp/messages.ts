@@ -142,6 +142,7 @@ export interface PathMessage {
     | AnyMessage
     | {
         readonly nextHop?: { readonly nextHop: string } | null;
+        readonly asPath?: Uint8Array | null;
         readonly mpReach?: { readonly nextHops: readonly string[] } | null;
       }
   )[];

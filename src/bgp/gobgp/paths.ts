@@ -1,6 +1,7 @@
 /** GoBGP's paths as they are used here: a prefix, next hops, who said it, and for people all attributes. PURE. */
 import type { Asn, Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { parseAddress, parsePrefix } from '#lib/ip.ts';
+import { asPathText } from '../policy/accepted-attributes.ts';
 import { attributeValue, decodeSent } from '../wire/attributes.ts';
 import type { MpNextHop, PathAttributes } from '../wire/messages.ts';
 import { decodeMpNextHop } from '../wire/next-hop.ts';
@@ -119,10 +120,28 @@ export const foundIn = (paths: readonly PathMessage[]): Found[] =>
     return listed === undefined ? [] : [{ path, listed }];
   });
 
-/** GoBGP lists the best first; those that are as good are used with it. */
-export function usedTogether(all: readonly Found[], localAsn: Asn): readonly boolean[] {
-  const merits = all.map(({ path, listed }) => merit(listed, sourceOf(path), localAsn).join());
+/**
+ * GoBGP lists the best first; those that are as good are used with it. `relax`: through other ASes, too, which is how GoBGP
+ * itself sees it.
+ */
+export function usedTogether(all: readonly Found[], localAsn: Asn, relax: boolean): readonly boolean[] {
+  const merits = all.map(({ path, listed }) =>
+    [...merit(listed, sourceOf(path), localAsn), relax ? '' : asPathText(listed.attributes)].join(),
+  );
   return merits.map((it) => it === merits[0]);
+}
+
+/** Equal for paths of an event that have the same AS_PATH. */
+export function eventAsPath({ pattrs }: PathMessage): string {
+  for (const attribute of pattrs) {
+    const bytes = isAny(attribute)
+      ? typeOfAny(attribute) === 'AsPathAttribute'
+        ? attribute.value
+        : undefined
+      : attribute.asPath;
+    if (bytes) return Buffer.from(bytes).toString('hex');
+  }
+  return '';
 }
 
 /** How good a path is before ties are broken, as GoBGP puts equal ones together; a greater one is better at the first difference. */

@@ -123,7 +123,11 @@ function communityConditions(communities: readonly Community[], sets: Sets): Con
   return conditions;
 }
 
-function ruleConditions({ match, communities, asPaths }: FilterRule, family: Family, sets: Sets): Conditions {
+function ruleConditions(
+  { match, communities, asPaths, med, localPref }: FilterRule,
+  family: Family,
+  sets: Sets,
+): Conditions {
   const patterns = (asPaths ?? []).map(pathExpression);
   return {
     afiSafiIn: [familyMessage(family)],
@@ -135,6 +139,9 @@ function ruleConditions({ match, communities, asPaths }: FilterRule, family: Fam
     }),
     ...communityConditions(communities ?? [], sets),
     ...(patterns.length > 0 && { asPathSet: sets.all('asPath', patterns) }),
+    // Only version 4 has these; with version 3 the session is not opened.
+    ...(med !== undefined && { medEq: { value: med } }),
+    ...(localPref !== undefined && { localPrefEq: { value: localPref } }),
   };
 }
 

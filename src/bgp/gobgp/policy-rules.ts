@@ -31,10 +31,10 @@ export function pathExpression(pattern: PathPattern): string {
   let text = '';
   /** What was written before may be nothing, so that a space belongs to what comes. */
   let isOpen = true;
-  for (const [i, token] of pattern.entries()) {
+  const tokens = pattern.filter((token, i) => token !== '*' || pattern[i - 1] !== '*');
+  for (const [i, token] of tokens.entries()) {
     if (token === '*') {
-      if (pattern[i - 1] === '*') continue;
-      if (isOpen) text += i === pattern.length - 1 ? `(${anyAs}( ${anyAs})*)?` : `(${anyAs} )*`;
+      if (isOpen) text += i === tokens.length - 1 ? `(${anyAs}( ${anyAs})*)?` : `(${anyAs} )*`;
       else text += `( ${anyAs})*`;
       continue;
     }
@@ -90,12 +90,24 @@ export function compileOperations(operations: readonly RouteOperation[]): Compil
   };
 }
 
+/** Version of GoBGP's interface; `undefined`: not known yet. */
+export type Version = 3 | 4 | undefined;
+
 /** The field of a rule that GoBGP's policies do not have, with a sentence; `undefined`: all of it can be said. */
-export function ruleProblem(rule: FilterRule): { readonly field: string; readonly text: string } | undefined {
+export function ruleProblem(
+  rule: FilterRule,
+  version: Version,
+): { readonly field: string; readonly text: string } | undefined {
   if (rule.interface !== undefined)
     return { field: 'interface', text: 'a rule looks at the interface of the next hop, which GoBGP does not know' };
-  if (rule.med !== undefined) return { field: 'med', text: 'a rule compares the MED' };
-  if (rule.localPref !== undefined) return { field: 'localPref', text: 'a rule compares the local preference' };
+  for (const [field, what] of [
+    ['med', 'the MED'],
+    ['localPref', 'the local preference'],
+  ] as const) {
+    if (rule[field] === undefined) continue;
+    if (version === 3) return { field, text: `a rule compares ${what}, which GoBGP does from version 4 on` };
+    if (rule[field] === 0) return { field, text: `a rule compares ${what} with 0, which GoBGP takes for no condition` };
+  }
   if (rule.communities?.some((it) => communityText(it) === undefined) === true)
     return { field: 'communities', text: 'a rule looks for an extended community that is neither rt: nor soo:' };
   const compiled = compileOperations(rule.operations ?? []);

@@ -2,15 +2,14 @@
  * One comparison: what is wanted against what GoBGP says, and the difference done. All of it is tried; the first refusal is what
  * people are told. In: calls; out: calls, and how it went.
  */
-import type { IpAddress, Prefix } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
 import { type BgpIntent, type PeerIntent, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { heldPeers } from './capabilities.ts';
 import { type DesiredPath, desiredOf, nameOf, pathOf } from './desired.ts';
-import { isUp } from './facts.ts';
-import type { GobgpClient } from './io/client.ts';
+import { countByFamily, isUp } from './facts.ts';
+import { type GobgpClient, isRefusal } from './io/client.ts';
 import { observe, observePolicies } from './io/observe.ts';
 import type { PeerMessage } from './messages.ts';
 import type { Shared } from './modules.ts';
@@ -38,6 +37,8 @@ export interface Reconciled {
   /** Why a peer cannot be there, by its name. */
   readonly conflicts: ReadonlyMap<string, string>;
   readonly drift: readonly string[];
+  /** Paths that begin in GoBGP, ours and others'. */
+  readonly local: Readonly<Record<Family, number>>;
 }
 
 export const foreignOf = (intent: BgpIntent): Foreign => intent.engine?.foreign ?? 'Keep';
@@ -53,7 +54,7 @@ export async function perform(
     await client.call(method, request);
     outputs.event('debug', 'gobgp.changed', { what });
   } catch (error) {
-    if (!(error instanceof AppError) || error.code !== 'GOBGP_REFUSED') throw error;
+    if (!isRefusal(error)) throw error;
     refused.set(what, error.message);
     outputs.event('warn', 'gobgp.refused', { what, text: error.message });
   }
@@ -77,7 +78,7 @@ export async function reconcile(all: Reconciliation): Promise<Reconciled> {
   for (const step of policyPlan.before) await perform(all, step, refused);
   const now = before.size === 0 ? before : await readAnnounced(client, new Set(before.keys()));
   const isPolicyInForce = refused.size === 0;
-  const desired = desiredOf(intent, zonedNeighbours(shared), heldPeers(intent));
+  const desired = desiredOf(intent, zonedNeighbours(shared), heldPeers(intent, dialect.version));
   for (const prefix of desired.paths.keys()) local.add(prefix);
   const observed = await observe(client, local);
   const plan = planGobgp({
@@ -103,6 +104,10 @@ export async function reconcile(all: Reconciliation): Promise<Reconciled> {
     problem: [...refused.values()][0],
     conflicts: plan.conflicts,
     drift: [...plan.drift, ...policyPlan.drift],
+    local: countByFamily([
+      ...desired.paths.keys(),
+      ...observed.paths.flatMap((it) => (it.own || foreign === 'Remove' ? [] : it.prefix)),
+    ]),
   };
 }
 
@@ -176,7 +181,13 @@ async function renew(
   intent: BgpIntent,
 ): Promise<void> {
   const wanted = intentOf(intent, name);
-  if (peer === undefined || wanted === undefined || !wantsSession(wanted) || heldPeers(intent).has(wanted.name)) return;
+  if (
+    peer === undefined ||
+    wanted === undefined ||
+    !wantsSession(wanted) ||
+    heldPeers(intent, all.client.dialect.version).has(wanted.name)
+  )
+    return;
   const address = addressOf(peer);
   const steps: readonly Step[] = [
     {

@@ -90,7 +90,7 @@ function* globalRows(
   all: readonly Found[],
   { intent, sessions, peers }: RouteModules,
 ): Generator<RouteRow> {
-  const used = usedTogether(all, intent.asn);
+  const used = usedTogether(all, intent.asn, intent.multipath.relax);
   for (const [i, found] of all.entries()) {
     const { path } = found;
     const { neighbor } = sourceOf(path);

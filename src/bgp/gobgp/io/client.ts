@@ -42,6 +42,10 @@ export const targetOf = (address: string): string =>
 const isStatus = (error: unknown): error is grpc.ServiceError =>
   error instanceof Error && 'code' in error && typeof error.code === 'number';
 
+/** GoBGP answered, and did not do it. */
+export const isRefusal = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'GOBGP_REFUSED';
+
 const deadlineExceeded = (): grpc.ServiceError =>
   Object.assign(new Error('no answer'), {
     code: grpc.status.DEADLINE_EXCEEDED,

@@ -1,7 +1,6 @@
 /** What GoBGP has, read in one go: the observed side of a reconciliation. */
-import type { Prefix } from '#lib/ip.ts';
+import type { Family, Prefix } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
 import { familyMessage } from '../desired.ts';
 import type {
   DefinedSetMessage,
@@ -17,7 +16,7 @@ import type {
 import { listedPath, sourceOf } from '../paths.ts';
 import { type Observed, type ObservedPath, nothingThere } from '../plan.ts';
 import { type ObservedPolicies, direction, globalTable } from '../policy-plan.ts';
-import type { GobgpClient } from './client.ts';
+import { type GobgpClient, isRefusal } from './client.ts';
 
 async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
@@ -77,10 +76,34 @@ export async function announcedTo(client: GobgpClient, address: string, wanted?:
       }
     } catch (error) {
       // The session went down meanwhile, or does not have the family.
-      if (!(error instanceof AppError) || error.code !== 'GOBGP_REFUSED') throw error;
+      if (!isRefusal(error)) throw error;
     }
   }
   return found;
+}
+
+/** Paths of GoBGP's table of a family, whoever they came from. */
+export async function countPaths(client: GobgpClient, family: Family): Promise<number> {
+  const request = { tableType: client.dialect.table.global, family: familyMessage(family) };
+  return (await client.call<{ readonly numPath: number }>('GetTable', request)).numPath;
+}
+
+/** Paths from an established peer that import policy lets through. */
+export async function countAccepted(client: GobgpClient, address: string, family: Family): Promise<number> {
+  const request = {
+    tableType: client.dialect.table.adjIn,
+    name: address,
+    family: familyMessage(family),
+    enableFiltered: true,
+  };
+  let count = 0;
+  try {
+    for await (const { paths } of destinations(client, request)) count += paths.filter((it) => !it.filtered).length;
+  } catch (error) {
+    // The session went down meanwhile.
+    if (!isRefusal(error)) throw error;
+  }
+  return count;
 }
 
 const own = (path: PathMessage, prefix: Prefix): ObservedPath => ({

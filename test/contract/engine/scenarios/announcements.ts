@@ -98,7 +98,6 @@ export const announcementScenarios: readonly ContractScenario[] = [
   },
   {
     name: 'a drain moves traffic away, withdraws, ends the session, and is taken back, step by step',
-    except: { gobgp: 'of a drain it does the last step alone' },
     play: async (scene) => {
       const shared = { announce: [prefix('10.9.0.0/24')] };
       const engine = await scene.begin({ first: shared, second: shared });
