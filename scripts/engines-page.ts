@@ -77,6 +77,7 @@ together: of 10,000 learned routes 3,532 were missing in the kernel for a while.
 - The least local preference is 1, since GoBGP takes 0 for none: it stands for the 0 of GRACEFUL_SHUTDOWN, of a drained peer and of \`setLocalPref\`.
 - GoBGP offers neither enhanced route refresh (RFC 7313) nor messages of more than 4096 octets (RFC 8654).
 - The routes of a drained peer leave the kernel with its session; the embedded engine keeps them for pods that still run.
+- Sessions of a listen range over IPv4 are told no IPv6 routes, since the next hop is not known before somebody has come.
 - A changed peer is a new session, where the embedded engine changes some fields in place.
 - GoBGP does not say by which rules it chooses a best path, so a set of ours says by which it was started (\`flatroute-started-…\`). Another
   choice (\`bestPath\`, or \`multipath.maximumPaths\` from 1 to more or back) stops and starts BGP there. That waits while somebody else has peers there and
