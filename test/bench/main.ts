@@ -36,7 +36,7 @@ const benches: Readonly<Record<string, Bench>> = {
   },
   bgp: {
     run: runBgp,
-    what: '[--size 10k,100k,1M] [--rounds 3] [--daemons …] [--cases table,restart,peers,idle,slow] [--peers 200x1000] [--slow 100k] …   speakers side by side',
+    what: '[--size 10k,100k,1M] [--rounds 3] [--daemons …] [--cases table,restart,misfortunes,peers,idle,slow] [--peers 200x1000] [--slow 100k] …   speakers side by side',
   },
   kubernetes: {
     run: runKubernetes,

@@ -121,14 +121,14 @@ export class FlatrouteRouter implements LabRouter {
   readonly host: Host;
   readonly agent: NodeAgent;
   /** Speaks BGP in place of the agent. */
-  readonly #sidecar: GobgpSidecar | undefined;
+  readonly sidecar: GobgpSidecar | undefined;
   #description: RouterDescription;
   #down: Down = new Map();
 
   constructor(host: Host, description: RouterDescription, asking?: Asking) {
     this.host = host;
     this.agent = new NodeAgent(host, asking, description.program);
-    this.#sidecar = description.engine === 'gobgp' ? new GobgpSidecar(host) : undefined;
+    this.sidecar = description.engine === 'gobgp' ? new GobgpSidecar(host) : undefined;
     this.#description = description;
   }
 
@@ -138,7 +138,7 @@ export class FlatrouteRouter implements LabRouter {
 
   async signal(signal: NodeJS.Signals): Promise<void> {
     this.agent.process.kill(signal);
-    this.#sidecar?.process.kill(signal);
+    this.sidecar?.process.kill(signal);
     await this.agent.signalBfd(signal);
   }
 
@@ -149,7 +149,7 @@ export class FlatrouteRouter implements LabRouter {
   /** `options` of the agent's command line. */
   async start(...options: readonly string[]): Promise<void> {
     await this.agent.write(this.configuration());
-    await this.#sidecar?.start();
+    await this.sidecar?.start();
     await this.agent.start(undefined, options);
   }
 
@@ -185,7 +185,7 @@ export class FlatrouteRouter implements LabRouter {
 
   async stop(signal: NodeJS.Signals): Promise<void> {
     await this.agent.stop(signal);
-    await this.#sidecar?.stop(signal);
+    await this.sidecar?.stop(signal);
   }
 
   async shutDown(peer: IpAddress, text: string): Promise<void> {
@@ -268,13 +268,13 @@ export class FlatrouteRouter implements LabRouter {
 
   /** All that whoever speaks BGP has logged: the agent, or gobgpd. */
   async speakerLog(): Promise<string> {
-    return await (this.#sidecar ?? this.agent).process.log();
+    return await (this.sidecar ?? this.agent).process.log();
   }
 
   /** Asks gobgpd by its own command line. */
   async askGobgp(...words: readonly string[]): Promise<string> {
-    if (this.#sidecar === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} has no gobgpd`, {});
-    return await this.#sidecar.ask(...words);
+    if (this.sidecar === undefined) throw new AppError('BUG_LAB_ROUTER', `${this.host.name} has no gobgpd`, {});
+    return await this.sidecar.ask(...words);
   }
 }
 

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import type { RouterPeer } from '#lab/routers/router.ts';
 import type { Asn, IpAddress } from '#lib/ip.ts';
 import { aimsTable, type Case, type Result, sizeText, tables } from './report.ts';
+import { misfortunesOnce } from './misfortunes.ts';
 import { restartOnce } from './restart.ts';
 import { type Answer, generate, generator, type Load, OWN_ASN, type Profile, runOnce, type Subject } from './scene.ts';
 
@@ -110,6 +111,8 @@ function peersOf(word: string): { readonly count: number; readonly share: number
 
 interface Plan {
   readonly of: Case;
+  /** Of the subjects; all if not given. */
+  readonly only?: (subject: Subject) => boolean;
   readonly run: (subject: Subject) => Promise<Answer>;
 }
 
@@ -124,8 +127,8 @@ function plans(words: {
   slow: string;
 }): Plan[] {
   const made: Plan[] = [];
-  const add = (size: number, load: Load): void => {
-    const of = { scenario: load.scenario, size, profile: load.profile, fib: load.fib };
+  const add = (size: number, load: Load, scenario: string = load.scenario): void => {
+    const of = { scenario, size, profile: load.profile, fib: load.fib };
     made.push({ of, run: async (subject) => await runOnce(subject, load) });
   };
   const cases = words.cases.split(',');
@@ -141,11 +144,19 @@ function plans(words: {
           of: { scenario: 'restart', size, profile: 'inet', fib: true },
           run: async (subject) => await restartOnce(subject, size),
         });
+  if (cases.includes('misfortunes'))
+    for (const size of words.size.split(',').map(sizeOf))
+      if (size <= restartsUpTo)
+        made.push({
+          of: { scenario: 'misfortunes', size, profile: 'inet', fib: true },
+          only: ({ engine }) => engine === 'gobgp',
+          run: async (subject) => await misfortunesOnce(subject, size),
+        });
   if (cases.includes('peers')) {
     const { count, share } = peersOf(words.peers);
     add(count * share, peersLoad(count, share));
   }
-  if (cases.includes('idle')) add(1000, idleLoad(1000, Number(words.seconds)));
+  if (cases.includes('idle')) add(1000, idleLoad(1000, Number(words.seconds)), 'idle');
   if (cases.includes('slow')) add(sizeOf(words.slow), slowLoad(sizeOf(words.slow)));
   return made;
 }
@@ -164,7 +175,7 @@ export async function runBgp(args: readonly string[]): Promise<number> {
       seconds: { type: 'string', default: '60' },
       peers: { type: 'string', default: '200x1000' },
       slow: { type: 'string', default: '100k' },
-      cases: { type: 'string', default: 'table,restart,peers,idle,slow' },
+      cases: { type: 'string', default: 'table,restart,misfortunes,peers,idle,slow' },
       bird: { type: 'string', multiple: true, default: [] },
       flatroute: { type: 'string', multiple: true, default: [] },
       json: { type: 'string', default: 'build/bench-bgp.json' },
@@ -196,7 +207,7 @@ export async function runBgp(args: readonly string[]): Promise<number> {
       for (const subject of chosen) {
         const { of } = plan;
         const what = `${sizeText(of.size)} ${of.scenario} ${of.profile} ${of.fib ? 'fib' : 'no fib'} ${subject.name}`;
-        if ((of.fib && !subject.writesKernel) || done.has(what)) continue;
+        if ((of.fib && !subject.writesKernel) || plan.only?.(subject) === false || done.has(what)) continue;
         const at = performance.now();
         const answer = await plan.run(subject).catch((error: unknown): undefined => {
           console.error(String(error));

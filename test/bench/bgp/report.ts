@@ -35,6 +35,18 @@ interface Column {
   readonly worst?: boolean;
 }
 
+const many: readonly Column[] = [
+  { title: 'all at the last', path: 'reached.max', unit: 's' },
+  { title: 'at the median', path: 'reached.p50', unit: 's' },
+  { title: 'CPU', path: 'cpu', unit: 's' },
+  { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
+  { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
+  { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+  { title: 'sessions lost', path: 'lostSessions', unit: 'count', worst: true },
+  { title: 'keepalive late p99', path: 'keepaliveLate.p99', unit: 'ms', worst: true },
+  { title: 'max', path: 'keepaliveLate.max', unit: 'ms', worst: true },
+];
+
 const columns: Readonly<Record<string, readonly Column[]>> = {
   table: [
     { title: 'at the sink', path: 'converged', unit: 's' },
@@ -54,23 +66,24 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     { title: 'CPU', path: 'loss.cpu', unit: 's' },
     { title: 'keepalive late', path: 'keepaliveLate.max', unit: 'ms', worst: true },
   ],
-  peers: [
-    { title: 'all at the last', path: 'reached.max', unit: 's' },
-    { title: 'at the median', path: 'reached.p50', unit: 's' },
-    { title: 'CPU', path: 'cpu', unit: 's' },
-    { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
-    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
-    { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
-    { title: 'sessions lost', path: 'lostSessions', unit: 'count', worst: true },
-    { title: 'keepalive late p99', path: 'keepaliveLate.p99', unit: 'ms', worst: true },
-    { title: 'max', path: 'keepaliveLate.max', unit: 'ms', worst: true },
-  ],
+  peers: many,
+  idle: many,
   restart: [
     { title: 'new route in the kernel', path: 'fresh', unit: 's' },
     { title: 'old route gone', path: 'swept', unit: 's' },
     { title: 'routes missing meanwhile', path: 'missing', unit: 'count', worst: true },
     { title: 'CPU', path: 'cpu', unit: 's' },
     { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
+    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
+    { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+  ],
+  misfortunes: [
+    { title: 'agent killed: right again', path: 'agentKilled.fresh', unit: 's' },
+    { title: 'missing meanwhile', path: 'agentKilled.missing', unit: 'count', worst: true },
+    { title: 'gobgpd hangs for 12 s: right again', path: 'gobgpdHangs.fresh', unit: 's' },
+    { title: 'missing meanwhile', path: 'gobgpdHangs.missing', unit: 'count', worst: true },
+    { title: 'gobgpd killed: right again', path: 'gobgpdKilled.fresh', unit: 's' },
+    { title: 'missing meanwhile', path: 'gobgpdKilled.missing', unit: 'count', worst: true },
     { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
     { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
   ],

@@ -8,7 +8,7 @@ import { Lab } from '#lab/lab.ts';
 import { DaemonRouter } from '#lab/routers/daemon.ts';
 import { BirdRouter } from '#lab/routers/bird.ts';
 import { makeRouter } from '#lab/routers/make.ts';
-import type { RouterDescription, RouterPeer } from '#lab/routers/router.ts';
+import type { LabRouter, RouterDescription, RouterPeer } from '#lab/routers/router.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
 import type { Asn, IpAddress, Prefix } from '#lib/ip.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
@@ -43,7 +43,7 @@ const prefixesIn = (host: Host): number =>
   Number(/Prefixes:\s+(\d+)/.exec(readFileSync(`/proc/${host.pid}/net/fib_triestat`, 'utf8'))?.[1] ?? 0);
 
 /** CPU seconds so far and the peak of memory, of all processes of a host, and the peak of each by its name. */
-function spent(host: Host): Answer {
+export function spent(host: Host): Answer {
   let [ticks, kibibytes] = [0, 0];
   const peaks: Record<string, number> = {};
   for (const pid of processesOf(host)) {
@@ -56,20 +56,27 @@ function spent(host: Host): Answer {
   return { cpu: ticks / 100, peakMiB: kibibytes / 1024, peaks };
 }
 
-export async function restartOnce(subject: Subject, size: number): Promise<Answer> {
-  await using lab = await Lab.create('bench-restart');
+/** A speaker behind a BIRD that announces a table to it. */
+export interface BehindBird {
+  readonly host: Host;
+  readonly source: BirdRouter;
+  readonly router: LabRouter;
+  readonly size: number;
+  /** Prefixes in the kernel before the first was learned. */
+  readonly before: number;
+}
+
+/** Resolves when the whole table is in the kernel. */
+export async function behindBird(
+  lab: Lab,
+  size: number,
+  make: (host: Host, description: RouterDescription) => LabRouter,
+): Promise<BehindBird> {
   const [from, host] = await Promise.all([lab.addHost('source'), lab.addHost('speaker', { forwarding: true })]);
   await lab.link({ a: from, b: host, addresses: [['10.1.0.2/24', '10.1.0.1/24']] });
-  const [gone, ...stays] = prefixes(size);
-  const come = '19.0.0.0/24' as Prefix;
-  const table = describe(SOURCE_ASN, '10.1.0.2', peer('to-speaker', '10.1.0.1', OWN_ASN), [gone as Prefix, ...stays]);
+  const table = describe(SOURCE_ASN, '10.1.0.2', peer('to-speaker', '10.1.0.1', OWN_ASN), prefixes(size));
   const source = new BirdRouter(from, { ...table, kernelRoutes: false });
-  const { program, engine } = subject;
-  const router = makeRouter(subject.kind, host, {
-    ...describe(OWN_ASN, '10.1.0.1', peer('from-source', '10.1.0.2', SOURCE_ASN), []),
-    ...(program === undefined ? {} : { program }),
-    ...(engine === undefined ? {} : { engine }),
-  });
+  const router = make(host, describe(OWN_ASN, '10.1.0.1', peer('from-source', '10.1.0.2', SOURCE_ASN), []));
   const before = prefixesIn(host);
   await Promise.all([source.start(), router.start()]);
   await waitFor(
@@ -78,13 +85,29 @@ export async function restartOnce(subject: Subject, size: number): Promise<Answe
       const seen = prefixesIn(host) - before;
       return await Promise.resolve(seen === size ? found(undefined) : notYet(`${seen} routes`));
     },
-    { deadline: seconds(240) },
+    { deadline: seconds(400) },
   );
-  await router.stop('SIGKILL');
-  await source.reconfigure({ ...source.description, announce: [come, ...stays] });
+  return { host, source, router, size, before };
+}
+
+/** What happens, and what ends it: the time runs from there. `nth`: from 0, another route is exchanged each time. */
+export interface Misfortune {
+  readonly nth: number;
+  readonly befall: () => Promise<void>;
+  readonly mend: () => Promise<void>;
+}
+
+export async function suffer(
+  { host, source, size, before }: BehindBird,
+  { nth, befall, mend }: Misfortune,
+): Promise<Readonly<Record<'fresh' | 'swept' | 'missing', number>>> {
+  await befall();
+  const [gone, ...stays] = source.description.announce;
+  const come = `19.0.${nth}.0/24` as Prefix;
+  await source.reconfigure({ ...source.description, announce: [...stays, come] });
   const begun = performance.now();
   const since = (): number => (performance.now() - begun) / 1000;
-  const started = router instanceof DaemonRouter ? router.restart(router.description, 'recovering') : router.start();
+  const mended = mend();
   let lowest = size;
   const times: Record<'fresh' | 'swept', number | undefined> = { fresh: undefined, swept: undefined };
   await waitFor(
@@ -98,16 +121,28 @@ export async function restartOnce(subject: Subject, size: number): Promise<Answe
       const isDone = times.fresh !== undefined && times.swept !== undefined;
       return isDone ? found(undefined) : notYet(JSON.stringify(times));
     },
-    { deadline: seconds(240), every: milliseconds(10) },
+    { deadline: seconds(400), every: milliseconds(10) },
   );
-  await started;
-  return {
-    whole: 1,
-    wrong: 0,
-    fresh: times.fresh ?? null,
-    swept: times.swept ?? null,
-    // One route goes and one comes.
-    missing: Math.max(0, size - 1 - lowest),
-    ...spent(host),
-  };
+  await mended;
+  // One route goes and one comes.
+  return { fresh: times.fresh ?? 0, swept: times.swept ?? 0, missing: Math.max(0, size - 1 - lowest) };
+}
+
+export async function restartOnce({ kind, program, engine }: Subject, size: number): Promise<Answer> {
+  await using lab = await Lab.create('bench-restart');
+  const scene = await behindBird(lab, size, (host, description) =>
+    makeRouter(kind, host, {
+      ...description,
+      ...(program === undefined ? {} : { program }),
+      ...(engine === undefined ? {} : { engine }),
+    }),
+  );
+  const { router } = scene;
+  const seen = await suffer(scene, {
+    nth: 0,
+    befall: async () => await router.stop('SIGKILL'),
+    mend: async () =>
+      await (router instanceof DaemonRouter ? router.restart(router.description, 'recovering') : router.start()),
+  });
+  return { whole: 1, wrong: 0, ...seen, ...spent(scene.host) };
 }

@@ -1,6 +1,6 @@
 /**
  * Is a keepalive late while the agent reads a large cluster for the first time? A real agent with a BGP session of 3 s of hold
- * time; its main thread lists all EndpointSlices of a real API server. The agent reads no Services yet: a module that is
+ * time; its main thread lists all EndpointSlices of a real API server. The agent reads its resources from files here: a module that is
  * preloaded into it opens that watch with flatroute's own client, in the thread in which the agent reads the API.
  */
 import { readFileSync } from 'node:fs';
