@@ -152,7 +152,6 @@ export function birdConfiguration(router: RouterDescription): string {
       .map((prefix) => `  route ${prefix} blackhole;\n`)
       .join('');
   return `${[
-    'log stderr all;',
     `router id ${router.routerId};`,
     'protocol device { scan time 1; }',
     // What is originated here is announced, the kernel's own route to it does the forwarding.
@@ -181,7 +180,7 @@ export class BirdRouter extends DaemonRouter {
   }
 
   async start(recovering?: 'recovering'): Promise<void> {
-    await this.host.writeFile(CONFIGURATION, birdConfiguration(this.description), 0o600);
+    await this.#write();
     const question = ['birdc', '-r', '-s', CONTROL, 'show', 'status'];
     const program = this.description.program ?? 'bird';
     const words = ['-f', '-c', CONFIGURATION, '-s', CONTROL, ...(recovering === undefined ? [] : ['-R'])];
@@ -191,9 +190,14 @@ export class BirdRouter extends DaemonRouter {
 
   async reconfigure(description: RouterDescription): Promise<void> {
     this.describedBy(description);
-    await this.host.writeFile(CONFIGURATION, birdConfiguration(description), 0o600);
+    await this.#write();
     const answer = await this.#ask('configure');
     if (!/Reconfigured|Reconfiguration in progress/.test(answer)) throw this.refused(answer);
+  }
+
+  /** With a log of its own: a lab's hosts have no syslog. */
+  async #write(): Promise<void> {
+    await this.host.writeFile(CONFIGURATION, `log stderr all;\n${birdConfiguration(this.description)}`, 0o600);
   }
 
   async resetSession(peer: IpAddress): Promise<void> {
