@@ -69,7 +69,7 @@ export const poolPart: Part = (modules) => {
     const plans = poolPlans([...pools.values()], [...blocks, ...addresses], reports, now);
     modules.measured('pool_addresses', plans.slice(0, MOST_MEASURED).flatMap(poolMeasurements));
     return plans.flatMap((one) => [
-      ...finalizerTask(one, pools.get(one.object.metadata.name), modules),
+      ...finalizerTask(one, pools, modules),
       ...statusTask(types.pools, one.object, one.status, modules),
     ]);
   }
@@ -92,17 +92,18 @@ function poolMeasurements({ object, status, addresses }: PoolPlan): readonly Mea
 
 function finalizerTask(
   { object, finalizers }: PoolPlan,
-  seen: SeenPool | undefined,
+  pools: ReadonlyMap<string, SeenPool>,
   { store, log, wrote }: PartModules,
 ): readonly Task[] {
-  if (finalizers === undefined || seen === undefined) return [];
+  if (finalizers === undefined) return [];
   const { name, resourceVersion, deletionTimestamp } = object.metadata;
   const run = async (): Promise<void> => {
     // There may be a claim that the watch does not show yet.
     if (deletionTimestamp !== undefined) {
       const blocks = (await store.list(types.blocks)).flatMap(seenBlock);
       const addresses = (await store.list(addressType)).flatMap(seenAddress);
-      const [live] = poolPlans([seen], [...blocks, ...addresses], new ReportIndex(), '');
+      const plans = poolPlans([...pools.values()], [...blocks, ...addresses], new ReportIndex(), '');
+      const live = plans.find((one) => one.object.metadata.name === name);
       if (live?.finalizers === undefined) return;
     }
     await store.patch(types.pools, name, { metadata: { resourceVersion, finalizers } });

@@ -49,6 +49,20 @@ test('a pool that is deleted stays while nodes have blocks of it', async () => {
   await until('the pool to go', () => of(pools, 'a') === undefined);
 });
 
+test('a pool over another that was there first goes though that one has blocks', async () => {
+  const both = ['a', 'b'];
+  for (const name of both) put(pools, name, { spec: { cidr: '10.60.0.0/16' } });
+  put(blocks, 'ipv4-0a3c0100-26', { spec: { cidr: '10.60.1.0/26', node: 'node-1' } });
+  replica('one');
+  await until('the finalizers', () => both.every((name) => of(pools, name)?.metadata.finalizers?.length === 1));
+  const overlapping = (): readonly string[] => both.filter((name) => reasonOf(pools, name) === 'CIDROverlap');
+  await until('the condition', () => overlapping().length === 1);
+  const [younger = ''] = overlapping();
+  api.remove(pools, younger);
+  await until('the pool to go', () => of(pools, younger) === undefined);
+  assert.equal(both.filter((name) => of(pools, name) !== undefined).length, 1);
+});
+
 test('a block that the watch does not show yet keeps its pool', async () => {
   put(pools, 'a', { spec: { cidr: '10.60.0.0/16' } });
   replica('one');
