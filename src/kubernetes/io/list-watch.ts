@@ -40,12 +40,15 @@ export interface Tuning {
   readonly longestPauseMilliseconds: number;
   /** A watch that lived this long was a success: the next pause is the first one again. */
   readonly steadyMilliseconds: number;
+  /** Lists that every node needs at once are asked for within this time. */
+  readonly spreadMilliseconds: number;
 }
 
 export const usualTuning: Tuning = {
   firstPauseMilliseconds: 800,
   longestPauseMilliseconds: 30_000,
   steadyMilliseconds: 10_000,
+  spreadMilliseconds: 3_000,
 };
 
 interface Kept<T> {
@@ -195,6 +198,8 @@ export function listAndWatch<T>(
         if (version === undefined) await list();
         if (version !== undefined && (await follow(version))) {
           failures = 0;
+          // It ended early: every node's did, and an API server that restarts is not to be asked for all lists in one moment.
+          if (version === undefined) await rest(tuning.spreadMilliseconds * Math.random(), signal);
           continue;
         }
       } catch (error) {

@@ -291,7 +291,15 @@ export async function fakeApi(types: readonly FakeType[], fixedPort = 0, http: 1
         access: api.access(),
         userAgent: 'flatroute-test/0',
         ...rest,
-        tuning: { firstPauseMilliseconds: 2, longestPauseMilliseconds: 20, steadyMilliseconds: 1000, ...tuning },
+        tuning: {
+          ...{
+            firstPauseMilliseconds: 2,
+            longestPauseMilliseconds: 20,
+            steadyMilliseconds: 1000,
+            spreadMilliseconds: 20,
+          },
+          ...tuning,
+        },
       });
       stores.push(made);
       return made;

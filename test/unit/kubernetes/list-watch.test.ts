@@ -334,7 +334,7 @@ test('a watch of a custom resource that ends before its time looks at every obje
         keep: (object) => JSON.stringify(object['spec']),
         changed: (objects) => void seen.push([...objects.values()].join()),
       },
-      { firstPauseMilliseconds: 1, longestPauseMilliseconds: 2, steadyMilliseconds: 1000 },
+      { firstPauseMilliseconds: 1, longestPauseMilliseconds: 2, steadyMilliseconds: 1000, spreadMilliseconds: 1 },
     );
     await eventually('the second watch', () => watches === 2);
     await watching.stop();
@@ -343,4 +343,32 @@ test('a watch of a custom resource that ends before its time looks at every obje
   const custom = { group: 'flatroute.io', version: 'v1alpha1', plural: 'bgppeers', kind: 'BGPPeer', namespaced: false };
   assert.deepEqual(await follow(custom), { seen: ['{}', '{"added":"field"}'], lists: 2 });
   assert.deepEqual(await follow(configMaps), { seen: ['{}'], lists: 1 });
+});
+
+test('a watch that a server ends early after a long time is followed by a list later, not by all nodes at once', async () => {
+  let lists = 0;
+  let ended = false;
+  const reader: Reader = {
+    type: { group: 'flatroute.io', version: 'v1alpha1', plural: 'bgppeers', kind: 'BGPPeer', namespaced: false },
+    page: () => {
+      lists += 1;
+      return Promise.resolve({ objects: [], resourceVersion: '9', next: undefined, remaining: 0 });
+    },
+    watch: async (_, on, signal) => {
+      on.open();
+      if (ended) await rest(60_000, signal);
+      ended = true;
+      return 'early';
+    },
+  };
+  const tuning = { firstPauseMilliseconds: 0, longestPauseMilliseconds: 0, steadyMilliseconds: 0 };
+  const watching = listAndWatch(
+    reader,
+    { keep: () => undefined, changed: () => undefined },
+    { ...tuning, spreadMilliseconds: 86_400_000 },
+  );
+  await eventually('the end of the watch', () => ended);
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+  assert.equal(lists, 1);
+  await watching.stop();
 });
