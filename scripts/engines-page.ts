@@ -57,11 +57,31 @@ address of a BGPPeer keeps that BGPPeer from being opened.
 | gobgpd | end | peers with graceful restart keep it for \`restartTime\` | stay until GoBGP has said all anew, or \`restartTime\` is over |
 | gobgpd hangs | end at the peers' hold time | as above | as above; the condition \`EngineReady\` says so within 10 s |
 | from embedded to gobgp | new; the embedded engine ends as in a graceful restart | kept by peers with graceful restart | stay until GoBGP has said all |
-| from gobgp to embedded | new; GoBGP says Cease | withdrawn meanwhile: **not hitless** | stay until the first sessions have settled |
+| from gobgp to embedded | new; version 3 says Cease, version 4 ends as in a graceful restart | version 3: withdrawn meanwhile, **not hitless**; version 4: kept by peers with graceful restart | stay until the peers have said all |
 
 GoBGP decides by itself when it sends End-of-RIB after a start. Paths are there before peers, and peers are told that we restart (R of RFC 4724) while
 the kernel still forwards; whether the restart of gobgpd is hitless is in GoBGP's hands, so it is **not promised**. It is **not hitless** when the agent and gobgpd are killed
 together: of 10,000 learned routes 3,532 were missing in the kernel for a while.
+
+## Changing the engine of a running node
+
+Set \`engine\` in \`default\` or in \`node.<name>\`, one node after the other; the agent is not restarted. The engine that speaks takes its leave first, and only then does
+the other one open the port, so there are never two. What an operator sees, in seconds after the change:
+
+- \`flatroute peers\` answers throughout. The session is down for a moment and comes back, with a new \`since\`.
+- The condition \`EngineReady\` of the Node is there while \`engine: gobgp\` is wanted and gone otherwise; \`Listening\` is True again when the new engine has the port. The log of the
+  agent has \`gobgp.connected\` and \`gobgp.started\`, or \`gobgp.left\`.
+- Learned routes stay in the kernel; those that nobody says again go at the end.
+- **To gobgp**: start gobgpd before. Where it is not there, \`EngineReady\` says so, and there are no sessions: peers with graceful restart keep this node's routes for
+  \`restartTime\`. Changed back before that is over, nothing is lost.
+- **To embedded, version 4**: peers with graceful restart keep this node's routes. That gobgpd does not speak again in this process: start it anew before the node comes back to it.
+- **To embedded, version 3**: it ends its sessions with Cease, and peers withdraw this node's routes until the new session has told them again. Whoever cannot have that
+  ends gobgpd with SIGKILL (SIGTERM says Cease too), keeps it from coming back, and changes the engine before \`restartTime\` is over: peers with graceful restart then keep all.
+- **To embedded while gobgpd does not answer**: the embedded engine begins after 2 s all the same, and the log says \`gobgp.notLeft\`. A gobgpd that hangs holds the port, so
+  \`Listening\` is False (\`ListenFailed\`) and sessions are only opened from here. For 10 minutes gobgpd is told to end as soon as it answers; after that, or when the agent was restarted
+  meanwhile, stop it by hand.
+- A change that is made **while the agent is away** tells gobgpd nothing: stop it before the agent begins with the embedded engine.
+- Where somebody else has peers in gobgpd, only what is ours is taken out, and it keeps the port: give the embedded engine another \`listenPort\`, or stop gobgpd.
 
 ## What differs for all
 

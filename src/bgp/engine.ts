@@ -431,6 +431,13 @@ export interface BgpEngineOutputs {
   event(level: 'debug' | 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
+/**
+ * `silent`: the agent ends and will be back. Sessions close without a word, so that the peers' graceful restart holds; an engine that is
+ * another program goes on. `handOver`: another engine speaks next, and peers keep what they can. `cease`: nobody does; what was
+ * announced is withdrawn, and peers get Cease/2 (administrative shutdown).
+ */
+export type EngineStop = 'silent' | 'handOver' | 'cease';
+
 export interface BgpEngine {
   /** Makes `desired` what this engine does. The same value twice is no change. */
   apply(desired: BgpIntent, generation: number): void;
@@ -445,8 +452,10 @@ export interface BgpEngine {
   /** The path to the peer failed: its session ends with Cease/10 and its routes go, whatever a graceful restart would keep. */
   pathFailed(peer: string, text: string): boolean;
   /**
-   * Ends all sessions. `silent` closes TCP only, so that the peers' graceful restart holds; `cease` withdraws and
-   * sends Cease/2 (administrative shutdown). Resolves when the last byte is out, at most 2 s later.
+   * Peers were told of this node, by this engine or the one before it, and the kernel forwards as they were told: whoever speaks
+   * next may say so (R and F of RFC 4724 §4.1).
    */
-  stop(how: 'silent' | 'cease'): Promise<void>;
+  readonly forwards: boolean;
+  /** Ends as `how` says. Resolves when the last byte is out, at most 2 s later; what is in the kernel stays there. */
+  stop(how: EngineStop): Promise<void>;
 }

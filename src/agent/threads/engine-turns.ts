@@ -2,7 +2,7 @@
  * The engine that speaks BGP for this node: there is never more than one, and another one greets the peers only when the one before
  * has taken leave of them, since two cannot have one port. In: how an engine begins, and what is wanted; out: engines, in turn.
  */
-import type { BgpEngine, BgpIntent } from '#bgp/engine.ts';
+import type { BgpEngine, BgpIntent, EngineStop } from '#bgp/engine.ts';
 import { families } from '#lib/ip.ts';
 import type { BgpStart } from '../messages.ts';
 
@@ -21,6 +21,8 @@ export class EngineTurns {
   #wanted: { readonly intent: BgpIntent | undefined; readonly generation: number } | undefined;
   #current: { readonly engine: BgpEngine; readonly program: string } | undefined;
   #leaving: Promise<void> | undefined;
+  /** Engines that went, by their program: GoBGP that did not answer may still be being told. */
+  readonly #gone = new Map<string, BgpEngine>();
 
   constructor(modules: EngineTurnsModules) {
     this.#modules = modules;
@@ -44,6 +46,8 @@ export class EngineTurns {
   async stop(how: 'silent' | 'cease'): Promise<void> {
     this.#start = undefined;
     await Promise.all([this.#leaving, this.engine?.stop(how)]);
+    // Nobody is there any more who would tell them.
+    for (const engine of [...this.#gone.values(), this.engine]) await engine?.stop('silent');
     this.#current = undefined;
   }
 
@@ -53,13 +57,15 @@ export class EngineTurns {
     const { intent, generation } = this.#wanted;
     const program = intent === undefined ? undefined : programOf(intent);
     if (this.#current !== undefined && this.#current.program !== program) {
-      // Ours ends so that graceful restart holds for the next one; GoBGP cannot. Where there is no next one, peers are told.
-      const goesOn = this.#current.program === '' && program !== undefined;
-      this.#leaving = this.#leave(this.#current.engine, goesOn ? 'silent' : 'cease');
+      const { engine } = this.#current;
+      this.#gone.set(this.#current.program, engine);
+      // The next engine's sessions are a restart of this node's speaker, over a kernel that goes on forwarding. Without a next
+      // one peers are told.
+      const restarted = program !== undefined && engine.forwards;
+      const forwardingPreserved = restarted ? families : [];
+      this.#start = { ...this.#start, restarted, forwardingPreserved, inherited: undefined };
+      this.#leaving = this.#leave(engine, program === undefined ? 'cease' : 'handOver');
       this.#current = undefined;
-      // What is learned anew replaces what is in the kernel, and after ours it goes on forwarding until then.
-      const forwardingPreserved = goesOn ? families : [];
-      this.#start = { ...this.#start, restarted: goesOn, forwardingPreserved, inherited: undefined };
     }
     if (intent === undefined || program === undefined) {
       // Nothing of what was read back is in the kernel any more.
@@ -68,11 +74,15 @@ export class EngineTurns {
       return;
     }
     if (this.#leaving !== undefined) return;
+    if (this.#current === undefined) {
+      void this.#gone.get(program)?.stop('silent');
+      this.#gone.delete(program);
+    }
     this.#current ??= { engine: this.#modules.make(this.#start, intent.engine), program };
     this.#current.engine.apply(intent, generation);
   }
 
-  async #leave(engine: BgpEngine, how: 'silent' | 'cease'): Promise<void> {
+  async #leave(engine: BgpEngine, how: EngineStop): Promise<void> {
     await engine.stop(how);
     this.#leaving = undefined;
     this.#apply();

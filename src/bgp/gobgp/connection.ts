@@ -4,10 +4,9 @@
  */
 import type { Family, Prefix } from '#lib/ip.ts';
 import { familyOf } from '#lib/ip.ts';
-import { AppError } from '#lib/result.ts';
 import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
-import { type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
+import { type EngineStop, type PeerIntent, type RouteAnswer, type RouteQuery, wantsSession } from '../engine.ts';
 import { ownNextHop } from '../rib/own-next-hop.ts';
 import { AcceptedCounts } from './accepted.ts';
 import { AnnouncedPrefixes } from './announced.ts';
@@ -47,6 +46,8 @@ export class Connection {
   readonly #local = new Set<Prefix>();
   #relax: boolean;
   #closed = false;
+  /** The comparison that runs, or that was the last. */
+  #comparing: Promise<void> | undefined;
   #dirty = true;
   #compareAt: Instant | undefined;
   #started: Started | undefined;
@@ -127,17 +128,22 @@ export class Connection {
   }
 
   close(): void {
+    this.rest();
+    this.#client.close();
+  }
+
+  /** Nothing is changed any more, and nothing heard: that GoBGP's table empties as it ends says nothing of the routes. */
+  rest(): void {
     this.#closed = true;
     this.#feed.stop();
     this.#waits.wake();
     this.#revivals.close();
-    this.#client.close();
   }
 
-  /** Ends only with an error, or after `close`. */
+  /** Ends only with an error, or after `rest` or `close`. */
   async run(): Promise<void> {
     await this.#compare();
-    await Promise.race([this.#feed.run(), this.#keep()]);
+    if (!this.#closed) await Promise.race([this.#feed.run(), this.#keep()]);
   }
 
   #compareSoon(): void {
@@ -154,11 +160,16 @@ export class Connection {
       const isDue = this.#compareAt === undefined || clock.now() >= this.#compareAt;
       if (this.#dirty || isDue) await this.#compare();
       else await this.#look();
-      this.#tellIfSaid();
+      if (!this.#closed) this.#tellIfSaid();
     }
   }
 
   async #compare(): Promise<void> {
+    this.#comparing = this.#compareNow();
+    await this.#comparing;
+  }
+
+  async #compareNow(): Promise<void> {
     this.#dirty = false;
     const { clock } = this.#shared.modules;
     const generation = this.#shared.generation();
@@ -257,29 +268,30 @@ export class Connection {
     return true;
   }
 
-  /** GoBGP stops speaking BGP, with a Cease for each session; if others have peers there, only what is ours is taken out. */
-  async leave(): Promise<void> {
+  /**
+   * GoBGP stops speaking BGP; if others have peers there, only what is ours is taken out. Version 4 can close sessions without a word, so
+   * that graceful restart holds for the engine that comes next (`handOver`); otherwise each ends with Cease/3.
+   */
+  async leave(how: Exclude<EngineStop, 'silent'>): Promise<void> {
     const empty: Desired = { ...desiredOf(this.#shared.intent(), new Map()), peers: [], groups: [], paths: new Map() };
-    try {
-      const observed = await observe(this.#client, this.#local);
-      if (observed.peers.every((peer) => nameOf(peer) !== undefined)) {
-        await this.#client.call('StopBgp', {});
-        return;
-      }
-      const { before, paths } = planGobgp({
-        observed,
-        desired: empty,
-        dialect: this.#client.dialect,
-        foreign: 'Keep',
-        pathOf: (prefix) => pathOf({ prefix, source: 'advertise' }),
-        restarting: false,
-      });
-      for (const step of [...before, ...paths])
-        await perform({ client: this.#client, shared: this.#shared }, step, new Map());
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      this.#shared.modules.outputs.event('warn', 'gobgp.notLeft', { text: error.message });
+    // What is being changed is changed before: BGP that begins or gets peers after its end would go on without us.
+    await this.#comparing?.catch(() => undefined);
+    if ((await readGlobal(this.#client)) === undefined) return;
+    const observed = await observe(this.#client, this.#local);
+    if (observed.peers.every((peer) => nameOf(peer) !== undefined)) {
+      await this.#client.call('StopBgp', { allowGracefulRestart: how === 'handOver' });
+      return;
     }
+    const { before, paths } = planGobgp({
+      observed,
+      desired: empty,
+      dialect: this.#client.dialect,
+      foreign: 'Keep',
+      pathOf: (prefix) => pathOf({ prefix, source: 'advertise' }),
+      restarting: false,
+    });
+    for (const step of [...before, ...paths])
+      await perform({ client: this.#client, shared: this.#shared }, step, new Map());
   }
 
   routes(query: RouteQuery): Promise<RouteAnswer> {

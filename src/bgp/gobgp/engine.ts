@@ -8,7 +8,7 @@ import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import { createDiscovery, type NeighbourDiscovery } from '../discovery/io/discovery.ts';
-import type { BgpEngine, BgpIntent, PeerError, RouteAnswer, RouteQuery } from '../engine.ts';
+import type { BgpEngine, BgpIntent, EngineStop, PeerError, RouteAnswer, RouteQuery } from '../engine.ts';
 import { wantsSession } from '../engine.ts';
 import { FactsPacer, pathFacts } from '../speaker/facts.ts';
 import type { SpeakerOptions } from '../speaker/modules.ts';
@@ -23,6 +23,8 @@ import { type LinkNeighbours, Sessions } from './neighbours.ts';
 const pauses: readonly Duration[] = [milliseconds(100), milliseconds(250), milliseconds(500), seconds(1), seconds(2)];
 /** GoBGP may take this long to take leave of us. */
 const leaveTime: Duration = seconds(2);
+/** For so long a GoBGP that did not answer is told that it is not wanted any more. */
+const farewellTime: Duration = seconds(600);
 /** How long learned routes stay without GoBGP, when no peer says how long it keeps ours. */
 const defaultKeepTime: Duration = seconds(120);
 
@@ -31,7 +33,6 @@ export const createGobgpEngine = (options: SpeakerOptions, modules: GobgpModules
   new GobgpEngine(options, modules);
 
 class GobgpEngine implements BgpEngine {
-  readonly #options: SpeakerOptions;
   readonly #modules: GobgpModules;
   readonly #best: BestPaths;
   readonly #facts: FactsPacer;
@@ -39,11 +40,18 @@ class GobgpEngine implements BgpEngine {
   readonly #shared: Shared;
   #intent: BgpIntent | undefined;
   #generation = 0;
-  #state: 'new' | 'running' | 'stopped' = 'new';
+  #state: 'new' | 'running' | 'leaving' | 'stopped' = 'new';
+  #leavesBy: Exclude<EngineStop, 'silent'> = 'cease';
+  /** GoBGP was told to end, or cannot be told now. */
+  #left: () => void = () => undefined;
+  /** Why GoBGP could not be told so far. */
+  #notLeft = 'It has not answered yet.';
+  #cancelFarewell: (() => void) | undefined;
   #connection: Connection | undefined;
   #endPause: (() => void) | undefined;
   /** The kernel was told once that all is said. */
   #complete = false;
+  #forwards: boolean;
   #cancelKeep: (() => void) | undefined;
   #problem: PeerError | undefined;
   #sessions: Sessions | undefined;
@@ -52,9 +60,12 @@ class GobgpEngine implements BgpEngine {
   #view: KernelView = { interfaces: [], routes: [] };
 
   constructor(options: SpeakerOptions, modules: GobgpModules) {
-    this.#options = options;
+    this.#forwards = options.restarted;
     this.#modules = modules;
-    this.#best = new BestPaths((update) => modules.outputs.fib(update));
+    this.#best = new BestPaths((update) => {
+      // What GoBGP says as it ends is nothing to the kernel: the next engine says what is true.
+      if (!this.#isOver) modules.outputs.fib(update);
+    });
     this.#facts = new FactsPacer(modules.clock, () => this.#publish());
     this.#peers = new KnownPeers(modules.wallClock);
     this.#shared = {
@@ -66,12 +77,13 @@ class GobgpEngine implements BgpEngine {
       sessions: () => (this.#sessions ??= new Sessions(this.#desired, this.#neighbours)),
       neighbours: () => this.#neighbours,
       view: () => this.#view,
-      forwards: () => this.#options.restarted || this.#complete,
+      forwards: () => this.#forwards,
       changed: () => this.#facts.changed(),
       said: () => {
         this.#best.sweep();
         this.#best.flush(!this.#complete);
         this.#complete = true;
+        this.#forwards = true;
       },
     };
   }
@@ -81,8 +93,20 @@ class GobgpEngine implements BgpEngine {
     return this.#intent;
   }
 
+  get #isLeaving(): boolean {
+    return this.#state === 'leaving';
+  }
+
+  get #isGone(): boolean {
+    return this.#state === 'stopped';
+  }
+
+  get #isOver(): boolean {
+    return this.#isLeaving || this.#isGone;
+  }
+
   apply(desired: BgpIntent, generation: number): void {
-    if (this.#state === 'stopped') return;
+    if (this.#isOver) return;
     this.#intent = desired;
     this.#generation = generation;
     this.#best.setForwarding(desired.multipath.maximumPaths, desired.installRoutes !== false);
@@ -98,24 +122,40 @@ class GobgpEngine implements BgpEngine {
 
   async #live(address: string): Promise<void> {
     this.#armKeep();
-    for (let attempt = 0; this.#state === 'running'; attempt++) {
+    for (let attempt = 0; !this.#isGone; attempt++) {
       try {
         const client = await connectGobgp(address, this.#modules);
         attempt = 0;
-        this.#connection = new Connection(client, this.#shared);
-        this.#modules.outputs.event('info', 'gobgp.connected', { address, version: client.dialect.version });
-        this.#problem = undefined;
-        this.#cancelKeep?.();
-        this.#cancelKeep = undefined;
-        await this.#connection.run();
+        await this.#with(new Connection(client, this.#shared), address);
       } catch (error) {
         if (!(error instanceof AppError)) throw error;
         this.#lost(error);
       }
       this.#connection?.close();
       this.#connection = undefined;
-      if (this.#state === 'running') await this.#pause(pauses[Math.min(attempt, pauses.length - 1)] ?? leaveTime);
+      // Whoever speaks next does not wait for a GoBGP that cannot be told.
+      this.#left();
+      if (!this.#isGone) await this.#pause(pauses[Math.min(attempt, pauses.length - 1)] ?? leaveTime);
     }
+  }
+
+  /** All of one connection; one that comes too late only takes leave. */
+  async #with(connection: Connection, address: string): Promise<void> {
+    this.#connection = connection;
+    if (this.#state === 'running') {
+      this.#modules.outputs.event('info', 'gobgp.connected', { address, version: connection.version });
+      this.#problem = undefined;
+      this.#cancelKeep?.();
+      this.#cancelKeep = undefined;
+      await connection.run().catch((error: unknown) => {
+        // A connection at rest is no loss; whether GoBGP still answers is seen below.
+        if (!this.#isLeaving) throw error;
+      });
+    }
+    if (!this.#isLeaving) return;
+    await connection.leave(this.#leavesBy);
+    this.#modules.outputs.event('info', 'gobgp.left', { address });
+    this.#end();
   }
 
   #pause(time: Duration): Promise<void> {
@@ -130,6 +170,7 @@ class GobgpEngine implements BgpEngine {
   }
 
   #lost({ code, message }: AppError): void {
+    if (this.#isLeaving) this.#notLeft = message;
     if (this.#state !== 'running') return;
     const { outputs, wallClock } = this.#modules;
     if (this.#problem?.text !== message) {
@@ -157,6 +198,7 @@ class GobgpEngine implements BgpEngine {
       this.#best.clear();
       this.#best.flush(!this.#complete);
       this.#complete = true;
+      this.#forwards = false;
       this.#facts.changed();
     });
   }
@@ -196,7 +238,7 @@ class GobgpEngine implements BgpEngine {
     this.#view = view;
     this.#best.setView(view);
     this.#best.flush(false);
-    if (this.#intent === undefined || this.#state === 'stopped') return;
+    if (this.#intent === undefined || this.#isOver) return;
     this.#findNeighbours();
     this.#connection?.wanted();
     this.#facts.changed();
@@ -209,7 +251,7 @@ class GobgpEngine implements BgpEngine {
 
   #publish(): void {
     const intent = this.#intent;
-    if (intent === undefined || this.#state === 'stopped') return;
+    if (intent === undefined || this.#isOver) return;
     const { listenPort, engine } = intent;
     const connection = this.#connection;
     const table = (family: 'ipv4' | 'ipv6'): { prefixes: number; paths: number; best: number } => {
@@ -268,23 +310,48 @@ class GobgpEngine implements BgpEngine {
     return true;
   }
 
-  async stop(how: 'silent' | 'cease'): Promise<void> {
-    if (this.#state === 'stopped') return;
-    this.#state = 'stopped';
+  get forwards(): boolean {
+    return this.#forwards;
+  }
+
+  /**
+   * GoBGP goes on after `silent`; otherwise it is told to end, if need be when it answers again: two speakers of one node would take
+   * each other's sessions. `silent` after that ends the telling.
+   */
+  async stop(how: EngineStop): Promise<void> {
+    const before = this.#state;
+    if (before === 'stopped') return;
+    if (how === 'silent' || before === 'new') return this.#end();
+    if (before === 'leaving') return;
+    this.#state = 'leaving';
+    this.#leavesBy = how;
+    this.#quiet();
+    this.#connection?.rest();
+    const { clock } = this.#modules;
+    let cancelLate = (): void => undefined;
+    await new Promise<void>((resolve) => {
+      this.#left = resolve;
+      cancelLate = clock.at(after(clock.now(), leaveTime), resolve);
+    });
+    cancelLate();
+    if (!this.#isLeaving) return;
+    const text = `GoBGP was not told that it speaks for this node no more; it is told when it answers. Until then it may hold the port and sessions: stop gobgpd if it does not end. ${this.#notLeft}`;
+    this.#modules.outputs.event('warn', 'gobgp.notLeft', { text });
+    this.#cancelFarewell = clock.at(after(clock.now(), farewellTime), () => this.#end());
+  }
+
+  #quiet(): void {
     this.#facts.stop();
     this.#cancelKeep?.();
     this.#endPause?.();
     this.#discovery?.close();
-    const connection = this.#connection;
-    if (how === 'cease' && connection !== undefined) {
-      const { clock } = this.#modules;
-      let cancel = (): void => undefined;
-      const late = new Promise<void>((resolve) => {
-        cancel = clock.at(after(clock.now(), leaveTime), resolve);
-      });
-      await Promise.race([connection.leave(), late]);
-      cancel();
-    }
-    connection?.close();
+  }
+
+  #end(): void {
+    this.#state = 'stopped';
+    this.#quiet();
+    this.#cancelFarewell?.();
+    this.#connection?.close();
+    this.#left();
   }
 }

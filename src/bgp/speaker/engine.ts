@@ -10,6 +10,7 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import {
   type BgpEngine,
   type BgpIntent,
+  type EngineStop,
   type PeerIntent,
   type RouteAnswer,
   type RouteQuery,
@@ -376,7 +377,11 @@ export class Speaker implements BgpEngine {
     return found !== undefined;
   }
 
-  async stop(how: 'silent' | 'cease'): Promise<void> {
+  get forwards(): boolean {
+    return this.#start.restarted || [...this.#peers.values()].some(({ seen }) => seen);
+  }
+
+  async stop(how: EngineStop): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#openings.stop();
@@ -386,7 +391,7 @@ export class Speaker implements BgpEngine {
     this.#neighbours.close();
     const ends = [...this.#peers.values()].map((peer) => {
       if (how === 'cease') peer.output?.withdrawAll();
-      return peer.stop(how === 'silent' ? 'silent' : cease(CEASE.administrativeShutdown, 'flatroute stops'));
+      return peer.stop(how === 'cease' ? cease(CEASE.administrativeShutdown, 'flatroute stops') : 'silent');
     });
     await this.#openings.closed(ends);
   }

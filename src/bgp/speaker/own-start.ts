@@ -38,6 +38,11 @@ export class OwnStart {
     if (inherited !== undefined) for (const rib of Object.values(ribs)) rib.inherit(inherited);
   }
 
+  /** The engine began where another life or engine had spoken. */
+  get restarted(): boolean {
+    return this.#options.restarted;
+  }
+
   begin(desired: BgpIntent): void {
     // Who comes from a range is not known; only what they said in an earlier life is worth waiting for.
     const awaited = desired.peers.filter(
