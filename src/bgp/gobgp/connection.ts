@@ -20,6 +20,7 @@ import type { Shared } from './modules.ts';
 import { bareAddress } from './paths.ts';
 import { addressOf, planGobgp } from './plan.ts';
 import { perform, type Reconciled, reconcile } from './reconcile.ts';
+import { Greetings } from './greetings.ts';
 import { Revivals } from './revivals.ts';
 import { gobgpRoutes } from './routes.ts';
 import { start, type Started } from './start.ts';
@@ -42,6 +43,7 @@ export class Connection {
   readonly #announced: AnnouncedPrefixes;
   readonly #accepted: AcceptedCounts;
   readonly #revivals: Revivals;
+  readonly #greetings: Greetings;
   /** Where paths that begin in GoBGP were seen, ours and others'. */
   readonly #local = new Set<Prefix>();
   #relax: boolean;
@@ -51,8 +53,6 @@ export class Connection {
   #dirty = true;
   #compareAt: Instant | undefined;
   #started: Started | undefined;
-  /** GoBGP began to speak BGP when we told it to. */
-  #fresh = false;
   #listed = false;
   #said = false;
   #saidAtLatest: Instant | undefined;
@@ -67,6 +67,9 @@ export class Connection {
     this.#announced = new AnnouncedPrefixes(client, shared);
     this.#accepted = new AcceptedCounts(client, shared);
     this.#revivals = new Revivals(client, shared, (address) => this.#send('EnablePeer', { address }));
+    this.#greetings = new Greetings(shared, (address) =>
+      this.#send('ResetPeer', { address, soft: true, direction: client.dialect.softReset.out }),
+    );
     this.#feed = new Feed(client, {
       best: shared.best,
       localAsn: () => shared.intent().asn,
@@ -174,12 +177,12 @@ export class Connection {
     const { clock } = this.#shared.modules;
     const generation = this.#shared.generation();
     this.#started = await start(this.#client, this.#shared, this.#started?.asked);
-    this.#fresh ||= this.#started.fresh;
+    if (this.#started.fresh && !this.#said) this.#greetings.begin();
     this.#reconciled = await reconcile({
       client: this.#client,
       shared: this.#shared,
       local: this.#local,
-      fresh: this.#fresh,
+      greetings: this.#greetings,
     });
     this.#compareAt = after(clock.now(), this.#reconciled.problem === undefined ? compareTime : retryTime);
     this.#inForce = generation;
@@ -203,6 +206,7 @@ export class Connection {
     }
     if (moved.length > 0) this.#announced.askSoon();
     this.#revivals.look();
+    this.#greetings.look();
     await this.#announced.read();
     if (this.#reconciled !== undefined) await this.#accepted.look(all, this.#reconciled.local);
     changed();
@@ -235,6 +239,7 @@ export class Connection {
     });
     if (missing && now < this.#saidAtLatest) return;
     this.#said = true;
+    this.#greetings.over();
     said();
   }
 
@@ -288,7 +293,7 @@ export class Connection {
       dialect: this.#client.dialect,
       foreign: 'Keep',
       pathOf: (prefix) => pathOf({ prefix, source: 'advertise' }),
-      restarting: false,
+      isRestart: () => false,
     });
     for (const step of [...before, ...paths])
       await perform({ client: this.#client, shared: this.#shared }, step, new Map());

@@ -65,6 +65,7 @@ export interface SessionMessage {
     readonly restartTime: number;
     readonly notificationEnabled: boolean;
     readonly longlivedEnabled: boolean;
+    readonly deferralTime?: number;
     readonly localRestarting?: boolean;
   } | null;
   readonly afiSafis: readonly AfiSafiMessage[];

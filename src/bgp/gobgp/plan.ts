@@ -88,12 +88,12 @@ export interface PlanInput {
   readonly foreign: Foreign;
   /** What our own paths were made of that may be there still. */
   readonly pathOf: (prefix: Prefix) => DesiredPath;
-  /** GoBGP has just begun, and the kernel still forwards: peers are told so (RFC 4724 §4.1). */
-  readonly restarting: boolean;
+  /** Whether the peer of this name is told that we restart (RFC 4724 §4.1). */
+  readonly isRestart: (name: string) => boolean;
 }
 
 export function planGobgp(input: PlanInput): Plan {
-  const { observed, desired, dialect, foreign, restarting } = input;
+  const { observed, desired, dialect, foreign, isRestart } = input;
   const before: Step[] = [];
   const after: Step[] = [];
   const drift: string[] = [];
@@ -121,6 +121,9 @@ export function planGobgp(input: PlanInput): Plan {
   }
 
   groupSteps(input, before, after, drift);
+  // Seconds that routes wait for what others have to say. GoBGP also waits for those that cannot say that they are done, and our own
+  // routes are there before the first session.
+  const passesOn = desired.peers.some(({ intent }) => intent.transit || intent.routeReflectorClient === true);
   for (const peer of desired.peers) {
     const { name } = peer.intent;
     const present = byAddress.get(peer.address);
@@ -130,7 +133,8 @@ export function planGobgp(input: PlanInput): Plan {
         ...peer.message,
         gracefulRestart: gracefulRestart && {
           ...gracefulRestart,
-          localRestarting: restarting && gracefulRestart.enabled,
+          deferralTime: passesOn ? gracefulRestart.restartTime : 1,
+          localRestarting: gracefulRestart.enabled && isRestart(name),
         },
       };
       after.push({ method: 'AddPeer', request: { peer: message }, what: `add peer ${name}` });

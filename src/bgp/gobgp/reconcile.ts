@@ -13,6 +13,7 @@ import { type GobgpClient, isRefusal } from './io/client.ts';
 import { observe, observePolicies } from './io/observe.ts';
 import type { PeerMessage } from './messages.ts';
 import type { Shared } from './modules.ts';
+import type { Greetings } from './greetings.ts';
 import { zonedAddress } from './neighbours.ts';
 import { addressOf, type Foreign, planGobgp, type Step } from './plan.ts';
 import { policiesOf, withdrawalMark } from './policies.ts';
@@ -27,8 +28,7 @@ export interface Reconciliation {
   readonly shared: Shared;
   /** Where paths that begin in GoBGP were seen, ours and others'; what is wanted is added. */
   readonly local: Set<Prefix>;
-  /** GoBGP began to speak BGP when it was told to on this connection. */
-  readonly fresh: boolean;
+  readonly greetings: Greetings;
 }
 
 export interface Reconciled {
@@ -61,7 +61,7 @@ export async function perform(
 }
 
 export async function reconcile(all: Reconciliation): Promise<Reconciled> {
-  const { client, shared, local, fresh } = all;
+  const { client, shared, local, greetings } = all;
   const { dialect } = client;
   const intent = shared.intent();
   const foreign = foreignOf(intent);
@@ -87,11 +87,12 @@ export async function reconcile(all: Reconciliation): Promise<Reconciled> {
     dialect,
     foreign,
     pathOf: (prefix) => pathOf({ prefix, source: 'advertise' }),
-    restarting: fresh && shared.forwards(),
+    isRestart: (name) => greetings.isRestart(name),
   });
   // Without its policy no session is opened.
   const steps = [...plan.before, ...plan.paths, ...(isPolicyInForce ? plan.after : [])];
   for (const step of steps) await perform(all, step, refused);
+  if (isPolicyInForce) for (const { intent: peer } of desired.peers) greetings.added(peer.name);
   const unfinished: Refusals = new Map();
   await judgeAnew(all, observed.peers, policyPlan.changed, unfinished);
   const sets = new Set(policies.sets.map(({ name }) => name));

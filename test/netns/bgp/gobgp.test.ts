@@ -60,6 +60,33 @@ const refusing = (cidr: Prefix): FilterIntent => {
   };
 };
 
+describe('GoBGP as the engine, begun on a node that restarts', { timeout: 120_000 }, () => {
+  let lab: GobgpLab;
+  let driver: Driver;
+  before(async () => {
+    lab = await GobgpLab.create();
+    await lab.startBird(bird.replace('graceful restart on', 'graceful restart off'));
+    driver = new Driver({ restarted: true });
+    driver.engine.setKernelView(view);
+    driver.engine.apply(wanted(lab), 1);
+    lab.startGobgp();
+  });
+  after(async () => {
+    await driver.engine.stop('silent');
+    await lab.dispose();
+  });
+  const atBird = async (): Promise<boolean> => (await lab.learned('node')).join() === '10.60.1.0/26,fd00:60:1::/64';
+
+  test('a router without graceful restart is sent our routes, and again when its peer changes', async () => {
+    await eventually('the session', () => driver.isUp('bird'));
+    await eventually('the routes at the router', atBird);
+    // A peer that changes is added anew, and has not restarted.
+    driver.engine.apply(wanted(lab, { holdTime: seconds(12) }), 2);
+    await eventually('the change', () => driver.facts?.generation === 2 && driver.peer('bird')?.holdTimeSeconds === 12);
+    await eventually('the routes at the router', atBird);
+  });
+});
+
 describe('GoBGP as the engine', { timeout: 600_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
