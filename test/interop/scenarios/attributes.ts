@@ -53,7 +53,6 @@ export const attributeScenarios: readonly Scenario[] = [
   {
     name: 'an internal session carries local preference and MED, an empty path, and the next hop of the node',
     judges: ['RFC 4271'],
-    open: { gobgp: ['gobgp'] },
     play: async (rack) => {
       await rack.setup({
         judge: { asn: asn(65001), attributes: { localPref: 200, med: 50 } },
@@ -68,7 +67,6 @@ export const attributeScenarios: readonly Scenario[] = [
   {
     name: 'AS numbers of four octets reach a speaker that has two, and come back from it',
     judges: ['RFC 6793'],
-    open: { gobgp: ['frr'] },
     play: async (rack) => {
       // OpenBGPD puts no number but its own into a path.
       const behind = rack.judge.kind === 'openbgpd' ? 65002 : large + 2;

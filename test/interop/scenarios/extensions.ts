@@ -9,7 +9,6 @@ export const extensionScenarios: readonly Scenario[] = [
   {
     name: 'two paths of one prefix are announced, each with its identifier, and identifiers are taken',
     judges: ['RFC 7911'],
-    open: { gobgp: ['gobgp'] },
     play: async (rack) => {
       await rack.setup({
         node: { announce: shared },
@@ -56,7 +55,6 @@ export const extensionScenarios: readonly Scenario[] = [
   {
     name: "a reflecting node tells its client of another internal router's routes, with that router's next hop",
     judges: ['RFC 4456'],
-    open: { gobgp: ['gobgp'] },
     play: async (rack) => {
       const one = rack.node.description.asn;
       await rack.setup({ judge: { asn: one }, far: { asn: one }, toJudge: { client: true } });

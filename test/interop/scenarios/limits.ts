@@ -20,7 +20,6 @@ export const limitScenarios: readonly Scenario[] = [
   {
     name: 'too many prefixes for the daemon end the session, and flatroute shows why',
     judges: ['RFC 4486'],
-    open: { gobgp: ['gobgp'] },
     except: { bird: 'it resets the connection right behind its Cease, which is then not always heard' },
     play: async (rack) => {
       // FRR notices one prefix late.

@@ -69,7 +69,6 @@ export const pathScenarios: readonly Scenario[] = [
   {
     name: 'a drain moves traffic away, then takes the routes, then ends the session; undrain brings all back',
     judges: ['RFC 8326', 'RFC 4486'],
-    open: { gobgp: ['openbgpd'] },
     differs: {
       gobgp: { why: "the peer's routes leave the kernel with its session, and are not kept for pods that still run" },
     },

@@ -16,8 +16,6 @@ export interface Scenario {
   readonly exceptEngine?: Partial<Readonly<Record<EngineKind, EngineLack>>>;
   /** Engines with which it is played and ends otherwise, and how. */
   readonly differs?: Partial<Readonly<Record<EngineKind, EngineLack>>>;
-  /** Engines with which, beside these daemons, the last whole run failed for a reason that is not known. */
-  readonly open?: Partial<Readonly<Record<EngineKind, readonly DaemonKind[]>>>;
   /** Takes little time with GoBGP as the engine: played with it in every run. */
   readonly quick?: true;
   readonly play: (rack: Rack) => Promise<void>;
