@@ -52,7 +52,8 @@ export interface PolicyModules {
   readonly ipv6NextHop: (peer: PeerIntent) => IpAddress | undefined;
 }
 
-const digest = (mark: string, value: unknown): string =>
+/** A name in GoBGP: whose it is, and a digest of what it stands for. */
+export const nameOfContent = (mark: string, value: unknown): string =>
   `${mark}${createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16)}`;
 
 type Conditions = Readonly<Record<string, unknown>>;
@@ -72,7 +73,7 @@ class Sets {
   }
 
   #name(set: Omit<DefinedSetMessage, 'name'>): string {
-    const name = digest(policyMark, set);
+    const name = nameOfContent(policyMark, set);
     this.made.set(name, { name, ...set });
     return name;
   }
@@ -340,7 +341,7 @@ export function withdrawalPolicy(
 }
 
 function policyOf(kind: 'import' | 'export' | 'withdrawal', statements: readonly Statement[]): PolicyMessage {
-  const name = digest(policyMarks[kind], statements);
+  const name = nameOfContent(policyMarks[kind], statements);
   return {
     name,
     statements: statements.map((statement, i): StatementMessage => ({ name: `${name}-${i}`, ...statement })),

@@ -1,12 +1,11 @@
 /** BGP in GoBGP is started as it is wanted; other people's sessions are not ended for that. In: calls; out: calls. */
-import { createHash } from 'node:crypto';
 import { AppError } from '#lib/result.ts';
 import { globalOf, nameOf } from './desired.ts';
 import type { GobgpClient } from './io/client.ts';
 import { readGlobal, readPeers, readSets } from './io/observe.ts';
 import type { GlobalMessage } from './messages.ts';
 import type { Shared } from './modules.ts';
-import { policyMarks } from './policies.ts';
+import { nameOfContent, policyMarks } from './policies.ts';
 import { foreignOf } from './reconcile.ts';
 
 export interface Started {
@@ -65,4 +64,4 @@ export async function start(client: GobgpClient, shared: Shared, asked: GlobalMe
 }
 
 const choiceMark = ({ routeSelectionOptions }: GlobalMessage): string =>
-  `${policyMarks.started}${createHash('sha256').update(JSON.stringify(routeSelectionOptions)).digest('hex').slice(0, 16)}`;
+  nameOfContent(policyMarks.started, routeSelectionOptions);

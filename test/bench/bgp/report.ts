@@ -35,13 +35,20 @@ interface Column {
   readonly worst?: boolean;
 }
 
+const memory: readonly Column[] = [
+  { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
+  { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+];
+const cost: readonly Column[] = [
+  { title: 'CPU', path: 'cpu', unit: 's' },
+  { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
+  ...memory,
+];
+
 const many: readonly Column[] = [
   { title: 'all at the last', path: 'reached.max', unit: 's' },
   { title: 'at the median', path: 'reached.p50', unit: 's' },
-  { title: 'CPU', path: 'cpu', unit: 's' },
-  { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
-  { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
-  { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+  ...cost,
   { title: 'sessions lost', path: 'lostSessions', unit: 'count', worst: true },
   { title: 'keepalive late p99', path: 'keepaliveLate.p99', unit: 'ms', worst: true },
   { title: 'max', path: 'keepaliveLate.max', unit: 'ms', worst: true },
@@ -52,10 +59,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     { title: 'at the sink', path: 'converged', unit: 's' },
     { title: 'forwards', path: 'forwards', unit: 's' },
     { title: 'in the kernel', path: 'kernel', unit: 's' },
-    { title: 'CPU', path: 'cpu', unit: 's' },
-    { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
-    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
-    { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+    ...cost,
     { title: 'one: sink', path: 'single.sink.p50', unit: 'ms' },
     { title: 'p99', path: 'single.sink.p99', unit: 'ms' },
     { title: 'kernel', path: 'single.kernel.p50', unit: 'ms' },
@@ -72,10 +76,7 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     { title: 'new route in the kernel', path: 'fresh', unit: 's' },
     { title: 'old route gone', path: 'swept', unit: 's' },
     { title: 'routes missing meanwhile', path: 'missing', unit: 'count', worst: true },
-    { title: 'CPU', path: 'cpu', unit: 's' },
-    { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
-    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
-    { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+    ...cost,
   ],
   misfortunes: [
     { title: 'agent killed: right again', path: 'agentKilled.fresh', unit: 's' },
@@ -84,16 +85,12 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
     { title: 'missing meanwhile', path: 'gobgpdHangs.missing', unit: 'count', worst: true },
     { title: 'gobgpd killed: right again', path: 'gobgpdKilled.fresh', unit: 's' },
     { title: 'missing meanwhile', path: 'gobgpdKilled.missing', unit: 'count', worst: true },
-    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
-    { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+    ...memory,
   ],
   slow: [
     { title: 'at the fast sink', path: 'converged', unit: 's' },
     { title: 'slow had', path: 'slowHad', unit: 'count' },
-    { title: 'CPU', path: 'cpu', unit: 's' },
-    { title: 'of it gobgpd', path: 'threads.gobgpd', unit: 's' },
-    { title: 'peak MiB', path: 'peakMiB', unit: 'MiB' },
-    { title: 'of it gobgpd', path: 'peaks.gobgpd', unit: 'MiB' },
+    ...cost,
     { title: 'keepalive late', path: 'keepaliveLate.max', unit: 'ms', worst: true },
   ],
 };

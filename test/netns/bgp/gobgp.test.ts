@@ -60,16 +60,24 @@ const refusing = (cidr: Prefix): FilterIntent => {
   };
 };
 
+/** A BIRD, a driver that wants a session with it, and then gobgpd. */
+async function begin(router: string, driver: Driver): Promise<{ readonly lab: GobgpLab; readonly driver: Driver }> {
+  const lab = await GobgpLab.create();
+  await lab.startBird(router);
+  driver.engine.setKernelView(view);
+  driver.engine.apply(wanted(lab), 1);
+  lab.startGobgp();
+  return { lab, driver };
+}
+
 describe('GoBGP as the engine, begun on a node that restarts', { timeout: 120_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
   before(async () => {
-    lab = await GobgpLab.create();
-    await lab.startBird(bird.replace('graceful restart on', 'graceful restart off'));
-    driver = new Driver({ restarted: true });
-    driver.engine.setKernelView(view);
-    driver.engine.apply(wanted(lab), 1);
-    lab.startGobgp();
+    ({ lab, driver } = await begin(
+      bird.replace('graceful restart on', 'graceful restart off'),
+      new Driver({ restarted: true }),
+    ));
   });
   after(async () => {
     await driver.engine.stop('silent');
@@ -92,12 +100,7 @@ describe('GoBGP as the engine', { timeout: 600_000 }, () => {
   let driver: Driver;
 
   before(async () => {
-    lab = await GobgpLab.create();
-    await lab.startBird(bird);
-    driver = new Driver();
-    driver.engine.setKernelView(view);
-    driver.engine.apply(wanted(lab), 1);
-    lab.startGobgp();
+    ({ lab, driver } = await begin(bird, new Driver()));
   });
   after(async () => {
     await driver.engine.stop('silent');
