@@ -36,6 +36,7 @@ export class BestPaths {
     ipv6: new PrefixTable('ipv6'),
   };
   readonly #rows: Readonly<Record<Family, Map<number, Row>>> = { ipv4: new Map(), ipv6: new Map() };
+  readonly #withheld = new Set<string>();
   #life = 0;
   #maximumPaths = 1;
   #installs = true;
@@ -85,19 +86,20 @@ export class BestPaths {
     if (row !== undefined) this.#remove(family, id, row);
   }
 
-  /** The path to the peer failed: nothing leaves by it until GoBGP says so anew. */
-  dropPeer(name: string): void {
-    for (const family of families)
-      for (const [id, row] of this.#rows[family]) {
-        if (!row.peers.includes(name)) continue;
-        const kept = row.hops.filter((_, i) => row.peers[i] !== name);
-        row.hops.forEach((hop, i) => {
-          if (row.peers[i] === name) this.nextHops.release(hop);
-        });
-        row.hops = kept;
-        row.peers = row.peers.filter((it) => it !== name);
-        this.#settle(family, id, row);
-      }
+  /** The path to the peer failed: nothing leaves by it until `restorePeer`, whatever GoBGP says. */
+  withholdPeer(name: string): void {
+    this.#withheld.add(name);
+    this.#settleAll(({ peers }) => peers.includes(name));
+  }
+
+  restorePeer(name: string): void {
+    this.#withheld.delete(name);
+    this.#settleAll(({ peers }) => peers.includes(name));
+  }
+
+  /** A row has a next hop that the peer named. */
+  isFrom(name: string): boolean {
+    return families.some((family) => this.#rows[family].values().some(({ peers }) => peers.includes(name)));
   }
 
   /** Takes away what was not said in this life. */
@@ -138,7 +140,10 @@ export class BestPaths {
 
   #settle(family: Family, id: number, row: Row): void {
     const usable = this.#installs
-      ? row.hops.map((hop) => this.nextHops.resolution(hop)).filter((resolution) => resolution.ok)
+      ? row.hops
+          .filter((_, i) => !this.#withheld.has(row.peers[i] ?? ''))
+          .map((hop) => this.nextHops.resolution(hop))
+          .filter((resolution) => resolution.ok)
       : [];
     const group = this.#fib.groupFor(usable.slice(0, this.#maximumPaths));
     if (group === row.group) return;

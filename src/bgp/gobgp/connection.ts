@@ -192,7 +192,7 @@ export class Connection {
   }
 
   async #look(): Promise<void> {
-    const { modules, peers, changed } = this.#shared;
+    const { modules, peers, failed, best, changed } = this.#shared;
     const global = await readGlobal(this.#client);
     // Somebody stopped BGP there; a new process would have ended the connection.
     if (global === undefined) this.#compareSoon();
@@ -205,6 +205,11 @@ export class Connection {
       });
     }
     if (moved.length > 0) this.#announced.askSoon();
+    const isRestored = failed.look(
+      (name) => peers.session(name),
+      (name, text) => this.reset(name, 'hard', text),
+    );
+    if (isRestored) best.flush(false);
     this.#revivals.look();
     this.#greetings.look();
     await this.#announced.read();

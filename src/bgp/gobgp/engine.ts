@@ -14,6 +14,7 @@ import { FactsPacer, pathFacts } from '../speaker/facts.ts';
 import type { SpeakerOptions } from '../speaker/modules.ts';
 import { BestPaths } from './best-paths.ts';
 import { Connection } from './connection.ts';
+import { FailedPaths } from './failed-paths.ts';
 import { connectGobgp } from './io/client.ts';
 import { KnownPeers } from './known-peers.ts';
 import type { GobgpModules, Shared } from './modules.ts';
@@ -37,6 +38,7 @@ class GobgpEngine implements BgpEngine {
   readonly #best: BestPaths;
   readonly #facts: FactsPacer;
   readonly #peers: KnownPeers;
+  readonly #failed: FailedPaths;
   readonly #shared: Shared;
   #intent: BgpIntent | undefined;
   #generation = 0;
@@ -68,10 +70,12 @@ class GobgpEngine implements BgpEngine {
     });
     this.#facts = new FactsPacer(modules.clock, () => this.#publish());
     this.#peers = new KnownPeers(modules.wallClock);
+    this.#failed = new FailedPaths(modules.clock, this.#best);
     this.#shared = {
       modules,
       best: this.#best,
       peers: this.#peers,
+      failed: this.#failed,
       intent: () => this.#desired,
       generation: () => this.#generation,
       sessions: () => (this.#sessions ??= new Sessions(this.#desired, this.#neighbours)),
@@ -303,8 +307,9 @@ class GobgpEngine implements BgpEngine {
   }
 
   pathFailed(peer: string, text: string): boolean {
-    if (this.#intent?.peers.every(({ name }) => name !== peer) === true) return false;
-    this.#best.dropPeer(peer);
+    const isWanted = this.#intent?.peers.some(({ name }) => name === peer) === true;
+    if (!isWanted && this.#peers.get(peer) === undefined) return false;
+    this.#failed.add(peer, text, this.#peers.session(peer));
     this.#best.flush(false);
     this.#connection?.reset(peer, 'hard', text);
     return true;

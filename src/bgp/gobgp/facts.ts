@@ -18,6 +18,9 @@ export const isUp = ({ state }: PeerMessage): boolean => state?.sessionState ===
 const instantOf = (time: TimestampMessage | null | undefined): number =>
   time ? time.seconds * 1000 + Math.floor(time.nanos / 1_000_000) : 0;
 
+/** Tells the sessions of a peer apart: when this one began, milliseconds since the epoch by GoBGP's clock, which may count in seconds. */
+export const sessionOf = ({ timers }: PeerMessage): number => instantOf(timers?.state?.uptime);
+
 const perFamily = (count: (family: Family) => number): Record<Family, number> => ({
   ipv4: count('ipv4'),
   ipv6: count('ipv6'),

@@ -8,7 +8,7 @@ import type { BgpIntent, PeerError, PeerFacts, PeerIntent } from '../engine.ts';
 import { intentInRange } from '../speaker/listen-ranges.ts';
 import { nameOf } from './desired.ts';
 import type { Dialect } from './dialect.ts';
-import { countByFamily, isUp, peerFacts } from './facts.ts';
+import { countByFamily, isUp, peerFacts, sessionOf } from './facts.ts';
 import type { PeerMessage } from './messages.ts';
 import type { LinkNeighbours } from './neighbours.ts';
 import { bareAddress } from './paths.ts';
@@ -33,6 +33,9 @@ export interface PeerModules {
   readonly retryAt: (name: string) => number | undefined;
 }
 
+/** One session of a peer, as `sessionOf` tells them apart, or that it has none. */
+export type SessionMark = number | 'down';
+
 export class KnownPeers {
   readonly #wallClock: () => number;
   readonly #beside = new Map<string, Beside>();
@@ -50,6 +53,12 @@ export class KnownPeers {
   isUp(name: string): boolean {
     const peer = this.#byName.get(name);
     return peer !== undefined && isUp(peer);
+  }
+
+  /** `undefined`: GoBGP does not have the peer, or does not answer. */
+  session(name: string): SessionMark | undefined {
+    const peer = this.#byName.get(name);
+    return peer && (isUp(peer) ? sessionOf(peer) : 'down');
   }
 
   get all(): ReadonlyMap<string, PeerMessage> {

@@ -3,6 +3,7 @@ import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Clock, Duration } from '#lib/time.ts';
 import type { BgpEngineOutputs, BgpIntent } from '../engine.ts';
 import type { BestPaths } from './best-paths.ts';
+import type { FailedPaths } from './failed-paths.ts';
 import type { KnownPeers } from './known-peers.ts';
 import type { LinkNeighbours, Sessions } from './neighbours.ts';
 
@@ -26,6 +27,7 @@ export interface Shared {
   readonly modules: GobgpModules;
   readonly best: BestPaths;
   readonly peers: KnownPeers;
+  readonly failed: FailedPaths;
   readonly intent: () => BgpIntent;
   readonly generation: () => number;
   readonly sessions: () => Sessions;

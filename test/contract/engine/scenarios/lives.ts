@@ -51,6 +51,21 @@ export const lifeScenarios: readonly ContractScenario[] = [
     },
   },
   {
+    name: 'a killed router whose path fails too loses its routes at once, and has the same ones again when it is back',
+    play: async (scene) => {
+      const engine = await scene.begin();
+      await engine.kernelIs(everything);
+      await scene.first.stop('SIGKILL');
+      await engine.until('the end', (it) => it.peer('first')?.state !== 'Established');
+      await engine.kernelIs(everything);
+      assert.equal(await engine.pathFailed('first', 'BFD says so'), true);
+      await engine.kernelIs(plain.second);
+      await scene.first.restart(scene.first.description, 'recovering');
+      await engine.established('first');
+      await engine.kernelIs(everything);
+    },
+  },
+  {
     name: "a killed router's routes stay until it is back, and then those it still announces",
     play: async (scene) => {
       const described = { announce: [prefix('10.2.0.0/24'), prefix('10.4.0.0/24')] };
