@@ -14,7 +14,7 @@ import { median } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { CONFLIST, createNode, credentials, launch, makePlace, spentBy, USER } from './place.ts';
 import type { Place, Spent } from './place.ts';
-import { openScene, progress } from './scene.ts';
+import { openScene, progress, several } from './scene.ts';
 import { askedBy, auditArguments, connectionsOf, tally, trafficBytes, writeAuditPolicy } from './traffic.ts';
 
 const SETTLE_MILLISECONDS = 5000;
@@ -67,27 +67,11 @@ async function untilAtRouter({ tor }: Place, agent: LabProcess, there: boolean):
   );
 }
 
-/** So many at a time. */
-async function each<T>(items: readonly T[], action: (item: T) => Promise<void>): Promise<void> {
-  const left = [...items];
-  const worker = async (): Promise<void> => {
-    for (let item = left.shift(); item !== undefined; item = left.shift()) await action(item);
-  };
-  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
-}
-
 async function attachAll({ node }: Place, count: number): Promise<readonly Pod[]> {
   const conflist = JSON.parse(await node.readFile(CONFLIST)) as Conflist;
   // The first plugin alone: what comes behind it asks nothing of the API.
   const runner = new HostConflistRunner(node, { ...conflist, plugins: conflist.plugins.slice(0, 1) }, ['/run/cni/bin']);
-  const pods: Pod[] = [];
-  await each(
-    Array.from({ length: count }, (_, at) => `pod-${at}`),
-    async (name) => {
-      pods.push(await Pod.attach(runner, name));
-    },
-  );
-  return pods;
+  return await several(count, AT_A_TIME, async (at) => await Pod.attach(runner, `pod-${at}`));
 }
 
 export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promise<Figure[]> {
@@ -104,7 +88,7 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
     const name = `node-${round}`;
     const kubeconfig = await credentials(place, name);
     let process = await launch(place, name, kubeconfig);
-    await untilRunning(place.node);
+    await untilRunning(place.node, process);
     waiting.push(
       await timed(async () => {
         await createNode(place, name);
@@ -151,7 +135,7 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
   });
   progress(`${pods} pods added: ${tally(burst.requests)}`);
   const gone = await spentBy(place, running, async () => {
-    await each(made, async (pod) => await pod.detach());
+    await several(pods, AT_A_TIME, async (at) => await made[at]?.detach());
     await delay(SETTLE_MILLISECONDS);
   });
   progress(`${pods} pods deleted: ${tally(gone.requests)}`);

@@ -18,7 +18,7 @@ import { median } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { resources } from './agent.ts';
 import { createNode, credentials, installPlugin, launch, USER } from './place.ts';
-import { apiServerSeconds, openScene, progress } from './scene.ts';
+import { apiServerSeconds, openScene, progress, several } from './scene.ts';
 import type { Scene } from './scene.ts';
 import { askedBy, auditArguments, connectionsOf, writeAuditPolicy } from './traffic.ts';
 
@@ -32,6 +32,9 @@ export interface AgentsOptions {
 const MEBIBYTES_OF_AGENT = 170;
 const MEBIBYTES_KEPT = 3000;
 const AT_A_TIME = 4;
+const WITHIN = seconds(180);
+const LOOK = milliseconds(500);
+const SAY_MILLISECONDS = 10_000;
 
 interface Member {
   readonly name: string;
@@ -66,15 +69,21 @@ async function prepare(scene: Scene, index: number): Promise<Omit<Member, 'agent
   return { name, node, kubeconfig };
 }
 
-/** Seconds until so many objects fit. */
+/** Says how far it is while it takes long. Every look is a list that the API server pays for. */
 async function until(what: string, wanted: number, look: () => Promise<number>): Promise<void> {
+  let said = performance.now();
   await waitFor(
     what,
     async () => {
       const there = await look();
-      return there >= wanted ? found(undefined) : notYet(`${there} of ${wanted}`);
+      if (there >= wanted) return found(undefined);
+      if (performance.now() - said > SAY_MILLISECONDS) {
+        said = performance.now();
+        progress(`${what}: ${there} of ${wanted}`);
+      }
+      return notYet(`${there} of ${wanted}`);
     },
-    { deadline: seconds(600), every: milliseconds(250) },
+    { deadline: WITHIN, every: LOOK },
   );
 }
 
@@ -86,13 +95,13 @@ export async function agents({ agents: asked, idleSeconds }: AgentsOptions): Pro
   if (count < 1) throw new Error('there is not memory enough for one agent');
   await plane.run(['apply', '-k', resolve('deploy/kustomize')]);
   await plane.run(['apply', '-f', '-'], resources);
-  const places: Omit<Member, 'agent'>[] = [];
-  for (let index = 0; index < count; index++) places.push(await prepare(scene, index));
-  progress(`${count} nodes made`);
+  progress(
+    `${count} agents${count < asked ? `, which is what the memory of this machine bears of ${asked}` : ''}: nodes are made`,
+  );
+  const places = await several(count, AT_A_TIME, async (index) => await prepare(scene, index));
   const pid = plane.pidOf('kube-apiserver');
   const memoryBefore = residentMebibytes(pid);
   const cpuBefore = apiServerSeconds(plane);
-  const members: Member[] = [];
   const claimed = async (): Promise<number> => {
     const blocks = await store.list(typeOf(ipBlock));
     return blocks.filter((it) => (it['spec'] as { state?: string }).state === 'Claimed').length;
@@ -101,15 +110,15 @@ export async function agents({ agents: asked, idleSeconds }: AgentsOptions): Pro
     const all = await store.list(typeOf(bgpNodeState));
     return all.filter((it) => (it['status'] as { peers?: number } | undefined)?.peers === peers).length;
   };
+  const members: Member[] = [];
   const started = await timed(async () => {
-    const left = [...places];
-    const worker = async (): Promise<void> => {
-      for (let place = left.shift(); place !== undefined; place = left.shift())
-        members.push({ ...place, agent: await launch(place, place.name, place.kubeconfig) });
-    };
-    await Promise.all(Array.from({ length: AT_A_TIME }, worker));
-    await until('all blocks', 2 * count, claimed);
-    await until('all states', count, async () => await states(1));
+    await several(count, AT_A_TIME, async (index) => {
+      const place = places[index];
+      if (place !== undefined) members.push({ ...place, agent: await launch(place, place.name, place.kubeconfig) });
+    });
+    progress('all are launched');
+    await until('blocks are claimed', 2 * count, claimed);
+    await until('BGPNodeStates are written', count, async () => await states(1));
   });
   const cpuStart = apiServerSeconds(plane) - cpuBefore;
   progress(`${count} agents have their blocks`);
@@ -134,7 +143,7 @@ export async function agents({ agents: asked, idleSeconds }: AgentsOptions): Pro
       metadata: { name: 'second' },
       spec: { peerIP: '192.0.2.2', asNumber: 65100 },
     });
-    await until('all states with the new peer', count, async () => await states(2));
+    await until('BGPNodeStates have the new peer', count, async () => await states(2));
   });
   const change = apiServerSeconds(plane) - changeFrom;
   const own = members.map(({ agent }) => proportionalMebibytes(agent.pid));

@@ -1,47 +1,43 @@
 /**
- * Is a keepalive late while the agent reads a large cluster for the first time? A real agent with a BGP session of 3 s of hold
- * time; its main thread lists all EndpointSlices of a real API server. The agent reads its resources from files here: a module that is
- * preloaded into it opens that watch with flatroute's own client, in the thread in which the agent reads the API.
+ * Is a keepalive late while the agent reads a large cluster for the first time? A real agent in Kubernetes mode with a BGP session of
+ * 3 s of hold time; a range of Services is configured, and its main thread lists all Services and EndpointSlices of a real API server.
  */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Host } from '#lab/host.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
-import { seconds } from '#lib/time.ts';
-import {
-  agentProgram,
-  bgpManifest,
-  buildBundle,
-  lateness,
-  residentMebibytes,
-  spentSince,
-  threadSeconds,
-} from '../pods/agent.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
+import { bgpConfiguration } from '#resources/bgp-configuration.ts';
+import { endpointSliceType, serviceType } from '#sources/kubernetes/services.ts';
+import { typeOf } from '#sources/kubernetes/types.ts';
+import { bgpManifest, buildBundle, lateness, residentMebibytes, spentSince, threadSeconds } from '../pods/agent.ts';
 import { percentile } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
+import { createNode, credentials, launch, makePlace, USER } from './place.ts';
+import type { Place } from './place.ts';
 import { apiServerSeconds, createAll, openScene, progress } from './scene.ts';
 import type { Scene } from './scene.ts';
+import { auditArguments, firstAsked, writeAuditPolicy } from './traffic.ts';
 
 const HEARTBEAT = '/run/bench-heartbeat';
-const LIST = '/run/bench-list';
-const RESOURCES = '/run/bench-resources';
+const NODE = 'node-1';
 const HOLD_SECONDS = 3;
 /** What the EndpointSlice controller puts into one slice at most, unless it is told otherwise. */
 const ENDPOINTS_OF_SLICE = 100;
 const BASE_SECONDS = 15;
 
-const resources: Readonly<Record<string, string>> = {
-  'node.yaml': `apiVersion: v1
-kind: Node
-metadata:
-  name: node-1
-  annotations: { flatroute.io/bgp-address-ipv4: 192.0.2.11 }
-spec: { podCIDRs: [10.60.0.0/24] }
-`,
-  'bgp.yaml': bgpManifest,
-};
+/** Every address of a Service of the cluster. */
+const ranges = { spec: { serviceClusterIPs: [{ cidr: '10.96.0.0/16' }], serviceProxy: { healthCheck: false } } };
+
+const service = (index: number): Parameters<Scene['store']['create']>[1] => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: `service-${index}`, namespace: 'default' },
+  spec: {
+    selector: { app: `service-${index}` },
+    ports: [{ name: 'http', port: 80, targetPort: 8080, protocol: 'TCP' }],
+  },
+});
 
 /** A slice as the controller writes it for a Deployment of a hundred pods. */
 const slice = (index: number): Parameters<Scene['store']['create']>[1] => ({
@@ -72,33 +68,21 @@ const slice = (index: number): Parameters<Scene['store']['create']>[1] => ({
 });
 
 interface Subject {
-  readonly node: Host;
+  readonly place: Place;
   readonly agent: LabProcess;
   readonly peer: LabProcess;
 }
 
-async function startAgent({ lab, host: api, admin }: Scene): Promise<Subject> {
-  const node = await lab.addHost('node-1', { forwarding: true });
-  const tor = await lab.addHost('tor');
-  await lab.link({ a: node, b: tor, addresses: [['192.0.2.11/24', '192.0.2.1/24']] });
-  await lab.link({ a: node, b: api, addresses: [['203.0.113.1/31', '203.0.113.0/31']] });
-  await node.ip(['route add 198.51.100.1/32 via 203.0.113.0']);
-  const peer = await tor.spawn(
+async function startAgent(scene: Scene): Promise<Subject> {
+  const place = await makePlace(scene, bgpManifest);
+  const peer = await place.tor.spawn(
     [process.execPath, join(import.meta.dirname, 'peer.mjs'), '65100', String(HOLD_SECONDS), '192.0.2.1'],
     { log: 'peer' },
   );
-  for (const [name, text] of Object.entries(resources)) await node.writeFile(`${RESOURCES}/${name}`, text);
-  const preload = ['../pods/heartbeat.mjs', 'list-in-main.mjs'].map(
-    (file) => `--import=${join(import.meta.dirname, file)}`,
-  );
-  const words = ['agent', '--resources', RESOURCES, '--node', 'node-1', '--log-level', 'warn'];
-  const agent = await node.spawn([process.execPath, ...preload, agentProgram(), ...words], {
-    log: 'agent',
-    environment: {
-      FLATROUTE_BENCH_HEARTBEAT: HEARTBEAT,
-      FLATROUTE_BENCH_LIST: LIST,
-      FLATROUTE_BENCH_KUBECONFIG: admin,
-    },
+  await createNode(place, NODE);
+  const agent = await launch(place, NODE, await credentials(place, NODE), {
+    switches: [`--import=${join(import.meta.dirname, '../pods/heartbeat.mjs')}`],
+    environment: { FLATROUTE_BENCH_HEARTBEAT: HEARTBEAT },
   });
   await waitFor(
     'keepalives of the agent',
@@ -109,7 +93,7 @@ async function startAgent({ lab, host: api, admin }: Scene): Promise<Subject> {
     },
     { deadline: seconds(60) },
   );
-  return { node, agent, peer };
+  return { place, agent, peer };
 }
 
 const keepalives = async (peer: LabProcess): Promise<readonly number[]> =>
@@ -121,7 +105,7 @@ async function silences(peer: LabProcess, from: number, to: number): Promise<rea
   return times.slice(1).map((at, index) => at - (times[index] ?? at) - (1000 * HOLD_SECONDS) / 3);
 }
 
-async function lateFigures({ node, peer }: Subject, what: string, from: number): Promise<Figure[]> {
+async function lateFigures({ place: { node }, peer }: Subject, what: string, from: number): Promise<Figure[]> {
   const beats = lateness(node, from);
   const silent = await silences(peer, from, Date.now());
   return [
@@ -134,18 +118,13 @@ async function lateFigures({ node, peer }: Subject, what: string, from: number):
 
 export async function endpoints(count: number): Promise<Figure[]> {
   buildBundle();
-  await using scene = await openScene('endpoints');
-  const type = {
-    group: 'discovery.k8s.io',
-    version: 'v1',
-    plural: 'endpointslices',
-    kind: 'EndpointSlice',
-    namespaced: true,
-  };
-  await createAll(scene.store, type, Math.ceil(count / ENDPOINTS_OF_SLICE), slice);
-  progress(`${count} endpoints made`);
+  await using scene = await openScene('endpoints', auditArguments, writeAuditPolicy);
+  const slices = Math.ceil(count / ENDPOINTS_OF_SLICE);
+  await createAll(scene.store, serviceType, slices, service);
+  await createAll(scene.store, endpointSliceType, slices, slice);
+  progress(`${slices} Services with ${count} endpoints made`);
   const subject = await startAgent(scene);
-  const { agent, node, peer } = subject;
+  const { agent, peer } = subject;
   progress('the agent has its session');
   const quiet = Date.now();
   await delay(1000 * BASE_SECONDS);
@@ -154,29 +133,28 @@ export async function endpoints(count: number): Promise<Figure[]> {
   const memory = residentMebibytes(agent.pid);
   const serverBefore = apiServerSeconds(scene.plane);
   const began = Date.now();
-  agent.kill('SIGUSR2');
+  await scene.store.patch(typeOf(bgpConfiguration), 'default', ranges);
   let peak = memory;
   const listed = await waitFor(
     'the list to be complete',
     async () => {
       peak = Math.max(peak, residentMebibytes(agent.pid));
-      const said = readFileSync(node.path(LIST), 'utf8');
-      if (said.includes('failed')) return notYet(said.trim());
-      const [, at, addresses] = /listed (\d+) (\d+)/.exec(said) ?? [];
-      return at === undefined ? notYet('not listed') : found({ at: Number(at), addresses: Number(addresses) });
+      const [list, watch] = ['list', 'watch'].map((verb) => firstAsked(scene.host, USER, `${verb} endpointslices`));
+      if (list !== undefined && watch !== undefined) return found(watch - list);
+      return notYet(await agent.log());
     },
-    { deadline: seconds(120) },
+    { deadline: seconds(120), every: milliseconds(100) },
   );
-  if (listed.addresses < count) throw new Error(`${listed.addresses} of ${count} addresses were listed`);
-  progress(`listed after ${listed.at - began} ms`);
+  progress(`listed in ${listed} ms`);
   // The collector's work on what the list left comes after it.
   await delay(2000);
+  peak = Math.max(peak, residentMebibytes(agent.pid));
   const server = apiServerSeconds(scene.plane) - serverBefore;
   const during = await lateFigures(subject, 'during the list', began);
   if ((await peer.log()).includes('closed')) throw new Error('the session was lost');
   return [
-    { what: 'endpoints in EndpointSlices of 100', value: listed.addresses, unit: '' },
-    { what: 'list, from the first request until all is there', value: (listed.at - began) / 1000, unit: 's' },
+    { what: `endpoints, ${ENDPOINTS_OF_SLICE} in a slice`, value: count, unit: '' },
+    { what: 'EndpointSlices: from the first page asked for until all are there', value: listed / 1000, unit: 's' },
     ...spentSince(agent.pid, threads)
       .slice(0, 4)
       .map(([name, used]) => ({ what: `… CPU of thread ${name}`, value: 1000 * used, unit: 'ms' })),

@@ -3,6 +3,7 @@
  * bound token that deploy/ gives it.
  */
 import { resolve } from 'node:path';
+import type { ResourceType } from '#kubernetes/store.ts';
 import type { Host } from '#lab/host.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { kindLists } from '#resources/resource-set.ts';
@@ -49,25 +50,30 @@ export async function installPlugin(node: Host): Promise<void> {
   await node.run(['sh', '-c', `mkdir -p /run/cni/bin /etc/cni/net.d && ${copy}`]);
 }
 
-const podOf = (node: string): string => `agent-${node}`;
+const NAMESPACE = 'flatroute-system';
+const pods: ResourceType = { group: '', version: 'v1', plural: 'pods', kind: 'Pod', namespaced: true };
 
 /** What the kubelet would give the agent's pod on this node. */
 export async function credentials({ scene }: Pick<Place, 'scene'>, node: string): Promise<string> {
-  const pod = {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: podOf(node), namespace: 'flatroute-system' },
+  const name = `agent-${node}`;
+  await scene.store.create(pods, {
+    metadata: { name, namespace: NAMESPACE },
     spec: { nodeName: node, serviceAccountName: 'flatroute-agent', containers: [{ name: 'agent', image: 'agent' }] },
-  };
-  await scene.plane.run(['apply', '-f', '-'], JSON.stringify(pod));
-  const token = await scene.plane.serviceAccountToken('flatroute-system', 'flatroute-agent', podOf(node));
-  return await scene.plane.tokenKubeconfig(podOf(node), token);
+  });
+  return await scene.plane.tokenKubeconfig(
+    name,
+    await scene.plane.serviceAccountToken(NAMESPACE, 'flatroute-agent', name),
+  );
 }
 
 export async function launch(
   { node: host }: Pick<Place, 'node'>,
   node: string,
   kubeconfig: string,
+  {
+    switches = [],
+    environment = {},
+  }: { readonly switches?: readonly string[]; readonly environment?: Readonly<Record<string, string>> } = {},
 ): Promise<LabProcess> {
   const words = [
     'agent',
@@ -81,8 +87,8 @@ export async function launch(
   ];
   const list = ['--conflist', CONFLIST, '--cni-bin', '/run/cni/bin'];
   return await host.spawn(
-    [process.execPath, agentProgram(), ...words, ...list, '--withdraw-on-stop', '--log-level', 'warn'],
-    { log: `agent-${node}` },
+    [process.execPath, ...switches, agentProgram(), ...words, ...list, '--withdraw-on-stop', '--log-level', 'warn'],
+    { log: `agent-${node}`, environment },
   );
 }
 

@@ -52,18 +52,24 @@ export async function openScene(
   }
 }
 
-/** So many at a time. */
+/** What the action answers for 0, 1, 2 ... `count - 1`, so many of them at a time. */
+export async function several<T>(count: number, atATime: number, action: (index: number) => Promise<T>): Promise<T[]> {
+  const answers: T[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) answers[index] = await action(index);
+  };
+  await Promise.all(Array.from({ length: atATime }, worker));
+  return answers;
+}
+
 export async function createAll(
   store: ApiStore,
   type: ResourceType,
   count: number,
   object: (index: number) => ApiObject,
 ): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < count) await store.create(type, object(next++));
-  };
-  await Promise.all(Array.from({ length: 16 }, worker));
+  await several(count, 16, async (index) => await store.create(type, object(index)));
 }
 
 /** Seconds of processor that the API server has used. */

@@ -19,7 +19,7 @@ import { median, percentile } from '../pods/tables.ts';
 import type { Figure } from '../pods/tables.ts';
 import { createNode, credentials, launch, makePlace, spentBy } from './place.ts';
 import type { Place, Spent } from './place.ts';
-import { createAll, openScene, progress } from './scene.ts';
+import { createAll, openScene, progress, several } from './scene.ts';
 import { auditArguments, writeAuditPolicy } from './traffic.ts';
 
 export interface ServicesOptions {
@@ -189,11 +189,7 @@ async function createCluster({ scene: { store } }: Place, services: number, endp
   const others = services - 1;
   await createAll(store, serviceType, others, (index) => serviceObject(index + 1));
   await createAll(store, endpointSliceType, others, (index) => sliceObject(index + 1, countOf(index + 1)));
-  await Promise.all(
-    Array.from({ length: 16 }, async (_, worker) => {
-      for (let index = 1 + worker; index < services; index += 16) await giveAddress(store, index);
-    }),
-  );
+  await several(others, 16, async (index) => await giveAddress(store, index + 1));
 }
 
 const giveAddress = async (store: Place['scene']['store'], index: number): Promise<unknown> =>
@@ -302,7 +298,7 @@ export async function services(options: ServicesOptions): Promise<Figure[]> {
     const kubeconfig = await credentials(place, NODE);
     const start = async (): Promise<LabProcess> => await launch(place, NODE, kubeconfig);
     const agent: Agent = { start, process: await start() };
-    await untilRunning(place.node);
+    await untilRunning(place.node, agent.process);
     await waitFor(
       'the route of the first Service',
       async () => await Promise.resolve(kernel.size === 1 ? found(undefined) : notYet(`${kernel.size} routes`)),

@@ -14,6 +14,7 @@ interface AuditLine {
   readonly auditID: string;
   readonly stage: 'RequestReceived' | 'ResponseStarted' | 'ResponseComplete' | 'Panic';
   readonly verb: string;
+  readonly requestReceivedTimestamp: string;
   readonly user: { readonly username: string };
   readonly objectRef?: { readonly resource?: string; readonly subresource?: string };
 }
@@ -25,21 +26,36 @@ export interface Asked {
   readonly watches: number;
 }
 
+function* linesOf(server: Host, user: string): Iterable<AuditLine> {
+  for (const text of readFileSync(server.path(AUDIT_LOG), 'utf8').split('\n')) {
+    if (!text.includes(user)) continue;
+    const line = JSON.parse(text) as AuditLine;
+    if (line.user.username === user) yield line;
+  }
+}
+
+function nameOf({ verb, objectRef }: AuditLine): string {
+  const { resource = '?', subresource } = objectRef ?? {};
+  return `${verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}`;
+}
+
 /** Everything that this user has asked so far. */
 export function askedBy(server: Host, user: string): Asked {
   const began = new Map<string, string>();
   const open = new Set<string>();
-  for (const text of readFileSync(server.path(AUDIT_LOG), 'utf8').split('\n')) {
-    if (!text.includes(user)) continue;
-    const line = JSON.parse(text) as AuditLine;
-    if (line.user.username !== user) continue;
-    const { resource = '?', subresource } = line.objectRef ?? {};
-    began.set(line.auditID, `${line.verb} ${resource}${subresource === undefined ? '' : `/${subresource}`}`);
+  for (const line of linesOf(server, user)) {
+    began.set(line.auditID, nameOf(line));
     if (line.verb !== 'watch') continue;
     if (line.stage === 'ResponseComplete') open.delete(line.auditID);
     else open.add(line.auditID);
   }
   return { requests: [...began.values()], watches: open.size };
+}
+
+/** Milliseconds since the epoch at which the user asked for this first: `watch endpointslices`. */
+export function firstAsked(server: Host, user: string, what: string): number | undefined {
+  for (const line of linesOf(server, user)) if (nameOf(line) === what) return Date.parse(line.requestReceivedTimestamp);
+  return undefined;
 }
 
 /** `3 create ipblocks, 2 get nodes`: of the requests after the first so many. */

@@ -8,6 +8,8 @@ import type { Host } from '#lab/host.ts';
 import type { Lab } from '#lab/lab.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { found, notYet, waitFor } from '#lab/wait.ts';
+import type { Look } from '#lab/wait.ts';
+import { AppError } from '#lib/result.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 
 const bundle = resolve('build/bench-bundle');
@@ -91,21 +93,23 @@ export async function launch(node: Host, heartbeat: boolean): Promise<LabProcess
   });
 }
 
-/** Resolves when the agent of this node says that it runs. */
-export async function untilRunning(node: Host): Promise<void> {
-  await waitFor(
-    'the agent to be running',
-    async () => {
-      const client = await connectAgent(node.path(ADMIN_SOCKET));
-      try {
-        const { state } = await client.status();
-        return state === 'running' ? found(undefined) : notYet(state);
-      } finally {
-        client.close();
-      }
-    },
-    { deadline: seconds(60), every: milliseconds(20) },
-  );
+/** Resolves when the agent of this node says that it runs; where it does not, the end of its log says why. */
+export async function untilRunning(node: Host, agent: LabProcess): Promise<void> {
+  const look = async (): Promise<Look<void>> => {
+    if (agent.ended) throw new AppError('OS_LAB_COMMAND', 'the agent ended', { retry: 'never' });
+    const client = await connectAgent(node.path(ADMIN_SOCKET));
+    try {
+      const { state } = await client.status();
+      return state === 'running' ? found(undefined) : notYet(state);
+    } finally {
+      client.close();
+    }
+  };
+  try {
+    await waitFor('the agent to be running', look, { deadline: seconds(60), every: milliseconds(20) });
+  } catch (error) {
+    throw new Error(`${String(error)}; its log: ${(await agent.log()).slice(-2000)}`, { cause: error });
+  }
 }
 
 /** Milliseconds that it takes. */

@@ -88,7 +88,7 @@ async function restart(agent: BenchAgent): Promise<Figure[]> {
   await agent.process.exited;
   const wall = await timed(async () => {
     agent.process = await launch(agent.node, false);
-    await untilRunning(agent.node);
+    await untilRunning(agent.node, agent.process);
   });
   const used = sum([...threadSeconds(agent.process.pid).values()]);
   return [
