@@ -5,7 +5,8 @@ import { join, resolve } from 'node:path';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { API_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { operatorResources } from '#lab/kubernetes/resources.ts';
-import { AGENT, SYSTEM } from './world.ts';
+import { found, notYet } from '#lab/wait.ts';
+import { AGENT, print, SYSTEM } from './world.ts';
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly version: string };
 export const IMAGE = `flatroute:${version}`;
@@ -18,6 +19,29 @@ export function buildImage(directory: string): string {
   });
   if (built.status !== 0) throw new Error(`scripts/image.mjs: ${built.stderr}`);
   return path;
+}
+
+interface NodeObject {
+  readonly metadata: { readonly name: string };
+  readonly status: {
+    readonly conditions: readonly { readonly type: string; readonly message: string }[];
+    readonly nodeInfo: { readonly kubeletVersion: string; readonly containerRuntimeVersion: string };
+  };
+}
+
+/** What a cluster is before anything is installed. */
+export async function notReadyWithoutNetwork(cluster: Cluster): Promise<void> {
+  const nodes = await cluster.until('every node to say why it is not Ready', async () => {
+    const { items } = JSON.parse(await cluster.plane.run(['get', 'nodes', '-o', 'json'])) as {
+      readonly items: readonly NodeObject[];
+    };
+    const said = items.map(({ status }) => status.conditions.find(({ type }) => type === 'Ready')?.message ?? '');
+    return said.length === cluster.nodes.length && said.every((text) => text.includes('cni plugin not initialized'))
+      ? found(items)
+      : notYet(said.join(' | '));
+  });
+  for (const { metadata, status } of nodes)
+    print(`${metadata.name}: kubelet ${status.nodeInfo.kubeletVersion}, ${status.nodeInfo.containerRuntimeVersion}`);
 }
 
 export async function installDefinitions(cluster: Cluster): Promise<void> {
