@@ -19,7 +19,7 @@ import { ControlPlane } from './control-plane.ts';
 import { ClusterNetwork } from './network.ts';
 import { KubernetesNode } from './node.ts';
 import { API_ADDRESS, NODE_CIDRS, nodeAddresses, POD_RANGES } from './plan.ts';
-import { kubernetesTools } from './tools.ts';
+import { hasContainerd, kubernetesTools } from './tools.ts';
 import type { KubernetesTools } from './tools.ts';
 
 export interface ClusterOptions {
@@ -140,6 +140,8 @@ export class Cluster implements AsyncDisposable {
       podRanges: POD_RANGES,
       // Both that kubeadm offers.
       proxyMode: n % 2 === 0 ? 'nftables' : 'iptables',
+      // containerd 2 on odd nodes where it was built, and the machine's older one on even ones.
+      ownRuntime: n % 2 !== 0 && hasContainerd(tools),
       ...(this.#options.taint === undefined ? {} : { taint: this.#options.taint }),
     });
     this.#nodes.push(node);

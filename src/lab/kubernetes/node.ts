@@ -30,6 +30,8 @@ export interface KubernetesNodeOptions {
   /** Registers with the taint that keeps pods away until the node's routes are announced; true if not given. */
   readonly taint?: boolean;
   readonly proxyMode?: 'iptables' | 'nftables';
+  /** containerd is of `tools`; of the machine if not given. */
+  readonly ownRuntime?: boolean;
 }
 
 /** What a machine has on its disk, and finds there when it boots again. */
@@ -81,7 +83,8 @@ export class KubernetesNode {
     const cgroup = labCgroup(host.lab, host.name);
     await host.run(['sh', '-c', nodePreparation(hierarchies()), 'sh', cgroup]);
     await shieldKernelSettings(host);
-    const containerd = await Containerd.prepare(host, { kubelet: true });
+    const programs = options.ownRuntime === true ? { programs: options.tools.directory } : {};
+    const containerd = await Containerd.prepare(host, { kubelet: true, ...programs });
     const plugins = referencePlugins();
     if (plugins !== undefined) await host.run(['sh', '-c', `cp ${plugins}/* ${KUBELET_CNI_BINARIES}/`]);
     const taint = options.taint ?? true;

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { AppError } from '#lib/result.ts';
 
 export interface KubernetesTools {
-  /** Holds kube-apiserver, etcd, kubectl and, for a cluster, kube-controller-manager, kube-scheduler, kubelet, kube-proxy, agnhost. */
+  /**
+   * Holds kube-apiserver, etcd, kubectl and, for a cluster, kube-controller-manager, kube-scheduler, kubelet, kube-proxy; some have
+   * containerd, its shim and ctr too.
+   */
   readonly directory: string;
 }
 
@@ -29,3 +32,7 @@ export function kubernetesTools(programs: readonly string[] = ['kube-apiserver',
     );
   return { directory };
 }
+
+/** A containerd beside the machine's own. */
+export const hasContainerd = ({ directory }: KubernetesTools): boolean =>
+  ['containerd', 'containerd-shim-runc-v2', 'ctr'].every((program) => existsSync(join(directory, program)));

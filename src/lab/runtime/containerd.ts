@@ -1,5 +1,5 @@
 /**
- * containerd with runc on a host of a lab, as Debian packages them, asked over the CRI as kubelet does. It has its default
+ * containerd with runc on a host of a lab, as Debian packages them or another one, asked over the CRI as kubelet does. It has its default
  * paths, all of which belong to the host: /run and /etc are the host's own, /var/lib/containerd is a file system of its own,
  * and so are its sockets, shims, mounts and network namespaces, which go with the host. Its cgroups are removed after it.
  *
@@ -40,6 +40,8 @@ export interface ContainerdOptions {
   readonly cni?: readonly string[];
   /** For a kubelet: with cgroups, which the host has mounted as the machine has them, and with plugins where kubeadm has them. */
   readonly kubelet?: boolean;
+  /** Directory of `containerd`, its shim and `ctr`; those of the machine if not given. */
+  readonly programs?: string;
 }
 
 const configuration = (options: ContainerdOptions): string => `version = 2
@@ -128,7 +130,7 @@ export class Containerd {
     const enter = `echo $$ > "/sys/fs/cgroup$0/runtime/cgroup.procs" && exec containerd --config ${CONFIGURATION}`;
     const argv =
       this.#options.kubelet === true ? ['containerd', '--config', CONFIGURATION] : ['sh', '-c', enter, this.#cgroup];
-    const started = await host.spawn(argv, { log: LOG });
+    const started = await host.spawn(argv, { log: LOG, environment: this.#environment });
     this.#process = started;
     this.#cri?.close();
     const cri = connectCri(host.path(SOCKET));
@@ -158,7 +160,14 @@ export class Containerd {
   async importImage(path: string): Promise<void> {
     const { host } = this;
     const argv = ['ctr', '--address', host.path(SOCKET), '--namespace', 'k8s.io', 'images', 'import', path];
-    succeeded(host.name, argv, await execute(argv, { timeout: IMPORT_WITHIN }));
+    const environment = this.#environment;
+    succeeded(host.name, argv, await execute(argv, { timeout: IMPORT_WITHIN, environment }));
+  }
+
+  /** Where it finds its own programs first; the shim is looked for in the PATH too. */
+  get #environment(): Readonly<Record<string, string>> {
+    const { programs } = this.#options;
+    return programs === undefined ? {} : { PATH: `${programs}:${process.env['PATH'] ?? ''}` };
   }
 
   async stop(signal: NodeJS.Signals): Promise<void> {
