@@ -11,7 +11,7 @@ import { prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { NodeIntent } from '#intent/node-intent.ts';
 import { Growth } from '#ipam/growth.ts';
 import { AppError } from '#lib/result.ts';
-import { systemClock } from '#lib/time.ts';
+import { seconds, systemClock } from '#lib/time.ts';
 import { warmThreadPool } from '#linux/namespace.ts';
 import type { ConditionAnswer } from '#status/answers.ts';
 import { changedConditions } from '#status/conditions.ts';
@@ -22,7 +22,6 @@ import { type AdminServer, serveAdmin } from './admin/server.ts';
 import { BfdLink } from './bfd-link.ts';
 import { BfdPeers } from './bfd-peers.ts';
 import { bootIdentity, lastLife, prepareRunDirectory, rememberLife } from './boot-identity.ts';
-import { settleCompiler } from './compiler.ts';
 import type { ClaimerInput } from './claims.ts';
 import { ConflistKeeper, type ConflistOptions } from './conflist-keeper.ts';
 import { Drain } from './drain.ts';
@@ -36,6 +35,10 @@ import { requireRights } from './rights.ts';
 import { AgentServices } from './services.ts';
 import { Supervisor } from './supervisor.ts';
 import { type Found, type FromWhere, find, type Surroundings } from './surroundings.ts';
+import { collectGarbage, settleCompiler } from './v8.ts';
+
+/** What the start needed is no longer held by then: answers of the API, the first intents. */
+const COLLECT_AFTER = seconds(10);
 
 export interface AgentOptions {
   readonly resources: FromWhere;
@@ -230,6 +233,7 @@ class Agent {
     await read;
     await Promise.all([this.#startPods(), this.#startBgp()]);
     this.log.write('info', 'agent.started', { seconds: (Date.now() - this.#startedAt) / 1000 });
+    setTimeout(collectGarbage, COLLECT_AFTER).unref();
   }
 
   #done(what: string): void {

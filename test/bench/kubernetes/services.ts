@@ -250,6 +250,7 @@ async function large(place: Place, kernel: RouterKernel, agent: Agent, options: 
   await kernel.until((routes) => routes.size === 0);
   const started = await timed(async () => {
     agent.process = await agent.start();
+    await untilRunning(place.node, agent.process);
     await kernel.until((routes) => routes.size === services);
   });
   await delay(SETTLE_MILLISECONDS);

@@ -1,7 +1,8 @@
 /** The agent of the bench, from the bundle, behind a real BGP session, and what can be asked of a running one. */
 import { spawnSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { connectAgent } from '#cli/client.ts';
 import { ADMIN_SOCKET } from '#dataplane/kernel-names.ts';
 import type { Host } from '#lab/host.ts';
@@ -12,7 +13,8 @@ import type { Look } from '#lab/wait.ts';
 import { AppError } from '#lib/result.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 
-const bundle = resolve('build/bench-bundle');
+/** Of this process alone: agents of another bench that runs meanwhile start from files that nobody replaces. */
+const bundle = join(tmpdir(), `flatroute-bench-${process.pid}`);
 const resources = '/run/bench-resources';
 const heartbeatFile = '/run/bench-heartbeat';
 const METRICS_PORT = 9412;
@@ -56,6 +58,8 @@ export interface BenchAgent {
 }
 
 export function buildBundle(): void {
+  if (existsSync(bundle)) return;
+  process.once('exit', () => rmSync(bundle, { recursive: true, force: true }));
   const built = spawnSync(process.execPath, ['scripts/build.mjs', bundle], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`the bundle could not be built: ${built.stderr}`);
 }
