@@ -5,42 +5,55 @@
 //   node scripts/build-kubernetes.mjs [--api-only] [PROGRAM...]      what is needed; --api-only: a control plane, and Helm
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { getPriority, homedir, setPriority } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const tools = fileURLToPath(new URL('../test/kube/tools/', import.meta.url));
-const kubernetes = { module: tools, pins: /\sk8s\.io\/kubernetes (v\d+\.\d+\.\d+)/ };
-const containerd = {
-  module: join(tools, 'containerd'),
-  pins: /\sgithub\.com\/containerd\/containerd\/v2 (v\d+\.\d+\.\d+)/,
-  // Snapshotters that need libraries of C, and that no test uses.
-  tags: 'no_btrfs,no_devmapper,no_zfs',
-};
-const helm = { module: join(tools, 'helm'), pins: /\shelm\.sh\/helm\/v3 (v\d+\.\d+\.\d+)/ };
-/** What each program is built from; the first three are a control plane without controllers. */
-const programs = {
-  etcd: { ...kubernetes, source: 'go.etcd.io/etcd/server/v3' },
-  'kube-apiserver': { ...kubernetes, source: 'k8s.io/kubernetes/cmd/kube-apiserver' },
-  kubectl: { ...kubernetes, source: 'k8s.io/kubernetes/cmd/kubectl' },
-  'kube-controller-manager': { ...kubernetes, source: 'k8s.io/kubernetes/cmd/kube-controller-manager' },
-  'kube-scheduler': { ...kubernetes, source: 'k8s.io/kubernetes/cmd/kube-scheduler' },
-  kubelet: { ...kubernetes, source: 'k8s.io/kubernetes/cmd/kubelet' },
-  'kube-proxy': { ...kubernetes, source: 'k8s.io/kubernetes/cmd/kube-proxy' },
-  agnhost: { ...kubernetes, source: 'k8s.io/kubernetes/test/images/agnhost' },
-  containerd: { ...containerd, source: 'github.com/containerd/containerd/v2/cmd/containerd' },
-  'containerd-shim-runc-v2': {
-    ...containerd,
-    source: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+/** Whose programs are built together: in one module what they have in common has one version, and is compiled once. */
+const modules = [
+  {
+    directory: tools,
+    pins: /\sk8s\.io\/kubernetes (v\d+\.\d+\.\d+)/,
+    tags: [],
+    variables: (version) => {
+      const [major, minor] = version.slice(1).split('.');
+      const values = { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' };
+      return Object.entries(values).map(([name, value]) => `k8s.io/component-base/version.${name}=${value}`);
+    },
+    sources: {
+      etcd: 'go.etcd.io/etcd/server/v3',
+      'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
+      kubectl: 'k8s.io/kubernetes/cmd/kubectl',
+      helm: 'helm.sh/helm/v3/cmd/helm',
+      'kube-controller-manager': 'k8s.io/kubernetes/cmd/kube-controller-manager',
+      'kube-scheduler': 'k8s.io/kubernetes/cmd/kube-scheduler',
+      kubelet: 'k8s.io/kubernetes/cmd/kubelet',
+      'kube-proxy': 'k8s.io/kubernetes/cmd/kube-proxy',
+    },
   },
-  helm: { ...helm, source: 'helm.sh/helm/v3/cmd/helm' },
-  ctr: { ...containerd, source: 'github.com/containerd/containerd/v2/cmd/ctr' },
-};
+  {
+    directory: join(tools, 'containerd'),
+    pins: /\sgithub\.com\/containerd\/containerd\/v2 (v\d+\.\d+\.\d+)/,
+    // Snapshotters that need libraries of C, and that no test uses.
+    tags: ['no_btrfs', 'no_devmapper', 'no_zfs'],
+    variables: (version) => [`github.com/containerd/containerd/v2/version.Version=${version}`],
+    sources: {
+      containerd: 'github.com/containerd/containerd/v2/cmd/containerd',
+      'containerd-shim-runc-v2': 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+      ctr: 'github.com/containerd/containerd/v2/cmd/ctr',
+    },
+  },
+];
+const [kubernetes] = modules;
+const programs = modules.flatMap(({ sources }) => Object.keys(sources));
+/** A control plane without controllers. */
+const apiOnly = ['etcd', 'kube-apiserver', 'kubectl'];
 /** Others use this machine as well. */
 const NICE = 5;
-const apiOnly = ['etcd', 'kube-apiserver', 'kubectl'];
 
 const say = (line) => console.error(`flatroute: ${line}`);
 const stop = (...lines) => {
@@ -50,9 +63,9 @@ const stop = (...lines) => {
 
 const words = process.argv.slice(2);
 const named = words.filter((word) => !word.startsWith('-'));
-const unknown = named.filter((name) => !Object.hasOwn(programs, name));
-if (unknown.length > 0) stop(`no such program: ${unknown.join(', ')}; there are ${Object.keys(programs).join(', ')}`);
-const wanted = named.length > 0 ? named : words.includes('--api-only') ? [...apiOnly, 'helm'] : Object.keys(programs);
+const unknown = named.filter((name) => !programs.includes(name));
+if (unknown.length > 0) stop(`no such program: ${unknown.join(', ')}; there are ${programs.join(', ')}`);
+const wanted = named.length > 0 ? named : words.includes('--api-only') ? [...apiOnly, 'helm'] : programs;
 
 const variable = ['FLATROUTE_KUBERNETES', 'KUBEBUILDER_ASSETS'].find((name) => process.env[name]);
 if (variable !== undefined) {
@@ -68,29 +81,22 @@ if (variable !== undefined) {
 const flags = ['-trimpath', '-mod=readonly'];
 const environment = { ...process.env, CGO_ENABLED: '0', GOWORK: 'off', GOFLAGS: '' };
 
-function versionOf(program) {
-  const found = program.pins.exec(readFileSync(join(program.module, 'go.mod'), 'utf8'));
-  if (found === null) return stop(`${join(program.module, 'go.mod')} does not say which version it wants`);
+function versionOf({ directory, pins }) {
+  const found = pins.exec(readFileSync(join(directory, 'go.mod'), 'utf8'));
+  if (found === null) return stop(`${join(directory, 'go.mod')} does not say which version it wants`);
   return found[1];
 }
 
-function linkerFlags(program) {
-  const version = versionOf(program);
-  const [major, minor] = version.slice(1).split('.');
-  if (program === programs.helm) return `-s -w -X helm.sh/helm/v3/internal/version.version=${version}`;
-  const values =
-    program.module === tools
-      ? { gitVersion: version, gitMajor: major, gitMinor: minor, gitTreeState: 'clean' }
-      : { Version: version };
-  const at = program.module === tools ? 'k8s.io/component-base/version' : 'github.com/containerd/containerd/v2/version';
-  return ['-s -w', ...Object.entries(values).map(([name, value]) => `-X ${at}.${name}=${value}`)].join(' ');
-}
+const flagsOf = (module) => [
+  ...flags,
+  ...(module.tags.length > 0 ? ['-tags', module.tags.join()] : []),
+  '-ldflags',
+  ['-s -w', ...module.variables(versionOf(module)).map((value) => `-X ${value}`)].join(' '),
+];
 
-// Helm is no part of a cluster: another version of it makes no other folder. Delete the file after a change of its pins.
-const ofCluster = Object.values(programs).filter((program) => program !== programs.helm);
-const pins = createHash('sha256').update(JSON.stringify([flags, ofCluster.map(linkerFlags)]));
-for (const module of [tools, containerd.module])
-  for (const file of ['go.mod', 'go.sum']) pins.update(readFileSync(join(module, file)));
+const pins = createHash('sha256').update(JSON.stringify(modules.map((module) => [flagsOf(module), module.sources])));
+for (const { directory } of modules)
+  for (const file of ['go.mod', 'go.sum']) pins.update(readFileSync(join(directory, file)));
 const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
 const target = join(
   cache,
@@ -98,9 +104,9 @@ const target = join(
   `kubernetes-${versionOf(kubernetes).slice(1)}-${pins.digest('hex').slice(0, 12)}`,
 );
 
-/** What is being written now, and who writes it: taken away when this is broken off. */
+/** Who compiles now, and the folder that it writes: taken away when this is broken off. */
 let running;
-let temporary;
+const temporary = join(target, `.${process.pid}`);
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
@@ -108,7 +114,7 @@ for (const [signal, code] of [
 ])
   process.once(signal, () => {
     running?.kill('SIGTERM');
-    if (temporary !== undefined) rmSync(temporary, { force: true });
+    rmSync(temporary, { recursive: true, force: true });
     say('broken off; the next run goes on from what is compiled');
     process.exit(code);
   });
@@ -132,39 +138,49 @@ const minutes = (since) => {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 };
 
-async function build(name, place) {
-  const program = programs[name];
+/** go names a program after the last part of its path that is no version. */
+const writtenAs = (source) => source.split('/').findLast((part) => !/^v\d+$/.test(part));
+
+/**
+ * All of these by one `go build`: while one is linked, which keeps one processor, others go on.
+ */
+async function build(module, names) {
   const started = performance.now();
-  const line = `${name} ${program.source.includes('etcd') ? '' : versionOf(program)}`.trim();
-  say(`building ${line} (${place}) ...`);
-  temporary = join(target, `.${name}.${process.pid}`);
-  const tags = program.tags === undefined ? [] : ['-tags', program.tags];
-  const argv = ['build', ...flags, ...tags, '-ldflags', linkerFlags(program), '-o', temporary, program.source];
-  const child = spawn('go', argv, { cwd: program.module, stdio: ['ignore', 2, 2], env: environment });
+  say(`building ${names.join(', ')} (${versionOf(module)}) ...`);
+  mkdirSync(temporary, { recursive: true });
+  const argv = ['build', '-v', ...flagsOf(module), '-o', `${temporary}/`, ...names.map((name) => module.sources[name])];
+  const child = spawn('go', argv, { cwd: module.directory, stdio: ['ignore', 2, 'pipe'], env: environment });
   running = child;
-  const still = setInterval(() => say(`  ${name}: still building after ${minutes(started)}`), 60_000);
+  let [packages, other] = [0, ''];
+  // With -v each package is a line, and so is each module that is fetched.
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    if (/^[\w.~/-]+$/.test(line)) packages += 1;
+    else if (!line.startsWith('go: downloading ')) other += `${line}\n`;
+  });
+  const still = setInterval(() => say(`  ${packages} packages compiled after ${minutes(started)}`), 60_000);
   const ended = await new Promise((done) => {
     child.once('error', (error) => done({ error }));
-    child.once('exit', (code, signal) => done({ code, signal }));
+    child.once('close', (code, signal) => done({ code, signal }));
   });
   clearInterval(still);
   running = undefined;
   if (ended.code !== 0) {
-    rmSync(temporary, { force: true });
+    rmSync(temporary, { recursive: true, force: true });
     if (ended.error?.code === 'ENOENT')
       stop(
         'there is no go in the PATH. Kubernetes is built with Go 1.25 or later; install it,',
         'or name a directory that has the programs in FLATROUTE_KUBERNETES or KUBEBUILDER_ASSETS.',
       );
+    process.stderr.write(other);
     stop(
-      `${name} could not be built (${ended.error?.message ?? ended.signal ?? `exit ${ended.code}`}); the words of go are above.`,
+      `they could not be built (${ended.error?.message ?? ended.signal ?? `exit ${ended.code}`}); the words of go are above.`,
       'Modules come from the Go module proxy (`go env GOPROXY`): it must be reachable once. Without a network, name a',
       'directory that has the programs in FLATROUTE_KUBERNETES or KUBEBUILDER_ASSETS.',
     );
   }
-  renameSync(temporary, join(target, name));
-  temporary = undefined;
-  say(`  ${name}: ${Math.round(statSync(join(target, name)).size / 1e6)} MB after ${minutes(started)}`);
+  for (const name of names) renameSync(join(temporary, writtenAs(module.sources[name])), join(target, name));
+  rmSync(temporary, { recursive: true, force: true });
+  say(`  ${packages} packages compiled and ${names.length} programs linked after ${minutes(started)}`);
 }
 
 const lacking = () => wanted.filter((name) => !existsSync(join(target, name)));
@@ -173,7 +189,8 @@ if (lacking().length > 0) {
   mkdirSync(target, { recursive: true });
   const held = await lock();
   // With the lock held, what is half written belongs to a run that was killed.
-  for (const file of readdirSync(target)) if (file.startsWith('.')) rmSync(join(target, file), { force: true });
+  for (const file of readdirSync(target))
+    if (file.startsWith('.')) rmSync(join(target, file), { recursive: true, force: true });
   const missing = lacking();
   const started = performance.now();
   if (missing.length > 0) {
@@ -181,7 +198,10 @@ if (lacking().length > 0) {
     say('  from cold this takes about ten minutes on two quiet cores, and it is done once');
     if (getPriority() < NICE) setPriority(NICE);
   }
-  for (const [index, name] of missing.entries()) await build(name, `${index + 1} of ${missing.length}`);
+  for (const module of modules) {
+    const names = missing.filter((name) => Object.hasOwn(module.sources, name));
+    if (names.length > 0) await build(module, names);
+  }
   if (missing.length > 0) say(`programs of Kubernetes built after ${minutes(started)}`);
   held.close();
 }
