@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { families, hostPrefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
+import { type EngineKind, GobgpSidecar } from '#lab/gobgp-sidecar.ts';
 import type { Host } from '#lab/host.ts';
 import { Lab } from '#lab/lab.ts';
 import { bgpConfiguration, bgpPeer, node as nodeManifest, passwords } from '#lab/manifests.ts';
@@ -16,16 +17,29 @@ import { address, asn, cannotRun, established, makeRouter, prefixes } from './tw
 const nodeAddresses = [address('10.255.0.1'), address('fd00:255::1')] as const;
 const leaves = [
   { name: 'first', asn: asn(65101), loopback: [address('10.255.0.101'), address('fd00:255::101')] },
-  { name: 'second', asn: asn(65102), loopback: [address('10.255.0.102'), address('fd00:255::102')], password: 'fe80' },
+  { name: 'second', asn: asn(65102), loopback: [address('10.255.0.102'), address('fd00:255::102')] },
 ] as const;
+const password = 'fe80';
 /** What both leaves announce. */
 const fabric = prefixes('10.9.0.0/16', 'fd09::/32');
 const pods = prefixes('10.60.1.0/26', 'fd60:1::/122');
 const holdTimeSeconds = 9;
 
-for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
-  describe(`an unnumbered node under two routers (${kind})`, { skip: cannotRun(kind), concurrency: false }, () => {
+/** GoBGP as the engine, too: it takes the addresses that flatroute found. */
+const trials: readonly { readonly kind: RouterKind; readonly engine: EngineKind }[] = [
+  { kind: 'frr', engine: 'embedded' },
+  { kind: 'bird', engine: 'embedded' },
+  { kind: 'frr', engine: 'gobgp' },
+];
+
+for (const { kind, engine } of trials) {
+  describe(`an unnumbered node under two routers (${kind}, ${engine})`, {
+    skip: cannotRun(kind),
+    concurrency: false,
+  }, () => {
     let lab: Lab;
+    // GoBGP 3 has no password for a neighbour on an interface.
+    const hasPassword = (name: string): boolean => name === 'second' && engine === 'embedded';
     let host: Host;
     let agent: NodeAgent;
     let routers: LabRouter[];
@@ -52,7 +66,7 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
               interface: 'node',
               asn: asn(64601),
               families,
-              ...('password' in it ? { password: it.password } : {}),
+              ...(hasPassword(it.name) && { password }),
             },
           ],
         });
@@ -64,19 +78,26 @@ for (const kind of ['frr', 'bird'] as const satisfies RouterKind[]) {
           name: it.name,
           address: address('::'),
           interface: it.name,
-          asn: 'External',
+          // GoBGP takes whatever AS number the peer says, so the driver wants it named.
+          asn: engine === 'gobgp' ? it.asn : 'External',
           families,
           holdTimeSeconds,
           options: ['importPolicy: All'],
-          ...('password' in it ? { passwordKey: it.name } : {}),
+          ...(hasPassword(it.name) && { passwordKey: it.name }),
         }),
       ]);
       await agent.write({
-        'bgp.yaml': bgpConfiguration({ asn: asn(64601), importPolicy: 'All', nodeAddresses: true }),
+        'bgp.yaml': bgpConfiguration({
+          asn: asn(64601),
+          importPolicy: 'All',
+          nodeAddresses: true,
+          ...(engine === 'gobgp' && { gobgp: GobgpSidecar.address }),
+        }),
         'node.yaml': nodeManifest({ name: 'node', addresses: nodeAddresses, podCIDRs: pods }),
-        'passwords.yaml': passwords({ second: 'fe80' }),
+        'passwords.yaml': passwords({ second: password }),
         ...Object.fromEntries(peers),
       });
+      if (engine === 'gobgp') await new GobgpSidecar(host).start();
       await Promise.all([agent.start(), ...routers.map((router) => router.start())]);
     });
     after(async () => await lab?.dispose());

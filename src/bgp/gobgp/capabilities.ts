@@ -102,8 +102,9 @@ export const capabilities: readonly CapabilityRow[] = [
   peer(
     'password',
     'held',
-    'GoBGP gives the kernel no key for a listen range, so that nobody with a password gets in',
-    ({ password, listenRange }) => password !== undefined && listenRange !== undefined,
+    'GoBGP gives the kernel no key for a listen range, nor version 3 for a neighbour on an interface: no session comes up with a password',
+    (it, _, version) =>
+      it.password !== undefined && (it.listenRange !== undefined || (it.interface !== undefined && version === 3)),
   ),
   peer(
     'dynamicASN',

@@ -73,6 +73,7 @@ export class Connection {
     this.#feed = new Feed(client, {
       best: shared.best,
       localAsn: () => shared.intent().asn,
+      several: () => shared.intent().multipath.maximumPaths > 1,
       relax: () => shared.intent().multipath.relax,
       session: (neighbor, path) =>
         shared.sessions().find(
@@ -122,7 +123,14 @@ export class Connection {
   wanted(): void {
     const { relax } = this.#shared.intent().multipath;
     if (relax !== this.#relax) this.#feed.listAnew();
+    else this.#feed.sessionsChanged();
     this.#relax = relax;
+    this.#compareSoon();
+  }
+
+  /** Unnumbered peers have other neighbours, or other links: what came from them leaves elsewhere. */
+  neighboursChanged(): void {
+    this.#feed.listAnew();
     this.#compareSoon();
   }
 
@@ -178,6 +186,7 @@ export class Connection {
     const generation = this.#shared.generation();
     this.#started = await start(this.#client, this.#shared, this.#started?.asked);
     if (this.#started.fresh && !this.#said) this.#greetings.begin();
+    if (this.#reconciled === undefined) await this.#adoptNeighbours();
     this.#reconciled = await reconcile({
       client: this.#client,
       shared: this.#shared,
@@ -189,6 +198,18 @@ export class Connection {
     this.#announced.askSoon();
     this.#accepted.askSoon();
     await this.#look();
+  }
+
+  /** Sessions of unnumbered peers that GoBGP went on with stay, though their neighbours have not been heard in this life. */
+  async #adoptNeighbours(): Promise<void> {
+    const { neighbours, adoptNeighbour } = this.#shared;
+    const unheard = new Set([...neighbours()].flatMap(([name, { address }]) => (address === undefined ? name : [])));
+    if (unheard.size === 0) return;
+    for (const peer of await readPeers(this.#client)) {
+      const name = nameOf(peer);
+      const address = bareAddress(addressOf(peer));
+      if (name !== undefined && address !== undefined && unheard.has(name)) adoptNeighbour(name, address);
+    }
   }
 
   async #look(): Promise<void> {
@@ -204,7 +225,10 @@ export class Connection {
         peer: name,
       });
     }
-    if (moved.length > 0) this.#announced.askSoon();
+    if (moved.length > 0) {
+      this.#announced.askSoon();
+      this.#feed.sessionsChanged();
+    }
     const isRestored = failed.look(
       (name) => peers.session(name),
       (name, text) => this.reset(name, 'hard', text),

@@ -3,11 +3,12 @@
  * says, changes the difference, and watches. GoBGP goes on without it, so an agent that restarts finds its sessions up and its
  * paths announced. When GoBGP itself is gone, what was learned stays in the kernel for as long as peers keep ours.
  */
+import type { IpAddress } from '#lib/ip.ts';
 import { AppError } from '#lib/result.ts';
 import type { Duration, Instant } from '#lib/time.ts';
 import { after, milliseconds, seconds } from '#lib/time.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
-import { createDiscovery, type NeighbourDiscovery } from '../discovery/io/discovery.ts';
+import { createDiscovery, type LinkNeighbour, type NeighbourDiscovery } from '../discovery/io/discovery.ts';
 import type { BgpEngine, BgpIntent, EngineStop, PeerError, RouteAnswer, RouteQuery } from '../engine.ts';
 import { wantsSession } from '../engine.ts';
 import { FactsPacer, pathFacts } from '../speaker/facts.ts';
@@ -59,6 +60,8 @@ class GobgpEngine implements BgpEngine {
   #sessions: Sessions | undefined;
   #discovery: NeighbourDiscovery | undefined;
   #neighbours: LinkNeighbours = new Map();
+  /** Of unnumbered peers that GoBGP had before: who their neighbour is until one is heard. */
+  readonly #adopted = new Map<string, IpAddress>();
   #view: KernelView = { interfaces: [], routes: [] };
 
   constructor(options: SpeakerOptions, modules: GobgpModules) {
@@ -80,6 +83,10 @@ class GobgpEngine implements BgpEngine {
       generation: () => this.#generation,
       sessions: () => (this.#sessions ??= new Sessions(this.#desired, this.#neighbours)),
       neighbours: () => this.#neighbours,
+      adoptNeighbour: (peer, address) => {
+        this.#adopted.set(peer, address);
+        this.#follow();
+      },
       view: () => this.#view,
       forwards: () => this.#forwards,
       changed: () => this.#facts.changed(),
@@ -229,13 +236,24 @@ class GobgpEngine implements BgpEngine {
     const before = JSON.stringify([...this.#neighbours]);
     this.#neighbours = new Map(
       this.#desired.peers.flatMap((peer) =>
-        peer.interface === undefined ? [] : [[peer.name, discovery.neighbour(peer.interface)] as const],
+        peer.interface === undefined
+          ? []
+          : [[peer.name, this.#neighbour(peer.name, discovery.neighbour(peer.interface))]],
       ),
     );
     if (before === JSON.stringify([...this.#neighbours])) return;
     this.#sessions = undefined;
-    this.#connection?.wanted();
+    this.#connection?.neighboursChanged();
     this.#facts.changed();
+  }
+
+  #neighbour(peer: string, heard: LinkNeighbour): LinkNeighbour {
+    const adopted = this.#adopted.get(peer);
+    const isLinkGone = heard.interfaceIndex === undefined && this.#view.interfaces.length > 0;
+    if (adopted === undefined || isLinkGone) return heard;
+    if (heard.address === undefined) return { ...heard, address: adopted };
+    this.#adopted.delete(peer);
+    return heard;
   }
 
   setKernelView(view: KernelView): void {

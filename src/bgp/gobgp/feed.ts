@@ -4,7 +4,7 @@
  * read as the kernel keeps up with.
  */
 import type { Asn, Prefix } from '#lib/ip.ts';
-import { families } from '#lib/ip.ts';
+import { families, familyOf } from '#lib/ip.ts';
 import type { BestPaths } from './best-paths.ts';
 import { type BestHop } from './best-paths.ts';
 import { familyMessage } from './desired.ts';
@@ -12,7 +12,7 @@ import { peerEvent } from './dialect.ts';
 import { destinationBatches } from './io/observe.ts';
 import type { GobgpClient } from './io/client.ts';
 import type { PathMessage, PeerMessage, WatchMessage } from './messages.ts';
-import { eventAsPath, eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
+import { type Found, eventAsPath, eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
 import type { NextHopSession } from '../rib/next-hops.ts';
 
 /** Rows that may be on their way to the kernel before reading pauses: a quarter of a million routes take a few seconds there. */
@@ -23,6 +23,8 @@ const slice = 2048;
 export interface FeedModules {
   readonly best: BestPaths;
   readonly localAsn: () => Asn;
+  /** Several equal paths of a prefix are used. */
+  readonly several: () => boolean;
   /** Equal paths through different ASes are used together. */
   readonly relax: () => boolean;
   /** The session that a neighbour's paths come over; `undefined`: it is none of ours, and its paths are not installed. */
@@ -44,6 +46,9 @@ export class Feed {
   #newer: Set<Prefix> | undefined = new Set();
   #roomWaiters: (() => void)[] = [];
   #listing: Promise<void> | undefined;
+  #isNextQueued = false;
+  /** Paths came from neighbours that are none of ours, or not yet. */
+  #strangers = false;
   #failed: (error: unknown) => void = () => undefined;
 
   constructor(client: GobgpClient, modules: FeedModules) {
@@ -73,8 +78,15 @@ export class Feed {
 
   /** What is used of that which is there is decided by other rules than before. */
   listAnew(): void {
-    this.#listing = this.#listing?.then(() => this.#list());
-    this.#listing?.catch(this.#failed);
+    if (this.#listing === undefined || this.#isNextQueued) return;
+    this.#isNextQueued = true;
+    this.#listing = this.#listing.then(() => this.#list());
+    this.#listing.catch(this.#failed);
+  }
+
+  /** A neighbour may be one of ours that was not, or could not be told from another. */
+  sessionsChanged(): void {
+    if (this.#strangers) this.listAnew();
   }
 
   stop(): void {
@@ -98,6 +110,9 @@ export class Feed {
 
   /** The kernel is told once of what came together. */
   async #events(messages: readonly WatchMessage[]): Promise<void> {
+    const { version } = this.#client.dialect;
+    // Of several paths of a prefix version 4 tells which came and which went, not which there are.
+    if (version === 4 && this.#modules.several()) return await this.#lookUp(messages);
     let taken = 0;
     for (const { table } of messages) {
       if (!table) continue;
@@ -108,6 +123,39 @@ export class Feed {
     }
     if (taken > 0) this.#modules.changed();
     if (this.#modules.best.unacknowledgedRows > mostUnacknowledged) await this.#room();
+  }
+
+  /** What the events speak of is asked for. */
+  async #lookUp(messages: readonly WatchMessage[]): Promise<void> {
+    const { best, local, changed } = this.#modules;
+    const named = new Set<Prefix>();
+    for (const { table } of messages)
+      for (const path of table?.paths ?? []) {
+        const prefix = eventPrefix(path);
+        if (prefix === undefined) continue;
+        named.add(prefix);
+        if (sourceOf(path).neighbor === undefined) local(prefix);
+      }
+    if (named.size === 0) return;
+    for (const prefix of named) this.#newer?.add(prefix);
+    const { table, lookup } = this.#client.dialect;
+    for (const family of families) {
+      const all = [...named].filter((prefix) => familyOf(prefix) === family);
+      for (let at = 0; at < all.length; at += slice) {
+        const asked = all.slice(at, at + slice);
+        const gone = new Set(asked);
+        const prefixes = asked.map((prefix) => ({ prefix, type: lookup.exact }));
+        const request = { tableType: table.global, family: familyMessage(family), prefixes };
+        for await (const batch of destinationBatches(this.#client, request))
+          for (const { paths } of batch) {
+            const prefix = this.#found(foundIn(paths));
+            if (prefix !== undefined) gone.delete(prefix);
+          }
+        for (const prefix of gone) best.delete(prefix);
+        await this.#room();
+      }
+    }
+    changed();
   }
 
   #take(prefix: Prefix, paths: readonly PathMessage[]): void {
@@ -131,11 +179,15 @@ export class Feed {
     const { neighbor } = sourceOf(path);
     if (neighbor === undefined || nextHop === undefined) return undefined;
     const session = this.#modules.session(path.neighborIp, path);
-    return session === undefined ? undefined : { nextHop, session };
+    if (session !== undefined) return { nextHop, session };
+    this.#strangers = true;
+    return undefined;
   }
 
   async #list(): Promise<void> {
     const { best } = this.#modules;
+    this.#isNextQueued = false;
+    this.#strangers = false;
     this.#newer ??= new Set();
     best.beginLife();
     const { table } = this.#client.dialect;
@@ -154,17 +206,28 @@ export class Feed {
   }
 
   #listed(paths: readonly PathMessage[]): void {
-    const { best, local, localAsn, relax } = this.#modules;
     const known = foundIn(paths);
     const prefix = known[0]?.listed.prefix;
-    if (prefix === undefined) return;
-    if (known.some(({ path }) => sourceOf(path).neighbor === undefined)) local(prefix);
-    if (this.#newer?.has(prefix) === true) return;
+    if (prefix !== undefined && this.#newer?.has(prefix) !== true) this.#found(known);
+    else this.#tellLocal(known);
+  }
+
+  /** All paths of one prefix, the best first. Answers the prefix, if there are any. */
+  #found(known: readonly Found[]): Prefix | undefined {
+    const { best, localAsn, relax } = this.#modules;
+    const prefix = known[0]?.listed.prefix;
+    if (prefix === undefined) return undefined;
+    this.#tellLocal(known);
     const used = usedTogether(known, localAsn(), relax());
     best.set(
       prefix,
       known.flatMap(({ path, listed }, i) => (used[i] === true ? (this.#hop(path, listed.nextHop) ?? []) : [])),
     );
+    return prefix;
+  }
+
+  #tellLocal(known: readonly Found[]): void {
+    for (const { path, listed } of known) if (sourceOf(path).neighbor === undefined) this.#modules.local(listed.prefix);
   }
 }
 

@@ -1,4 +1,5 @@
 /** What the GoBGP engine is made with, and what its parts share. */
+import type { IpAddress } from '#lib/ip.ts';
 import type { KernelView } from '#dataplane/kernel-view.ts';
 import type { Clock, Duration } from '#lib/time.ts';
 import type { BgpEngineOutputs, BgpIntent } from '../engine.ts';
@@ -32,6 +33,8 @@ export interface Shared {
   readonly generation: () => number;
   readonly sessions: () => Sessions;
   readonly neighbours: () => LinkNeighbours;
+  /** GoBGP has a session of this unnumbered peer with a neighbour that was not heard yet. */
+  readonly adoptNeighbour: (peer: string, address: IpAddress) => void;
   readonly view: () => KernelView;
   /** The kernel may have routes of an earlier life. */
   readonly forwards: () => boolean;

@@ -83,6 +83,12 @@ describe('what GoBGP can do of what resources ask for', () => {
       assert.deepEqual(unsupported({ ...asked, engine: undefined }, 3), []);
   });
 
+  test('a password on an interface is nothing for version 3', () => {
+    const asked = withPeer({ password: 'secret', interface: 'eth0' });
+    assert.deepEqual([...heldPeers(asked, 3)], ['tor']);
+    assert.deepEqual([...heldPeers(asked, 4)], []);
+  });
+
   test('an internal peer has no role to ask for', () => {
     assert.deepEqual(unsupported(withPeer({ role: 'Customer', peerAsn: asn(65001) }), 3), []);
   });
