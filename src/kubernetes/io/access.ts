@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import type { RequestOptions } from 'node:https';
+import type { Cluster } from '@kubernetes/client-node/dist/config_types.js';
 import { join } from 'node:path';
 import { ApiError } from '../store.ts';
 import { http1Connections, tlsConnections } from './connections.ts';
@@ -19,12 +20,14 @@ export interface Grant {
 }
 
 export interface Access {
-  /** The API server's address, perhaps with a path in front of everything. */
+  /** The API server's address as of the last grant, perhaps with a path in front of everything. */
   readonly server: URL;
   /** Credentials as they are now; a token file is read again as it rotates. Rejects with API_UNAUTHORIZED. */
   grant(): Promise<Grant>;
   /** The server refused the credentials: the next grant makes them anew. */
   refused(): void;
+  /** Nobody answered, or nobody who is trusted: if other files say where the server is and whom to trust, the next grant goes by them. */
+  unanswered(): void;
   /** Closes all connections. */
   close(): void;
 }
@@ -39,6 +42,7 @@ export function plainAccess(
     server: new URL(server),
     grant: () => Promise.resolve({ headers, connections }),
     refused: () => undefined,
+    unanswered: () => undefined,
     close: () => connections.close(),
   };
 }
@@ -69,7 +73,11 @@ export async function kubernetesAccess(
   addressDirectory = ADDRESS_DIRECTORY,
 ): Promise<Access> {
   const { KubeConfig } = await import('@kubernetes/client-node/dist/config.js');
-  const load = (): InstanceType<typeof KubeConfig> => {
+  const load = (): {
+    readonly config: InstanceType<typeof KubeConfig>;
+    readonly cluster: Cluster;
+    readonly server: URL;
+  } => {
     const config = new KubeConfig();
     try {
       if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
@@ -79,17 +87,23 @@ export async function kubernetesAccess(
           throw new Error('KUBERNETES_SERVICE_HOST is not set; outside a cluster use --kubeconfig FILE');
         config.loadFromCluster();
       }
-      if (config.getCurrentCluster() === null) throw new Error('it has no current context, or one without a cluster');
+      const cluster = config.getCurrentCluster();
+      if (cluster === null) throw new Error('it has no current context, or one without a cluster');
+      return { config, cluster, server: serverOf(cluster.server) };
     } catch (error) {
+      if (error instanceof ApiError) throw error;
       const where = kubeconfig === undefined ? 'the pod’s ServiceAccount' : kubeconfig;
       throw new ApiError('API_UNAUTHORIZED', `access to the API from ${where}: ${sentence(error)}`, { cause: error });
     }
-    return config;
   };
-  let config = load();
-  const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new ApiError('API_UNAUTHORIZED', 'access to the API: there is no cluster');
-  const server = serverOf(cluster.server);
+  /** What says where the server is, and in a kubeconfig file mostly also whom to trust; in a pod the authority is read for each grant. */
+  const placeText = (): string => {
+    if (kubeconfig !== undefined) return readFileSync(kubeconfig, 'utf8');
+    takeAddress(addressDirectory);
+    return `${process.env['KUBERNETES_SERVICE_HOST']} ${process.env['KUBERNETES_SERVICE_PORT']}`;
+  };
+  let { config, cluster, server } = load();
+  let place = placeText();
   let stale = false;
   let current: { readonly key: string; readonly connections: Connections } | undefined;
 
@@ -98,7 +112,9 @@ export async function kubernetesAccess(
     const tls: TlsOptions = {};
     for (const [name, value] of Object.entries({ ca, cert, key, pfx, passphrase, servername, rejectUnauthorized }))
       if (value !== undefined) Object.assign(tls, { [name]: value });
-    const digest = createHash('sha256').update(JSON.stringify(tls)).digest('hex');
+    const digest = createHash('sha256')
+      .update(JSON.stringify([server.origin, tls]))
+      .digest('hex');
     if (current?.key === digest) return current.connections;
     // Connections with the old certificate end with what runs on them.
     current?.connections.retire();
@@ -113,10 +129,12 @@ export async function kubernetesAccess(
   };
 
   return {
-    server,
+    get server() {
+      return server;
+    },
     async grant() {
       try {
-        if (stale) config = load();
+        if (stale) ({ config, cluster, server } = load());
         stale = false;
         const options: RequestOptions = { headers: {} };
         await config.applyToHTTPSOptions(options);
@@ -133,6 +151,15 @@ export async function kubernetesAccess(
     },
     refused() {
       stale = true;
+    },
+    unanswered() {
+      try {
+        const now = placeText();
+        stale ||= now !== place;
+        place = now;
+      } catch {
+        // The file is being replaced: the next call that nobody answers looks again.
+      }
     },
     close() {
       current?.connections.close();

@@ -76,13 +76,24 @@ export function apiStore(options: ClientOptions): ApiStore {
       if (answer.status === 401) options.access.refused();
       return answer;
     } catch (error) {
-      if (!call.signal?.aborted) options.onRequest?.(verb, 'none');
+      if (!call.signal?.aborted) {
+        options.onRequest?.(verb, 'none');
+        options.access.unanswered();
+      }
       throw error;
     }
   }
 
-  /** One call with its whole answer. */
-  async function whole(verb: Verb, call: Call, bytes: number, time: number): Promise<Foreign> {
+  /** One call with its whole answer. `attempts`: at a server that has too much to do. */
+  async function whole(
+    verb: Verb,
+    call: Call,
+    {
+      bytes,
+      time,
+      attempts = tuning.busyAttempts,
+    }: { readonly bytes: number; readonly time: number; readonly attempts?: number },
+  ): Promise<Foreign> {
     const write = call.method !== 'GET';
     const deadline = performance.now() + time;
     const signal = call.signal ?? closing.signal;
@@ -102,7 +113,7 @@ export function apiStore(options: ClientOptions): ApiStore {
         });
       } catch (error) {
         if (!(error instanceof ApiError) || signal.aborted) throw error;
-        const pause = pauseBefore(error, attempt, write);
+        const pause = pauseBefore(error, { attempt, attempts, write });
         if (pause === undefined || performance.now() + pause >= deadline) throw error;
         await rest(pause, signal);
       }
@@ -110,9 +121,11 @@ export function apiStore(options: ClientOptions): ApiStore {
   }
 
   /** How long to wait before the same call is made again; `undefined`: not at all. */
-  function pauseBefore(error: ApiError, attempt: number, write: boolean): number | undefined {
-    if (error.code === 'API_BUSY' && attempt < tuning.busyAttempts)
-      return (error.retryAfter ?? 1000) + Math.random() * 500;
+  function pauseBefore(
+    error: ApiError,
+    { attempt, attempts, write }: { readonly attempt: number; readonly attempts: number; readonly write: boolean },
+  ): number | undefined {
+    if (error.code === 'API_BUSY' && attempt < attempts) return (error.retryAfter ?? 1000) + Math.random() * 500;
     if (attempt > 1) return undefined;
     if (error.code === 'API_UNAUTHORIZED' && error.status === 401) return 0;
     // A kept connection may have ended while nobody looked at it.
@@ -121,7 +134,7 @@ export function apiStore(options: ClientOptions): ApiStore {
 
   async function one(verb: Verb, type: ResourceType, call: Omit<Call, 'headMilliseconds'>): Promise<ApiObject> {
     const full = { ...call, headMilliseconds: tuning.callMilliseconds };
-    const value = await whole(verb, full, longestObject, tuning.callMilliseconds);
+    const value = await whole(verb, full, { bytes: longestObject, time: tuning.callMilliseconds });
     return objectOf(call.what, type, value, call.method !== 'GET');
   }
 
@@ -129,7 +142,7 @@ export function apiStore(options: ClientOptions): ApiStore {
     type: ResourceType,
     selection: Selection,
     token: string | undefined,
-    signal: AbortSignal,
+    { signal, attempts = tuning.busyAttempts }: { readonly signal: AbortSignal; readonly attempts?: number },
   ): Promise<Page> {
     const query = selectionQuery(selection, {
       limit: String(Math.min(tuning.pageSize, selection.pageSize ?? Infinity, selection.atMost ?? Infinity)),
@@ -144,7 +157,8 @@ export function apiStore(options: ClientOptions): ApiStore {
       headMilliseconds: tuning.pageMilliseconds,
       signal,
     };
-    return pageOf(what, type, await whole('list', call, longestPage, tuning.pageMilliseconds));
+    const about = { bytes: longestPage, time: tuning.pageMilliseconds, attempts };
+    return pageOf(what, type, await whole('list', call, about));
   }
 
   async function follow(
@@ -228,7 +242,7 @@ export function apiStore(options: ClientOptions): ApiStore {
         const objects: ApiObject[] = [];
         try {
           for (let token: string | undefined; ; ) {
-            const next = await page(type, selection, token, closing.signal);
+            const next = await page(type, selection, token, { signal: closing.signal });
             objects.push(...next.objects);
             if (next.next === undefined || objects.length >= (selection.atMost ?? Infinity)) return objects;
             token = next.next;
@@ -240,7 +254,7 @@ export function apiStore(options: ClientOptions): ApiStore {
     },
     async count(type) {
       const one: Selection = { metadataOnly: true, atMost: 1 };
-      const { objects, remaining } = await page(type, one, undefined, closing.signal);
+      const { objects, remaining } = await page(type, one, undefined, { signal: closing.signal });
       return objects.length + remaining;
     },
     create: (type, object) =>
@@ -282,7 +296,7 @@ export function apiStore(options: ClientOptions): ApiStore {
         headMilliseconds: tuning.callMilliseconds,
       };
       try {
-        await whole('delete', call, longestObject, tuning.callMilliseconds);
+        await whole('delete', call, { bytes: longestObject, time: tuning.callMilliseconds });
         return 'removed';
       } catch (error) {
         if (error instanceof ApiError && error.code === 'API_NOT_FOUND') return 'absent';
@@ -293,7 +307,9 @@ export function apiStore(options: ClientOptions): ApiStore {
       const selection = about.selection ?? {};
       const reader: Reader = {
         type,
-        page: (token, signal) => page(type, selection, token, signal),
+        // Pauses before a list are the watch's own; one that is half read would have to be begun anew.
+        page: (token, signal) =>
+          page(type, selection, token, token === undefined ? { signal, attempts: 1 } : { signal }),
         watch: (version, on, signal) => follow(type, selection, version, on, signal),
       };
       const inner = listAndWatch(reader, about, tuning, companions);

@@ -40,7 +40,7 @@ export interface Tuning {
   readonly longestPauseMilliseconds: number;
   /** A watch that lived this long was a success: the next pause is the first one again. */
   readonly steadyMilliseconds: number;
-  /** Lists that every node needs at once are asked for within this time. */
+  /** Lists that every node needs at once, because its watches ended early or are too old, are asked for within this time. */
   readonly spreadMilliseconds: number;
 }
 
@@ -81,6 +81,8 @@ export function listAndWatch<T>(
   let flush: NodeJS.Immediate | undefined;
   let healthy: boolean | undefined;
   let failures = 0;
+  /** Refusals of a version since a watch lived long enough. */
+  let expirations = 0;
   /** Where the watch goes on; `undefined`: a list is needed. */
   let version: string | undefined;
   let definition = 0;
@@ -186,18 +188,31 @@ export function listAndWatch<T>(
       }
       return lived();
     } catch (error) {
-      if (lived()) failures = 0;
+      if (lived()) failures = expirations = 0;
       throw error;
     }
   }
 
+  /** Ends early when another watch of the client begins: the server is there. */
+  async function restUnlessWoken(milliseconds: number): Promise<void> {
+    const woken = new AbortController();
+    const wake = (): void => woken.abort();
+    companions.pauses.add(wake);
+    await rest(milliseconds, AbortSignal.any([signal, woken.signal]));
+    companions.pauses.delete(wake);
+    // Not all in one moment.
+    if (woken.signal.aborted) await rest(Math.min(tuning.firstPauseMilliseconds, 1000) * Math.random(), signal);
+  }
+
   async function run(): Promise<void> {
     while (!signal.aborted) {
-      let asked: number | undefined;
+      let asked = 0;
+      let expired = false;
       try {
         if (version === undefined) await list();
         if (version !== undefined && (await follow(version))) {
           failures = 0;
+          expirations = 0;
           // It ended early: every node's did, and an API server that restarts is not to be asked for all lists in one moment.
           if (version === undefined) await rest(tuning.spreadMilliseconds * Math.random(), signal);
           continue;
@@ -210,26 +225,24 @@ export function listAndWatch<T>(
           error.code === 'API_UNREACHABLE' || error.code === 'API_BUSY' || error.code === 'API_UNAUTHORIZED';
         if (!resumable || error.status === 500) version = undefined;
         // That a list is needed again is nothing that is wrong.
-        if (error.code !== 'API_EXPIRED') health(error);
-        asked = error.retryAfter;
+        expired = error.code === 'API_EXPIRED';
+        if (!expired) health(error);
+        if (error.retryAfter !== undefined) asked = error.retryAfter + tuning.firstPauseMilliseconds * Math.random();
       }
-      // A server that is there and says when, knows better than a growing pause.
-      if (asked !== undefined) {
-        await rest(asked + tuning.firstPauseMilliseconds * Math.random(), signal);
+      // Behind an API server that was started anew the watches of every node are too old, each once.
+      if (expired && expirations++ === 0) {
+        await rest(tuning.spreadMilliseconds * Math.random(), signal);
         continue;
       }
-      const pause = Math.min(
+      const grown = Math.min(
         tuning.longestPauseMilliseconds,
         tuning.firstPauseMilliseconds * 2 ** Math.min(failures, 20),
       );
       failures++;
-      const woken = new AbortController();
-      const wake = (): void => woken.abort();
-      companions.pauses.add(wake);
-      await rest(pause * (0.5 + Math.random() / 2), AbortSignal.any([signal, woken.signal]));
-      companions.pauses.delete(wake);
-      // Not all in one moment.
-      if (woken.signal.aborted) await rest(Math.min(tuning.firstPauseMilliseconds, 1000) * Math.random(), signal);
+      // What the server asks for is waited out whatever others find. It says one second to each of thousands, so that is no reason to come
+      // back each second for as long as it has too much to do.
+      await rest(asked, signal);
+      await restUnlessWoken(grown * (0.5 + Math.random() / 2) - asked);
     }
   }
 

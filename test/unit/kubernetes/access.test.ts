@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { kubernetesAccess } from '#kubernetes/io/access.ts';
+import { http1Connections } from '#kubernetes/io/connections.ts';
 import { failsWith } from '../../support/kubernetes/store-contract.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'flatroute-access-'));
@@ -80,4 +81,71 @@ test('in a cluster the address is that of the files, and without them that of th
     delete process.env['KUBERNETES_SERVICE_HOST'];
     delete process.env['KUBERNETES_SERVICE_PORT'];
   }
+});
+
+test('a kubeconfig that says another place is gone by when nobody answers at the old one, and not before', async () => {
+  const access = await kubernetesAccess(kubeconfig({ token: 'abc' }));
+  const { connections } = await access.grant();
+  access.unanswered();
+  assert.equal((await access.grant()).connections, connections);
+  kubeconfig({ token: 'def' }, 'https://192.0.2.2:6443');
+  assert.equal((await access.grant()).headers['Authorization'], 'Bearer abc');
+  access.unanswered();
+  const grant = await access.grant();
+  assert.deepEqual([grant.headers['Authorization'], access.server.href], ['Bearer def', 'https://192.0.2.2:6443/']);
+  assert.notEqual(grant.connections, connections);
+});
+
+test('a kubeconfig that is half written is an error until it is whole', async () => {
+  const file = kubeconfig({ token: 'abc' });
+  const access = await kubernetesAccess(file);
+  writeFileSync(file, '{"clusters":[{"name":');
+  access.unanswered();
+  await assert.rejects(access.grant(), failsWith('API_UNAUTHORIZED'));
+  kubeconfig({ token: 'def' });
+  assert.equal((await access.grant()).headers['Authorization'], 'Bearer def');
+});
+
+test('an address of the cluster that changed is gone by when nobody answers at the old one', async () => {
+  const directory = join(folder, 'moved');
+  mkdirSync(directory);
+  const write = (host: string): void => {
+    writeFileSync(join(directory, 'KUBERNETES_SERVICE_HOST'), host);
+    writeFileSync(join(directory, 'KUBERNETES_SERVICE_PORT'), '6443');
+  };
+  try {
+    write('192.0.2.10');
+    const access = await kubernetesAccess(undefined, undefined, directory);
+    write('192.0.2.11');
+    access.unanswered();
+    // There is no ServiceAccount here; where the server is does not depend on it.
+    await access.grant().catch(() => undefined);
+    assert.equal(access.server.href, 'https://192.0.2.11:6443/');
+  } finally {
+    delete process.env['KUBERNETES_SERVICE_HOST'];
+    delete process.env['KUBERNETES_SERVICE_PORT'];
+  }
+});
+
+test('an authority whose file is replaced is trusted by the next request, on connections of its own', async () => {
+  const ca = join(folder, 'ca.crt');
+  const file = join(folder, 'by-file');
+  const config = {
+    clusters: [{ name: 'c', cluster: { server: 'https://192.0.2.1:6443', 'certificate-authority': ca } }],
+    users: [{ name: 'u', user: { token: 'abc' } }],
+    contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+    'current-context': 'x',
+  };
+  writeFileSync(file, JSON.stringify(config));
+  writeFileSync(ca, 'one');
+  const trusted: string[] = [];
+  const access = await kubernetesAccess(file, (tls) => {
+    trusted.push(String(tls.ca));
+    return http1Connections();
+  });
+  await access.grant();
+  await access.grant();
+  writeFileSync(ca, 'two');
+  await access.grant();
+  assert.deepEqual(trusted, ['one', 'two']);
 });

@@ -1,11 +1,12 @@
 // What goes wrong between a client and the API server, each thing by itself and then all of them at random.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { found, notYet, waitFor } from '#lab/wait.ts';
-import { seconds } from '#lib/time.ts';
+import { milliseconds, seconds } from '#lib/time.ts';
 import type { ApiStore } from '#kubernetes/io/client.ts';
-import { listAndWatch, rest } from '#kubernetes/io/list-watch.ts';
-import type { Reader } from '#kubernetes/io/list-watch.ts';
+import { listAndWatch, rest, usualTuning } from '#kubernetes/io/list-watch.ts';
+import type { Companions, Reader } from '#kubernetes/io/list-watch.ts';
 import { ApiError } from '#kubernetes/store.ts';
 import type { ApiCode, ApiObject, ResourceType, Watching } from '#kubernetes/store.ts';
 import { fakeApi } from '../../support/kubernetes/fake-api.ts';
@@ -371,4 +372,103 @@ test('a watch that a server ends early after a long time is followed by a list l
   for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
   assert.equal(lists, 1);
   await watching.stop();
+});
+
+/** Virtual time in which `ask` answers every list and watch of eight watches of one client. */
+async function play(
+  context: TestContext,
+  ask: (what: 'list' | 'watch', at: number) => Promise<'early' | 'due'>,
+): Promise<{
+  readonly asked: number[];
+  readonly changes: () => number;
+  readonly until: (end: number) => Promise<void>;
+}> {
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  let now = 0;
+  const asked: number[] = [];
+  let changes = 0;
+  const companions: Companions = { pauses: new Set() };
+  const watchings = Array.from({ length: 8 }, (_, n) => {
+    const reader: Reader = {
+      type: { ...configMaps, plural: `kind${n}` },
+      page: async () => {
+        asked.push(now);
+        await ask('list', now);
+        return {
+          objects: [{ metadata: { name: 'one', resourceVersion: '7' } }],
+          resourceVersion: '9',
+          next: undefined,
+          remaining: 0,
+        };
+      },
+      watch: async (_, on, signal) => {
+        asked.push(now);
+        await ask('watch', now);
+        on.open();
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+        return 'due';
+      },
+    };
+    const about = { keep: () => 1, changed: (objects: ReadonlyMap<string, number>) => void (changes += objects.size) };
+    return listAndWatch(reader, about, usualTuning, companions);
+  });
+  context.after(async () => await Promise.all(watchings.map((it) => it.stop())));
+  const until = async (end: number): Promise<void> => {
+    for (; now < end; now += 100) {
+      context.mock.timers.tick(100);
+      for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
+    }
+  };
+  await until(100);
+  return { asked, changes: () => changes, until };
+}
+const minutes = (count: number): number => count * 60_000;
+
+for (const [status, code] of [
+  [429, 'API_BUSY'],
+  [503, 'API_UNREACHABLE'],
+] as const) {
+  test(`ten minutes of ${status} with Retry-After of a second are no storm, and all watches are back within a minute`, async (context) => {
+    const { asked, changes, until } = await play(context, (_, at) =>
+      at < minutes(10)
+        ? Promise.reject(new ApiError(code, 'too many requests', { status, retryAfter: milliseconds(1000) }))
+        : Promise.resolve('due'),
+    );
+    await until(minutes(10));
+    const [first = 0, ...later] = Array.from(
+      { length: 10 },
+      (_, minute) => asked.filter((at) => at >= minutes(minute) && at < minutes(minute + 1)).length,
+    );
+    assert.ok(first <= 8 * 8, `${first} in the first minute`);
+    assert.ok(Math.max(...later) <= 8 * 4, `${later.join(', ')} in the minutes after it`);
+    // Nobody came back before the second that the server asked for was over: at one time there is one request of each watch.
+    assert.ok(asked.every((at) => asked.filter((other) => other >= at && other < at + 1000).length <= 8));
+    assert.equal(changes(), 0);
+    asked.length = 0;
+    await until(minutes(11));
+    assert.deepEqual([changes(), asked.length], [8, 16]);
+  });
+}
+
+test('watches that are all too old list once more within three seconds; where that goes on, ever more rarely', async (context) => {
+  const lists: number[] = [];
+  const { changes, until } = await play(context, (what, at) => {
+    if (what === 'list') lists.push(at);
+    return what === 'watch' && at < minutes(10)
+      ? Promise.reject(new ApiError('API_EXPIRED', 'too old', { status: 410 }))
+      : Promise.resolve('due');
+  });
+  assert.equal(lists.length, 8);
+  await until(3100);
+  const again = lists.slice(8, 16);
+  assert.equal(again.length, 8);
+  assert.ok(Math.max(...again) > 1000 && new Set(again).size > 3, `at ${again.join(', ')}`);
+  await until(minutes(10));
+  assert.ok(lists.filter((at) => at > minutes(1)).length <= 9 * 8 * 4, `${lists.length} lists`);
+  assert.ok(Math.max(...lists.slice(1).map((at, n) => at - (lists[n] ?? 0))) < 30_000);
+  // What was listed was there from the first list on.
+  assert.equal(changes(), 8);
+  lists.length = 0;
+  await until(minutes(11));
+  assert.equal(lists.length, 8);
 });
