@@ -91,8 +91,8 @@ const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'co
 /**
  * What each command runs once all is installed. `debian`: what it needs of the machine; `namespaces`: it makes network
  * namespaces, so without root it goes on inside a user namespace; `plugin`: the CNI plugin must be built; `multus`: Multus too,
- * with the machine's Go, and where that cannot be the tests that need it say so; `kubernetes`: the programs of Kubernetes, found
- * or built; `otherwise`: the arguments when none is given.
+ * with the machine's Go, and where that cannot be the tests that need it say so; `gobgp4`: GoBGP 4 the same way, in front of
+ * Debian's; `kubernetes`: the programs of Kubernetes, found or built; `otherwise`: the arguments when none is given.
  */
 const commands = {
   demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
@@ -103,6 +103,19 @@ const commands = {
     namespaces: true,
     plugin: true,
     multus: true,
+  },
+  'test:gobgp4': {
+    run: ['scripts/test.mjs', '--test-name-pattern=/gobgp|engine of a running node/i'],
+    otherwise: [
+      'test/contract/engine.test.ts',
+      'test/netns/bgp/gobgp*.test.ts',
+      'test/netns/bgp/engine-change.test.ts',
+      'test/interop/unnumbered.test.ts',
+    ],
+    debian: [...lab, 'bird', 'frr'],
+    namespaces: true,
+    plugin: true,
+    gobgp4: true,
   },
   'test:kube': {
     // A scenario of a cluster takes minutes. Every file brings daemons of its own and waits for most of its time, so three share
@@ -402,10 +415,18 @@ async function main() {
     );
     if (built.status !== 0) stop('flatroute: the CNI plugin could not be built; the reason is above.');
   }
+  const builtByGo = (what) => {
+    const words = [join(root, 'scripts', 'build-go.mjs'), what];
+    const built = spawnSync(node, words, { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
+    return built.status === 0 ? built.stdout.trim() : undefined;
+  };
   if (command.multus) {
-    const script = join(root, 'scripts', 'build-multus.mjs');
-    const built = spawnSync(node, [script], { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
-    env.FLATROUTE_MULTUS = built.status === 0 ? built.stdout.trim() : '';
+    const folder = builtByGo('multus');
+    env.FLATROUTE_MULTUS = folder === undefined ? '' : join(folder, 'multus');
+  }
+  if (command.gobgp4) {
+    const folder = builtByGo('gobgp') ?? stop('flatroute: GoBGP 4 could not be built; the reason is above.');
+    env.PATH = `${folder}:${env.PATH}`;
   }
   if (command.kubernetes || (name === 'bench' && args[0] === 'kubernetes')) {
     // Only a cluster needs more than an API server.

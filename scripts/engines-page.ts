@@ -37,8 +37,8 @@ spec:
 
 gobgpd runs beside the agent, in the same network namespace, without a configuration of its own:
 \`gobgpd --pprof-disable --api-hosts unix:///run/flatroute/gobgp.sock\`. The agent starts no process; the Helm chart has a DaemonSet for it (\`gobgp.enabled\`), apart from the agent so that an upgrade of the agent leaves its sessions alone.
-The interface asks nobody who they are and carries passwords, so only a socket or a loopback address is taken. Tried with GoBGP 3.10.0
-(Debian 12's), 3.37.0 and 4.8.0: the interface \`apipb.GobgpApi\` of version 3 and \`api.GoBgpService\` of version 4.
+The interface asks nobody who they are and carries passwords, so only a socket or a loopback address is taken. The tests run with GoBGP 3.10.0
+(Debian 12's) and 4.8.0, and by hand with 3.37.0: the interface \`apipb.GobgpApi\` of version 3 and \`api.GoBgpService\` of version 4.
 
 ## What is whose
 

@@ -111,23 +111,18 @@ export class GobgpLab {
   readonly node: TestNamespace;
   readonly router: TestNamespace;
   readonly directory: string;
-  readonly program: string;
   readonly #processes = new Processes();
   #gobgpd: ChildProcess | undefined;
   #bird: ChildProcess | undefined;
 
-  private constructor(node: TestNamespace, router: TestNamespace, directory: string, program: string) {
+  private constructor(node: TestNamespace, router: TestNamespace, directory: string) {
     this.node = node;
     this.router = router;
     this.directory = directory;
-    this.program = program;
   }
 
-  /**
-   * 192.0.2.1 and 2001:db8::1 are the node's, .2 and ::2 the router's. `program`: another gobgpd than Debian's, which may need a
-   * `gobgp` of its own (GOBGP).
-   */
-  static async create(program = process.env['GOBGPD'] ?? 'gobgpd'): Promise<GobgpLab> {
+  /** 192.0.2.1 and 2001:db8::1 are the node's, .2 and ::2 the router's. */
+  static async create(): Promise<GobgpLab> {
     const [node, router] = await Promise.all([createNamespace('frt-gobgp'), createNamespace('frt-gobgp')]);
     await execute([
       'ip',
@@ -152,7 +147,7 @@ export class GobgpLab {
       await ns.run(['ip', 'addr', 'add', `2001:db8::${last}/64`, 'dev', 'eth0', 'nodad']);
       await ns.run(['ip', 'link', 'set', 'eth0', 'up']);
     }
-    return new GobgpLab(node, router, await mkdtemp(join(tmpdir(), 'frt-gobgp-')), program);
+    return new GobgpLab(node, router, await mkdtemp(join(tmpdir(), 'frt-gobgp-')));
   }
 
   get socket(): string {
@@ -168,7 +163,7 @@ export class GobgpLab {
 
   startGobgp(...words: readonly string[]): void {
     this.#gobgpd = this.#processes.start(this.node, [
-      this.program,
+      'gobgpd',
       '--pprof-disable',
       '--api-hosts',
       `unix://${this.socket}`,
@@ -201,7 +196,7 @@ export class GobgpLab {
   }
 
   async gobgp(...words: readonly string[]): Promise<string> {
-    return (await execute([process.env['GOBGP'] ?? 'gobgp', '--target', `unix://${this.socket}`, ...words])).stdout;
+    return (await execute(['gobgp', '--target', `unix://${this.socket}`, ...words])).stdout;
   }
 
   /** Networks that BIRD has by a protocol. */
