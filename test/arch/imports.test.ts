@@ -154,7 +154,7 @@ test('foreign-function calls and third-party types stay in the first folder they
     koffi: ['linux'],
     '@grpc/grpc-js': ['agent', 'cli', 'lab', 'bgp'],
     '@grpc/proto-loader': ['agent', 'cli', 'lab', 'bgp'],
-    yaml: ['sources', 'cli', 'resources', 'lab'],
+    yaml: ['sources', 'cli', 'resources', 'lab', 'kubernetes'],
     'prom-client': ['status', 'agent'],
     pino: ['agent', 'status'],
   };

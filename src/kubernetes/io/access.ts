@@ -6,8 +6,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import type { RequestOptions } from 'node:https';
+import { dirname, join, resolve } from 'node:path';
 import type { Cluster } from '@kubernetes/client-node/dist/config_types.js';
-import { join } from 'node:path';
+import { parse } from 'yaml';
+import { isRecord } from '#lib/json.ts';
 import { ApiError } from '../store.ts';
 import { http1Connections, tlsConnections } from './connections.ts';
 import type { TlsOptions } from './connections.ts';
@@ -80,8 +82,13 @@ export async function kubernetesAccess(
   } => {
     const config = new KubeConfig();
     try {
-      if (kubeconfig !== undefined) config.loadFromFile(kubeconfig);
-      else {
+      if (kubeconfig !== undefined) {
+        config.loadFromFile(kubeconfig);
+        for (const { name, file } of tokenFiles(kubeconfig))
+          Object.assign(config.getUser(name) ?? {}, {
+            authProvider: { name: 'tokenFile', config: { tokenFile: file } },
+          });
+      } else {
         takeAddress(addressDirectory);
         if (process.env['KUBERNETES_SERVICE_HOST'] === undefined)
           throw new Error('KUBERNETES_SERVICE_HOST is not set; outside a cluster use --kubeconfig FILE');
@@ -165,6 +172,17 @@ export async function kubernetesAccess(
       current?.connections.close();
     },
   };
+}
+
+/** Users of a kubeconfig whose token is in a file, which the library knows by a name that kubectl does not have. */
+function tokenFiles(kubeconfig: string): readonly { readonly name: string; readonly file: string }[] {
+  const content: unknown = parse(readFileSync(kubeconfig, 'utf8'));
+  const users = isRecord(content) && Array.isArray(content['users']) ? content['users'].filter(isRecord) : [];
+  return users.flatMap(({ name, user }) => {
+    const file = isRecord(user) ? user['tokenFile'] : undefined;
+    if (typeof name !== 'string' || typeof file !== 'string') return [];
+    return [{ name, file: resolve(dirname(kubeconfig), file) }];
+  });
 }
 
 function serverOf(text: string): URL {

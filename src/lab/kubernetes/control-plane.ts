@@ -6,7 +6,7 @@
  *   const plane = await ControlPlane.start({ host, address: '127.0.0.1', tools: kubernetesTools() });
  *   await plane.kubectl(['apply', '-f', '-'], manifest);
  */
-import { writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { milliseconds, seconds } from '#lib/time.ts';
 import type { Host } from '../host.ts';
@@ -14,7 +14,7 @@ import type { CommandResult, LabProcess } from '../process.ts';
 import { succeeded } from '../process.ts';
 import { found, notYet, waitFor } from '../wait.ts';
 import { sharedDirectory } from './directory.ts';
-import { CertificateAuthority, makeSigningKey } from './pki.ts';
+import { CertificateAuthority, type KeyPair, makeSigningKey } from './pki.ts';
 import { Programs } from './programs.ts';
 import type { KubernetesTools } from './tools.ts';
 
@@ -79,14 +79,7 @@ export class ControlPlane {
     await this.#startEtcd();
     const loopback = address === '::1' || address.startsWith('127.');
     const [server, kubeletClient, tokens] = await Promise.all([
-      this.#authority.issueServer('kube-apiserver', [
-        address,
-        'localhost',
-        'kubernetes',
-        'kubernetes.default',
-        'kubernetes.default.svc',
-        ...SERVICE_ADDRESSES,
-      ]),
+      this.#issueServer(this.#authority),
       this.#authority.issueClient('kube-apiserver-kubelet-client', ['system:masters']),
       makeSigningKey(this.#authority.directory, 'service-accounts'),
     ]);
@@ -118,6 +111,29 @@ export class ControlPlane {
     await this.startApiServer();
     this.#say('API server ready', started);
     if (controllers === true) await this.#startControllers(tokens.key);
+  }
+
+  async #issueServer(authority: CertificateAuthority): Promise<KeyPair> {
+    const names = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
+    return await authority.issueServer('kube-apiserver', [this.#options.address, ...names, ...SERVICE_ADDRESSES]);
+  }
+
+  /**
+   * From its next start on the API server's certificate is of another authority, of which the file is answered. Who reads `ca` trusts it
+   * too from now on.
+   */
+  async replaceServerAuthority(): Promise<string> {
+    const directory = join(this.#authority.directory, 'replaced');
+    await mkdir(directory);
+    const authority = await CertificateAuthority.create(directory);
+    const { certificate, key } = await this.#issueServer(authority);
+    this.#apiServerArguments = [
+      ...this.#apiServerArguments,
+      `--tls-cert-file=${certificate}`,
+      `--tls-private-key-file=${key}`,
+    ];
+    await appendFile(this.ca, await readFile(authority.certificate));
+    return authority.certificate;
   }
 
   async #startEtcd(): Promise<void> {

@@ -29,6 +29,15 @@ test('a token of a kubeconfig file is sent', async () => {
   assert.equal((await access.grant()).headers['Authorization'], 'Bearer abc');
 });
 
+test('a token file of a kubeconfig is read, and again when its token was refused', async () => {
+  writeFileSync(join(folder, 'token'), 'abc\n');
+  const access = await kubernetesAccess(kubeconfig({ tokenFile: 'token' }));
+  assert.equal((await access.grant()).headers['Authorization'], 'Bearer abc');
+  writeFileSync(join(folder, 'token'), 'def\n');
+  access.refused();
+  assert.equal((await access.grant()).headers['Authorization'], 'Bearer def');
+});
+
 test('connections are kept while the credentials are the same', async () => {
   const access = await kubernetesAccess(kubeconfig({ token: 'abc' }));
   assert.equal((await access.grant()).connections, (await access.grant()).connections);
