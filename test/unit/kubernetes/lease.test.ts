@@ -31,7 +31,8 @@ afterEach(async () => {
   await api.close();
 });
 
-function candidate(identity: string): Candidate {
+/** `wall`: milliseconds since the epoch at its start. */
+function candidate(identity: string, wall: () => number = () => 1_700_000_000_000): Candidate {
   const clock = manualClock();
   const log: string[] = [];
   const failures: ApiError[] = [];
@@ -40,7 +41,7 @@ function candidate(identity: string): Candidate {
     {
       store: api.store(),
       clock,
-      now: () => new Date(1_700_000_000_000 + clock.now()),
+      now: () => new Date(wall() + clock.now()),
       random: () => 0,
       acquired: () => log.push('acquired'),
       lost: (why) => log.push(`lost: ${why}`),
@@ -96,6 +97,22 @@ test('who holds it renews it without asking first, and the others write nothing'
   assert.equal(api.requests.filter(({ verb }) => verb === 'update').length, 10);
   assert.equal(api.requests.filter(({ verb }) => verb === 'get').length, 10);
   assert.deepEqual([a.log, b.log], [['acquired'], []]);
+});
+
+test('clocks on the wall that differ by years, and one that jumps, change nothing about who holds it', async () => {
+  let wall = 1_700_000_000_000;
+  const year = 365 * 86_400_000;
+  const [a, b] = [candidate('a', () => wall), candidate('b', () => 1_700_000_000_000 + 10 * year)];
+  await resting(a);
+  await resting(b);
+  for (const jump of [0, -20 * year, 40 * year]) {
+    wall += jump;
+    await turns(8, a, b);
+    assert.deepEqual([a.log, b.log], [['acquired'], []]);
+  }
+  // The years of the holder's clock are no renewal either.
+  await turns(8, b);
+  assert.ok(b.leadership.leads());
 });
 
 test('a holder that falls silent is followed after 15 s, and counts itself out after 10', async () => {
