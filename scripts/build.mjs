@@ -32,8 +32,15 @@ const withoutDemo = {
 const leanKubernetes = {
   name: 'lean-kubernetes',
   setup(api) {
-    api.onResolve({ filter: /^\.|^@kubernetes\/client-node/ }, async ({ path, pluginData, ...from }) => {
-      if (pluginData === 'asked' || !/@kubernetes\/client-node/.test(`${from.importer} ${path}`)) return undefined;
+    // esbuild would look for each of its thousand files anew, for twelve seconds; a relative path says where it is.
+    api.onResolve({ filter: /^\./ }, ({ path, importer, resolveDir }) => {
+      const file = join(resolveDir, path);
+      return importer.includes('/@kubernetes/client-node/') && existsSync(file) && statSync(file).isFile()
+        ? { path: file, sideEffects: false }
+        : undefined;
+    });
+    api.onResolve({ filter: /^@kubernetes\/client-node/ }, async ({ path, pluginData, ...from }) => {
+      if (pluginData === 'asked') return undefined;
       const { kind, importer, namespace, resolveDir } = from;
       const found = await api.resolve(path, { kind, importer, namespace, resolveDir, pluginData: 'asked' });
       return found.errors.length === 0 ? { path: found.path, sideEffects: false } : { errors: found.errors };

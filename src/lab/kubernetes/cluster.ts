@@ -24,8 +24,8 @@ import type { KubernetesTools } from './tools.ts';
 
 export interface ClusterOptions {
   readonly nodes: number;
-  /** Further images that every node has: paths of tars as `docker save` writes them. */
-  readonly images?: readonly string[];
+  /** Further images that every node has: paths of tars as `docker save` writes them, which may be made while the control plane starts. */
+  readonly images?: readonly (string | Promise<string>)[];
   readonly taint?: boolean;
   readonly log?: (line: string) => void;
 }
@@ -108,9 +108,10 @@ export class Cluster implements AsyncDisposable {
       });
       const witness = '/run/witness.tar';
       await writeFile(network.control.path(witness), witnessImage());
-      const images = [network.control.path(witness), ...(options.images ?? [])];
+      const images = [network.control.path(witness)];
+      for (const image of options.images ?? []) images.push(await image);
       const cluster = new Cluster(network, plane, tools, options, images);
-      for (let n = 1; n <= options.nodes; n++) await cluster.addNode(n);
+      await Promise.all(Array.from({ length: options.nodes }, async (_, i) => await cluster.addNode(i + 1)));
       return cluster;
     } catch (error) {
       await lab.dispose();
@@ -145,6 +146,7 @@ export class Cluster implements AsyncDisposable {
       ...(this.#options.taint === undefined ? {} : { taint: this.#options.taint }),
     });
     this.#nodes.push(node);
+    this.#nodes.sort((a, b) => (a.name < b.name ? -1 : 1));
     await node.start(this.#images);
     await this.until(`${node.name} to be registered`, async () => {
       await node.expectAlive();

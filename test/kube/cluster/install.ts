@@ -1,10 +1,13 @@
 /** flatroute in a bare cluster, from deploy/ as docs/kubernetes.md has it. */
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { seconds } from '#lib/time.ts';
 import type { Cluster } from '#lab/kubernetes/cluster.ts';
 import { API_ADDRESS } from '#lab/kubernetes/plan.ts';
 import { operatorResources } from '#lab/kubernetes/resources.ts';
+import { execute, succeeded } from '#lab/process.ts';
 import { found, notYet } from '#lab/wait.ts';
 import { AGENT, print, SYSTEM } from './world.ts';
 
@@ -12,12 +15,10 @@ const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { readon
 export const IMAGE = `flatroute:${version}`;
 
 /** A tar of our image in this directory, made from this checkout. */
-export function buildImage(directory: string): string {
+export async function buildImage(directory: string): Promise<string> {
   const path = join(directory, 'image.tar');
-  const built = spawnSync(process.execPath, ['scripts/image.mjs', '--output', path, '--name', IMAGE], {
-    encoding: 'utf8',
-  });
-  if (built.status !== 0) throw new Error(`scripts/image.mjs: ${built.stderr}`);
+  const argv = [process.execPath, 'scripts/image.mjs', '--output', path, '--name', IMAGE];
+  succeeded('the machine', argv, await execute(argv, { timeout: seconds(300) }));
   return path;
 }
 
@@ -62,33 +63,60 @@ export async function installPrograms(cluster: Cluster): Promise<void> {
     metadata: { name: 'flatroute-apiserver', namespace: SYSTEM },
     data: { KUBERNETES_SERVICE_HOST: API_ADDRESS, KUBERNETES_SERVICE_PORT: '6443' },
   });
-  await cluster.plane.run(['apply', '-k', resolve('deploy/kustomize')]);
-  await shareBootId(cluster);
   // Shorter than 15 s, for who waits until another one leads.
   const more = [
     '--lease-duration=10s',
     `--collect-after=${COLLECT_AFTER_SECONDS - VETO_SECONDS}s`,
     `--collect-veto=${VETO_SECONDS}s`,
   ];
-  const patch = more.map((value) => ({ op: 'add', path: '/spec/template/spec/containers/0/args/-', value }));
-  const argv = ['patch', 'deployment', '-n', SYSTEM, 'flatroute-controller', '--type=json'];
-  await cluster.plane.run([...argv, '-p', JSON.stringify(patch)]);
+  await applyOverlay(cluster, [
+    { kind: 'DaemonSet', name: AGENT, operations: sharedBootId },
+    {
+      kind: 'Deployment',
+      name: 'flatroute-controller',
+      operations: more.map((value) => ({ op: 'add', path: '/spec/template/spec/containers/0/args/-', value })),
+    },
+  ]);
 }
 
 /** Nodes of a lab share a kernel and have boot ids of their own, which a container does not see. */
-async function shareBootId(cluster: Cluster): Promise<void> {
-  const name = 'boot-id';
-  const path = '/proc/sys/kernel/random/boot_id';
-  const patch = [
-    { op: 'add', path: '/spec/template/spec/volumes/-', value: { name, hostPath: { path, type: 'File' } } },
-    {
-      op: 'add',
-      path: '/spec/template/spec/containers/0/volumeMounts/-',
-      value: { name, mountPath: `/host${path}`, readOnly: true },
-    },
-  ];
-  const argv = ['patch', 'daemonset', '-n', SYSTEM, AGENT, '--type=json', '-p', JSON.stringify(patch)];
-  await cluster.plane.run(argv);
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+const sharedBootId = [
+  {
+    op: 'add',
+    path: '/spec/template/spec/volumes/-',
+    value: { name: 'boot-id', hostPath: { path: BOOT_ID, type: 'File' } },
+  },
+  {
+    op: 'add',
+    path: '/spec/template/spec/containers/0/volumeMounts/-',
+    value: { name: 'boot-id', mountPath: `/host${BOOT_ID}`, readOnly: true },
+  },
+];
+
+interface OverlayPatch {
+  readonly kind: string;
+  readonly name: string;
+  /** Of a JSON patch. */
+  readonly operations: readonly object[];
+}
+
+/** deploy/kustomize as an operator would change it, so that no first pod is replaced at once. */
+async function applyOverlay(cluster: Cluster, patches: readonly OverlayPatch[]): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), 'flatroute-overlay-'));
+  try {
+    const overlay = {
+      resources: [relative(directory, resolve('deploy/kustomize'))],
+      patches: patches.map(({ kind, name, operations }) => ({
+        target: { kind, name },
+        patch: JSON.stringify(operations),
+      })),
+    };
+    await writeFile(join(directory, 'kustomization.yaml'), JSON.stringify(overlay));
+    await cluster.plane.run(['apply', '-k', directory]);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 export async function install(cluster: Cluster): Promise<void> {

@@ -47,7 +47,7 @@ export function scenariosOfCluster(
 
   describe(title, { timeout: seconds(2400) }, () => {
     before(async () => {
-      const tars = [buildImage(directory), ...images];
+      const tars = [step('image', buildImage(directory)), ...images];
       cluster = await step('control plane, routers, two nodes', Cluster.create({ nodes: 2, images: tars }));
     });
     define({
