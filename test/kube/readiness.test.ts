@@ -210,6 +210,16 @@ test('a controller stopped past its lease: nothing changes, another goes on, and
     () => tainted().length === LIMIT && tainted().every((it) => reason(it) === 'RoutingLost'),
   );
   const before = [...tainted()];
+  // The watch can be sooner than the answer that it waits for before it says what it did.
+  await waitFor(
+    'the first to have said what it did',
+    async () => {
+      const lines = (await logOf('one')).split('\n');
+      const last = before.map((name) => lines.findLast((line) => line.includes(`"node":"${name}"`)));
+      return last.every((line) => line?.includes('controller.node-tainted')) ? found(undefined) : notYet(last.join());
+    },
+    { deadline: seconds(120), every: milliseconds(50) },
+  );
   const changes = await changesBy('one');
   one.kill('SIGSTOP');
   const versions = names.map((it) => seen.get(it)?.metadata.resourceVersion);
