@@ -140,7 +140,7 @@ function implementation(modules: AdminModules): grpc.UntypedServiceImplementatio
     GetDrift: unary(() => driftAnswer(snapshot())),
     ResetPeer: unary(async ({ name, soft }) => {
       const peer = typeof name === 'string' ? name : '';
-      if (!(await modules.reset(peer, soft === true ? 'soft' : 'hard'))) throw unknownPeer(peer, snapshot());
+      if (!(await modules.reset(peer, soft === true ? 'soft' : 'hard'))) throw notReset(peer, snapshot());
       modules.log('info', 'peer.reset', { peer, soft: soft === true });
       return {};
     }),
@@ -181,6 +181,12 @@ function unknownPeer(name: string, { bgpIntent }: Snapshot): Refusal {
   const names = (bgpIntent?.peers ?? []).map((peer) => peer.name);
   const known = names.length === 0 ? 'this node has no peers' : `there are ${names.slice(0, 20).join(', ')}`;
   return new Refusal(grpc.status.NOT_FOUND, `no peer is called ${name}; ${known}`);
+}
+
+function notReset(name: string, now: Snapshot): Refusal {
+  if (now.bgpIntent?.peers.some((peer) => peer.name === name) !== true) return unknownPeer(name, now);
+  const text = `${name} is not with the engine now, so that there is no session to reset; flatroute peers ${name} says why`;
+  return new Refusal(grpc.status.FAILED_PRECONDITION, text);
 }
 
 async function checkPods(request: Fields, modules: AdminModules): Promise<PodCheck> {

@@ -163,11 +163,12 @@ test('a thread that is away is an error with its words, and the server lives on'
   assert.equal((await client.status()).node, 'node-1');
 });
 
-test('resets arrive with their kind; an unknown peer is refused', async () => {
+test('resets arrive with their kind; an unknown peer is refused, and one that the engine does not have', async () => {
   resets.length = 0;
   await client.reset('tor-a', true);
   await assert.rejects(client.reset('tor-z', false), refused(/no peer is called tor-z/));
-  assert.deepEqual(resets, ['tor-a soft', 'tor-z hard']);
+  await assert.rejects(client.reset('tor-b', false), refused(/tor-b is not with the engine now/));
+  assert.deepEqual(resets, ['tor-a soft', 'tor-z hard', 'tor-b hard']);
 });
 
 test('--watch prints again what changed, one JSON line each, until it is interrupted', async () => {
