@@ -40,7 +40,7 @@ const benches: Readonly<Record<string, Bench>> = {
   },
   kubernetes: {
     run: runKubernetes,
-    what: '[--cases agent,agents,watchers,endpoints,claims,services,status] [--nodes 5] [--pods 100] [--agents 40] [--watchers 300] [--rounds 20] [--idle 30] [--endpoints 150000] …   agents and a real API server: events, watches, bytes, memory',
+    what: '[--cases agent,agents,watchers,endpoints,claims,services,status] [--nodes 5] [--pods 100] [--agents 40] [--watchers 300] [--rounds 20] [--idle 60] [--endpoints 150000] …   agents and a real API server: events, watches, bytes, memory',
   },
   fib: {
     run: runFib,

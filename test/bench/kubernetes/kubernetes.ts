@@ -37,7 +37,7 @@ export async function runKubernetes(args: readonly string[]): Promise<number> {
       endpoints: { type: 'string', default: '150000' },
       nodes: { type: 'string', default: '5' },
       pods: { type: 'string', default: '100' },
-      idle: { type: 'string', default: '30' },
+      idle: { type: 'string', default: '60' },
       blocks: { type: 'string', default: '20000' },
       services: { type: 'string', default: '2000' },
       writers: { type: 'string', default: '1000' },
