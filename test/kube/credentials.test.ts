@@ -72,6 +72,7 @@ before(async () => {
   store = apiStore({
     access: await kubernetesAccess(kubeconfig),
     userAgent: 'flatroute-test/0',
+    tuning: { longestPauseMilliseconds: 1000 },
   });
   store.watch(configMaps, {
     selection: { namespace },
