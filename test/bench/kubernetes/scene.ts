@@ -63,13 +63,19 @@ export async function several<T>(count: number, atATime: number, action: (index:
   return answers;
 }
 
+/** Objects, which take half a minute. */
+const SAY_EVERY = 5000;
+
 export async function createAll(
   store: ApiStore,
   type: ResourceType,
   count: number,
   object: (index: number) => ApiObject,
 ): Promise<void> {
-  await several(count, 16, async (index) => await store.create(type, object(index)));
+  await several(count, 16, async (index) => {
+    if (index > 0 && index % SAY_EVERY === 0) progress(`${index} of ${count} ${type.plural} made`);
+    await store.create(type, object(index));
+  });
 }
 
 /** Seconds of processor that the API server has used. */
