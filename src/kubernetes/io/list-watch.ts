@@ -242,7 +242,7 @@ export function listAndWatch<T>(
       // What the server asks for is waited out whatever others find. It says one second to each of thousands, so that is no reason to come
       // back each second for as long as it has too much to do.
       await rest(asked, signal);
-      await restUnlessWoken(grown * (0.5 + Math.random() / 2) - asked);
+      await restUnlessWoken(Math.max(0, grown * (0.5 + Math.random() / 2) - asked));
     }
   }
 
