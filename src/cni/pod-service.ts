@@ -22,13 +22,14 @@ const DEFAULT_CONNECTIONS = 256;
 /** Facts are collected for a moment, so that a burst of ADDs does not send one set each. */
 const FACTS_DELAY_MS = 200;
 /** Changes in the kernel come in bursts. */
-const LOOK_AGAIN_DELAY_MS = 100;
+const DEFAULT_LOOK_AGAIN_DELAY_MS = 100;
 /** A safety net under lost notifications. */
 const DEFAULT_LOOK_AGAIN_INTERVAL_MS = 60_000;
 
 export class PodService implements PodServicePort {
   readonly #modules: PodServiceModules;
   readonly #lookAgainIntervalMs: number;
+  readonly #lookAgainDelayMs: number;
   readonly #pods: Pods;
   readonly #server: CniServer;
   readonly #spool: Spool;
@@ -42,6 +43,7 @@ export class PodService implements PodServicePort {
   constructor(options: PodServiceOptions, modules: PodServiceModules) {
     this.#modules = modules;
     this.#lookAgainIntervalMs = options.lookAgainInterval ?? DEFAULT_LOOK_AGAIN_INTERVAL_MS;
+    this.#lookAgainDelayMs = options.lookAgainDelay ?? DEFAULT_LOOK_AGAIN_DELAY_MS;
     this.#pods = new Pods({
       links: new PodLinks(),
       reap: modules.reap,
@@ -166,7 +168,7 @@ export class PodService implements PodServicePort {
     this.#lookTimer ??= setTimeout(() => {
       this.#lookTimer = undefined;
       void this.#lookAgain();
-    }, LOOK_AGAIN_DELAY_MS);
+    }, this.#lookAgainDelayMs);
   }
 
   async #lookAgain(): Promise<void> {

@@ -22,6 +22,8 @@ export interface PodServiceOptions {
   readonly deletionWait?: Duration;
   /** How often it looks at its links without being told of a change. Default 60 s. */
   readonly lookAgainInterval?: Duration;
+  /** How long changes in the kernel are gathered before it looks. Default 100 ms. */
+  readonly lookAgainDelay?: Duration;
   /** Calls served or waiting at one time; more are answered with error 11. Default 256. */
   readonly connections?: number;
 }

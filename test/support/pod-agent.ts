@@ -41,6 +41,8 @@ const service: PodService = new PodService(
     deletionWait: milliseconds(3000),
     // Only when a test tells it to: what somebody has damaged is not mended before it was looked at.
     lookAgainInterval: seconds(86_400),
+    // And at once, not a tenth of a second into the next test.
+    lookAgainDelay: milliseconds(0),
     connections: 64,
     checkConfirm: milliseconds(20),
     checkRepair: milliseconds(50),
