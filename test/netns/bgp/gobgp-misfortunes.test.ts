@@ -160,6 +160,7 @@ describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
     apply(wanted(lab));
     await eventually('the session', () => driver.isUp('bird'));
     await eventually('the block', async () => (await lab.learned('node')).length === 1);
+    await eventually('the routes', () => driver.kernel.size === 2);
   });
 
   test('gobgpd hangs and goes on: it is said, and the session is the same afterwards', async () => {

@@ -13,6 +13,7 @@ export const peerScenarios: readonly ContractScenario[] = [
     play: async (scene) => {
       const engine = await scene.begin();
       await engine.kernelIs({ ...plain.first, ...plain.second });
+      await engine.until('the whole table', ({ kernel }) => kernel.complete);
       await expectPaths(scene.first, blocks.ipv4, [{ path: '65001', nextHop: linkAddress(1, 1) }]);
       const { sequence } = engine.kernel;
       const since = engine.facts?.peers.map((it) => [it.since, it.flaps]);
