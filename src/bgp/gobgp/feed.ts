@@ -9,7 +9,7 @@ import type { BestPaths } from './best-paths.ts';
 import { type BestHop } from './best-paths.ts';
 import { familyMessage } from './desired.ts';
 import { peerEvent } from './dialect.ts';
-import { destinationBatches } from './io/observe.ts';
+import { destinationBatches, exactly } from './io/observe.ts';
 import type { GobgpClient } from './io/client.ts';
 import type { PathMessage, PeerMessage, WatchMessage } from './messages.ts';
 import { type Found, eventAsPath, eventNextHop, eventPrefix, foundIn, sourceOf, usedTogether } from './paths.ts';
@@ -47,8 +47,8 @@ export class Feed {
   #roomWaiters: (() => void)[] = [];
   #listing: Promise<void> | undefined;
   #isNextQueued = false;
-  /** Paths came from neighbours that are none of ours, or not yet. */
-  #strangers = false;
+  /** A path of each neighbour that is none of ours, or not yet. */
+  readonly #strangers = new Map<string, PathMessage>();
   #failed: (error: unknown) => void = () => undefined;
 
   constructor(client: GobgpClient, modules: FeedModules) {
@@ -84,9 +84,10 @@ export class Feed {
     this.#listing.catch(this.#failed);
   }
 
-  /** A neighbour may be one of ours that was not, or could not be told from another. */
+  /** A neighbour may be one of ours that was not, or could not be told from another: its paths were passed over. */
   sessionsChanged(): void {
-    if (this.#strangers) this.listAnew();
+    const { session } = this.#modules;
+    if (this.#strangers.values().some((path) => session(path.neighborIp, path) !== undefined)) this.listAnew();
   }
 
   stop(): void {
@@ -134,18 +135,18 @@ export class Feed {
         const prefix = eventPrefix(path);
         if (prefix === undefined) continue;
         named.add(prefix);
+        this.#newer?.add(prefix);
         if (sourceOf(path).neighbor === undefined) local(prefix);
       }
     if (named.size === 0) return;
-    for (const prefix of named) this.#newer?.add(prefix);
-    const { table, lookup } = this.#client.dialect;
+    const { dialect } = this.#client;
     for (const family of families) {
       const all = [...named].filter((prefix) => familyOf(prefix) === family);
       for (let at = 0; at < all.length; at += slice) {
         const asked = all.slice(at, at + slice);
         const gone = new Set(asked);
-        const prefixes = asked.map((prefix) => ({ prefix, type: lookup.exact }));
-        const request = { tableType: table.global, family: familyMessage(family), prefixes };
+        const prefixes = exactly(dialect, asked);
+        const request = { tableType: dialect.table.global, family: familyMessage(family), prefixes };
         for await (const batch of destinationBatches(this.#client, request))
           for (const { paths } of batch) {
             const prefix = this.#found(foundIn(paths));
@@ -180,14 +181,14 @@ export class Feed {
     if (neighbor === undefined || nextHop === undefined) return undefined;
     const session = this.#modules.session(path.neighborIp, path);
     if (session !== undefined) return { nextHop, session };
-    this.#strangers = true;
+    this.#strangers.set(`${path.neighborIp} ${path.sourceId}`, path);
     return undefined;
   }
 
   async #list(): Promise<void> {
     const { best } = this.#modules;
     this.#isNextQueued = false;
-    this.#strangers = false;
+    this.#strangers.clear();
     this.#newer ??= new Set();
     best.beginLife();
     const { table } = this.#client.dialect;

@@ -2,6 +2,7 @@
 import type { Family, Prefix } from '#lib/ip.ts';
 import { families, familyOf } from '#lib/ip.ts';
 import { familyMessage } from '../desired.ts';
+import type { Dialect } from '../dialect.ts';
 import type {
   DefinedSetMessage,
   DestinationMessage,
@@ -34,6 +35,10 @@ export const readPeers = async (client: GobgpClient): Promise<PeerMessage[]> =>
     ({ peer }) => peer ?? [],
   );
 
+/** Of a listing: these prefixes, and none that cover them or lie in them. */
+export const exactly = ({ lookup }: Dialect, prefixes: readonly Prefix[]): readonly object[] =>
+  prefixes.map((prefix) => ({ prefix, type: lookup.exact }));
+
 /** A listing of a table, as it comes. */
 export async function* destinationBatches(
   client: GobgpClient,
@@ -58,16 +63,16 @@ export async function* destinations(
  * the whole table.
  */
 export async function announcedTo(client: GobgpClient, address: string, wanted?: readonly Prefix[]): Promise<Prefix[]> {
-  const { table, lookup } = client.dialect;
+  const { dialect } = client;
   const found: Prefix[] = [];
   for (const family of families) {
     const prefixes = wanted?.filter((prefix) => familyOf(prefix) === family);
     if (prefixes?.length === 0) continue;
     const request = {
-      tableType: table.adjOut,
+      tableType: dialect.table.adjOut,
       name: address,
       family: familyMessage(family),
-      ...(prefixes && { prefixes: prefixes.map((prefix) => ({ prefix, type: lookup.exact })) }),
+      ...(prefixes && { prefixes: exactly(dialect, prefixes) }),
     };
     try {
       for await (const { paths } of destinations(client, request)) {
@@ -146,11 +151,11 @@ export async function observe(client: GobgpClient, prefixes: Iterable<Prefix>): 
     const asked = wanted.filter((prefix) => familyOf(prefix) === family);
     // Without a prefix the whole table would be listed.
     if (asked.length === 0) continue;
-    const { table, lookup } = client.dialect;
+    const { dialect } = client;
     const request = {
-      tableType: table.global,
+      tableType: dialect.table.global,
       family: familyMessage(family),
-      prefixes: asked.map((prefix) => ({ prefix, type: lookup.exact })),
+      prefixes: exactly(dialect, asked),
     };
     for await (const destination of destinations(client, request))
       for (const path of destination.paths) {
