@@ -148,7 +148,7 @@ export class BlockCollector {
       return await this.#prove(one);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      if (!isApiError(error, 'API_CONFLICT'))
+      if (!isApiError(error, 'API_CONFLICT', 'API_NOT_LEADING'))
         log('warn', 'collection.failed', { block: one.block.name, code: error.code, error: error.message });
       return after(clock.now(), PAUSE);
     }

@@ -4,7 +4,7 @@
  * busy. A write that fails is planned again; one that found another state than it was planned for is left to the watch.
  */
 import { after, between, type Clock, earliest, type Instant, milliseconds, seconds } from '#lib/time.ts';
-import { ApiError } from '#kubernetes/store.ts';
+import { ApiError, isApiError } from '#kubernetes/store.ts';
 
 export interface Task {
   /** Whose it is: `IPPool/a status`. */
@@ -104,9 +104,8 @@ export function taskLoop(
         written.set(key, clock.now());
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        // Somebody wrote it in between, or it is gone: the watch will tell.
-        const passed = error.code === 'API_CONFLICT' || error.code === 'API_NOT_FOUND';
-        if (!passed) modules.failed(key, error);
+        // Somebody wrote it in between, it is gone, or another leads: the watch will tell, or the next leader sees to it.
+        if (!isApiError(error, 'API_CONFLICT', 'API_NOT_FOUND', 'API_NOT_LEADING')) modules.failed(key, error);
         next = earliest(next, after(clock.now(), AGAIN));
       }
     }

@@ -246,12 +246,12 @@ export function contend(options: LeaseOptions, modules: LeaseModules): Leadershi
   };
 }
 
-/** The same store, whose writes are refused (API_FORBIDDEN) from the moment on at which `leads` says no. */
+/** The same store, whose writes are refused (API_NOT_LEADING) from the moment on at which `leads` says no. */
 export function fenced(store: ResourceStore, leads: () => boolean): ResourceStore {
   const guard = <T>(what: string, write: () => Promise<T>): Promise<T> =>
     leads()
       ? write()
-      : Promise.reject(new ApiError('API_FORBIDDEN', `${what} was not written: this process leads no longer`));
+      : Promise.reject(new ApiError('API_NOT_LEADING', `${what} was not written: this process leads no longer`));
   return {
     get: (type, name, namespace) => store.get(type, name, namespace),
     list: (type, selection) => store.list(type, selection),

@@ -68,6 +68,7 @@ export type ApiCode =
   | 'API_ALREADY_EXISTS'
   | 'API_INVALID'
   | 'API_FORBIDDEN'
+  | 'API_NOT_LEADING'
   | 'API_UNAUTHORIZED'
   | 'API_EXPIRED'
   | 'API_BUSY'

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Task, taskLoop } from '#controller/tasks.ts';
+import { type ApiCode, ApiError } from '#kubernetes/store.ts';
 import { seconds } from '#lib/time.ts';
 import { manualClock } from '../../support/manual-clock.ts';
 
@@ -66,4 +67,20 @@ test('a stop waits for the round that runs, and none begins after it', async () 
   await stopping;
   clock.advance(seconds(60));
   assert.equal(plans, 1);
+});
+
+test('what a write found in its way is no failure: another version, no object, another leader', async () => {
+  const clock = manualClock();
+  const codes: readonly ApiCode[] = ['API_CONFLICT', 'API_NOT_FOUND', 'API_NOT_LEADING', 'API_FORBIDDEN'];
+  const tasks = codes.map((code): Task => {
+    const run = async (): Promise<void> => await Promise.reject(new ApiError(code, 'it was not written'));
+    return { key: code, seldom: false, run };
+  });
+  const failed: string[] = [];
+  const loop = taskLoop(() => tasks, { clock, watchers: () => 1, failed: (_key, { code }) => failed.push(code) });
+  loop.changed();
+  clock.advance(seconds(1));
+  await turn();
+  await loop.stop();
+  assert.deepEqual(failed, ['API_FORBIDDEN']);
 });

@@ -188,11 +188,11 @@ test('a write without the lease is refused before it is sent', async () => {
   await store.create(leaseType, lease);
   leads = false;
   api.requests.length = 0;
-  const forbidden = failsWith('API_FORBIDDEN');
-  await assert.rejects(store.create(leaseType, lease), forbidden);
-  await assert.rejects(store.replace(leaseType, lease), forbidden);
-  await assert.rejects(store.patch(leaseType, 'x', {}, { namespace }), forbidden);
-  await assert.rejects(store.remove(leaseType, 'x', { namespace }), forbidden);
+  const refused = failsWith('API_NOT_LEADING');
+  await assert.rejects(store.create(leaseType, lease), refused);
+  await assert.rejects(store.replace(leaseType, lease), refused);
+  await assert.rejects(store.patch(leaseType, 'x', {}, { namespace }), refused);
+  await assert.rejects(store.remove(leaseType, 'x', { namespace }), refused);
   assert.equal(api.requests.length, 0);
   assert.ok(await store.get(leaseType, 'x', namespace));
 });
