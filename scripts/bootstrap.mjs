@@ -91,8 +91,8 @@ const lab = ['ip', 'unshare', 'ps', 'ping', 'traceroute', 'nft', 'iptables', 'co
 /**
  * What each command runs once all is installed. `debian`: what it needs of the machine; `namespaces`: it makes network
  * namespaces, so without root it goes on inside a user namespace; `plugin`: the CNI plugin must be built; `multus`: Multus too,
- * with the machine's Go, and where that cannot be the tests that need it say so; `gobgp4`: GoBGP 4 the same way, in front of
- * Debian's; `kubernetes`: the programs of Kubernetes, found or built; `otherwise`: the arguments when none is given.
+ * with the machine's Go; `gobgp4`: GoBGP 4 the same way, in front of Debian's; `kubernetes`: the programs of Kubernetes, found or
+ * built; `otherwise`: the arguments when none is given.
  */
 const commands = {
   demo: { run: ['src/main.ts', 'demo'], debian: lab, namespaces: true, plugin: true, router: true },
@@ -415,25 +415,14 @@ async function main() {
     );
     if (built.status !== 0) stop('flatroute: the CNI plugin could not be built; the reason is above.');
   }
-  const builtByGo = (what) => {
-    const words = [join(root, 'scripts', 'build-go.mjs'), what];
-    const built = spawnSync(node, words, { cwd: root, stdio: ['ignore', 'pipe', 2], encoding: 'utf8', env });
-    return built.status === 0 ? built.stdout.trim() : undefined;
-  };
-  if (command.multus) {
-    const folder = builtByGo('multus');
-    env.FLATROUTE_MULTUS = folder === undefined ? '' : join(folder, 'multus');
-  }
-  if (command.gobgp4) {
-    const folder = builtByGo('gobgp') ?? stop('flatroute: GoBGP 4 could not be built; the reason is above.');
-    env.PATH = `${folder}:${env.PATH}`;
-  }
+  const builtByGo = async (...words) => await outputOf([node, join(root, 'scripts', 'build-go.mjs'), ...words], env);
+  if (command.multus) env.FLATROUTE_MULTUS = join(await builtByGo('multus'), 'multus');
+  if (command.gobgp4) env.PATH = `${await builtByGo('gobgp')}:${env.PATH}`;
   if (command.kubernetes || (name === 'bench' && args[0] === 'kubernetes')) {
     // Only a cluster needs more than an API server.
     const files = args.filter((word) => !word.startsWith('-'));
     const apiOnly = name === 'bench' || (files.length > 0 && !files.some((file) => file.includes('cluster')));
-    const script = join(root, 'scripts', 'build-kubernetes.mjs');
-    env.FLATROUTE_KUBERNETES = await outputOf([node, script, ...(apiOnly ? ['--api-only'] : [])], env);
+    env.FLATROUTE_KUBERNETES = await builtByGo('kubernetes', ...(apiOnly ? ['--api-only'] : []));
   }
   const [entry, ...fixed] = command.run;
   if (command.otherwise && !args.some((word) => !word.startsWith('-'))) args.push(...command.otherwise);

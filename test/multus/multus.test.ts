@@ -1,4 +1,4 @@
-// The real Multus (the thin plugin, pinned in tools/go.mod, built by scripts/build-multus.mjs) with flatroute as its default
+// The real Multus (the thin plugin, pinned in tools/go.mod, built by scripts/build-go.mjs) with flatroute as its default
 // network and as a further one, beside the real macvlan and ptp. What it asks of Kubernetes is answered by a fake.
 import assert from 'node:assert/strict';
 import { dirname, resolve } from 'node:path';

@@ -19,8 +19,8 @@ interface Case {
 
 /** Also without `npm run bench`, which has found or built them before. */
 function findPrograms(): void {
-  const script = resolve('scripts/build-kubernetes.mjs');
-  const built = spawnSync(process.execPath, [script, '--api-only'], { stdio: ['ignore', 'pipe', 2], encoding: 'utf8' });
+  const words = [resolve('scripts/build-go.mjs'), 'kubernetes', '--api-only'];
+  const built = spawnSync(process.execPath, words, { stdio: ['ignore', 'pipe', 2], encoding: 'utf8' });
   if (built.status !== 0) throw new Error('there are no programs of Kubernetes; why is said above');
   process.env['FLATROUTE_KUBERNETES'] = built.stdout.trim();
 }
