@@ -6,6 +6,7 @@
  */
 import { closeSync, constants, openSync, stat } from 'node:fs';
 import { AppError } from '#lib/result.ts';
+import { closeDescriptor, hold } from './descriptors.ts';
 import { errnoName } from './errno.ts';
 import * as libc from './libc.ts';
 
@@ -25,7 +26,7 @@ function homeNamespace(): number {
 /** Opens a namespace file; the caller closes the descriptor. Errors: AppError `OS_ENOENT` and the like. */
 export function openNamespace(path: string): number {
   try {
-    return openSync(path, READ_ONLY);
+    return hold(openSync(path, READ_ONLY));
   } catch (error) {
     const errno = typeof error === 'object' && error !== null && 'errno' in error ? Number(error.errno) : 0;
     throw libc.osError('open', path, Math.abs(errno), error);
@@ -54,10 +55,10 @@ export function openNamespaceWithin(root: string, path: string): number | undefi
   if (directory < 0) return undefined;
   const fd = libc.syscall(SYS_OPENAT2, directory, Buffer.from(`${path}\0`), howWithin, howWithin.length);
   closeSync(directory);
-  return fd < 0 ? undefined : fd;
+  return fd < 0 ? undefined : hold(fd);
 }
 
-export const closeNamespace = (fd: number): void => closeSync(fd);
+export const closeNamespace = closeDescriptor;
 
 /**
  * Runs `action` in the namespace of a path or an open descriptor and answers its result. The action may open sockets and
@@ -77,7 +78,7 @@ export function inNamespace<T>(target: string | number, action: () => T extends 
       }
     }
   } finally {
-    if (typeof target === 'string') closeSync(fd);
+    if (typeof target === 'string') closeDescriptor(fd);
   }
 }
 
@@ -89,10 +90,10 @@ export function moveToNamespace(path: string): void {
   const fd = openNamespace(path);
   try {
     if (libc.setns(fd, CLONE_NEWNET) < 0) throw libc.osError('setns', path, libc.lastErrno());
-    if (home !== undefined) closeSync(home);
+    if (home !== undefined) closeDescriptor(home);
     home = undefined;
   } finally {
-    closeSync(fd);
+    closeDescriptor(fd);
   }
 }
 

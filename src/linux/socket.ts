@@ -2,8 +2,8 @@
  * Sockets as plain file descriptors. The calls never wait unless said so; what would block answers `undefined`. Errors:
  * AppError `OS_<ERRNO>`. A descriptor belongs to whoever made it, who closes it or gives it to `net`.
  */
-import { closeSync } from 'node:fs';
 import type { Family, IpAddress } from '#lib/ip.ts';
+import { hold } from './descriptors.ts';
 import { EAGAIN, EINPROGRESS, EINTR } from './errno.ts';
 import * as libc from './libc.ts';
 import {
@@ -27,6 +27,8 @@ const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
+
+export { closeDescriptor } from './descriptors.ts';
 
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
@@ -53,7 +55,9 @@ export function openUdpSocket(family: Family): number {
 
 /** A stream socket of the unix family, non-blocking, closed on exec. */
 export function openUnixSocket(): number {
-  return libc.checked(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', 'unix stream');
+  return hold(
+    libc.checked(libc.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket', 'unix stream'),
+  );
 }
 
 /** A netlink socket of the calling thread's namespace, blocking, closed on exec. */
@@ -158,8 +162,4 @@ export function pollDescriptor(fd: number, events: number, timeoutMs: number): n
     return 0;
   }
   return readNative16(polled, 6);
-}
-
-export function closeDescriptor(fd: number): void {
-  closeSync(fd);
 }

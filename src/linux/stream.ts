@@ -2,6 +2,7 @@
  * Stream sockets of the unix family as plain descriptors, for a server whose calls are over in less time than a `net.Socket`
  * takes to be made. Nothing here waits. Errors: AppError `OS_<ERRNO>`.
  */
+import { hold } from './descriptors.ts';
 import { EAGAIN, ECONNABORTED, ECONNRESET, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPIPE } from './errno.ts';
 import * as libc from './libc.ts';
 
@@ -16,7 +17,7 @@ const NOT_NOW = new Set([EAGAIN, EINTR, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, E
 /** The next connection of a listening socket, non-blocking, closed on exec; `undefined` when none can be taken now. */
 export function acceptConnection(listening: number): number | undefined {
   const fd = libc.accept4(listening, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0) return fd;
+  if (fd >= 0) return hold(fd);
   const errno = libc.lastErrno();
   if (NOT_NOW.has(errno)) return undefined;
   throw libc.osError('accept4', `descriptor ${listening}`, errno);

@@ -3,6 +3,7 @@ import { workerData } from 'node:worker_threads';
 import type { ThreadData } from '#agent/messages.ts';
 import { runThread } from '#agent/threads/thread.ts';
 import { AppError } from '#lib/result.ts';
+import { connectUnix, openUnixSocket } from '#linux/socket.ts';
 
 const { name } = workerData as ThreadData;
 
@@ -22,6 +23,7 @@ runThread('background', (host) => ({
         });
       }
       if (address.startsWith('1.')) throw new AppError('OS_EPERM', 'not allowed');
+      if (address.startsWith('3.')) connectUnix(openUnixSocket(), `\0${address}`);
       if (address.startsWith('2.')) return new Promise(() => undefined);
       return { destination: address, type: 'unicast', hops: [] };
     },

@@ -5,6 +5,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { AppError } from '#lib/result.ts';
+import { closeHeld } from '#linux/descriptors.ts';
 import { setThreadPriority } from '#linux/priority.ts';
 import type { ThreadName } from '../entries.ts';
 import type {
@@ -82,6 +83,7 @@ export function runThread<N extends ThreadName>(_name: N, make: (host: ThreadHos
     post({ kind: 'fatal', error: threadError(error) });
     try {
       work?.release();
+      closeHeld();
     } finally {
       flush();
       process.exit(1);

@@ -3,6 +3,7 @@
  * against fakes that answer bytes.
  */
 import { AppError } from '#lib/result.ts';
+import { hold } from '#linux/descriptors.ts';
 import { ENOBUFS } from '#linux/errno.ts';
 import { inNamespace } from '#linux/namespace.ts';
 import { bindNetlink, closeDescriptor, openNetlinkSocket, receiveDatagram, sendDatagram } from '#linux/socket.ts';
@@ -42,7 +43,7 @@ const sendBufferBytes = 2 * 1024 * 1024;
  * for a few requests and keeps the system's buffers, which hold some hundred answers. Errors: AppError `OS_*`.
  */
 export function openDatagramPort(protocol: number, namespace?: NamespaceTarget, brief = false): DatagramPort {
-  const open = (): number => openNetlinkSocket(protocol);
+  const open = (): number => hold(openNetlinkSocket(protocol));
   const fd = namespace === undefined ? open() : inNamespace(namespace, open);
   try {
     setNetlinkOption(fd, NETLINK_EXT_ACK, 1);

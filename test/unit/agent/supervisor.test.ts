@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import type { ThreadName } from '#agent/entries.ts';
 import { stuckText, Supervisor } from '#agent/supervisor.ts';
@@ -75,6 +77,24 @@ test('a thread that dies releases what it parked and is built again; its pending
   await supervisor.background.ask('lookup', ip('0.0.0.1')).catch(() => undefined);
   await eventually('a second death within a minute gives up', () => gaveUp.length === 1);
   assert.match(gaveUp[0] ?? '', /background died .* s after the last death/);
+  await supervisor.stop({ sessions: 'silent' });
+});
+
+test('whoever waits at a descriptor that libc opened for a thread is let go when the thread dies', async () => {
+  const { supervisor, rebuilt } = supervise();
+  // The name is an address with this process in it: abstract names are the machine's.
+  const name = `3.0.0.${process.pid}`;
+  const server = createServer().listen(`\0${name}`);
+  await once(server, 'listening');
+  const connected = once(server, 'connection') as Promise<[Socket]>;
+  await supervisor.background.ask('lookup', ip(name));
+  const [socket] = await connected;
+  socket.resume();
+  await supervisor.background.ask('lookup', ip('0.0.0.1')).catch(() => undefined);
+  await eventually('the connection has ended', () => socket.readableEnded);
+  await eventually('all were built again', () => rebuilt.length === 1);
+  server.close();
+  await allBeat(supervisor);
   await supervisor.stop({ sessions: 'silent' });
 });
 
