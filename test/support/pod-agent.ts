@@ -10,6 +10,7 @@ import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsGate, PodsIntent 
 import { milliseconds, seconds } from '#lib/time.ts';
 
 export type AgentCommand =
+  | { readonly do: 'begin' }
   | { readonly do: 'apply'; readonly intent: PodsIntent; readonly generation: number }
   | { readonly do: 'gate'; readonly gate: PodsGate }
   | { readonly do: 'rows' }
@@ -20,10 +21,26 @@ export type AgentCommand =
   | { readonly do: 'stop' };
 
 export type AgentMessage =
+  /** Everything is there but the service: it starts when it is told to. */
+  | { readonly kind: 'loaded' }
   | { readonly kind: 'ready' }
   | { readonly kind: 'done'; readonly rows: readonly PodRow[]; readonly check?: PodCheck }
   | { readonly kind: 'event'; readonly event: PodEvent }
   | { readonly kind: 'facts'; readonly facts: PodFacts };
+
+/** How long an ADD waits for what others do, in milliseconds: its block to be announced, an earlier interface to be deleted. */
+export interface Waits {
+  readonly announcement: number;
+  readonly deletion: number;
+}
+
+export interface AgentStart {
+  /** Calls at a time. */
+  readonly connections: number;
+  /** `undefined`: it knows nothing yet. */
+  readonly intent: PodsIntent | undefined;
+  readonly waits: Waits;
+}
 
 /** Where a test writes what libcni would. */
 const RESULT_DIRECTORY = '/run/cni-results';
@@ -32,18 +49,19 @@ const say = (message: AgentMessage): void => {
   process.send?.(message);
 };
 
+const { connections, intent, waits } = JSON.parse(process.argv[2] ?? '') as AgentStart;
 let held = false;
 let kept: ReaperRequest[] = [];
 const reaper: Reaper = new Reaper({}, { report: (report) => service.reaped(structuredClone(report)) });
 const service: PodService = new PodService(
   {
-    announcementWait: milliseconds(1000),
-    deletionWait: milliseconds(3000),
+    announcementWait: milliseconds(waits.announcement),
+    deletionWait: milliseconds(waits.deletion),
     // Only when a test tells it to: what somebody has damaged is not mended before it was looked at.
     lookAgainInterval: seconds(86_400),
     // And at once, not a tenth of a second into the next test.
     lookAgainDelay: milliseconds(0),
-    connections: 64,
+    connections,
     checkConfirm: milliseconds(20),
     checkRepair: milliseconds(50),
     resultDirectories: [RESULT_DIRECTORY],
@@ -59,6 +77,11 @@ const service: PodService = new PodService(
 );
 
 async function obey(command: AgentCommand): Promise<void> {
+  if (command.do === 'begin') {
+    await service.start();
+    say({ kind: 'ready' });
+    return;
+  }
   if (command.do === 'apply') service.apply(command.intent, command.generation);
   else if (command.do === 'gate') service.gate(command.gate);
   else if (command.do === 'check') {
@@ -84,7 +107,5 @@ async function obey(command: AgentCommand): Promise<void> {
 
 process.on('message', (command) => void obey(command as AgentCommand));
 process.on('disconnect', () => process.exit(0));
-const first = process.argv[2];
-if (first !== undefined) service.apply(JSON.parse(first) as PodsIntent, 1);
-await service.start();
-say({ kind: 'ready' });
+if (intent !== undefined) service.apply(intent, 1);
+say({ kind: 'loaded' });

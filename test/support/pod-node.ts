@@ -11,7 +11,7 @@ import type { PodCheck, PodCheckRequest, PodFacts, PodRow, PodsIntent } from '#i
 import { parseAddress, parsePrefix, type IpAddress, type Prefix } from '#lib/ip.ts';
 import type { PluginAnswer, PluginCall } from '#lab/conflist.ts';
 import { createNamespace, eventually, execute, type TestNamespace } from './netns.ts';
-import type { AgentCommand, AgentMessage } from './pod-agent.ts';
+import type { AgentCommand, AgentMessage, AgentStart, Waits } from './pod-agent.ts';
 
 export const pluginPath = resolve('build/flatroute-cni');
 const agentPath = resolve('test/support/pod-agent.ts');
@@ -44,6 +44,13 @@ export const intent: PodsIntent = {
   nodeAddresses: { ipv4: nodeIpv4, ipv6: nodeIpv6 },
   mtu: undefined,
 };
+
+/** Calls that an agent serves at a time. */
+export const CONNECTIONS = 64;
+/** Longer than a machine is busy, and less than the plugin waits for an answer. */
+const patient: Waits = { announcement: 50_000, deletion: 50_000 };
+/** For a test of what comes when the wait is over. */
+export const impatient: Waits = { announcement: 1000, deletion: 1000 };
 
 // The mount namespace gets a /run of its own, in which the named network namespaces are still seen, also later ones.
 const enter = [
@@ -114,31 +121,40 @@ export class PodNode {
   }
 
   /** `path`: where the agent finds programs, instead of the test's own PATH. */
-  async startAgent(first: PodsIntent | 'none' = intent, path = process.env['PATH'] ?? ''): Promise<void> {
-    const agent = spawn(
-      'nsenter',
-      this.#inside([
-        'env',
-        `PATH=${path}`,
-        process.execPath,
-        agentPath,
-        ...(first === 'none' ? [] : [JSON.stringify(first)]),
-      ]),
-      {
-        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      },
-    );
+  async startAgent(first: PodsIntent | 'none' = intent, path?: string, waits: Waits = patient): Promise<void> {
+    const begin = await this.prepareAgent(first, path, waits);
+    await begin();
+  }
+
+  /** An agent that has everything but its service, which `begin` starts: what takes a busy machine long is over. */
+  async prepareAgent(
+    first: PodsIntent | 'none' = intent,
+    path = process.env['PATH'] ?? '',
+    waits: Waits = patient,
+  ): Promise<() => Promise<void>> {
+    const how: AgentStart = { connections: CONNECTIONS, intent: first === 'none' ? undefined : first, waits };
+    const words = ['env', `PATH=${path}`, process.execPath, agentPath, JSON.stringify(how)];
+    const agent = spawn('nsenter', this.#inside(words), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#agent = agent;
-    await new Promise<void>((ready, fail) => {
-      agent.once('exit', (code, signal) => fail(new Error(`the agent ended: ${code ?? signal}`)));
-      agent.on('message', (message) => {
-        const said = message as AgentMessage;
-        if (said.kind === 'ready') ready();
-        else if (said.kind === 'done') this.#answers.shift()?.(said);
-        else if (said.kind === 'event') this.events.push(said.event);
-        else this.facts = said.facts;
-      });
+    const [loaded, ready] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    agent.once('exit', (code, signal) => {
+      const error = new Error(`the agent ended: ${code ?? signal}`);
+      for (const waiting of [loaded, ready]) waiting.reject(error);
     });
+    ready.promise.catch(() => undefined);
+    agent.on('message', (message) => {
+      const said = message as AgentMessage;
+      if (said.kind === 'loaded') loaded.resolve();
+      else if (said.kind === 'ready') ready.resolve();
+      else if (said.kind === 'done') this.#answers.shift()?.(said);
+      else if (said.kind === 'event') this.events.push(said.event);
+      else this.facts = said.facts;
+    });
+    await loaded.promise;
+    return async () => {
+      agent.send({ do: 'begin' } satisfies AgentCommand);
+      await ready.promise;
+    };
   }
 
   async tell(command: AgentCommand): Promise<readonly PodRow[]> {
