@@ -41,9 +41,15 @@ metadata: { name: pods-v6 }
 spec: { cidr: "fd60::/64" }
 `;
 
+/** It announces something, as routers do: of one that announces nothing an agent writes an Event 20 s after its start. */
 const birdConf = `router id 192.0.2.1;
 protocol device {}
-protocol bgp node { local 192.0.2.1 as 65100; neighbor 192.0.2.11 as 65001; ipv4 { import all; export none; }; ipv6 { import all; export none; }; }
+protocol static { ipv4; route 198.18.0.0/15 blackhole; }
+protocol static { ipv6; route 2001:db8:f::/48 blackhole; }
+protocol bgp node {
+  local 192.0.2.1 as 65100; neighbor 192.0.2.11 as 65001;
+  ipv4 { import all; export where source = RTS_STATIC; }; ipv6 { import all; export where source = RTS_STATIC; };
+}
 `;
 
 export interface AgentOptions {
@@ -121,7 +127,7 @@ export async function agent({ rounds, pods, idleSeconds }: AgentOptions): Promis
   }
   if (running === undefined) throw new Error('--rounds is at least 1');
   const { pid } = running;
-  // Events of the start, and what is looked at once.
+  // What is looked at once after a start.
   await delay(2 * SETTLE_MILLISECONDS);
   const memory = residentMebibytes(pid);
   const { watches } = askedBy(scene.host, USER);
