@@ -41,11 +41,11 @@ metadata: { name: pods-v6 }
 spec: { cidr: "fd60::/64" }
 `;
 
-/** It announces something, as routers do: of one that announces nothing an agent writes an Event 20 s after its start. */
+/** It announces a default route, as routers do: of one of which it accepts nothing an agent writes an Event 20 s after its start. */
 const birdConf = `router id 192.0.2.1;
 protocol device {}
-protocol static { ipv4; route 198.18.0.0/15 blackhole; }
-protocol static { ipv6; route 2001:db8:f::/48 blackhole; }
+protocol static { ipv4; route 0.0.0.0/0 blackhole; }
+protocol static { ipv6; route ::/0 blackhole; }
 protocol bgp node {
   local 192.0.2.1 as 65100; neighbor 192.0.2.11 as 65001;
   ipv4 { import all; export where source = RTS_STATIC; }; ipv6 { import all; export where source = RTS_STATIC; };
