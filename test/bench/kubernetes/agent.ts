@@ -28,7 +28,7 @@ spec: { asNumber: 65001, addressSource: IPPools }
 apiVersion: flatroute.io/v1alpha1
 kind: BGPPeer
 metadata: { name: tor }
-spec: { peerIP: 192.0.2.1, asNumber: 65100 }
+spec: { peerIP: 192.0.2.1, asNumber: 65100, importPolicy: DefaultRoute }
 ---
 apiVersion: flatroute.io/v1alpha1
 kind: IPPool
