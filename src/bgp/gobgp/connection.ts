@@ -54,6 +54,8 @@ export class Connection {
   #compareAt: Instant | undefined;
   #started: Started | undefined;
   #listed = false;
+  /** By every peer that is to be there; `#said`: and all of it was listed since. */
+  #allSaid = false;
   #said = false;
   #saidAtLatest: Instant | undefined;
   #inForce: number | undefined;
@@ -86,10 +88,12 @@ export class Connection {
         if (this.#listed) this.#compareSoon();
       },
       peer: () => this.#waits.wake(),
-      listed: () => {
+      allSaid: () => this.#allSaid,
+      listed: (isAll) => {
         this.#listed = true;
         // Paths of ours that nobody wants any more were found on the way.
         this.#compareSoon();
+        if (isAll) this.#tell();
       },
       changed: () => {
         shared.best.flush(false);
@@ -171,7 +175,7 @@ export class Connection {
       const isDue = this.#compareAt === undefined || clock.now() >= this.#compareAt;
       if (this.#dirty || isDue) await this.#compare();
       else await this.#look();
-      if (!this.#closed) this.#tellIfSaid();
+      if (!this.#closed) this.#lookIfSaid();
     }
   }
 
@@ -185,7 +189,7 @@ export class Connection {
     const { clock } = this.#shared.modules;
     const generation = this.#shared.generation();
     this.#started = await start(this.#client, this.#shared, this.#started?.asked);
-    if (this.#started.fresh && !this.#said) this.#greetings.begin();
+    if (this.#started.fresh && !this.#allSaid) this.#greetings.begin();
     if (this.#reconciled === undefined) await this.#adoptNeighbours();
     this.#reconciled = await reconcile({
       client: this.#client,
@@ -255,10 +259,13 @@ export class Connection {
     return this.#revivals.at(name);
   }
 
-  /** All that GoBGP has was listed, and every peer that is to be there has said all it has, or had the time to. */
-  #tellIfSaid(): void {
-    if (!this.#listed || this.#said) return;
-    const { modules, peers, intent, said } = this.#shared;
+  /**
+   * Every peer that is to be there has said all it has, or had the time to: what GoBGP has now is listed once more. What the watch
+   * tells of it may come later than the word that it was said, which is asked for beside it.
+   */
+  #lookIfSaid(): void {
+    if (!this.#listed || this.#allSaid) return;
+    const { modules, peers, intent } = this.#shared;
     const now = modules.clock.now();
     const wanted = intent().peers.filter((peer) => wantsSession(peer) && peer.listenRange === undefined);
     this.#saidAtLatest ??= after(now, Math.max(0, ...wanted.map((it) => it.gracefulRestart.restartTime)) as Duration);
@@ -267,9 +274,16 @@ export class Connection {
       return peer === undefined || !hasSaidAll(peer);
     });
     if (missing && now < this.#saidAtLatest) return;
-    this.#said = true;
+    this.#allSaid = true;
     this.#greetings.over();
-    said();
+    this.#feed.listAnew();
+  }
+
+  /** All that GoBGP has was listed after it had been said. */
+  #tell(): void {
+    if (this.#said || this.#closed) return;
+    this.#said = true;
+    this.#shared.said();
   }
 
   /** Not waited for; what GoBGP says to it is in the log. */

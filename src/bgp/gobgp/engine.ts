@@ -135,7 +135,7 @@ class GobgpEngine implements BgpEngine {
     this.#armKeep();
     for (let attempt = 0; !this.#isGone; attempt++) {
       try {
-        const client = await connectGobgp(address, this.#modules);
+        const client = await (this.#modules.connect ?? connectGobgp)(address, this.#modules);
         attempt = 0;
         await this.#with(new Connection(client, this.#shared), address);
       } catch (error) {

@@ -32,8 +32,10 @@ export interface FeedModules {
   /** A path that begins in GoBGP is there, or may be gone. */
   readonly local: (prefix: Prefix) => void;
   readonly peer: (peer: PeerMessage) => void;
-  /** The table was listed, and the watch keeps up with it. */
-  readonly listed: () => void;
+  /** Every peer has said all that it has, or had the time to. */
+  readonly allSaid: () => boolean;
+  /** The table was listed, and the watch keeps up with it. `isAll`: all had been said as the listing began, so that nothing is missing. */
+  readonly listed: (isAll: boolean) => void;
   readonly changed: () => void;
   readonly defer: (work: () => void) => void;
 }
@@ -190,6 +192,7 @@ export class Feed {
     this.#isNextQueued = false;
     this.#strangers.clear();
     this.#newer ??= new Set();
+    const isAll = this.#modules.allSaid();
     best.beginLife();
     const { table } = this.#client.dialect;
     let taken = 0;
@@ -202,7 +205,7 @@ export class Feed {
         }
     }
     this.#newer = undefined;
-    this.#modules.listed();
+    this.#modules.listed(isAll);
     this.#modules.changed();
   }
 

@@ -5,6 +5,7 @@ import type { Clock, Duration } from '#lib/time.ts';
 import type { BgpEngineOutputs, BgpIntent } from '../engine.ts';
 import type { BestPaths } from './best-paths.ts';
 import type { FailedPaths } from './failed-paths.ts';
+import type { connectGobgp } from './io/client.ts';
 import type { KnownPeers } from './known-peers.ts';
 import type { LinkNeighbours, Sessions } from './neighbours.ts';
 
@@ -19,6 +20,8 @@ export interface GobgpModules {
   readonly protoFolder: string;
   /** What does not answer within it hangs; default 10 s. */
   readonly answerTime?: Duration;
+  /** Default `connectGobgp`. */
+  readonly connect?: typeof connectGobgp;
   /** Lets others have their turn between two slices of work; default `setImmediate`. */
   readonly defer?: (work: () => void) => void;
 }

@@ -4,6 +4,8 @@ import { rename } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import * as grpc from '@grpc/grpc-js';
 import type { BgpIntent, PeerIntent } from '#bgp/engine.ts';
+import { connectGobgp } from '#bgp/gobgp/io/client.ts';
+import type { WatchMessage } from '#bgp/gobgp/messages.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
 import { Driver, GobgpLab, inGobgp } from '../../support/gobgp.ts';
 import { eventually } from '../../support/netns.ts';
@@ -49,13 +51,28 @@ const removing = (desired: BgpIntent): BgpIntent => ({
   ...(desired.engine && { engine: { ...desired.engine, foreign: 'Remove' } }),
 });
 
+/** What GoBGP's watch tells of routes waits for it. */
+let held: Promise<void> | undefined;
+const connect: typeof connectGobgp = async (address, options) => {
+  const client = await connectGobgp(address, options);
+  return {
+    ...client,
+    async *batches<T>(method: string, request: object, signal?: AbortSignal): AsyncGenerator<readonly T[]> {
+      for await (const batch of client.batches<T & Partial<WatchMessage>>(method, request, signal)) {
+        if (batch.some(({ table }) => table)) await held;
+        yield batch;
+      }
+    },
+  };
+};
+
 describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
   let generation = 0;
   const apply = (desired: BgpIntent): void => driver.engine.apply(desired, ++generation);
   const begin = (restarted = false, desired = wanted(lab)): void => {
-    driver = new Driver({ restarted }, { answerTime: seconds(1) });
+    driver = new Driver({ restarted }, { answerTime: seconds(1), connect });
     driver.engine.setKernelView(view);
     apply(desired);
   };
@@ -138,6 +155,30 @@ describe('what befalls GoBGP as the engine', { timeout: 600_000 }, () => {
     assert.deepEqual([...driver.kernel.keys()].sort(), learned);
     assert.deepEqual(withdrawn, []);
     driver.onWithdraw = undefined;
+  });
+
+  test('what the watch of a new gobgpd tells late is not missing: routes stay, and only the one that is gone goes', async () => {
+    const withdrawn: string[] = [];
+    driver.onWithdraw = (it): void => void withdrawn.push(it);
+    await Promise.all([lab.killGobgp(), lab.killBird()]);
+    await eventually('the word of it', () => driver.facts?.engine?.problem !== undefined);
+    await lab.startBird(bird.replace('route 198.51.101.0/24 blackhole;', ''));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held = promise;
+    try {
+      lab.startGobgp();
+      await eventually('a route to go', () => withdrawn.length > 0);
+      assert.deepEqual(withdrawn, ['198.51.101.0/24']);
+      assert.deepEqual([...driver.kernel.keys()], ['198.51.100.0/24']);
+    } finally {
+      driver.onWithdraw = undefined;
+      held = undefined;
+      resolve();
+    }
+    await lab.killBird();
+    await lab.startBird(bird);
+    await eventually('all routes', () => driver.kernel.size === 2);
+    await eventually('the block', async () => (await lab.learned('node')).length === 1);
   });
 
   test('a peer and a path that somebody added are named and left alone, and removed when that is asked for', async () => {
