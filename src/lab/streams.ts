@@ -3,8 +3,9 @@
  * ends of a path; each end hears of the other's losses by the numbers that are missing.
  *
  *   streams.ts PORT RATE SECONDS LOCAL,REMOTE...   one stream each way for each pair of addresses, RATE datagrams a second;
- *       prints "heard REMOTE" when the first datagram of one has come, "running" when that of each has, stops sending at SIGINT
- *       or after SECONDS, and prints StreamReport[] when nothing has come for a second
+ *       prints "heard REMOTE" when the first datagram of one has come, "running" when that of each has, stops sending and prints
+ *       "stopped" at SIGINT or after SECONDS, and prints StreamReport[] at SIGTERM, when nothing has come for a second: whoever
+ *       sends it knows that the other end has stopped, however long that one had to wait for its turn
  *
  * Sending catches up with the clock, so a process that had to wait for its turn sends more at once and none less.
  */
@@ -167,14 +168,17 @@ async function main(port: number, rate: number, atMostSeconds: number, pairs: re
       console.log('running');
     }
   }, 1);
-  let ending = false;
+  let isSending = true;
   const finish = (): void => {
-    if (ending) return;
-    ending = true;
+    if (!isSending) return;
+    isSending = false;
     clearInterval(sending);
     console.log('stopped');
+  };
+  const report = (): void => {
+    finish();
     let before = -1;
-    const quiet = setInterval(() => {
+    const look = (): void => {
       const received = streams.reduce((sum, stream) => sum + stream.received, 0);
       if (received !== before) {
         before = received;
@@ -184,9 +188,12 @@ async function main(port: number, rate: number, atMostSeconds: number, pairs: re
       const overflowed = overflows(port);
       console.log(JSON.stringify(streams.map((stream) => stream.report(overflowed))));
       process.exit(0);
-    }, quietMilliseconds);
+    };
+    // Timers come before sockets in a turn of the loop: what waits there after a long one is read before it is counted.
+    const quiet = setInterval(() => setImmediate(look), quietMilliseconds);
   };
-  process.once('SIGINT', finish);
+  process.on('SIGINT', finish);
+  process.once('SIGTERM', report);
   setTimeout(finish, atMostSeconds * 1000).unref();
 }
 

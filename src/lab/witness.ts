@@ -38,12 +38,16 @@ function listen(port: number, name: string): void {
   udp.bind(port);
 }
 
+/** Longer than a machine is busy. */
+const ANSWER_SECONDS = 20;
+const noAnswer = `no answer within ${ANSWER_SECONDS} s`;
+
 function askOne(port: number, address: string): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: address });
     let answer = '';
     socket.setEncoding('utf8');
-    socket.setTimeout(3000, () => socket.destroy(new Error('no answer within 3 s')));
+    socket.setTimeout(ANSWER_SECONDS * 1000, () => socket.destroy(new Error(noAnswer)));
     socket.on('data', (text: string) => (answer += text));
     socket.on('error', (error) => resolve(`! ${error.message}`));
     socket.on('close', () => resolve(answer.trim() === '' ? '! closed without an answer' : answer.trim()));
@@ -63,7 +67,7 @@ function askByUdp(port: number, address: string): Promise<string> {
     };
     // A datagram may be lost, and what nobody listens for is refused: neither is an answer.
     const again = setInterval(() => socket.send('?', port, address), 200);
-    const end = setTimeout(() => finish('! no answer within 3 s'), 3000);
+    const end = setTimeout(() => finish(`! ${noAnswer}`), ANSWER_SECONDS * 1000);
     socket.on('error', () => undefined);
     socket.once('message', (message) => finish(message.toString().trim()));
     socket.bind(UDP_SOURCE_PORT, () => socket.send('?', port, address));

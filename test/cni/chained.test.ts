@@ -141,22 +141,29 @@ describe('bandwidth', () => {
     ]);
     await Promise.all([shaped, free, lab.vm].map((where) => lab.pour(where)));
     await shaped.check();
-    const most = (seconds: number): number => (1.5 * (RATE * seconds + BURST)) / 8;
+    const most = (inSeconds: number): number => (1.5 * (RATE * inSeconds + BURST)) / 8;
     for (const family of families) {
       for (const [from, to] of [
         [lab.vm, shaped.address(family)],
         [shaped, vm.link[family]],
       ] as const) {
-        const { bytes, seconds } = await lab.draw(from, to, 400);
-        assert.ok(bytes < most(seconds), `${from.name} drew ${bytes} bytes from ${to} in ${seconds} s`);
+        const drawn = await lab.draw(from, to, 400);
+        assert.ok(drawn.bytes < most(drawn.seconds), `${from.name} drew from ${to} ${JSON.stringify(drawn)}`);
       }
     }
     for (const [from, to] of [
       [lab.vm, free.address('ipv4')],
       [free, vm.link.ipv6],
     ] as const) {
-      const { bytes, seconds } = await lab.draw(from, to, 200);
-      assert.ok(bytes > 3 * most(seconds), `${from.name} drew only ${bytes} bytes from ${to} in ${seconds} s`);
+      // A machine that is busy gives nobody all there is; a limit lets nobody have so much, however often he tries.
+      await waitFor(
+        `${from.name} to draw three times as much from ${to}`,
+        async () => {
+          const drawn = await lab.draw(from, to, 200);
+          return drawn.bytes > 3 * most(drawn.seconds) ? found(undefined) : notYet(JSON.stringify(drawn));
+        },
+        { deadline: seconds(60) },
+      );
     }
     await shaped.detach();
     await free.detach();

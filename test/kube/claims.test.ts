@@ -288,11 +288,11 @@ test('what a dead node had is collected on two proofs, and a living agent whose 
     changed: () => undefined,
   });
   await until('a watch of its blocks', () => Promise.resolve(lastOf.size > 0), 60);
-  // Long enough for fifty agents of one process to object.
-  collect({ absence: seconds(3), veto: seconds(10) });
+  // Long enough for fifty agents of one process to object, on a machine that is busy.
+  collect({ absence: seconds(3), veto: seconds(30) });
   await dead.die();
   await Promise.all([dead, living].map(({ machine }) => admin.remove(nodesType, machine.name)));
-  await until('the second proof', async () => (await of(uids[0])).length === 0, 60);
+  await until('the second proof', async () => (await of(uids[0])).length === 0, 120);
   await until(
     'each to have been Releasing before it went: nothing is deleted on one proof',
     () => Promise.resolve([...lastOf.values()].every((state) => state === 'Releasing')),

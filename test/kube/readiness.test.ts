@@ -19,6 +19,8 @@ import { typeOf } from '#sources/kubernetes/types.ts';
 import { apiServer } from './support.ts';
 
 const LIMIT = 2;
+/** A busy machine holds a controller or its API server up for seconds, and who leads must not change by itself. */
+const lease = '--lease-duration=12s';
 const names = Array.from({ length: 8 }, (_, i) => `rack-${i}`);
 const states = typeOf(bgpNodeState);
 const foreign = { key: 'example.com/reserved', effect: 'NoSchedule' };
@@ -61,7 +63,7 @@ const until = async (what: string, holds: () => boolean): Promise<void> =>
   );
 
 async function start(name: string): Promise<LabProcess> {
-  const words = ['controller', `--kubeconfig=${kubeconfig}`, `--identity=${name}`, '--lease-duration=6s'];
+  const words = ['controller', `--kubeconfig=${kubeconfig}`, `--identity=${name}`, lease];
   const one = await plane.host.spawn([process.execPath, resolve('src/main.ts'), ...words], { log: `${name}.log` });
   running.set(name, one);
   return one;
@@ -204,15 +206,18 @@ test('routers that go away taint two of eight nodes, while kubelets and people w
       }
     }),
   );
-  await all(0);
-  await until('as many as may be', () => tainted().length === LIMIT);
-  const [first = ''] = tainted();
-  await report(first, 2);
-  await until('another in its place', () => !isTainted(first) && tainted().length === LIMIT);
-  await all(2);
-  await until('all are back', () => tainted().length === 0);
-  writing = false;
-  await others;
+  try {
+    await all(0);
+    await until('as many as may be', () => tainted().length === LIMIT);
+    const [first = ''] = tainted();
+    await report(first, 2);
+    await until('another in its place', () => !isTainted(first) && tainted().length === LIMIT);
+    await all(2);
+    await until('all are back', () => tainted().length === 0);
+  } finally {
+    writing = false;
+    await others;
+  }
   assert.ok(beats > names.length, `${beats} heartbeats`);
   for (const name of names) {
     assert.ok(
@@ -223,7 +228,7 @@ test('routers that go away taint two of eight nodes, while kubelets and people w
   assert.ok(mostTainted <= LIMIT, `${mostTainted} at once`);
 });
 
-test('a controller stopped past its lease: nothing changes, another goes on, and the first writes nothing more', async () => {
+test('a controller stopped past its lease: nothing changes before another leads, which goes on, and the first writes nothing more', async () => {
   await start('two');
   await all(0, names.slice(0, 4));
   await until(
@@ -245,14 +250,20 @@ test('a controller stopped past its lease: nothing changes, another goes on, and
   );
   const [changes, lost] = [await changesBy(first), await timesLost(first)];
   stopped.kill('SIGSTOP');
-  const versions = names.map((it) => seen.get(it)?.metadata.resourceVersion);
+  const { length: said } = await logOf(second);
   await all(2, before);
-  assert.deepEqual(
-    names.map((it) => seen.get(it)?.metadata.resourceVersion),
-    versions,
-  );
   await leads(second);
   await until('the other two', () => tainted().length === LIMIT && !tainted().some((it) => before.includes(it)));
+  const [led, changed] = await waitFor(
+    'the second to have said what it did',
+    async () => {
+      const log = (await logOf(second)).slice(said);
+      const at = ['"controller.leads"', 'controller.node-'].map((word) => log.indexOf(word));
+      return at.every((one) => one >= 0) ? found(at) : notYet(log);
+    },
+    { deadline: seconds(120), every: milliseconds(50) },
+  );
+  assert.ok(Number(led) < Number(changed), 'it has changed no Node before it led');
   stopped.kill('SIGCONT');
   await waitFor(
     'the first to find out',

@@ -74,7 +74,7 @@ describe('Multus', { skip, timeout: 240_000 }, () => {
     await waitFor(
       'the fake of Kubernetes',
       async () => ((await kube.log()).includes('listening') ? found(undefined) : notYet(await kube.log())),
-      { deadline: seconds(10) },
+      { deadline: seconds(60) },
     );
   });
   after(async () => {

@@ -2,8 +2,8 @@
  * One node under two routers with a VM behind both, as a rack has it: what restarts are tried on. The routers announce the VM,
  * the node has one pod; both families everywhere.
  */
-import { families } from '#lib/ip.ts';
-import type { Family, Prefix } from '#lib/ip.ts';
+import { families, hostPrefix } from '#lib/ip.ts';
+import type { Family, IpAddress, Prefix } from '#lib/ip.ts';
 import { seconds } from '#lib/time.ts';
 import { askByAdminApi } from '#cli/demo/ask.ts';
 import type { Conflist } from '#lab/conflist.ts';
@@ -132,7 +132,10 @@ export class Rack implements AsyncDisposable {
     };
   }
 
-  /** Every session with these routers is up at both ends, and the routers were told of the pods' blocks in this life of the agent. */
+  /**
+   * Every session with these routers is up at both ends, the routers were told of the pods' blocks in this life of the agent, and
+   * the node's kernel has the way to the VM by each of them.
+   */
   async restored(routers: readonly LabRouter[] = this.routers): Promise<void> {
     await waitFor(
       'all sessions to be up with all routes',
@@ -148,16 +151,28 @@ export class Rack implements AsyncDisposable {
           const [row] = await router.sessions();
           if (row?.established !== true) return notYet(`${router.host.name} says ${row?.state}`);
         }
+        const routes = await this.node.routes();
+        for (const family of families) {
+          const hops = routes.find(({ prefix }) => prefix === hostPrefix(vmAddress[family]))?.nextHops ?? [];
+          const missing = routers.filter((router) => !hops.includes(this.#addressOf(router, family)));
+          if (missing.length > 0)
+            return notYet(`no ${family} by ${missing.map(({ host }) => host.name).join()}: ${hops.join()}`);
+        }
         return found(undefined);
       },
       { deadline: seconds(60) },
     );
   }
 
+  /** On its link with the node. */
+  #addressOf(router: LabRouter, family: Family): IpAddress {
+    return linkAddress(this.routers.indexOf(router) + 1, 2, family);
+  }
+
   /** Name of the router that has this address on its link with the node. */
   routerBehind(hop: string): string {
-    const i = this.routers.findIndex((_, n) => families.some((family) => linkAddress(n + 1, 2, family) === hop));
-    return this.routers[i]?.host.name ?? hop;
+    const one = this.routers.find((router) => families.some((family) => this.#addressOf(router, family) === hop));
+    return one?.host.name ?? hop;
   }
 
   /** A pod, by the conflist that `flatroute cni install` writes. */

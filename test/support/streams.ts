@@ -82,7 +82,7 @@ export class Streams {
 
   /** What each end sent and heard, as it says itself when it is told to end. */
   async #account(): Promise<string> {
-    for (const process of this.#processes) process.kill('SIGINT');
+    for (const process of this.#processes) process.kill('SIGTERM');
     const ended = Promise.all(this.#processes.map(async (process) => await process.exited));
     await Promise.race([ended, delay(seconds(10), undefined, { ref: false })]);
     const logs = await Promise.all(this.#processes.map(async (process) => await process.log()));
@@ -94,6 +94,7 @@ export class Streams {
     for (const process of this.#processes) process.kill('SIGINT');
     // One end must not be gone while the other still sends.
     await waitFor('both ends to stop sending', () => this.#say('stopped'), { deadline: seconds(60) });
+    for (const process of this.#processes) process.kill('SIGTERM');
     const reports = await Promise.all(
       this.#processes.map(async (process) => {
         await process.exited;
