@@ -14,6 +14,7 @@ export interface BfdHost {
   readonly told: readonly { readonly at: number; readonly message: FromBfd }[];
   /** What is known of a session now. */
   latest(name: string): ObservedBfdSession | undefined;
+  /** What is now, or else what the session was since it was waited for last: also what is over when this process looks. */
   until(
     name: string,
     what: string,
@@ -50,12 +51,18 @@ export async function startBfd(host: Host, ...words: readonly string[]): Promise
 export async function connectBfd(host: Host, child: LabProcess): Promise<Omit<BfdHost, 'process'>> {
   const told: { at: number; message: FromBfd }[] = [];
   const sessions = new Map<string, ObservedBfdSession>();
+  /** What each session was, the last that was waited for first. */
+  const lives = new Map<string, ObservedBfdSession[]>();
+  const learn = (session: ObservedBfdSession): void => {
+    sessions.set(session.name, session);
+    lives.set(session.name, [...(lives.get(session.name) ?? []), session]);
+  };
   const hear = (message: FromBfd): void => {
     told.push({ at: performance.now(), message });
-    if (message.kind === 'changed') sessions.set(message.session.name, message.session);
+    if (message.kind === 'changed') learn(message.session);
     if (message.kind === 'observed') {
       sessions.clear();
-      for (const session of message.sessions) sessions.set(session.name, session);
+      for (const session of message.sessions) learn(session);
     }
   };
   const client = await waitFor(
@@ -74,9 +81,12 @@ export async function connectBfd(host: Host, child: LabProcess): Promise<Omit<Bf
       waitFor(
         `${host.name}: BFD ${name} ${what}`,
         async () => {
-          const session = sessions.get(name);
-          if (session !== undefined && fits(session)) return found(session);
-          return notYet(`${JSON.stringify(session)}\n${(await child.log()).slice(-1500)}`);
+          const life = lives.get(name) ?? [];
+          const now = sessions.get(name);
+          const session = now !== undefined && fits(now) ? now : life.find(fits);
+          if (session === undefined) return notYet(`${JSON.stringify(now)}\n${(await child.log()).slice(-1500)}`);
+          lives.set(name, life.slice(life.indexOf(session)));
+          return found(session);
         },
         { deadline, every: milliseconds(5) },
       ),

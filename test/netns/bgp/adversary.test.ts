@@ -105,7 +105,7 @@ describe('a speaker among peers that send anything', { timeout: 600_000, concurr
       address: ip('127.0.0.3'),
       sourceAddress: undefined,
       passive: true,
-      holdTime: seconds(9),
+      holdTime: seconds(30),
     }),
     ...Array.from({ length: 60 + fuzzPeers }, (_, i) =>
       peerIntent({
@@ -171,7 +171,7 @@ describe('a speaker among peers that send anything', { timeout: 600_000, concurr
     );
     port = await eventually('listening', () => facts?.listening);
     healthy = await dial('127.0.0.3');
-    healthy.send(open(9), encodeKeepalive(), update(good, [24, 203, 0, 113]));
+    healthy.send(open(30), encodeKeepalive(), update(good, [24, 203, 0, 113]));
     beat = setInterval(() => healthy.send(encodeKeepalive()), 500);
     await eventually('the healthy session', () => stateOf('healthy')?.accepted.ipv4 === 1);
     delay.enable();
