@@ -80,9 +80,25 @@ describe('the engine of a running node is changed', { timeout: 600_000 }, () => 
     );
   };
 
-  /** Prefixes that left the kernel of a host, in order. */
-  const deletions = async (of: Host): Promise<readonly string[]> =>
-    [...(await of.readFile('/run/log/routes.log')).matchAll(/^Deleted (\S+)/gm)].map((row) => row[1] ?? '');
+  let marks = 0;
+  /** Prefixes that left the kernel of a host until now, in order: what is told after a mark has all before it. */
+  const deletions = async (of: Host): Promise<readonly string[]> => {
+    marks += 1;
+    const mark = `203.0.113.${marks}`;
+    return await waitFor(
+      `the kernel of ${of.name} to be heard`,
+      async () => {
+        await of.ip([`route add ${mark} dev lo`, `route del ${mark} dev lo`]);
+        const gone = [...(await of.readFile('/run/log/routes.log')).matchAll(/^Deleted (\S+)/gm)].map(
+          (row) => row[1] ?? '',
+        );
+        return gone.includes(mark)
+          ? found(gone.filter((prefix) => !prefix.startsWith('203.0.113.')))
+          : notYet('nothing');
+      },
+      { deadline: seconds(60) },
+    );
+  };
 
   /** How many routes the router was told, of each family; a route that is told anew is not stale any more. */
   const told = async (): Promise<readonly number[]> =>
@@ -152,7 +168,10 @@ describe('the engine of a running node is changed', { timeout: 600_000 }, () => 
     });
     await Promise.all([router.start(), agent.start(), sidecar.start()]);
     await until('a session', async (peer) => peer.nextRestart?.hitless === true && (await hasAll([])));
-    for (const it of [host, routerHost]) await it.spawn(['ip', 'monitor', 'route'], { log: 'routes.log' });
+    for (const it of [host, routerHost]) {
+      await it.spawn(['ip', 'monitor', 'route'], { log: 'routes.log' });
+      await deletions(it);
+    }
   });
   after(async () => {
     await lab?.dispose();
@@ -184,9 +203,12 @@ describe('the engine of a running node is changed', { timeout: 600_000 }, () => 
     await sidecar.start();
     await changeTo('gobgp');
     sidecar.process.kill('SIGSTOP');
-    await changeTo('embedded');
-    assert.equal((await conditions()).get('Listening'), 'False ListenFailed');
-    sidecar.process.kill('SIGCONT');
+    try {
+      await changeTo('embedded');
+      await until('that it has the port', async () => (await conditions()).get('Listening') === 'False ListenFailed');
+    } finally {
+      sidecar.process.kill('SIGCONT');
+    }
     await until('its end', isStopped);
     await until('still the session', (peer) => peer.state === 'Established');
   });

@@ -48,7 +48,7 @@ protocol bgp to_${name} {
 }
 `;
 
-describe('features of a peer, with GoBGP', { timeout: 120_000 }, () => {
+describe('features of a peer, with GoBGP', { timeout: 600_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
 

@@ -34,7 +34,8 @@ const wanted = (lab: GobgpLab, peer: Partial<PeerIntent> = {}, overrides: Partia
           name: 'bird',
           address: ip('192.0.2.2'),
           peerAsn: asn(65002),
-          holdTime: seconds(9),
+          // A machine that stands still for a while ends no session here.
+          holdTime: seconds(90),
           connectRetryTime: seconds(1),
           password: 'correct horse',
           sourceAddress: ip('192.0.2.1'),
@@ -70,7 +71,7 @@ async function begin(router: string, driver: Driver): Promise<{ readonly lab: Go
   return { lab, driver };
 }
 
-describe('GoBGP as the engine, begun on a node that restarts', { timeout: 120_000 }, () => {
+describe('GoBGP as the engine, begun on a node that restarts', { timeout: 600_000 }, () => {
   let lab: GobgpLab;
   let driver: Driver;
   before(async () => {
@@ -89,8 +90,11 @@ describe('GoBGP as the engine, begun on a node that restarts', { timeout: 120_00
     await eventually('the session', () => driver.isUp('bird'));
     await eventually('the routes at the router', atBird);
     // A peer that changes is added anew, and has not restarted.
-    driver.engine.apply(wanted(lab, { holdTime: seconds(12) }), 2);
-    await eventually('the change', () => driver.facts?.generation === 2 && driver.peer('bird')?.holdTimeSeconds === 12);
+    driver.engine.apply(wanted(lab, { holdTime: seconds(120) }), 2);
+    await eventually(
+      'the change',
+      () => driver.facts?.generation === 2 && driver.peer('bird')?.holdTimeSeconds === 120,
+    );
     await eventually('the routes at the router', atBird);
   });
 });
@@ -110,7 +114,7 @@ describe('GoBGP as the engine', { timeout: 600_000 }, () => {
   test('a session comes up, though gobgpd starts after the driver', async () => {
     await eventually('the session', () => driver.isUp('bird'));
     assert.deepEqual(driver.peer('bird')?.families, ['ipv4', 'ipv6']);
-    assert.equal(driver.peer('bird')?.holdTimeSeconds, 9);
+    assert.equal(driver.peer('bird')?.holdTimeSeconds, 90);
   });
 
   test('what the node announces is at the router, and the facts say so', async () => {
