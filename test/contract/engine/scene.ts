@@ -32,6 +32,7 @@ import { RemoteEngine } from './remote.ts';
 import type { EngineStart } from './words.ts';
 
 export const blocks = { ipv4: prefix('10.60.1.0/26'), ipv6: prefix('fd60:1::/112') } as const;
+const HOLD_SECONDS = 90;
 const other: Side = {
   asn: asn(65003),
   routerId: address('10.255.0.3'),
@@ -54,7 +55,8 @@ export function peer(name: 'first' | 'second', more: Partial<PeerIntent> = {}): 
     address: linkAddress(n, 2),
     sourceAddress: linkAddress(n, 1),
     peerAsn: name === 'first' ? right.asn : other.asn,
-    holdTime: seconds(9),
+    // A machine that stands still for a while ends no session: scenarios say that one is still the same.
+    holdTime: seconds(HOLD_SECONDS),
     connectRetryTime: seconds(1),
     ...more,
   });
@@ -100,8 +102,8 @@ export class Scene {
     this.sidecar = kind === 'gobgp' ? new GobgpSidecar(node) : undefined;
     const gracefulRestart = { restartTimeSeconds: 20 };
     this.#plain = {
-      first: description(right, [peerOf(1, 1, 'node', left.asn, { gracefulRestart })]),
-      second: description(other, [peerOf(2, 1, 'node', left.asn, { gracefulRestart })]),
+      first: description(right, [peerOf(1, 1, 'node', left.asn, { gracefulRestart })], HOLD_SECONDS),
+      second: description(other, [peerOf(2, 1, 'node', left.asn, { gracefulRestart })], HOLD_SECONDS),
     };
     this.first = new BirdRouter(first, this.#plain.first);
     this.second = new BirdRouter(second, this.#plain.second);

@@ -25,7 +25,10 @@ async function isWhole(scene: Scene): Promise<void> {
   await scene.engine.established('first', 'second');
   await scene.engine.kernelIs(everything);
   for (const router of [scene.first, scene.second]) await expectPaths(router, blocks.ipv6, [{ path: '65001' }]);
-  assert.equal(scene.engine.facts?.engine?.problem, undefined);
+  await scene.engine.until(
+    'no problem',
+    ({ facts }) => facts?.engine !== undefined && facts.engine.problem === undefined,
+  );
 }
 
 export const gobgpdScenarios: readonly ContractScenario[] = [
@@ -112,9 +115,9 @@ export const gobgpdScenarios: readonly ContractScenario[] = [
         (n: number) =>
         ({ kernel }: typeof engine) =>
           kernel.size === n;
-      await engine.until('the whole table', count(announce.length + 2));
+      await engine.until('the whole table', count(announce.length + 2), 180);
       await scene.routers();
-      await engine.until('its end', count(4));
+      await engine.until('its end', count(4), 180);
       await engine.kernelIs(everything);
     },
   },

@@ -15,6 +15,7 @@ export const peerScenarios: readonly ContractScenario[] = [
       await engine.kernelIs({ ...plain.first, ...plain.second });
       await engine.until('the whole table', ({ kernel }) => kernel.complete);
       await expectPaths(scene.first, blocks.ipv4, [{ path: '65001', nextHop: linkAddress(1, 1) }]);
+      await expectPaths(scene.first, blocks.ipv6, [{ path: '65001', nextHop: linkAddress(1, 1, 'ipv6') }]);
       const { sequence } = engine.kernel;
       const since = engine.facts?.peers.map((it) => [it.since, it.flaps]);
       const said = await scene.first.about(linkAddress(1, 1));
@@ -34,8 +35,11 @@ export const peerScenarios: readonly ContractScenario[] = [
       const engine = await scene.begin();
       await engine.kernelIs({ ...plain.first, ...plain.second });
       await engine.until('counts and announcements', (it) => {
-        const first = it.peer('first');
-        return first?.announced.ipv4 === 1 && first.announced.ipv6 === 1 && first.accepted.ipv6 === 1;
+        const said = it.facts?.announced.map(({ peers }) => peers.length).join();
+        const isCounted = it.facts?.peers.every(({ announced, received, accepted }) =>
+          [announced, received, accepted].every(({ ipv4, ipv6 }) => ipv4 === 1 && ipv6 === 1),
+        );
+        return said === '2,2' && isCounted === true;
       });
       const first = engine.peer('first');
       assert.ok(first !== undefined);
@@ -46,7 +50,7 @@ export const peerScenarios: readonly ContractScenario[] = [
           address: linkAddress(1, 2),
           peerAsn: asn(65002),
           families: ['ipv4', 'ipv6'],
-          holdTimeSeconds: 9,
+          holdTimeSeconds: 90,
           routerId: '10.255.0.2',
           localAddress: linkAddress(1, 1),
         },
@@ -80,12 +84,12 @@ export const peerScenarios: readonly ContractScenario[] = [
       await engine.kernelIs(plain.first);
       await engine.until('one peer', ({ facts }) => facts?.peers.length === 1);
       await expectPaths(scene.second, blocks.ipv4, []);
-      await scene.apply(wanted({ peers: [peer('first'), peer('second', { holdTime: seconds(8) })] }));
+      await scene.apply(wanted({ peers: [peer('first'), peer('second', { holdTime: seconds(80) })] }));
       await engine.established('second');
-      assert.equal(engine.peer('second')?.holdTimeSeconds, 8);
+      assert.equal(engine.peer('second')?.holdTimeSeconds, 80);
       await engine.kernelIs({ ...plain.first, ...plain.second });
-      await scene.apply(wanted({ peers: [peer('first'), peer('second', { holdTime: seconds(7) })] }));
-      await engine.until('the new hold time', (it) => it.peer('second')?.holdTimeSeconds === 7);
+      await scene.apply(wanted({ peers: [peer('first'), peer('second', { holdTime: seconds(70) })] }));
+      await engine.until('the new hold time', (it) => it.peer('second')?.holdTimeSeconds === 70);
       await engine.kernelIs({ ...plain.first, ...plain.second });
       assert.equal(engine.peer('first')?.since, since);
     },
