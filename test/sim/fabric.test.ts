@@ -107,7 +107,7 @@ function change(fabric: Fabric, host: Host, said: string[]): void {
 describe(`a fabric of 52 speakers, seeds from ${firstSeed}`, { concurrency: false }, () => {
   for (let run = 0; run < runs; run++) {
     const seed = firstSeed + run;
-    test(`seed ${seed}: at rest every kernel holds what the shortest ways are`, { timeout: 240_000 }, async (t) => {
+    test(`seed ${seed}: at rest every kernel holds what the shortest ways are`, { timeout: 600_000 }, async (t) => {
       const fabric = new Fabric(size, seededRandom(seed));
       assert.ok(fabric.hosts.length >= 50);
       for (const host of fabric.hosts) host.boot(false);

@@ -129,8 +129,8 @@ export function watchedWriter(
     new Promise((resolve, reject) => {
       const deadline = setTimeout(() => {
         waiting.delete(check);
-        reject(new Error(`not within 20 s: ${what}; facts ${JSON.stringify(writer.facts()).slice(0, 2000)}`));
-      }, 20_000);
+        reject(new Error(`not within 60 s: ${what}; facts ${JSON.stringify(writer.facts()).slice(0, 2000)}`));
+      }, 60_000);
       const check = (): void => {
         const value = failure === undefined ? look() : undefined;
         if (value === undefined && failure === undefined) return;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { IpAddress } from '#lib/ip.ts';
 import { decodeNexthop, appendDumpNexthops } from '#netlink/wire/nexthop.ts';
+import { eventually } from '../../support/netns.ts';
 import { createFibNode, type FibNode, fibUpdate, hop, watchedWriter } from '../../support/fib.ts';
 
 const prefixes = (count: number, group: number): [string, number][] =>
@@ -267,7 +268,11 @@ describe('FibWriter', () => {
       watched.writer.apply(fibUpdate(1, rows, { groups, complete: true }));
       await watched.applied(1);
       await node.peer.run(['ip', 'link', 'set', 'up0', 'down']);
-      await node.ns.run(['sh', '-c', 'while ip link show up0 | grep -q LOWER_UP; do :; done']);
+      // The kernel takes next hops away some time after the link shows that it has no carrier.
+      await eventually(
+        'the kernel to act on it',
+        async () => !(await node.ns.run(['ip', 'nexthop'])).includes(' dev up0 '),
+      );
       watched.writer.observeAgain();
       const without = await watched.until(
         'next hops are missed',
@@ -276,7 +281,9 @@ describe('FibWriter', () => {
       assert.deepEqual(without.learnedRoutes, { ipv4: 50, ipv6: 0 });
       assert.equal((await routes('proto', '179', 'via', '10.0.1.2')).length, 50);
       await node.peer.run(['ip', 'link', 'set', 'up0', 'up']);
-      await node.ns.run(['sh', '-c', 'until ip link show up0 | grep -q LOWER_UP; do :; done']);
+      await eventually('the kernel to act on it', async () =>
+        (await node.ns.run(['cat', '/sys/class/net/up0/operstate'])).startsWith('up'),
+      );
       watched.writer.observeAgain();
       const back = await watched.until('all is back', (one) => one.learnedRoutes.ipv4 === 51 && one.pending === 0);
       assert.deepEqual(back.problems, []);

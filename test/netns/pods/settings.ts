@@ -104,13 +104,16 @@ export function settings(get: GetWorld): void {
     const dropped = async (): Promise<string> =>
       (await lab.drift(0)).problems.filter((one) => one.startsWith('ForwardPolicyDrop')).join('\n');
     await host.run(['iptables', '-P', 'FORWARD', 'DROP']);
-    const problem = await untilSaid('the problem', dropped, /chain ip filter FORWARD drops/);
-    assert.notEqual(await ping(lab.vm, a.address('ipv4'), 100), 'arrived');
-    for (const [, command = ''] of problem.matchAll(/`([^`]+)`/g)) await host.run(command.split(' '));
-    await until('no problem any more', dropped, '');
-    assert.equal(await ping(lab.vm, a.address('ipv4'), 100), 'arrived');
-    await host.run(['iptables', '-P', 'FORWARD', 'ACCEPT']);
-    await host.run(['iptables', '-F', 'FORWARD']);
+    try {
+      const problem = await untilSaid('the problem', dropped, /chain ip filter FORWARD drops/);
+      assert.notEqual(await ping(lab.vm, a.address('ipv4'), 100), 'arrived');
+      for (const [, command = ''] of problem.matchAll(/`([^`]+)`/g)) await host.run(command.split(' '));
+      await until('no problem any more', dropped, '');
+      assert.equal(await ping(lab.vm, a.address('ipv4'), 100), 'arrived');
+    } finally {
+      await host.run(['iptables', '-P', 'FORWARD', 'ACCEPT']);
+      await host.run(['iptables', '-F', 'FORWARD']);
+    }
   });
 
   test('no packet of a flow of an old pod reaches a new one with its address: its connections are forgotten first', async () => {
@@ -179,6 +182,7 @@ export function settings(get: GetWorld): void {
     const answered = async (family: Family): Promise<string> =>
       await host.run(['conntrack', '-L', '-f', family, '-p', 'udp', '-s', e.address(family)]);
     for (const family of families) await untilSaid('an answered flow', () => answered(family), /ASSURED/);
+    const cut = performance.now();
     await host.run(['ip', 'link', 'set', 'up0', 'down']);
     // Answers come by the other uplink as soon as the carrier is gone.
     const before = await counted(world);
@@ -188,15 +192,17 @@ export function settings(get: GetWorld): void {
       assert.match(flow, new RegExp(`src=${vmAddress[family]} dst=${nodeAddress[0][family]} `));
       assert.equal(flow.trim().split('\n').length, 1, 'one flow as before');
     }
+    const since = performance.now() - cut;
     flows.kill('SIGINT');
     await flows.exited;
     const [report = '[]'] = await lines(flows, /^\[/);
+    // Who answers may be kept from running; a flow that ended with the uplink is silent since then.
     for (const flow of JSON.parse(report) as readonly {
       readonly address: string;
       readonly silentAtEndMilliseconds: number;
       readonly answered: number;
     }[])
-      assert.ok(flow.answered > 0 && flow.silentAtEndMilliseconds < 1000, JSON.stringify(flow));
+      assert.ok(flow.answered > 0 && flow.silentAtEndMilliseconds < Math.max(1000, since / 2), JSON.stringify(flow));
   });
 }
 

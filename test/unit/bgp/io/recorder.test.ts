@@ -10,6 +10,7 @@ import { createRecorder, prepareRecordDirectory } from '#bgp/io/recorder.ts';
 import type { Event } from '#bgp/session/events.ts';
 import type { SessionConfig } from '#bgp/session/config.ts';
 import { transition } from '#bgp/session/machine.ts';
+import { eventually } from '../../../support/netns.ts';
 import { replayer } from '#bgp/session/replay.ts';
 import { type State, initialState } from '#bgp/session/state.ts';
 
@@ -94,10 +95,11 @@ test('steps that the disk does not take are left out and counted; what follows c
   live(record, 5);
   // The first step is on its way to the disk; the others met a full queue, until the disk has taken it.
   const begins = (): number => readFileSync(join(directory, 'tor.jsonl'), 'utf8').split('"begin"').length - 1;
-  for (let look = 0; look < 10_000 && begins() < 2; look++) {
+  await eventually('the disk to have taken it', () => {
+    if (begins() >= 2) return true;
     live(record, 1);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+    return false;
+  });
   await recorder.close();
   const lines = readFileSync(join(directory, 'tor.jsonl'), 'utf8').trim().split('\n');
   const lost = lines.flatMap((line) => {
@@ -116,8 +118,7 @@ test('a file that cannot be written is said once, and the session goes on', asyn
   failures.length = 0;
   const record = recorder.session('tor', '192.0.2.1', config);
   live(record, 1);
-  for (let look = 0; look < 1000 && failures.length === 0; look++)
-    await new Promise((resolve) => setImmediate(resolve));
+  await eventually('it to be said', () => failures.length > 0);
   live(record, 1);
   await recorder.close();
   assert.equal(failures.length, 1);
