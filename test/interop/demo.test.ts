@@ -55,7 +55,7 @@ test('a demo that is interrupted while pods are attached leaves nothing', { time
       'pods to be attached',
       async () => (demo.output().includes('pods attached') ? found(true) : notYet(demo.output().slice(-300))),
       {
-        deadline: seconds(90),
+        deadline: seconds(300),
       },
     );
     assert.ok(demo.hosts().length > 0);
@@ -66,6 +66,6 @@ test('a demo that is interrupted while pods are attached leaves nothing', { time
   await waitFor(
     'every host to be gone',
     async () => (demo.hosts().length === 0 ? found(true) : notYet(demo.hosts().join(', '))),
-    { deadline: seconds(30) },
+    { deadline: seconds(60) },
   );
 });

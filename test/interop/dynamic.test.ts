@@ -148,9 +148,12 @@ describe('two routers with BFD that come from one range (bird)', { skip: cannotR
       '10.2.0.0/24': [linkAddress(1, 2)],
       '10.3.0.0/24': [linkAddress(2, 2)],
     };
-    const settled = await bothUp('both with BFD');
-    const conditions = settled.map((peer) => peer.conditions.map(({ reason }) => reason));
-    for (const reasons of conditions) assert.ok(reasons.includes('RoutesAccepted'), 'each has conditions of its own');
+    const settled = await children(
+      'both with BFD, each with conditions of its own',
+      (peers) =>
+        peers.filter(up).length === names.length &&
+        peers.every(({ conditions }) => conditions.some(({ reason }) => reason === 'RoutesAccepted')),
+    );
     await expectKernel(node, 'ipv4', kernel);
 
     const pid = await node.agent.bfdPid();

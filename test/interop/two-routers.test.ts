@@ -144,20 +144,26 @@ for (const kinds of pairs) {
       await expectOnlyOwn(routers);
       const { left: limited } = routers;
       if (!(limited instanceof FlatrouteRouter)) return;
-      const [peer] = await limited.agent.questions.peers();
-      assert.equal(peer?.lastError?.code, 'SESSION_MAXIMUM_PREFIXES');
+      await waitFor(
+        'the limit to be named',
+        async () => {
+          const [peer] = await limited.agent.questions.peers();
+          const isNamed = peer?.lastError?.code === 'SESSION_MAXIMUM_PREFIXES';
+          return isNamed ? found(undefined) : notYet(JSON.stringify(peer));
+        },
+        { deadline: seconds(60) },
+      );
     });
 
     test('a daemon that is frozen loses its session by the hold timer, and is taken back', async (t) => {
       const routers = await twoRouters(t, kinds, { holdTimeSeconds: SHORT_HOLD_SECONDS });
       await established(routers.left, routers.right);
       await expectEverythingLearned(routers);
-      const frozenAt = performance.now();
       await routers.right.signal('SIGSTOP');
-      // BIRD looks at its hold timer up to a third late.
-      await sessionDown(routers.left);
-      const tookSeconds = (performance.now() - frozenAt) / 1000;
-      assert.ok(tookSeconds > SHORT_HOLD_SECONDS / 2, `it was dropped after ${tookSeconds.toFixed(1)} s already`);
+      const state = await sessionDown(routers.left);
+      // By its word, not by the time that it took: on a busy machine the last KEEPALIVE may have come long before. BIRD has none
+      // where it keeps the routes.
+      if (kinds[0] === 'flatroute') assert.match(state, /SESSION_HOLD_TIMER_EXPIRED/);
       // BIRD keeps the routes of a peer that offered graceful restart even when the hold timer has expired.
       if (kinds[0] !== 'bird') await expectOnlyOwn(routers);
       await routers.right.signal('SIGCONT');

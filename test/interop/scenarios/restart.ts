@@ -11,7 +11,8 @@ const longLived = {
 };
 /** LLGR_STALE. */
 const stale = '65535:6';
-const restart = { gracefulRestart: { restartTimeSeconds: 20 } };
+/** Longer than a busy machine takes for all that is looked at meanwhile; what ends the waiting is End-of-RIB. */
+const restart = { gracefulRestart: { restartTimeSeconds: 120 } };
 
 /** Of the judge; the link to the far router is not what is tried. */
 const nodesRoutes = { '10.1.0.0/24': [nodeAddress], '10.2.0.0/24': ['local'], '10.3.0.0/24': [nodeAddress] };
