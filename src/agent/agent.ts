@@ -251,27 +251,35 @@ class Agent {
   }
 
   async #startBackground(): Promise<void> {
-    await this.#supervisor.background.ask('start', undefined);
+    const thread = this.#supervisor.background;
+    if (!thread.mayStart()) return;
+    await thread.ask('start', undefined);
     this.#done('the kernel to be read');
   }
 
   async #startPods(): Promise<void> {
-    await this.#supervisor.pods.ask('start', undefined);
+    const thread = this.#supervisor.pods;
+    if (!thread.mayStart()) return;
+    await thread.ask('start', undefined);
     this.#done('pods to be rebuilt');
   }
 
   async #startBgp(): Promise<void> {
+    const thread = this.#supervisor.bgp;
+    if (!thread.mayStart()) return;
     // RFC 4724 §4.1: what we announce first is what the peer keeps. Before the gates know the kernel our blocks are held
     // back, before pods are known their fixed addresses are, and an End-of-RIB without them would make the peer forget them.
     await this.#kernelApplied.promise;
     const { preserved, routes } = await this.#supervisor.background.ask('inheritance', undefined);
     await this.#podsKnown.promise;
     if (this.#restarted) await this.#services.known();
+    // The one in its place has its own turn, and what was read for this one may be true no more.
+    if (thread !== this.#supervisor.bgp || thread.dead) return;
     // RFC 4724 §3: F is set only after the kernel was read back, and only when this boot had a speaker before.
     const restarted = this.#restarted || this.#spoke;
     this.#spoke = true;
     const { record } = this.#options;
-    await this.#supervisor.bgp.ask('start', {
+    await thread.ask('start', {
       restarted,
       forwardingPreserved: restarted ? preserved : [],
       protoFolder: fileURLToPath(protoFolder()),

@@ -48,6 +48,7 @@ export class ThreadHandle<N extends ThreadName> {
   readonly #exited: Promise<void>;
   readonly #waiting = new Map<number, Waiting>();
   #nextRequest = 1;
+  #started = false;
   #ending = false;
   #lastWords: ThreadError | undefined;
 
@@ -121,6 +122,13 @@ export class ThreadHandle<N extends ThreadName> {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     return waiting;
+  }
+
+  /** True once: a thread that dies while the agent starts is born again, and started, before its turn in that start has come. */
+  mayStart(): boolean {
+    const isFirst = !this.#started;
+    this.#started = true;
+    return isFirst;
   }
 
   command(command: ThreadCommands[N]): void {
