@@ -43,9 +43,14 @@ export class Connection {
     this.#release = release;
   }
 
-  /** Aborted when the caller closed before it was answered. */
+  /** Aborted when the caller closed before it was answered, or is not waited for any more. */
   get gone(): AbortSignal {
     return this.#gone.signal;
+  }
+
+  /** A call that is served is to end as if its caller had gone: there will be no answer. */
+  giveUp(): void {
+    if (this.#state === 'served') this.#gone.abort(CALLER_GONE);
   }
 
   /** For how long nothing has happened, milliseconds. */

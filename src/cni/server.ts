@@ -17,6 +17,8 @@ import { type CniFailure, cniCode, formatFailure } from './spec.ts';
 
 /** Calls that are answered before other work of the thread gets its turn. */
 const CALLS_PER_TURN = 8;
+/** Of a stop with calls that wait for something; the thread has 2.3 s, and what it has not closed then is closed by nobody. */
+const STOP_PATIENCE_MS = 1000;
 /** Waiting to be told that we are busy; one beyond is closed without a word, which a plugin takes for the same. */
 const LEAST_CONNECTIONS = 1024;
 /** A plugin that was answered closes within a millisecond; one that is silent for longer than that is looked at less often. */
@@ -83,12 +85,16 @@ export class CniServer {
     this.#listening = descriptorOf(this.#server);
   }
 
-  /** Stops accepting, lets running calls end, then closes what is left. */
+  /** Stops accepting, lets running calls end, and those that wait take back what they did; then closes what is left. */
   async close(): Promise<void> {
     this.#listening = undefined;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const giveUp = setInterval(() => {
+      for (const connection of this.#open) connection.giveUp();
+    }, STOP_PATIENCE_MS);
     // One that had connected before may still send its request meanwhile.
     while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+    clearInterval(giveUp);
     clearTimeout(this.#looking);
     for (const connection of this.#open) connection.close();
     await closed;

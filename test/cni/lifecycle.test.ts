@@ -219,6 +219,20 @@ describe('an agent that was killed', () => {
   });
 });
 
+test('a stop ends an ADD that waits: its caller may try again, and nothing is left', async () => {
+  await node.startAgent();
+  const [one, two] = [await pod(), await pod()];
+  await call(node, 'ADD', one);
+  await node.tell({ do: 'holdReaper', held: true });
+  // For three seconds, for the end of the earlier interface.
+  const waiting = call(node, 'ADD', two);
+  await eventually('the ADD waits', async () => (await node.rows()).some((row) => row.state === 'dying'));
+  await node.stopAgent();
+  const { error } = await waiting;
+  assert.equal(error.code, 11);
+  assert.match(error.msg, /closed the connection before it answered/);
+});
+
 test('a pod whose DEL was answered sends and receives nothing, though its interface is still there', async () => {
   await node.startAgent();
   const [gone, other] = [await pod(), await pod()];
