@@ -88,6 +88,8 @@ export class LabProcess {
   readonly #entry: ChildProcess;
   readonly #logPath: string;
   #ended = false;
+  /** As far as our signals say. */
+  #stopped = false;
 
   private constructor(argv: readonly string[], pid: number, entry: ChildProcess, logPath: string) {
     this.argv = argv;
@@ -157,9 +159,11 @@ export class LabProcess {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
-    // nsenter stops itself when its child is stopped. It has to be woken to reap the child, without which the init of
-    // the pid namespace would wait for ever.
-    if (signal === 'SIGCONT' || signal === 'SIGKILL') this.#entry.kill('SIGCONT');
+    if (signal === 'SIGSTOP') this.#stopped = true;
+    else if (signal === 'SIGCONT' || signal === 'SIGKILL') this.#stopped = false;
+    // nsenter stops itself when its child is stopped, which can be after the child was continued. It has to be woken to reap the
+    // child, without which the init of the pid namespace would wait for ever.
+    if (!this.#stopped) this.#entry.kill('SIGCONT');
   }
 
   /** Everything it has written so far, stdout and stderr as they came. */

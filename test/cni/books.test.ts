@@ -128,7 +128,7 @@ describe('the runtime', () => {
       added.push(await call(node, 'ADD', one, { containerId }));
     await runtimeKeeps('kept', kept.path, added[0]?.result ?? {});
     await runtimeKeeps('inhabited', inhabited.path, added[3]?.result ?? {});
-    const sleeper = spawn('ip', ['netns', 'exec', busy.name, 'sleep', '60'], { stdio: 'ignore' });
+    const sleeper = spawn('ip', ['netns', 'exec', busy.name, 'sleep', '3600'], { stdio: 'ignore' });
     try {
       assert.deepEqual((await node.check('plan', 3600)).findings, [], 'too young to be judged');
       await eventually('its process is seen', async () =>

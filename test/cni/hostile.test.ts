@@ -59,16 +59,20 @@ test('more callers than there are descriptors: all are told to try again or wait
   const limited = await execute(['prlimit', '--pid', pid, `--nofile=${descriptors() + 12}:4096`]);
   assert.equal(limited.code, 0, limited.stderr);
   const callers = Array.from({ length: 60 }, () => createConnection({ path: node.path('/run/flatroute/cni.sock') }));
-  const ended = callers.map((it) => new Promise((done) => it.on('error', done).on('end', done).on('close', done)));
-  await Promise.race(ended);
-  const { code, error } = await call(node, 'ADD', await pod());
-  assert.ok(code === 0 || error.code === 11, JSON.stringify(error));
-  for (const it of callers) it.destroy();
-  await eventually(
-    'a pod is joined',
-    async () => (await call(node, 'ADD', await pod(), { containerId: 'b' })).code === 0,
-  );
-  await execute(['prlimit', '--pid', pid, '--nofile=4096:4096']);
+  try {
+    const ended = callers.map((it) => new Promise((done) => it.on('error', done).on('end', done).on('close', done)));
+    await Promise.race(ended);
+    const { code, error } = await call(node, 'ADD', await pod());
+    assert.ok(code === 0 || error.code === 11, JSON.stringify(error));
+    for (const it of callers) it.destroy();
+    await eventually(
+      'a pod is joined',
+      async () => (await call(node, 'ADD', await pod(), { containerId: 'b' })).code === 0,
+    );
+  } finally {
+    for (const it of callers) it.destroy();
+    await execute(['prlimit', '--pid', pid, '--nofile=4096:4096']);
+  }
 });
 
 test('an ADD that comes again and again keeps no descriptor each time', async () => {

@@ -74,6 +74,16 @@ describe('an agent by the bound token of its pod', () => {
     };
     asAgent = await with_('agent-a', await plane.serviceAccountToken('flatroute-system', 'flatroute-agent', 'agent-a'));
     unbound = await with_('unbound', await plane.serviceAccountToken('flatroute-system', 'flatroute-agent'));
+    // The server takes roles and policies up some time after it has stored them.
+    await waitFor(
+      'roles and policies to be in force',
+      async () => {
+        const own = await asAgent([...create, '--dry-run=server'], JSON.stringify(blocks.a));
+        const foreign = await asAgent([...create, '--dry-run=server'], JSON.stringify(blocks.b));
+        return own.code === 0 && foreign.code !== 0 ? found(undefined) : notYet(own.stderr + foreign.stdout);
+      },
+      { deadline: seconds(120), every: milliseconds(200) },
+    );
   });
 
   const refused = (answer: CommandResult, sentence: RegExp): void => {

@@ -168,7 +168,9 @@ describe('Services of an agent in a cluster', { timeout: 900_000 }, () => {
     await api.apply(endpoints('ready', 'ready'));
     await untilLearned(`${range} ${web}`);
     assert.match((await ours(web))?.before ?? '', /^waiting for the delay since/);
-    assert.match(await node.host.readFile('/run/log/agent.log'), /service\.withdrawn.*NoEndpointsHere/);
+    await eventually('the line of the log', async () =>
+      /service\.withdrawn.*NoEndpointsHere/.test(await node.host.readFile('/run/log/agent.log')),
+    );
   });
 
   test('not aggregated, with policy Cluster, an endpoint anywhere is enough, and without one nothing is announced', async () => {

@@ -84,15 +84,11 @@ export async function until(
   condition: () => boolean,
   whose: readonly Replica[] = replicas,
 ): Promise<void> {
-  await eventually(
-    what,
-    () => {
-      if (condition()) return true;
-      for (const { clock } of whose) clock.advance(STEP);
-      return false;
-    },
-    20_000,
-  );
+  await eventually(what, () => {
+    if (condition()) return true;
+    for (const { clock } of whose) clock.advance(STEP);
+    return false;
+  });
 }
 
 export async function pass(whole: number): Promise<void> {
