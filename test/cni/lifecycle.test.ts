@@ -224,7 +224,7 @@ test('a stop ends an ADD that waits: its caller may try again, and nothing is le
   const [one, two] = [await pod(), await pod()];
   await call(node, 'ADD', one);
   await node.tell({ do: 'holdReaper', held: true });
-  // For three seconds, for the end of the earlier interface.
+  // For the end of the earlier interface, longer than a stop takes.
   const waiting = call(node, 'ADD', two);
   await eventually('the ADD waits', async () => (await node.rows()).some((row) => row.state === 'dying'));
   await node.stopAgent();

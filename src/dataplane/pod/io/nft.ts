@@ -8,27 +8,33 @@ import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppError } from '#lib/result.ts';
+import { osError } from '#linux/libc.ts';
 
 const NFT_TIMEOUT_MS = 10_000;
 const LONGEST_COMPLAINT = 2000;
 
 function namelessFile(text: string): number {
   const path = join(tmpdir(), `flatroute-nft-${randomUUID()}`);
-  const fd = openSync(path, 'wx+', 0o600);
+  let fd: number | undefined;
   try {
+    fd = openSync(path, 'wx+', 0o600);
     unlinkSync(path);
     writeSync(fd, text);
+    return fd;
   } catch (error) {
-    closeSync(fd);
-    throw error;
+    if (fd !== undefined) closeSync(fd);
+    const errno = typeof error === 'object' && error !== null && 'errno' in error ? Math.abs(Number(error.errno)) : 0;
+    throw osError('write', path, errno, error);
   }
-  return fd;
 }
 
-/** Errors: AppError `OS_NFT_MISSING` when there is no such program, `OS_NFT_REFUSED` with its words when it fails. */
-export function applyRuleset(ruleset: object): Promise<void> {
+/**
+ * Errors: AppError `OS_NFT_MISSING` when there is no such program, `OS_NFT_REFUSED` with its words when it fails, `OS_*` when
+ * there is no room for the file.
+ */
+export async function applyRuleset(ruleset: object): Promise<void> {
   const stdin = namelessFile(JSON.stringify(ruleset));
-  return new Promise<void>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     const child = spawn('nft', ['-j', '-f', '-'], { stdio: [stdin, 'ignore', 'pipe'], timeout: NFT_TIMEOUT_MS });
     let complaint = '';
     child.stderr?.setEncoding('utf8');
