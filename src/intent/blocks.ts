@@ -44,6 +44,8 @@ interface Claim {
   readonly cidr: Prefix;
   readonly node: string;
   readonly releasing: boolean;
+  /** Claimed for a Node of this name, of which nobody can say whether it is this one while there is none. */
+  readonly doubtful: boolean;
   /** `undefined`: a podCIDR of the Node. */
   readonly ipBlock: string | undefined;
 }
@@ -69,6 +71,7 @@ export function blocksOf(
         cidr: it.spec.cidr,
         node: it.spec.node,
         releasing: it.spec.state === 'Releasing',
+        doubtful: node === undefined && it.spec.nodeUID !== undefined,
         ipBlock: it.metadata.name,
       });
   }
@@ -87,7 +90,7 @@ export function blocksOf(
       if (lostTo === undefined) foreign.push({ cidr, node: claim.node });
       continue;
     }
-    const accept = (status: 'True' | 'False', reason: Complaint['reason'], message: string): void => {
+    const accept = (status: 'True' | 'False' | 'Unknown', reason: Complaint['reason'], message: string): void => {
       if (ipBlock !== undefined)
         conditions.push({ kind: 'IPBlock', name: ipBlock, type: 'Accepted', status, reason, message });
       else if (status === 'False') complaints.push({ reason, message });
@@ -111,6 +114,12 @@ export function blocksOf(
     const selected = ipBlock === undefined || pool === undefined || matches(pool.spec.nodeSelector.expression, labels);
     if (claim.releasing)
       accept('False', 'Releasing', `${cidr} gives no new addresses and goes back when no pod has one of it.`);
+    else if (claim.doubtful)
+      accept(
+        'Unknown',
+        'Pending',
+        `${cidr} gives no new addresses while there is no Node ${nodeName}: it may be of an earlier one of this name.`,
+      );
     else if (selected) accept('True', 'Accepted', `${cidr} is used by ${nodeName}.`);
     else
       accept(
@@ -129,7 +138,7 @@ export function blocksOf(
       closed: [],
     };
     entry.blocks.push(cidr);
-    if (claim.releasing) entry.closed.push(cidr);
+    if (claim.releasing || claim.doubtful) entry.closed.push(cidr);
     pools.set(name, entry);
     blocks.push({
       cidr,
@@ -153,7 +162,13 @@ export function blocksOf(
 
 const podCIDRClaims = (nodes: readonly Node[]): Claim[] =>
   nodes.flatMap((it) =>
-    podCIDRs(it).map((cidr) => ({ cidr, node: it.metadata.name, releasing: false, ipBlock: undefined })),
+    podCIDRs(it).map((cidr) => ({
+      cidr,
+      node: it.metadata.name,
+      releasing: false,
+      doubtful: false,
+      ipBlock: undefined,
+    })),
   );
 
 /** A block of this node's name that is not to be used, or not yet. A Node that is not there may be there no longer: its name counts. */

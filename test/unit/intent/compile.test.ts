@@ -492,6 +492,26 @@ describe('pools and blocks', () => {
     assert.equal(reasonOf(result, 'IPBlock ipv4-0a3d0040-26'), 'none');
   });
 
+  // FLATROUTE_SEED=23757 of test/sim/claims.test.ts: a pod had an address of the machine that died under the same name.
+  test('without a Node a claimed block is kept and gives no new addresses: it may be of an earlier Node of this name', () => {
+    const claimed = own(
+      'IPBlock',
+      'ipv4-0a3d0000-26',
+      'cidr: 10.61.0.0/26, node: node-1, nodeUID: u1, machineID: m1, area: 0a3d0, state: Claimed',
+    );
+    const byHand = block('ipv4-0a3d0040-26', '10.61.0.64/26');
+    const words = [ipPools, pool('p', 'cidr: 10.61.0.0/16'), claimed, byHand];
+    const alone = compiled(...words);
+    const [pools] = alone.intent.pods.ipam.pools;
+    assert.deepEqual([pools?.blocks, pools?.closed], [['10.61.0.0/26', '10.61.0.64/26'], ['10.61.0.0/26']]);
+    assert.equal(reasonOf(alone, 'IPBlock ipv4-0a3d0000-26'), 'Unknown Pending');
+    assert.equal(reasonOf(alone, 'IPBlock ipv4-0a3d0040-26'), 'True Accepted');
+    assert.deepEqual(alone.intent.dataplane.blocks, ['10.61.0.0/26', '10.61.0.64/26']);
+    const known = compiled('{apiVersion: v1, kind: Node, metadata: {name: node-1, uid: u1}}\n---\n', ...words);
+    assert.equal(known.intent.pods.ipam.pools[0]?.closed, undefined);
+    assert.equal(reasonOf(known, 'IPBlock ipv4-0a3d0000-26'), 'True Accepted');
+  });
+
   test('a single address of a Manual pool is a fixed address', () => {
     const result = compiled(
       node1,
