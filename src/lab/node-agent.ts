@@ -5,7 +5,8 @@
  */
 import type { LabProcess } from './process.ts';
 import type { Host } from './host.ts';
-import { access, mkdir, rename, rm } from 'node:fs/promises';
+import { renameSync, rmSync } from 'node:fs';
+import { access, mkdir } from 'node:fs/promises';
 import { AppError } from '#lib/result.ts';
 import type { Duration } from '#lib/time.ts';
 import { milliseconds, seconds } from '#lib/time.ts';
@@ -112,18 +113,24 @@ export class NodeAgent {
     return this.#process;
   }
 
-  /** Writes resource files, each replaced in one step; `undefined` removes one. */
+  /**
+   * Writes resource files, each replaced in one step and all in one moment, so that the agent reads them together; `undefined`
+   * removes one.
+   */
   async write(files: Readonly<Record<string, string | undefined>>): Promise<void> {
     await mkdir(this.host.path(RESOURCES), { recursive: true });
+    const steps: (() => void)[] = [];
     for (const [name, text] of Object.entries(files)) {
-      const path = `${RESOURCES}/${name}`;
+      const path = this.host.path(`${RESOURCES}/${name}`);
       if (text === undefined) {
-        await rm(this.host.path(path), { force: true });
+        steps.push(() => rmSync(path, { force: true }));
         continue;
       }
-      await this.host.writeFile(`/etc/flatroute/.${name}`, text, 0o600);
-      await rename(this.host.path(`/etc/flatroute/.${name}`), this.host.path(path));
+      const written = `/etc/flatroute/.${name}`;
+      await this.host.writeFile(written, text, 0o600);
+      steps.push(() => renameSync(this.host.path(written), path));
     }
+    for (const step of steps) step();
   }
 
   /** Starts the process, with more options than it needs, and waits for nothing. */
