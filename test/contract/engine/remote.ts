@@ -92,7 +92,10 @@ export class RemoteEngine {
 
   /** Resolves when the engine has said its last byte; its process is gone then. */
   async stop(how: 'silent' | 'cease'): Promise<void> {
+    const told = (what: string): boolean => this.events.some(({ event }) => event === what);
     await this.#ask({ call: 'stop', how });
+    // A GoBGP that was too busy for two seconds is told afterwards, while the driver's process lives.
+    if (told('gobgp.notLeft')) await this.until('GoBGP to be told', () => told('gobgp.left'));
     await this.#end();
   }
 
