@@ -30,6 +30,8 @@ export interface FuzzOptions {
   readonly milliseconds: number;
   /** Longest that one input may compute, milliseconds of processor time; above it is a hang. */
   readonly hang?: number;
+  /** Ends the turn before its time. */
+  readonly until?: (crashes: readonly Crash[]) => boolean;
   readonly progress?: (result: FuzzResult) => void;
 }
 
@@ -78,14 +80,15 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     for (const input of [...target.seeds(), ...options.corpus]) await keepIfNew(input.slice(0, target.longest));
     if (corpus.length === 0) corpus.push(new Uint8Array(0));
     const end = performance.now() + options.milliseconds;
+    const isOver = (): boolean => performance.now() > end || options.until?.([...crashes.values()]) === true;
     let told = performance.now();
-    while (performance.now() < end && crashes.size < mostCrashes) {
+    while (!isOver() && crashes.size < mostCrashes) {
       const batch = Array.from({ length: batchSize }, () =>
         mutate(random.pick(corpus), random.pick(corpus), target.words ?? [], target.longest, random),
       );
       for (const input of batch) {
         await run(input);
-        if (performance.now() > end) break;
+        if (isOver()) break;
       }
       const ran = coverage.take();
       if (coverage.hasNew(ran)) {
