@@ -1,7 +1,7 @@
 /**
  * One BGP session in a process of its own, so that it can live in any network namespace. Argument: SessionProcessOptions
  * as JSON. Writes a SessionReport as one line of JSON whenever something changed. SIGTERM stops it with a Cease, SIGINT
- * silently; SIGUSR2 puts `nextPassword` on it.
+ * silently; SIGUSR2 puts `nextPassword` on it and asks for all routes ten times a second from then on.
  */
 import { readFileSync } from 'node:fs';
 import type { Asn, IpAddress } from '#lib/ip.ts';
@@ -9,6 +9,7 @@ import { seconds, systemClock } from '#lib/time.ts';
 import type { TcpAoKey } from '#bgp/engine.ts';
 import { createListener } from '#bgp/io/listener.ts';
 import { createSession } from '#bgp/io/session-runner.ts';
+import { encodeRouteRefresh } from '#bgp/wire/message.ts';
 import { cease } from '#bgp/wire/notification.ts';
 
 export interface SessionProcessOptions {
@@ -37,6 +38,8 @@ export interface SessionReport {
   readonly state: string;
   readonly ups: number;
   readonly downs: readonly string[];
+  /** Milliseconds without a message of the peer before each of them. */
+  readonly silences: readonly number[];
   readonly codes: readonly string[];
   readonly text: string;
   readonly received: number;
@@ -53,12 +56,14 @@ const refusedIndex = options.refusedInterface === undefined ? undefined : indexO
 const report = {
   ups: 0,
   downs: [] as string[],
+  silences: [] as number[],
   codes: [] as string[],
   localAddress: undefined as string | undefined,
   interfaceIndex: undefined as number | undefined,
 };
 let rekeyed = false;
 let last = '';
+let heard = { messages: 0, at: performance.now() };
 
 function write(): void {
   const code = session.lastError?.code;
@@ -133,9 +138,16 @@ const session = createSession(
       update: () => undefined,
       routeRefresh: () => undefined,
       writable: () => undefined,
-      down: ({ code, keepRoutes }) => report.downs.push(keepRoutes ? `${code} keep` : code),
+      down: ({ code, keepRoutes }) => {
+        report.downs.push(keepRoutes ? `${code} keep` : code);
+        report.silences.push(Math.round(performance.now() - heard.at));
+      },
       changed: () => write(),
-      counted: () => write(),
+      counted: () => {
+        const { received } = session.messages;
+        if (received !== heard.messages) heard = { messages: received, at: performance.now() };
+        write();
+      },
     },
   },
 );
@@ -159,6 +171,7 @@ process.on('SIGINT', () => void end('silent'));
 process.on('SIGUSR2', () => {
   session.setPassword(options.nextPassword);
   rekeyed = true;
+  setInterval(() => session.send(encodeRouteRefresh({ afi: 1, safi: 1, subtype: 0 })), 100);
   write();
 });
 session.start();
