@@ -13,7 +13,7 @@ import { AnnouncedPrefixes } from './announced.ts';
 import { type Desired, desiredOf, nameOf, pathOf } from './desired.ts';
 import { hasSaidAll, isUp, negotiated } from './facts.ts';
 import { Feed } from './feed.ts';
-import type { GobgpClient } from './io/client.ts';
+import { type GobgpClient, isRefusal } from './io/client.ts';
 import { observe, readGlobal, readPeers } from './io/observe.ts';
 import type { PeerMessage } from './messages.ts';
 import type { Shared } from './modules.ts';
@@ -30,6 +30,8 @@ import { Waits } from './waits.ts';
 const lookTime: Duration = seconds(2);
 /** A change is looked at this long after it, so that several are one look. */
 const settleTime: Duration = milliseconds(50);
+/** Between two looks whether a session has ended. */
+const endTime: Duration = milliseconds(10);
 /** How often everything is compared though nothing was changed from here: what others did is found. */
 const compareTime: Duration = seconds(30);
 /** What was refused is tried again after this time. */
@@ -317,8 +319,25 @@ export class Connection {
   }
 
   /**
+   * One after the other: version 4 loses the Cease of a session when it tells that peer of another's end in the same moment, and the
+   * peer would keep our routes for a graceful restart.
+   */
+  async #endSessions(peers: readonly PeerMessage[]): Promise<void> {
+    const { clock } = this.#shared.modules;
+    for (const peer of peers.filter(isUp)) {
+      const address = addressOf(peer);
+      await this.#client.call('DisablePeer', { address, communication: '' }).catch((error: unknown) => {
+        // One of a listen range is gone with its session.
+        if (!isRefusal(error)) throw error;
+      });
+      while ((await readPeers(this.#client)).some((it) => addressOf(it) === address && isUp(it)))
+        await new Promise<void>((resolve) => void clock.at(after(clock.now(), endTime), resolve));
+    }
+  }
+
+  /**
    * GoBGP stops speaking BGP; if others have peers there, only what is ours is taken out. Version 4 can close sessions without a word, so
-   * that graceful restart holds for the engine that comes next (`handOver`); otherwise each ends with Cease/3.
+   * that graceful restart holds for the engine that comes next (`handOver`); otherwise each ends with Cease/2.
    */
   async leave(how: Exclude<EngineStop, 'silent'>): Promise<void> {
     const empty: Desired = { ...desiredOf(this.#shared.intent(), new Map()), peers: [], groups: [], paths: new Map() };
@@ -327,6 +346,7 @@ export class Connection {
     if ((await readGlobal(this.#client)) === undefined) return;
     const observed = await observe(this.#client, this.#local);
     if (observed.peers.every((peer) => nameOf(peer) !== undefined)) {
+      if (how === 'cease') await this.#endSessions(observed.peers);
       await this.#client.call('StopBgp', { allowGracefulRestart: how === 'handOver' });
       return;
     }
