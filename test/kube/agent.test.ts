@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { type Conflist, HostConflistRunner } from '#lab/conflist.ts';
 import type { Lab } from '#lab/lab.ts';
 import { Pod } from '#lab/pod.ts';
+import { generationOf } from '#lab/node-agent.ts';
 import type { LabProcess } from '#lab/process.ts';
 import { flatroute } from '#lab/program.ts';
 import type { BGPNodeStatus } from '#resources/bgp-node-state.ts';
@@ -188,6 +189,11 @@ describe('an agent in a cluster', { timeout: 900_000 }, () => {
     await api.apply(`${known}  newField: 7\n`);
     const unknown = await untilReason('CONFIG_UNKNOWN_FIELD');
     assert.match(unknown.message, /newField/);
+    // That the field is told of does not say that sessions run with the object yet.
+    await untilStatus(node, 'the speaker to have what was read', (status) => {
+      const { given, applied } = generationOf(status);
+      return given === applied;
+    });
     assert.deepEqual([(await peer())?.state, (await peer())?.flaps], ['Established', flaps]);
     await api.apply(`${known}  filters: [gone]\n`);
     const state = await nodeState(
