@@ -316,8 +316,14 @@ export class Host implements Endpoint {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
-    for (const running of this.#processes) running.kill('SIGKILL');
+    const entered = [...this.#processes];
+    for (const one of entered) {
+      one.hold();
+      one.kill('SIGKILL');
+    }
     await gone;
+    // Whoever entered the host is not in its pid namespace, and ends after the child that it reaps.
+    await Promise.all(entered.map((one) => one.exited));
     for (const ending of this.#endings.splice(0)) await ending();
   }
 }

@@ -175,4 +175,9 @@ export class LabProcess {
   release(): void {
     this.#entry.unref();
   }
+
+  /** Takes `release` back: its end is waited for. */
+  hold(): void {
+    this.#entry.ref();
+  }
 }
