@@ -31,7 +31,9 @@ const lookTime: Duration = seconds(2);
 /** A change is looked at this long after it, so that several are one look. */
 const settleTime: Duration = milliseconds(50);
 /** Between two looks whether a session has ended. */
-const endTime: Duration = milliseconds(10);
+const endLookTime: Duration = milliseconds(10);
+/** For sessions to end one after the other; the agent that stops has twice that, and what is left ends at once. */
+const endTime: Duration = seconds(1);
 /** How often everything is compared though nothing was changed from here: what others did is found. */
 const compareTime: Duration = seconds(30);
 /** What was refused is tried again after this time. */
@@ -320,18 +322,22 @@ export class Connection {
 
   /**
    * One after the other: version 4 loses the Cease of a session when it tells that peer of another's end in the same moment, and the
-   * peer would keep our routes for a graceful restart.
+   * peer would keep our routes for a graceful restart. Of many sessions, those for which the time is long enough.
    */
   async #endSessions(peers: readonly PeerMessage[]): Promise<void> {
     const { clock } = this.#shared.modules;
+    const deadline = after(clock.now(), endTime);
     for (const peer of peers.filter(isUp)) {
+      if (clock.now() >= deadline) return;
       const address = addressOf(peer);
       await this.#client.call('DisablePeer', { address, communication: '' }).catch((error: unknown) => {
         // One of a listen range is gone with its session.
         if (!isRefusal(error)) throw error;
       });
-      while ((await readPeers(this.#client)).some((it) => addressOf(it) === address && isUp(it)))
-        await new Promise<void>((resolve) => void clock.at(after(clock.now(), endTime), resolve));
+      const isLeft = async (): Promise<boolean> =>
+        (await readPeers(this.#client)).some((it) => addressOf(it) === address && isUp(it));
+      while (clock.now() < deadline && (await isLeft()))
+        await new Promise<void>((resolve) => void clock.at(after(clock.now(), endLookTime), resolve));
     }
   }
 
