@@ -238,7 +238,9 @@ export class FrrRouter extends DaemonRouter {
       const sockets = ['-z', `${DIRECTORY}/zserv.api`, '--vty_socket', DIRECTORY, '-P', '0'];
       return [`${PROGRAMS}/${program}`, ...USER, ...files, ...sockets, '--log', 'stdout', ...options];
     };
-    this.#zebra = await this.startAnswering(daemon('zebra'), 'zebra.log', vtysh('zebra', 'show version'));
+    // Without it zebra deletes an IPv6 route before it adds the one in its place: a packet in between has no route.
+    const zebra = daemon('zebra', '--v6-rr-semantics');
+    this.#zebra = await this.startAnswering(zebra, 'zebra.log', vtysh('zebra', 'show version'));
     if (this.description.peers.some((peer) => peer.bfd !== undefined)) {
       const control = ['--bfdctl', `${DIRECTORY}/bfdd.sock`];
       const argv = realTime(daemon('bfdd', ...control));
