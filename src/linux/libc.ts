@@ -103,6 +103,12 @@ export function osError(operation: string, object: string, errno: number, cause?
   });
 }
 
+/** The same of an error of node:fs, which has the errno; the object is said as the caller knows it. */
+export function systemError(operation: string, object: string, error: unknown): AppError {
+  const errno = typeof error === 'object' && error !== null && 'errno' in error ? Math.abs(Number(error.errno)) : 0;
+  return osError(operation, object, errno, error);
+}
+
 /** Passes on the result of a libc call; throws osError when it is negative. */
 export function checked(result: number, operation: string, object: string): number {
   if (result < 0) throw osError(operation, object, lastErrno());

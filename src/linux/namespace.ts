@@ -28,8 +28,7 @@ export function openNamespace(path: string): number {
   try {
     return hold(openSync(path, READ_ONLY));
   } catch (error) {
-    const errno = typeof error === 'object' && error !== null && 'errno' in error ? Number(error.errno) : 0;
-    throw libc.osError('open', path, Math.abs(errno), error);
+    throw libc.systemError('open', path, error);
   }
 }
 

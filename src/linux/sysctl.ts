@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { sysctlDirectory } from './host-root.ts';
-import { osError } from './libc.ts';
+import { systemError } from './libc.ts';
 import { inNamespace } from './namespace.ts';
 
 export interface SysctlTree {
@@ -22,10 +22,8 @@ function errnoCode(error: unknown): string | undefined {
   return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
 }
 
-function failed(operation: string, name: string, error: unknown): Error {
-  const errno = typeof error === 'object' && error !== null && 'errno' in error ? Math.abs(Number(error.errno)) : 0;
-  return osError(operation, `/proc/sys/${name}`, errno, error);
-}
+const failed = (operation: string, name: string, error: unknown): Error =>
+  systemError(operation, `/proc/sys/${name}`, error);
 
 export function openSysctlTree(namespace?: string | number): SysctlTree {
   const open = (name: string, flags: 'r' | 'w'): number => {

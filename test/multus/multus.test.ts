@@ -12,7 +12,7 @@ import { documentedList, documentedNetwork } from '../support/documented.ts';
 import type { Objects } from './kube-fake.ts';
 
 const multus = process.env['FLATROUTE_MULTUS'] ?? '';
-const skip = multus === '' ? 'Multus could not be built; npm run test:multus says why' : false;
+const skip = multus === '' ? 'npm run test:multus builds Multus and runs this' : false;
 
 const OBJECTS = '/run/kube/objects.json';
 const KUBECONFIG = '/run/kube/kubeconfig';

@@ -8,7 +8,7 @@ import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppError } from '#lib/result.ts';
-import { osError } from '#linux/libc.ts';
+import { systemError } from '#linux/libc.ts';
 
 const NFT_TIMEOUT_MS = 10_000;
 const LONGEST_COMPLAINT = 2000;
@@ -23,8 +23,7 @@ function namelessFile(text: string): number {
     return fd;
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
-    const errno = typeof error === 'object' && error !== null && 'errno' in error ? Math.abs(Number(error.errno)) : 0;
-    throw osError('write', path, errno, error);
+    throw systemError('write', path, error);
   }
 }
 
