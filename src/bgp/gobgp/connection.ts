@@ -92,7 +92,7 @@ export class Connection {
         if (this.#listed) this.#compareSoon();
       },
       peer: () => this.#waits.wake(),
-      allSaid: () => this.#allSaid,
+      allSaid: () => this.#isAllSaid(),
       listed: (isAll) => {
         this.#listed = true;
         // Paths of ours that nobody wants any more were found on the way.
@@ -263,24 +263,34 @@ export class Connection {
     return this.#revivals.at(name);
   }
 
+  /** Peers that are to be there, and say when they have said all. */
+  #awaited(): readonly PeerIntent[] {
+    return this.#shared.intent().peers.filter((peer) => wantsSession(peer) && peer.listenRange === undefined);
+  }
+
+  /** Every one of them has, as GoBGP told last, or is waited for no longer. */
+  #isAllSaid(isLate = false): boolean {
+    if (this.#allSaid) return true;
+    const missing = this.#awaited().some(({ name }) => {
+      const peer = this.#shared.peers.get(name);
+      return peer === undefined || !hasSaidAll(peer);
+    });
+    if (missing && !isLate) return false;
+    this.#allSaid = true;
+    this.#greetings.over();
+    return true;
+  }
+
   /**
-   * Every peer that is to be there has said all it has, or had the time to: what GoBGP has now is listed once more. What the watch
-   * tells of it may come later than the word that it was said, which is asked for beside it.
+   * What was said since the listing began is listed once more: what the watch tells of it may come later than the word that it was
+   * said, which is asked for beside it.
    */
   #lookIfSaid(): void {
     if (!this.#listed || this.#allSaid) return;
-    const { modules, peers, intent } = this.#shared;
-    const now = modules.clock.now();
-    const wanted = intent().peers.filter((peer) => wantsSession(peer) && peer.listenRange === undefined);
-    this.#saidAtLatest ??= after(now, Math.max(0, ...wanted.map((it) => it.gracefulRestart.restartTime)) as Duration);
-    const missing = wanted.some(({ name }) => {
-      const peer = peers.get(name);
-      return peer === undefined || !hasSaidAll(peer);
-    });
-    if (missing && now < this.#saidAtLatest) return;
-    this.#allSaid = true;
-    this.#greetings.over();
-    this.#feed.listAnew();
+    const now = this.#shared.modules.clock.now();
+    const longest = Math.max(0, ...this.#awaited().map((it) => it.gracefulRestart.restartTime)) as Duration;
+    this.#saidAtLatest ??= after(now, longest);
+    if (this.#isAllSaid(now >= this.#saidAtLatest)) this.#feed.listAnew();
   }
 
   /** All that GoBGP has was listed after it had been said. */
